@@ -1,0 +1,63 @@
+# PetPro. `make help` lists what a person can ask for; CI asks for the same things.
+
+SHELL    := /bin/bash
+VENV     := .venv
+BIN      := $(VENV)/bin
+LOCK     := requirements/requirements.lock
+PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+MODULES  := $(filter-out %.egg-info,$(notdir $(wildcard libs/*/petpro_* libs/petproctl/petproctl services/*/petpro_*))) devstack
+SUITES   := $(wildcard tests libs/*/tests services/*/tests)
+PYTEST   := $(BIN)/python -m pytest
+WORKERS  ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo test test-unit lint format proto lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.packages ## make .venv from the hashed lock (every other target does it by itself)
+
+up: setup ## start the whole platform, play the main story, serve until Ctrl-C
+	@exec $(BIN)/python -m devstack up
+
+demo: setup ## start everything, play the stories as a transcript, stop, exit 0
+	@exec $(BIN)/python -m devstack demo
+
+test: setup ## every test, on real PostgreSQL, NATS and Envoy
+	$(PYTEST) -n $(WORKERS) $(SUITES)
+
+test-unit: setup ## the tests that need no server, in seconds
+	$(PYTEST) -m unit $(SUITES)
+
+lint: setup ## style, types, import directions, contracts, generated files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(addprefix -p ,$(MODULES))
+	$(BIN)/mypy conftest.py $(SUITES)
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	$(BIN)/python protos/generate.py --check
+
+format: setup ## put the sources into the one format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(BIN)/buf format --write protos
+
+proto: setup ## generate libs/api from protos/
+	$(BIN)/python protos/generate.py
+
+lock: ## resolve requirements.in again, newest versions, with hashes
+	@requirements/lock.sh
+
+clean: ## remove the state of the dev stack and everything that was built
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; fi
+	rm -rf .run $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find libs services -name '*.egg-info' -type d -prune -exec rm -rf {} +
+
+$(VENV)/.locked: $(LOCK) requirements/install.sh
+	@requirements/install.sh locked $(VENV)
+
+$(VENV)/.packages: $(VENV)/.locked $(PACKAGES)
+	@requirements/install.sh packages $(VENV) $(dir $(PACKAGES))

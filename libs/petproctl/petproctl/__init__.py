@@ -1,0 +1,1 @@
+"""PetPro's command line for the people who operate it."""

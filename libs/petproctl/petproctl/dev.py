@@ -1,0 +1,84 @@
+"""`petproctl dev ...`: kill, stop, start and list the parts of a running dev stack.
+
+The stack's supervisor listens on a Unix socket that `.run/stack.json` names. A request is one line of JSON,
+`{"verb": ..., "part": ...}`, and so is the answer: `{"ok": true, "parts": {...}}` or `{"ok": false, "error": ...}`.
+"""
+
+import json
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+ANSWER_SECONDS = 90.0
+"""How long a part may take to stop or to become ready."""
+
+app = typer.Typer(no_args_is_help=True, help="The parts of a dev stack on this machine (`make up`).")
+
+Part = Annotated[str, typer.Argument(help="a part's name, as `petproctl dev status` lists it")]
+RunFolder = Annotated[
+    Path, typer.Option("--run", envvar="PETPRO_RUN", help="the stack's folder", show_default=True)
+]
+DEFAULT_RUN = Path(".run")
+
+
+class StackError(Exception):
+    """No dev stack answered, or it refused."""
+
+
+@app.command()
+def status(run: RunFolder = DEFAULT_RUN) -> None:
+    """List every part: its state, process id and address."""
+    _show(_ask(run, "status"))
+
+
+@app.command()
+def kill(part: Part, run: RunFolder = DEFAULT_RUN) -> None:
+    """End a part at once (SIGKILL), as a crash would. It stays down until it is started."""
+    _show(_ask(run, "kill", part))
+
+
+@app.command()
+def stop(part: Part, run: RunFolder = DEFAULT_RUN) -> None:
+    """Let a part drain and end (SIGTERM). It stays down until it is started."""
+    _show(_ask(run, "stop", part))
+
+
+@app.command()
+def start(part: Part, run: RunFolder = DEFAULT_RUN) -> None:
+    """Start a part that is down, on the address it had, and wait until it is ready."""
+    _show(_ask(run, "start", part))
+
+
+def _ask(run: Path, verb: str, part: str | None = None) -> dict[str, Any]:
+    try:
+        return _request(run, {"verb": verb, "part": part})
+    except StackError as error:
+        Console(stderr=True).print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+def _request(run: Path, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        control = json.loads((run / "stack.json").read_text())["control"]
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(control)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            line = connection.makefile().readline()
+    except OSError as error:
+        raise StackError(f"No dev stack runs in {run} (start one with `make up`): {error}") from error
+    answer: dict[str, Any] = json.loads(line or '{"ok": false, "error": "the stack went away"}')
+    if not answer["ok"]:
+        raise StackError(answer["error"])
+    return answer
+
+
+def _show(answer: dict[str, Any]) -> None:
+    table = Table("part", "state", "pid", "address")
+    for name, part in answer["parts"].items():
+        table.add_row(name, part["state"], str(part["pid"] or "-"), part["address"] or "-")
+    Console().print(table)

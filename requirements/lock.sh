@@ -1,0 +1,12 @@
+#!/bin/bash
+# Resolves requirements.in to requirements.lock: newest versions, every platform, every hash, and no registry's name.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"${PYTHON:-python3}" -m venv "$scratch"
+"$scratch/bin/python" -m pip install --quiet --disable-pip-version-check uv
+"$scratch/bin/uv" pip compile --universal --python-version 3.11 --generate-hashes --upgrade \
+    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+    requirements/requirements.in -o requirements/requirements.lock

@@ -19,12 +19,15 @@ PROTOS = Path(__file__).parent
 VENDOR = PROTOS / "vendor"
 API = PROTOS.parent / "libs" / "api"
 WELL_KNOWN = str(importlib.resources.files("grpc_tools") / "_proto")
+SCRIPTS = Path(sys.executable).parent
 GENERATED_ROOTS = ("petpro", "buf")
 
 
 def run_protoc(arguments: list[str]) -> None:
-    includes = [f"-I{VENDOR}", f"-I{PROTOS}", f"-I{WELL_KNOWN}"]  # vendor lies inside protos: it must be asked first
-    if protoc.main(["protoc", *includes, *arguments]) != 0:
+    plugins = [f"--plugin={name}={SCRIPTS / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    # vendor lies inside protos, so it is asked first: a file must have one name only
+    includes = [f"-I{VENDOR}", f"-I{PROTOS}", f"-I{WELL_KNOWN}"]
+    if protoc.main(["protoc", *plugins, *includes, *arguments]) != 0:
         sys.exit("protoc refused the contracts")
 
 

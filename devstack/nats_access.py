@@ -1,0 +1,65 @@
+"""Who may say and hear what on NATS: each service its own subjects, and nothing else.
+
+This is the one place that lists them; the server's configuration is written from it.
+"""
+
+from dataclasses import dataclass
+
+STREAMS = ("PETPRO_EVENTS", "PETPRO_COMMANDS", "PETPRO_REPLIES")
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one service sends. What it hears comes through its own durable consumers alone."""
+
+    events: tuple[str, ...]
+    """First words of its event types: `booking` covers `petpro.events.booking.>`."""
+    commands_to: tuple[str, ...] = ()
+    """Services that it gives commands to."""
+    replies: bool = False
+    """Whether it answers commands."""
+
+
+ACCESS = {
+    "account": Access(events=("user", "pet"), replies=True),
+    "catalog": Access(events=("clinic", "service", "staff", "clinic_staff", "review"), replies=True),
+    "booking": Access(
+        events=("slot", "reservation", "booking"),
+        commands_to=("booking", "payment", "notification", "catalog", "account"),
+        replies=True,
+    ),
+    "payment": Access(
+        events=("payment", "refund", "financial_entry"), commands_to=("payment",), replies=True
+    ),
+    "notification": Access(events=("notification",), commands_to=("notification",), replies=True),
+}
+
+
+def may_publish(service: str) -> list[str]:
+    """The subjects a service may publish on, JetStream's own among them."""
+    access = ACCESS[service]
+    return [
+        *(f"petpro.events.{event}.>" for event in access.events),
+        *(f"petpro.commands.{target}.>" for target in access.commands_to),
+        *(["petpro.replies.>"] if access.replies else []),
+        "$JS.API.INFO",
+        "$JS.API.STREAM.NAMES",
+        *(f"$JS.API.STREAM.{verb}.{stream}" for stream in STREAMS for verb in ("INFO", "CREATE", "UPDATE")),
+        *(subject for stream in STREAMS for subject in _own_consumer(stream, service)),
+    ]
+
+
+def may_subscribe(service: str) -> list[str]:
+    """The subjects a service may subscribe to: answers to its own requests."""
+    return [f"_INBOX_{service}.>"]
+
+
+def _own_consumer(stream: str, durable: str) -> list[str]:
+    return [
+        f"$JS.API.CONSUMER.INFO.{stream}.{durable}",
+        f"$JS.API.CONSUMER.CREATE.{stream}.{durable}",
+        f"$JS.API.CONSUMER.CREATE.{stream}.{durable}.>",
+        f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}",
+        f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
+        f"$JS.ACK.{stream}.{durable}.>",
+    ]

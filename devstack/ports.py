@@ -1,0 +1,53 @@
+"""Free loopback ports that a stack keeps for as long as its folder lives.
+
+A part that is killed must come back on the port it had, so a port may not be taken meanwhile by somebody's
+outgoing connection. Ports are therefore chosen below the range from which kernels hand out ports for those.
+"""
+
+import json
+import random
+import socket
+from pathlib import Path
+
+from devstack.layout import write_private_json
+
+LOWEST, HIGHEST = 20_000, 31_999
+
+
+class Ports:
+    """Ports by name, remembered in a file; one that somebody else took since is replaced."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        self._known = {name: port for name, port in known.items() if is_free(port)}
+
+    def of(self, name: str) -> int:
+        """The port of that name: always the same one while this object lives."""
+        if name not in self._known:
+            self._known[name] = self._choose()
+            write_private_json(self._file, self._known)
+        return self._known[name]
+
+    def address(self, name: str) -> str:
+        """`127.0.0.1:<port>`."""
+        return f"127.0.0.1:{self.of(name)}"
+
+    def _choose(self) -> int:
+        taken = set(self._known.values())
+        for _ in range(1000):
+            port = random.randint(LOWEST, HIGHEST)  # noqa: S311 -- a port is no secret
+            if port not in taken and is_free(port):
+                return port
+        raise OSError(f"no free loopback port between {LOWEST} and {HIGHEST}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on that loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

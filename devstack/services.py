@@ -1,0 +1,138 @@
+"""The five services as parts: their settings, their migrations, their health."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from devstack.layout import ROOT, Layout
+from devstack.nats import Nats
+from devstack.part import Check, Part, python_module, run_to_end
+from devstack.ports import Ports
+from devstack.postgres import Postgres, role_of
+from devstack.secrets import PEOPLE, Secrets
+
+CALLS = {
+    "account": (),
+    "catalog": ("account", "booking"),
+    "booking": ("account", "catalog", "payment"),
+    "payment": ("account", "booking", "catalog"),
+    "notification": ("account", "catalog", "booking"),
+}
+"""Which services each one may ask over gRPC; all of them learn keys and people from account."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the services need to know of the rest of the stack."""
+
+    layout: Layout
+    secrets: Secrets
+    ports: Ports
+    postgres: Postgres
+    nats: Nats
+
+    def grpc_address(self, service: str) -> str:
+        return self.ports.address(f"{service}.grpc")
+
+    def metrics_address(self, service: str) -> str:
+        return self.ports.address(f"{service}.metrics")
+
+
+def part(around: Surroundings, service: str) -> Part:
+    """One service as a part of the stack; its migrations run before it starts."""
+    env = _settings(around, service)
+
+    async def migrate() -> None:
+        await _migrate(around, service, env)
+
+    return Part(
+        name=service,
+        argv=python_module(f"petpro_{service}"),
+        env=env,
+        ready=serves_health(around.grpc_address(service), "readiness"),
+        address=around.grpc_address(service),
+        needs=("postgres", "nats"),
+        prepare=migrate,
+    )
+
+
+def _settings(around: Surroundings, service: str) -> dict[str, str]:
+    common = {
+        "GRPC_ADDRESS": around.grpc_address(service),
+        "METRICS_ADDRESS": around.metrics_address(service),
+        "DATABASE_URL": around.postgres.url(role_of(service), role_of(service)),
+        "NATS_URL": around.nats.url,
+        "SERVICE_JWKS_FILE": str(around.layout.service_jwks),
+        "LOG_LEVEL": "info",
+        "SECRETS_DIR": str(around.secrets.folder(service)),
+        "ACCOUNT_ADDRESS": around.grpc_address("account"),
+    }
+    others = {f"{other.upper()}_ADDRESS": around.grpc_address(other) for other in CALLS[service]}
+    settings = common | others | _own_settings(around, service)
+    return {f"PETPRO_{service.upper()}_{name}": value for name, value in settings.items()}
+
+
+def _own_settings(around: Surroundings, service: str) -> dict[str, str]:
+    match service:
+        case "account":
+            return {"BOOTSTRAP_ADMIN_EMAIL": PEOPLE["admin"]}
+        case "payment":
+            return {"SANDBOX_URL": f"http://{around.ports.address('sandbox')}"}
+        case "notification":
+            port = around.ports.of("mail")
+            return {
+                "SMTP_HOST": "127.0.0.1",
+                "SMTP_PORT": str(port),
+                "MAIL_FROM": "PetPro <hello@petpro.example>",
+            }
+        case _:
+            return {}
+
+
+async def _migrate(around: Surroundings, service: str, env: dict[str, str]) -> None:
+    """Bring the service's database to its newest version; at once when it already is there."""
+    stamp = around.layout.postgres / f"migrated-{service}"
+    version = _migrations_version(service)
+    if stamp.exists() and stamp.read_text() == version:
+        return
+    command = python_module("petpro_common.migrate", f"petpro_{service}")
+    await run_to_end(service, command, env, around.layout.log(service))
+    stamp.write_text(version)
+
+
+def _migrations_version(service: str) -> str:
+    """Changes whenever a file of the service's migrations, or what runs them, does."""
+    package = ROOT / "services" / service / f"petpro_{service}"
+    common = ROOT / "libs" / "common" / "petpro_common"
+    files = [*package.glob("migrations/**/*"), *package.glob("tables*.py"), *common.glob("**/migrat*.py")]
+    files += [*common.glob("migrations/**/*"), *common.glob("**/*.sql")]
+    digest = hashlib.sha256()
+    for file in sorted(_sources(files)):
+        digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources(files: list[Path]) -> set[Path]:
+    return {file for file in files if file.is_file() and "__pycache__" not in file.parts}
+
+
+def serves_health(address: str, name: str) -> Check:
+    """Ready when grpc.health.v1 answers SERVING for that name."""
+
+    async def check() -> bool:
+        async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+            ask = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=HealthCheckRequest.SerializeToString,
+                response_deserializer=HealthCheckResponse.FromString,
+            )
+            try:
+                answer = await ask(HealthCheckRequest(service=name), timeout=2)
+            except grpc.aio.AioRpcError:
+                return False
+            return bool(answer.status == HealthCheckResponse.SERVING)
+
+    return check

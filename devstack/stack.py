@@ -1,0 +1,179 @@
+"""The whole platform as one object: every part, in the order in which they need each other."""
+
+import asyncio
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from devstack import gateway, mail, sandbox_part, services
+from devstack.control import Control
+from devstack.description import describe
+from devstack.layout import SERVICES, Layout, write_private_json
+from devstack.nats import Nats
+from devstack.ownership import own
+from devstack.part import Part, PartFailed
+from devstack.ports import Ports
+from devstack.postgres import Postgres
+from devstack.secrets import Secrets
+from devstack.services import Surroundings
+from devstack.supervised import Supervised
+
+PARTS = ("postgres", "nats", "mail", "sandbox", *SERVICES, "gateway")
+
+Listener = Callable[[Supervised], None]
+"""Told of every change of a part's state."""
+
+
+class Stack:
+    """A stack in a folder.
+
+    `only` names the parts to have (all, unless told); `env` adds settings to parts by name; `fast` gives up
+    the durability of the database, for tests of single services.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        *,
+        only: Collection[str] = PARTS,
+        fast: bool = False,
+        env: Mapping[str, Mapping[str, str]] | None = None,
+        listener: Listener = lambda _part: None,
+    ) -> None:
+        self.layout = Layout(run.absolute())
+        self._only = frozenset(only)
+        self._fast = fast
+        self._env = env or {}
+        self.listener = listener
+        self._parts: dict[str, Supervised] = {}
+        self._control: Control | None = None
+        self._lock_file: int | None = None
+        self._around: Surroundings | None = None
+
+    @property
+    def parts(self) -> Mapping[str, Supervised]:
+        return self._parts
+
+    @property
+    def around(self) -> Surroundings:
+        """Addresses and secrets; only while the stack runs."""
+        if self._around is None:
+            raise LookupError("the stack has not been started")
+        return self._around
+
+    @property
+    def endpoints(self) -> dict[str, object]:
+        """What `.run/stack.json` says."""
+        control = str(self._control.path) if self._control else None
+        return describe(self.around, self._parts, control)
+
+    async def start(self) -> None:
+        """Start every part, side by side where their needs allow.
+
+        PartFailed, with everything stopped again, when one does not come up.
+        """
+        unknown = self._only - set(PARTS)
+        if unknown:
+            raise ValueError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        self.layout.prepare()
+        self._lock_file = await own(self.layout.supervisor_lock)
+        try:
+            self._around = _surroundings(self.layout, self._fast)
+            self._parts = {part.name: self._supervise(part, self._lock_file) for part in self._wanted()}
+            self._control = await Control.open(self)
+            await self._start_all()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Drain every part, those first that others feed; nothing is left running."""
+        by_rank = sorted(self._parts.values(), key=_stop_rank)
+        for _rank, group in groupby(by_rank, key=_stop_rank):
+            await asyncio.gather(*(part.stop() for part in group))
+        if self._control is not None:
+            await self._control.close()
+            self._control = None
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    async def start_part(self, name: str) -> None:
+        """Start a part that is down and wait until it is ready."""
+        await self._part(name).start()
+
+    async def stop_part(self, name: str) -> None:
+        """Drain and end one part; the others live on."""
+        await self._part(name).stop()
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL one part; the others live on."""
+        await self._part(name).kill()
+
+    def pid(self, name: str) -> int | None:
+        return self._part(name).pid
+
+    def _part(self, name: str) -> Supervised:
+        if name not in self._parts:
+            raise LookupError(f"no such part: {name}; there are {', '.join(self._parts)}")
+        return self._parts[name]
+
+    def _wanted(self) -> list[Part]:
+        parts = [part for part in _all_parts(self.around) if part.name in self._only]
+        return [replace(part, env={**part.env, **self._env.get(part.name, {})}) for part in parts]
+
+    def _supervise(self, part: Part, lock_file: int) -> Supervised:
+        log = self.layout.log(part.name)
+        log.write_bytes(b"")
+        return Supervised(part, log, self._part_changed, lock_file)
+
+    def _part_changed(self, part: Supervised) -> None:
+        write_private_json(self.layout.description, self.endpoints)
+        self.listener(part)
+
+    async def _start_all(self) -> None:
+        ready = {name: asyncio.Event() for name in self._parts}
+
+        async def start_in_turn(part: Supervised) -> None:
+            for need in part.part.needs:
+                if need in ready:
+                    await ready[need].wait()
+            await part.start()
+            ready[part.part.name].set()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in self._parts.values():
+                    group.create_task(start_in_turn(part))
+        except* PartFailed as failures:
+            raise _first(failures) from None
+
+
+def _surroundings(layout: Layout, fast: bool) -> Surroundings:
+    secrets, ports = Secrets(layout), Ports(layout.ports)
+    secrets.make_all()
+    postgres = Postgres(layout, secrets, ports.of("postgres"), fast)
+    nats = Nats(layout, secrets, ports.of("nats"), ports.of("nats.monitor"))
+    return Surroundings(layout, secrets, ports, postgres, nats)
+
+
+def _all_parts(around: Surroundings) -> list[Part]:
+    return [
+        around.postgres.part(),
+        around.nats.part(),
+        mail.part(around.layout, around.ports.of("mail")),
+        sandbox_part.part(around),
+        *(services.part(around, service) for service in SERVICES),
+        gateway.part(around),
+    ]
+
+
+def _stop_rank(part: Supervised) -> int:
+    return part.part.stop_rank
+
+
+def _first(failures: BaseExceptionGroup[PartFailed]) -> PartFailed:
+    found = failures.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -40,7 +40,7 @@ class Control:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        shutil.rmtree(self.path.parent, ignore_errors=True)
+        forget(self.path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -71,6 +71,11 @@ class Control:
                 await self._stack.start_part(part)
             case _:
                 raise ValueError(f"no such verb: {verb}")
+
+
+def forget(control: Path) -> None:
+    """Remove a socket and its folder; also one that a killed supervisor left."""
+    shutil.rmtree(control.parent, ignore_errors=True)
 
 
 async def ask(control: Path, verb: str, part: str | None = None) -> dict[str, Any]:

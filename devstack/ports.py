@@ -15,12 +15,21 @@ LOWEST, HIGHEST = 20_000, 31_999
 
 
 class Ports:
-    """Ports by name, remembered in a file; one that somebody else took since is replaced."""
+    """Ports by name, remembered in a file."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, known: dict[str, int]) -> None:
         self._file = file
-        known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-        self._known = {name: port for name, port in known.items() if is_free(port)}
+        self._known = known
+
+    @classmethod
+    def for_new_stack(cls, file: Path) -> "Ports":
+        """The ports that this folder had before, without those that somebody else took since."""
+        return cls(file, {name: port for name, port in _recorded(file).items() if is_free(port)})
+
+    @classmethod
+    def of_running_stack(cls, file: Path) -> "Ports":
+        """The ports that the parts of a running stack have now."""
+        return cls(file, _recorded(file))
 
     def of(self, name: str) -> int:
         """The port of that name: always the same one while this object lives."""
@@ -40,6 +49,10 @@ class Ports:
             if port not in taken and is_free(port):
                 return port
         raise OSError(f"no free loopback port between {LOWEST} and {HIGHEST}")
+
+
+def _recorded(file: Path) -> dict[str, int]:
+    return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
 def is_free(port: int) -> bool:

@@ -43,7 +43,7 @@ class Surroundings:
 
 def part(around: Surroundings, service: str) -> Part:
     """One service as a part of the stack; its migrations run before it starts."""
-    env = _settings(around, service)
+    env = settings(around, service)
 
     async def migrate() -> None:
         await _migrate(around, service, env)
@@ -59,7 +59,8 @@ def part(around: Surroundings, service: str) -> Part:
     )
 
 
-def _settings(around: Surroundings, service: str) -> dict[str, str]:
+def settings(around: Surroundings, service: str) -> dict[str, str]:
+    """The environment of a service, as the names of its settings class say."""
     common = {
         "GRPC_ADDRESS": around.grpc_address(service),
         "METRICS_ADDRESS": around.metrics_address(service),
@@ -71,8 +72,8 @@ def _settings(around: Surroundings, service: str) -> dict[str, str]:
         "ACCOUNT_ADDRESS": around.grpc_address("account"),
     }
     others = {f"{other.upper()}_ADDRESS": around.grpc_address(other) for other in CALLS[service]}
-    settings = common | others | _own_settings(around, service)
-    return {f"PETPRO_{service.upper()}_{name}": value for name, value in settings.items()}
+    named = common | others | _own_settings(around, service)
+    return {f"PETPRO_{service.upper()}_{name}": value for name, value in named.items()}
 
 
 def _own_settings(around: Surroundings, service: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The whole platform as one object: every part, in the order in which they need each other."""
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -8,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from devstack import gateway, mail, sandbox_part, services
-from devstack.control import Control
+from devstack.control import Control, forget
 from devstack.description import describe
 from devstack.layout import SERVICES, Layout, write_private_json
 from devstack.nats import Nats
@@ -80,7 +81,10 @@ class Stack:
         self.layout.prepare()
         self._lock_file = await own(self.layout.supervisor_lock)
         try:
-            self._around = _surroundings(self.layout, self._fast)
+            self._forget_killed_supervisor()
+            ports = Ports.for_new_stack(self.layout.ports)
+            self._around = surroundings(self.layout, ports, fast=self._fast)
+            self._around.secrets.make_all()
             self._parts = {part.name: self._supervise(part, self._lock_file) for part in self._wanted()}
             self._control = await Control.open(self)
             await self._start_all()
@@ -96,6 +100,7 @@ class Stack:
         if self._control is not None:
             await self._control.close()
             self._control = None
+            write_private_json(self.layout.description, self.endpoints)
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
@@ -114,6 +119,12 @@ class Stack:
 
     def pid(self, name: str) -> int | None:
         return self._part(name).pid
+
+    def _forget_killed_supervisor(self) -> None:
+        if self.layout.description.exists():
+            left = json.loads(self.layout.description.read_text()).get("control")
+            if left:
+                forget(Path(left))
 
     def _part(self, name: str) -> Supervised:
         if name not in self._parts:
@@ -151,9 +162,9 @@ class Stack:
             raise _first(failures) from None
 
 
-def _surroundings(layout: Layout, fast: bool) -> Surroundings:
-    secrets, ports = Secrets(layout), Ports(layout.ports)
-    secrets.make_all()
+def surroundings(layout: Layout, ports: Ports, *, fast: bool) -> Surroundings:
+    """What the services of the stack in that folder see around them."""
+    secrets = Secrets(layout)
     postgres = Postgres(layout, secrets, ports.of("postgres"), fast)
     nats = Nats(layout, secrets, ports.of("nats"), ports.of("nats.monitor"))
     return Surroundings(layout, secrets, ports, postgres, nats)

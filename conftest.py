@@ -1,0 +1,113 @@
+"""What every suite of this repository can use: a database, a broker, a whole running stack.
+
+| fixture | what it gives |
+|---|---|
+| `postgres_server` | a PostgreSQL of the test run, without durability; all workers share it |
+| `database` | `await database("booking")`: a fresh, migrated database of that service, gone after the test |
+| `empty_database` | the same without migrations |
+| `nats_server` | a NATS with every service's user; each worker has one |
+| `nats` | the same, emptied of all streams before the test |
+| `stack` | the whole platform, shared by all workers: do not kill its parts |
+| `own_stack` | the whole platform for one test module, which may kill its parts |
+| `start_own_stack` | the same with chosen parts and settings |
+"""
+
+import os
+from collections.abc import AsyncIterator, Collection, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import nats as nats_client
+import pytest
+
+from devstack import testing
+from devstack.running import RunningStack
+from devstack.stack import PARTS
+from devstack.testing import Broker, Database, MakeDatabase, Settings, StartStack
+
+FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[FOLDER] = testing.open_folder()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    folder = session.config.stash.get(FOLDER, None)
+    if folder is not None:
+        testing.close_folder(folder, keep_logs=exitstatus == pytest.ExitCode.TESTS_FAILED)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> RunningStack:
+    return testing.shared_stack("postgres", ["postgres"], fast=True)
+
+
+@pytest.fixture
+async def database(postgres_server: RunningStack) -> AsyncIterator[MakeDatabase]:
+    made: list[Database] = []
+
+    async def make(service: str) -> Database:
+        made.append(await testing.make_database(postgres_server, service, f"{service}_{uuid4().hex}"))
+        return made[-1]
+
+    yield make
+    await _drop(postgres_server, made)
+
+
+@pytest.fixture
+async def empty_database(postgres_server: RunningStack) -> AsyncIterator[MakeDatabase]:
+    made: list[Database] = []
+
+    async def make(service: str) -> Database:
+        made.append(await testing.make_empty_database(postgres_server, service, f"{service}_{uuid4().hex}"))
+        return made[-1]
+
+    yield make
+    await _drop(postgres_server, made)
+
+
+async def _drop(server: RunningStack, databases: list[Database]) -> None:
+    for database in databases:
+        await testing.surroundings_of(server).postgres.drop_database(database.name)
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Broker:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    return testing.broker(testing.shared_stack(f"nats-{worker}", ["nats"]))
+
+
+@pytest.fixture
+async def nats(nats_server: Broker) -> Broker:
+    connection = await nats_client.connect(nats_server.operator_url)
+    streams = connection.jetstream()
+    for stream in await streams.streams_info():
+        await streams.delete_stream(str(stream.config.name))
+    await connection.close()
+    return nats_server
+
+
+@pytest.fixture(scope="session")
+def stack() -> RunningStack:
+    return testing.shared_stack("stack")
+
+
+@pytest.fixture(scope="module")
+def start_own_stack() -> Iterator[StartStack]:
+    started: list[RunningStack] = []
+
+    def start(only: Collection[str] = PARTS, env: Settings | None = None) -> RunningStack:
+        run = testing.folder_of_run() / f"own-{uuid4().hex[:8]}"
+        started.append(testing.start_stack(run, only, env=env))
+        return started[-1]
+
+    yield start
+    for stack in started:
+        testing.stop_stack(stack)
+
+
+@pytest.fixture(scope="module")
+def own_stack(start_own_stack: StartStack) -> RunningStack:
+    return start_own_stack()

@@ -1,0 +1,231 @@
+"""Stacks for tests: started once and shared by all workers of a test run, or one's own.
+
+The process that runs pytest (with xdist: its controller) owns one folder. Whoever first needs a shared stack
+starts it there as a process of its own; it ends with the test run, whatever happens to the run.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock
+
+from devstack.layout import ROOT, SERVICES, Layout
+from devstack.part import python_module
+from devstack.ports import Ports
+from devstack.process import is_running
+from devstack.running import RunningStack
+from devstack.services import Surroundings, settings
+from devstack.stack import PARTS, surroundings
+
+FOLDER_VARIABLE = "PETPRO_TEST_STACKS"
+OWNER_VARIABLE = "PETPRO_TEST_OWNER"
+START_SECONDS = 100.0
+STOP_SECONDS = 40.0
+
+
+Settings = Mapping[str, Mapping[str, str]]
+"""Settings more, by part."""
+
+
+class StartStack(Protocol):
+    """Starts a stack for one test module, with the parts and settings that it wants."""
+
+    def __call__(self, only: Collection[str] = PARTS, env: Settings | None = None) -> RunningStack: ...
+
+
+class MakeDatabase(Protocol):
+    """Makes a fresh database of the named service for one test."""
+
+    async def __call__(self, service: str) -> "Database": ...
+
+
+class StackDidNotStart(Exception):
+    """The message holds what the stack said."""
+
+
+def open_folder() -> Path:
+    """Make the folder of this test run, and let the workers know of it."""
+    folder = Path(tempfile.mkdtemp(prefix="petpro-tests-"))
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    os.environ[OWNER_VARIABLE] = str(os.getpid())
+    return folder
+
+
+def close_folder(folder: Path, *, keep_logs: bool) -> None:
+    """Stop every stack of this test run, and remove the folder, or all but the logs."""
+    for description in folder.glob("*/stack.json"):
+        _stop(json.loads(description.read_text())["supervisor"]["pid"])
+    if not keep_logs:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for data in ("postgres", "nats", "sandbox", "mail", "secrets"):
+        for unwanted in folder.glob(f"*/{data}"):
+            shutil.rmtree(unwanted, ignore_errors=True)
+    print(f"\nThe logs of the stacks are in {folder}")
+
+
+def folder_of_run() -> Path:
+    """The folder of this test run."""
+    return Path(os.environ[FOLDER_VARIABLE])
+
+
+def shared_stack(name: str, only: Collection[str] = PARTS, *, fast: bool = False) -> RunningStack:
+    """The stack of that name, started by whoever asks first."""
+    run = folder_of_run() / name
+    with FileLock(folder_of_run() / f"{name}.lock"):
+        if not (run / "stack.json").exists():
+            start_stack(run, only, fast=fast)
+    return RunningStack(run)
+
+
+def start_stack(
+    run: Path,
+    only: Collection[str] = PARTS,
+    *,
+    fast: bool = False,
+    env: Settings | None = None,
+) -> RunningStack:
+    """Start a stack in that folder and return when every part is ready."""
+    run.mkdir(parents=True, exist_ok=True)
+    said = run / "supervisor.log"
+    command = python_module("devstack", "serve", "--run", str(run), "--only", ",".join(only))
+    command += ["--owner", os.environ[OWNER_VARIABLE], *(["--fast"] if fast else [])]
+    for part, values in (env or {}).items():
+        command += [word for name, value in values.items() for word in ("--set", f"{part}:{name}={value}")]
+    with said.open("wb") as output:
+        supervisor = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+    _wait_until_ready(supervisor, run, set(only), said)
+    return RunningStack(run)
+
+
+def stop_stack(stack: RunningStack) -> None:
+    """Drain the stack and remove its folder."""
+    _stop(stack.endpoints["supervisor"]["pid"])
+    shutil.rmtree(stack.run, ignore_errors=True)
+
+
+def _wait_until_ready(supervisor: "subprocess.Popen[bytes]", run: Path, parts: set[str], said: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _is_ready(run / "stack.json", supervisor.pid, parts):
+        if supervisor.poll() is not None or time.monotonic() > deadline:
+            supervisor.terminate()
+            supervisor.wait(STOP_SECONDS)
+            (run / "stack.json").unlink(missing_ok=True)
+            raise StackDidNotStart(said.read_text(errors="replace"))
+        time.sleep(0.05)
+    supervisor.returncode = 0  # it outlives this object on purpose; `_stop` ends it by its id
+
+
+def _is_ready(description: Path, supervisor: int, parts: set[str]) -> bool:
+    if not description.exists():
+        return False
+    said = json.loads(description.read_text())
+    ready = {name for name, part in said["parts"].items() if part["state"] == "ready"}
+    return said["supervisor"]["pid"] == supervisor and ready >= parts
+
+
+def _stop(supervisor: int) -> None:
+    if is_running(supervisor):
+        os.kill(supervisor, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while is_running(supervisor) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def surroundings_of(stack: RunningStack) -> Surroundings:
+    """Addresses and secrets of a running stack, with the means to make databases in it."""
+    layout = Layout(stack.run)
+    return surroundings(layout, Ports.of_running_stack(layout.ports), fast=True)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A fresh database of one service, with all its migrations done."""
+
+    service: str
+    name: str
+    url: str
+    """Without a password, as a service's settings want it."""
+    password: str
+    dsn: str
+    """With the password of the service's role."""
+    superuser_dsn: str
+
+
+async def make_database(stack: RunningStack, service: str, name: str) -> Database:
+    """Clone the migrated template of that service; made by whoever asks first in this test run."""
+    around = surroundings_of(stack)
+    template = f"template_{service}"
+    stamp = stack.run / template
+    with FileLock(stack.run / f"{template}.lock"):
+        if not stamp.exists():
+            await around.postgres.drop_database(template)
+            await around.postgres.make_database(template, service)
+            migrate(around, service, template)
+            stamp.touch()
+    await around.postgres.make_database(name, service, template)
+    return database(around, service, name)
+
+
+async def make_empty_database(stack: RunningStack, service: str, name: str) -> Database:
+    """A database with the service's extensions and nothing else: for tests of migrations."""
+    around = surroundings_of(stack)
+    await around.postgres.make_database(name, service)
+    return database(around, service, name)
+
+
+def database(around: Surroundings, service: str, name: str) -> Database:
+    """The ways to reach a database of that server."""
+    return Database(
+        service=service,
+        name=name,
+        url=around.postgres.url(f"petpro_{service}", name),
+        password=around.secrets.database_password(service),
+        dsn=around.postgres.service_url(service, name),
+        superuser_dsn=around.postgres.superuser_url(name),
+    )
+
+
+def migrate(around: Surroundings, service: str, database_name: str) -> None:
+    """Bring a database to the service's newest version."""
+    url = around.postgres.url(f"petpro_{service}", database_name)
+    env = settings(around, service) | {f"PETPRO_{service.upper()}_DATABASE_URL": url}
+    command = python_module("petpro_common.migrate", f"petpro_{service}")
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise StackDidNotStart(f"migrations of {service} failed:\n{done.stdout}{done.stderr}")
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A NATS server for tests."""
+
+    url: str
+    """Without credentials."""
+    operator_url: str
+    """With every right."""
+    service_urls: Mapping[str, str]
+    """As each service connects, with that service's rights."""
+    passwords: Mapping[str, str]
+
+
+def broker(stack: RunningStack) -> Broker:
+    """The NATS server of a running stack."""
+    nats, secrets = surroundings_of(stack).nats, surroundings_of(stack).secrets
+    return Broker(
+        url=nats.url,
+        operator_url=nats.operator_url,
+        service_urls={service: nats.service_url(service) for service in SERVICES},
+        passwords={service: secrets.nats_password(service) for service in SERVICES},
+    )

@@ -1,0 +1,120 @@
+"""Each service speaks on its own subjects and hears its own consumers, and nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats as nats_client
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, StreamConfig
+
+from devstack.testing import Broker
+
+
+class Line:
+    """A service's connection, and what the server refused it."""
+
+    def __init__(self, client: Client, refusals: list[str]) -> None:
+        self.client = client
+        self.refusals = refusals
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        return self.client.jetstream(timeout=1)
+
+    async def refused(self) -> list[str]:
+        await self.client.flush()
+        return self.refusals
+
+
+@asynccontextmanager
+async def line_of(broker: Broker, service: str) -> AsyncIterator[Line]:
+    refusals: list[str] = []
+
+    async def note(error: Exception) -> None:
+        refusals.append(str(error).lower())
+
+    client = await nats_client.connect(
+        broker.service_urls[service], inbox_prefix=f"_INBOX_{service}".encode(), error_cb=note
+    )
+    try:
+        yield Line(client, refusals)
+    finally:
+        await client.close()
+
+
+async def make_streams(line: Line) -> None:
+    for name, subject in (
+        ("PETPRO_EVENTS", "petpro.events.>"),
+        ("PETPRO_COMMANDS", "petpro.commands.>"),
+        ("PETPRO_REPLIES", "petpro.replies.>"),
+    ):
+        await line.jetstream.add_stream(StreamConfig(name=name, subjects=[subject]))
+
+
+async def test_a_service_makes_the_streams_and_its_consumer_and_reads_what_another_said(nats: Broker) -> None:
+    async with line_of(nats, "booking") as booking, line_of(nats, "notification") as notification:
+        await make_streams(booking)
+        await make_streams(notification)
+        mailbox = await notification.jetstream.pull_subscribe(
+            "petpro.events.>",
+            durable="notification",
+            stream="PETPRO_EVENTS",
+            config=ConsumerConfig(ack_wait=30),
+        )
+        await booking.jetstream.publish("petpro.events.booking.confirmed", b"{}")
+        [message] = await mailbox.fetch(1, timeout=2)
+        await message.ack_sync()
+        assert message.subject == "petpro.events.booking.confirmed"
+        assert booking.refusals == notification.refusals == []
+
+
+@pytest.mark.parametrize(
+    ("service", "subject"),
+    [
+        ("notification", "petpro.events.booking.confirmed"),
+        ("catalog", "petpro.events.payment.succeeded"),
+        ("account", "petpro.commands.payment.refund"),
+        ("payment", "petpro.events.booking.cancelled"),
+    ],
+)
+async def test_a_service_cannot_speak_as_another(nats: Broker, service: str, subject: str) -> None:
+    async with line_of(nats, "booking") as booking, line_of(nats, service) as impostor:
+        await make_streams(booking)
+        with pytest.raises(NatsTimeout):
+            await impostor.jetstream.publish(subject, b"{}", timeout=0.3)
+        assert any("permissions violation" in refusal for refusal in await impostor.refused())
+        assert (await booking.jetstream.stream_info("PETPRO_EVENTS")).state.messages == 0
+
+
+async def test_a_service_cannot_listen_to_subjects_or_answers_of_others(nats: Broker) -> None:
+    async with line_of(nats, "catalog") as catalog:
+        await catalog.client.subscribe("petpro.events.>")
+        await catalog.client.subscribe("_INBOX_payment.>")
+        await catalog.client.subscribe(">")
+        assert len(await catalog.refused()) == 3
+
+
+async def test_a_service_cannot_read_or_remove_anothers_consumer_nor_the_streams(nats: Broker) -> None:
+    async with line_of(nats, "booking") as booking, line_of(nats, "catalog") as catalog:
+        await make_streams(booking)
+        await booking.jetstream.pull_subscribe("petpro.events.>", durable="booking", stream="PETPRO_EVENTS")
+        for forbidden in (
+            catalog.jetstream.consumer_info("PETPRO_EVENTS", "booking"),
+            catalog.jetstream.delete_consumer("PETPRO_EVENTS", "booking"),
+            catalog.jetstream.purge_stream("PETPRO_EVENTS"),
+            catalog.jetstream.delete_stream("PETPRO_EVENTS"),
+        ):
+            with pytest.raises(NatsTimeout):
+                await forbidden
+        assert len(await catalog.refused()) == 4
+
+
+async def test_nobody_connects_without_a_password(nats: Broker) -> None:
+    stranger = Client()
+    with pytest.raises(NatsError, match=r"(?i)authorization"):
+        await stranger.connect(nats.url, max_reconnect_attempts=0, allow_reconnect=False)
+    await stranger.close()

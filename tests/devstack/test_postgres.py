@@ -1,0 +1,57 @@
+"""One database and one role per service, and no way across."""
+
+import psycopg
+import pytest
+
+from devstack.layout import SERVICES
+from devstack.postgres import EXTENSIONS
+from devstack.running import RunningStack
+from devstack.testing import MakeDatabase, surroundings_of
+
+PAIRS = [(visitor, owner) for visitor in SERVICES for owner in SERVICES if visitor != owner]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_owns_its_database_with_its_extensions(
+    postgres_server: RunningStack, service: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(
+        surroundings_of(postgres_server).postgres.service_url(service)
+    ) as connection:
+        await connection.execute("CREATE TABLE kept (id uuid DEFAULT uuidv7() PRIMARY KEY)")
+        await connection.rollback()
+        cursor = await connection.execute("SELECT extname FROM pg_extension")
+        assert {row[0] for row in await cursor.fetchall()} >= set(EXTENSIONS[service])
+
+
+@pytest.mark.parametrize(("visitor", "owner"), PAIRS)
+async def test_a_service_cannot_connect_to_anothers_database(
+    postgres_server: RunningStack, visitor: str, owner: str
+) -> None:
+    url = surroundings_of(postgres_server).postgres.service_url(visitor, f"petpro_{owner}")
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        await psycopg.AsyncConnection.connect(url)
+
+
+@pytest.mark.parametrize("database", ["postgres", "template1"])
+async def test_a_service_cannot_connect_to_the_servers_own_databases(
+    postgres_server: RunningStack, database: str
+) -> None:
+    url = surroundings_of(postgres_server).postgres.service_url("booking", database)
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        await psycopg.AsyncConnection.connect(url)
+
+
+async def test_a_wrong_password_is_refused(postgres_server: RunningStack) -> None:
+    url = surroundings_of(postgres_server).postgres.url("petpro_booking", "petpro_booking", "guessed")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        await psycopg.AsyncConnection.connect(url)
+
+
+async def test_each_test_has_a_database_of_its_own(empty_database: MakeDatabase) -> None:
+    first, second = await empty_database("catalog"), await empty_database("catalog")
+    async with await psycopg.AsyncConnection.connect(first.dsn) as connection:
+        await connection.execute("CREATE TABLE only_in_the_first ()")
+    async with await psycopg.AsyncConnection.connect(second.dsn) as connection:
+        cursor = await connection.execute("SELECT to_regclass('only_in_the_first')")
+        assert await cursor.fetchone() == (None,)

@@ -1,0 +1,175 @@
+"""The supervisor: parts die and come back, data stays, and nothing is left behind."""
+
+import asyncio
+import os
+import signal
+import smtplib
+import stat
+import subprocess
+import sys
+import time
+from email.message import EmailMessage
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from devstack.layout import ROOT
+from devstack.ownership import is_owned
+from devstack.part import PartFailed
+from devstack.process import descendants, is_running
+from devstack.running import RunningStack
+from devstack.stack import Stack
+from devstack.testing import StartStack, start_stack, stop_stack
+
+INFRASTRUCTURE = ["postgres", "nats", "mail"]
+
+
+@pytest.fixture(scope="module")
+def infrastructure(start_own_stack: StartStack) -> RunningStack:
+    return start_own_stack(only=INFRASTRUCTURE)
+
+
+async def count_pets(stack: RunningStack) -> int:
+    async with await psycopg.AsyncConnection.connect(stack.endpoints["postgres"]["dsn"]) as connection:
+        await connection.execute("CREATE TABLE IF NOT EXISTS pets (name text)")
+        await connection.execute("INSERT INTO pets VALUES ('Moko')")
+        cursor = await connection.execute("SELECT count(*) FROM pets")
+        row = await cursor.fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+async def test_a_killed_database_comes_back_on_its_port_with_its_data(infrastructure: RunningStack) -> None:
+    before = infrastructure.endpoints
+    known = await count_pets(infrastructure)
+    await infrastructure.kill("postgres")
+    assert infrastructure.pid("postgres") is None
+    with pytest.raises(psycopg.OperationalError):
+        await count_pets(infrastructure)
+    await infrastructure.start_part("postgres")
+    assert await count_pets(infrastructure) == known + 1
+    after = infrastructure.endpoints
+    assert after["postgres"]["dsn"] == before["postgres"]["dsn"]
+    assert after["postgres"]["pid"] != before["postgres"]["pid"]
+
+
+async def test_the_others_live_on_when_a_part_is_killed(infrastructure: RunningStack) -> None:
+    others = {part: infrastructure.pid(part) for part in ("postgres", "mail")}
+    await infrastructure.kill("nats")
+    await infrastructure.start_part("nats")
+    assert {part: infrastructure.pid(part) for part in others} == others
+    assert all(pid is not None and is_running(pid) for pid in others.values())
+
+
+async def test_a_part_that_ends_by_itself_is_said_to_have_failed(infrastructure: RunningStack) -> None:
+    pid = infrastructure.pid("mail")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        while infrastructure.state("mail") != "failed":
+            await asyncio.sleep(0.02)
+    await infrastructure.start_part("mail")
+    assert infrastructure.state("mail") == "ready"
+
+
+def test_a_mail_is_kept_as_a_file(infrastructure: RunningStack) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = (
+        "a@petpro.example",
+        "b@petpro.example",
+        "Moko's visit",
+    )
+    message.set_content("Sampai jumpa!")
+    mail = infrastructure.endpoints["mail"]
+    host, _, port = mail["address"].partition(":")
+    with smtplib.SMTP(host, int(port)) as connection:
+        connection.send_message(message)
+    [kept] = Path(mail["folder"]).glob("*.eml")
+    assert "Subject: Moko's visit" in kept.read_text()
+    assert "X-Envelope-To: b@petpro.example" in kept.read_text()
+
+
+def test_petproctl_kills_and_starts_a_part(infrastructure: RunningStack) -> None:
+    def petproctl(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "petproctl", "dev", *words, "--run", str(infrastructure.run)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert petproctl("kill", "mail").returncode == 0
+    assert infrastructure.state("mail") == "down"
+    assert petproctl("start", "mail").returncode == 0
+    assert infrastructure.state("mail") == "ready"
+    assert "ready" in petproctl("status").stdout
+    unknown = petproctl("kill", "teapot")
+    assert unknown.returncode == 1
+    assert "no such part: teapot" in unknown.stderr
+
+
+def test_a_second_stack_in_the_same_folder_says_that_one_runs(infrastructure: RunningStack) -> None:
+    second = _supervisor(infrastructure.run, "mail")
+    _, complaint = second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert b"A stack already runs" in complaint
+
+
+def test_only_its_owner_reads_what_holds_passwords(infrastructure: RunningStack) -> None:
+    secrets = [file for file in (infrastructure.run / "secrets").rglob("*") if file.is_file()]
+    private = [*secrets, infrastructure.run / "stack.json", infrastructure.run / "nats" / "nats.conf"]
+    assert len(private) > 10
+    assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_stack_that_is_told_to_stop_leaves_nothing_and_finds_its_data_again(
+    tmp_path: Path, told: signal.Signals
+) -> None:
+    first = start_stack(tmp_path / "run", INFRASTRUCTURE)
+    assert asyncio.run(count_pets(first)) == 1
+    supervisor = first.endpoints["supervisor"]["pid"]
+    family, control = descendants(supervisor), Path(first.endpoints["control"])
+    assert len(family) > 3
+    os.kill(supervisor, told)
+    _wait_until_gone([supervisor, *family])
+    assert not control.parent.exists()
+    second = start_stack(tmp_path / "run", INFRASTRUCTURE)
+    assert asyncio.run(count_pets(second)) == 2
+    assert second.endpoints["nats_url"] == first.endpoints["nats_url"]
+    stop_stack(second)
+
+
+def test_nothing_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    first = start_stack(tmp_path / "run", INFRASTRUCTURE)
+    supervisor = first.endpoints["supervisor"]["pid"]
+    family = descendants(supervisor)
+    os.kill(supervisor, signal.SIGKILL)
+    _wait_until_gone(family)
+    stop_stack(start_stack(tmp_path / "run", INFRASTRUCTURE))
+
+
+async def test_a_part_that_cannot_start_is_named_with_its_log_and_all_is_stopped(tmp_path: Path) -> None:
+    nowhere = {"mail": {"PYTHONPATH": str(tmp_path), "PYTHONHOME": "/nonexistent"}}
+    stack = Stack(tmp_path / "run", only=["nats", "mail"], env=nowhere)
+    with pytest.raises(PartFailed, match="mail ended with status") as failure:
+        await stack.start()
+    assert "Python" in failure.value.log
+    assert [part for part in stack.parts.values() if part.pid] == []
+    assert not is_owned(stack.layout.supervisor_lock)
+
+
+async def test_two_stacks_live_side_by_side(tmp_path: Path) -> None:
+    one, two = (Stack(tmp_path / name, only=["nats"]) for name in ("one", "two"))
+    await asyncio.gather(one.start(), two.start())
+    assert one.endpoints["nats_url"] != two.endpoints["nats_url"]
+    await asyncio.gather(one.stop(), two.stop())
+
+
+def _supervisor(run: Path, only: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "devstack", "serve", "--run", str(run), "--only", only]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def _wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < deadline, [pid for pid in pids if is_running(pid)]
+        time.sleep(0.02)

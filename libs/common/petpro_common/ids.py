@@ -1,0 +1,37 @@
+"""Ids are UUIDv7 (RFC 9562): ordered by time, and the time can be read back from them.
+
+Partitioned tables rely on that: the id alone tells the partition in which its row lies.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import uuid_utils
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def new_id() -> UUID:
+    """A fresh id that carries the present instant, in milliseconds."""
+    return UUID(bytes=uuid_utils.uuid7().bytes)
+
+
+def id_of_date(day: date) -> UUID:
+    """A fresh id that carries `day` (midnight UTC) in place of the present; for rows that are partitioned by their own date."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return UUID(bytes=uuid_utils.uuid7(timestamp=int(midnight.timestamp()), nanos=0).bytes)
+
+
+def instant_of(id_: UUID) -> datetime:
+    """The instant that a UUIDv7 carries, in UTC, exact to the millisecond.
+
+    Raises ValueError for a UUID of another version, which carries none.
+    """
+    if id_.version != 7:
+        raise ValueError("only a UUIDv7 carries its time")
+    return _EPOCH + timedelta(milliseconds=id_.int >> 80)
+
+
+def date_of(id_: UUID) -> date:
+    """The UTC date that a UUIDv7 carries. Raises ValueError as `instant_of` does."""
+    return instant_of(id_).date()

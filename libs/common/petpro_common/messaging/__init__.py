@@ -1,0 +1,15 @@
+"""Messages between services, over NATS JetStream, that survive anything.
+
+Invariants:
+
+1. A message exists if and only if the change that caused it committed: both are written in one transaction (`outbox`).
+2. Postgres is the truth and the broker may forget: what was committed is published until the broker has it, and again
+   when the broker turns out to have lost it (`relay`).
+3. A message takes effect once: its id is claimed in the transaction of its effects (`inbox`). A command that comes
+   again gets its stored reply again (`participant`).
+4. Messages of one aggregate are published in the order in which they were committed.
+5. A message is acknowledged only after its effects have committed (`consumer`). One that cannot be handled is set aside
+   in `parked_messages` and blocks nothing.
+
+    use case --tx--> outbox --relay--> JetStream --consumer--> inbox + effects --tx--> outbox ...
+"""

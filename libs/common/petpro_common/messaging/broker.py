@@ -1,0 +1,115 @@
+"""The connection to NATS: kept for ever, made again whenever it breaks, and the streams with it."""
+
+import asyncio
+import contextlib
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from petpro_common.messaging.subjects import STREAMS
+
+DUPLICATE_WINDOW_SECONDS = 120
+MAX_AGE_SECONDS = 3 * 24 * 3600
+REQUEST_SECONDS = 5.0
+_CONNECT_SECONDS = 2
+_PING_SECONDS = 10
+
+_log = structlog.get_logger()
+
+
+class Broker:
+    """One connection of a service, as the NATS user of that name. It never gives up reconnecting."""
+
+    def __init__(self, service: str, url: str, password: str) -> None:
+        self.service = service
+        self._url = url
+        self._password = password
+        self._client = Client()
+        self._connected = asyncio.Event()
+        self.reconnects = 0
+
+    @property
+    def client(self) -> Client:
+        return self._client
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        return self._client.jetstream(timeout=REQUEST_SECONDS)
+
+    @property
+    def is_connected(self) -> bool:
+        return self._client.is_connected
+
+    async def until_connected(self) -> None:
+        """Returns as soon as there is a connection with streams behind it."""
+        await self._connected.wait()
+
+    async def connect(self) -> None:
+        """Connects, waiting for the server as long as it takes, and makes the streams."""
+        self._client = await nats.connect(
+            self._url,
+            user=self.service,
+            password=self._password,
+            name=self.service,
+            inbox_prefix=f"_INBOX_{self.service}".encode(),
+            connect_timeout=_CONNECT_SECONDS,
+            reconnect_time_wait=0.25,
+            max_reconnect_attempts=-1,
+            ping_interval=_PING_SECONDS,
+            max_outstanding_pings=2,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+        )
+        await self.ensure_streams()
+        self._connected.set()
+
+    async def ensure_streams(self) -> None:
+        """Makes the streams that are not there: at first start, and after the broker has forgotten everything."""
+        while True:
+            try:
+                for name, subjects in STREAMS.items():
+                    await self._ensure_stream(name, subjects)
+                return
+            except (NatsError, TimeoutError) as fault:
+                _log.warning("streams are not ready", cause=repr(fault))
+                await asyncio.sleep(0.5)
+
+    async def _ensure_stream(self, name: str, subjects: str) -> None:
+        jetstream = self.jetstream
+        with contextlib.suppress(NotFoundError):
+            await jetstream.stream_info(name)
+            return
+        config = StreamConfig(
+            name=name,
+            subjects=[subjects],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.OLD,
+            max_age=MAX_AGE_SECONDS,
+            duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        )
+        await jetstream.add_stream(config)
+
+    async def close(self) -> None:
+        """Sends what is still in the buffer and hangs up."""
+        if self._client.is_connected:
+            with contextlib.suppress(NatsError, TimeoutError):
+                await asyncio.wait_for(self._client.drain(), REQUEST_SECONDS)
+        elif not self._client.is_closed:
+            await self._client.close()
+
+    async def _on_error(self, fault: Exception) -> None:
+        _log.warning("nats", cause=repr(fault))
+
+    async def _on_disconnected(self) -> None:
+        _log.warning("nats disconnected")
+
+    async def _on_reconnected(self) -> None:
+        self.reconnects += 1
+        _log.info("nats reconnected", times=self.reconnects)

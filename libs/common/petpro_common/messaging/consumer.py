@@ -1,0 +1,190 @@
+"""A durable pull consumer: hands each message to a function, then acknowledges it.
+
+Messages of one key (an aggregate, a saga) are handled one after the other, others side by side in a few lanes. A
+message whose handling fails comes again after a growing pause; after the last try, or at once when it can never
+succeed, it is set aside in `parked_messages` and no longer blocks anything.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from zlib import crc32
+
+import orjson
+import structlog
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from opentelemetry.trace import SpanKind
+from sqlalchemy import text
+
+from petpro_common import context, telemetry
+from petpro_common.context import CallContext
+from petpro_common.db import Database
+from petpro_common.ids import new_id
+from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
+
+Handle = Callable[[Msg], Awaitable[None]]
+KeyOf = Callable[[Msg], str]
+
+ACK_WAIT_SECONDS = 30
+MAX_TRIES = 12
+_LANES = 16
+_PULL = 256
+_EXPIRES_SECONDS = 30
+_HEARTBEAT_SECONDS = 3
+_SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
+
+_PARK = text("""
+    INSERT INTO parked_messages (message_id, consumer, subject, headers, payload, error)
+    VALUES (:message_id, :consumer, :subject, CAST(:headers AS jsonb), :payload, :error)
+    ON CONFLICT (message_id) DO UPDATE SET error = excluded.error, parked_at = CURRENT_TIMESTAMP
+""")
+
+_log = structlog.get_logger()
+
+
+class Unprocessable(Exception):
+    """This message can never be handled: it is set aside without another try."""
+
+
+class ConsumerLost(Exception):
+    """The broker no longer knows the consumer, or says nothing: it is made again."""
+
+
+def pause_after(tries: int) -> float:
+    """Seconds until the next try: 0.1, 0.2, 0.4 ... at most 30."""
+    return float(min(0.1 * 2 ** (tries - 1), 30.0))
+
+
+class Consumer:
+    """One durable consumer of `stream`, named after the service, for messages on `subjects`."""
+
+    def __init__(
+        self,
+        database: Database,
+        broker: Broker,
+        stream: str,
+        subjects: list[str],
+        handle: Handle,
+        key_of: KeyOf,
+    ) -> None:
+        self._database = database
+        self._broker = broker
+        self._stream = stream
+        self._subjects = subjects
+        self._handle = handle
+        self._key_of = key_of
+        self._name = broker.service
+
+    async def run(self) -> None:
+        """Runs until cancelled; makes the consumer anew whenever the broker has lost it."""
+        while True:
+            await self._broker.until_connected()
+            try:
+                await self._ensure()
+                await self._consume()
+            except (NatsError, ConsumerLost, OSError, TimeoutError) as fault:
+                telemetry.BACKGROUND_FAILURES.labels(f"consumer {self._stream}").inc()
+                _log.warning("consumer starts again", stream=self._stream, cause=repr(fault))
+                await asyncio.sleep(0.25)
+
+    async def _ensure(self) -> None:
+        await self._broker.ensure_streams()
+        config = ConsumerConfig(
+            name=self._name,
+            durable_name=self._name,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_SECONDS,
+            max_deliver=-1,
+            max_ack_pending=_PULL * 2,
+            filter_subjects=self._subjects,
+        )
+        await self._broker.jetstream.add_consumer(self._stream, config)
+
+    async def _consume(self) -> None:
+        inbox = self._broker.client.new_inbox()
+        subscription = await self._broker.client.subscribe(inbox)
+        lanes: list[asyncio.Queue[Msg]] = [asyncio.Queue() for _ in range(_LANES)]
+        workers = [asyncio.create_task(self._work(lane)) for lane in lanes]
+        try:
+            await self._pull(inbox, subscription, lanes)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            with contextlib.suppress(NatsError):
+                await subscription.unsubscribe()
+
+    async def _pull(self, inbox: str, subscription: Subscription, lanes: list[asyncio.Queue[Msg]]) -> None:
+        wanted = 0
+        while True:
+            if wanted <= _PULL // 2:
+                await self._ask(inbox, _PULL - wanted)
+                wanted = _PULL
+            try:
+                message = await subscription.next_msg(timeout=_HEARTBEAT_SECONDS * 2.5)
+            except TimeoutError:
+                raise ConsumerLost("no heartbeat") from None
+            status = (message.headers or {}).get("Status") if not message.data else None
+            if status is None:
+                wanted -= 1
+                lanes[crc32(self._key_of(message).encode()) % _LANES].put_nowait(message)
+            elif status == "503":
+                raise ConsumerLost("no such consumer")
+            elif status != "100":
+                wanted = 0  # the pull has run out (404, 408) or was ended (409): ask again
+
+    async def _ask(self, inbox: str, batch: int) -> None:
+        request = {
+            "batch": batch,
+            "expires": _EXPIRES_SECONDS * 1_000_000_000,
+            "idle_heartbeat": _HEARTBEAT_SECONDS * 1_000_000_000,
+        }
+        subject = f"{_SUBJECT_OF_PULL}.{self._stream}.{self._name}"
+        await self._broker.client.publish(subject, orjson.dumps(request), reply=inbox)
+
+    async def _work(self, lane: asyncio.Queue[Msg]) -> None:
+        while True:
+            message = await lane.get()
+            with contextlib.suppress(NatsError, OSError, TimeoutError):
+                await self._process(message)
+
+    async def _process(self, message: Msg) -> None:
+        headers = message.headers or {}
+        call = CallContext(message.subject, headers.get("ce-id") or str(new_id()))
+        with telemetry.span(message.subject, headers, SpanKind.CONSUMER), context.within(call):
+            try:
+                await self._handle(message)
+            except Exception as fault:
+                await self._failed(message, fault)
+                return
+        telemetry.MESSAGES_HANDLED.labels(self._name, "done").inc()
+        await message.ack_sync(timeout=REQUEST_SECONDS)
+
+    async def _failed(self, message: Msg, fault: Exception) -> None:
+        tries = message.metadata.num_delivered
+        _log.warning("message failed", subject=message.subject, tries=tries, exc_info=fault)
+        if tries >= MAX_TRIES or isinstance(fault, Unprocessable):
+            await self._park(message, fault)
+            return
+        telemetry.MESSAGES_HANDLED.labels(self._name, "retried").inc()
+        await message.nak(delay=pause_after(tries))
+
+    async def _park(self, message: Msg, fault: Exception) -> None:
+        headers: Mapping[str, Any] = message.headers or {}
+        row = {
+            "message_id": headers.get("Nats-Msg-Id") or f"{self._stream}:{message.metadata.sequence.stream}",
+            "consumer": self._name,
+            "subject": message.subject,
+            "headers": orjson.dumps(dict(headers)).decode(),
+            "payload": message.data,
+            "error": f"{type(fault).__name__}: {fault}",
+        }
+        async with self._database.transaction() as tx:
+            await tx.execute(_PARK, row)
+        telemetry.PARKED_MESSAGES.labels(self._name).inc()
+        await message.ack_sync(timeout=REQUEST_SECONDS)

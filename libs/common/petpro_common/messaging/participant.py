@@ -1,0 +1,140 @@
+"""A saga's participant: handles commands once and answers each copy with the same reply.
+
+A handler runs in the transaction that claims the command, and returns what it decided:
+
+    Succeeded(payload)   done, with a typed result
+    Refused(reason)      nothing was changed, for good
+    Pending()            taken on; `answer` gives the definite outcome later, in the transaction that knows it
+
+The reply is stored with the claim. A copy of the command gets the stored reply again, so a lost reply costs nothing
+but time, and a definite answer never changes.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from google.protobuf.any_pb2 import Any as ProtoAny
+from google.protobuf.message import DecodeError, Message
+from nats.aio.msg import Msg
+from petpro.saga.v1 import saga_pb2
+from sqlalchemy import text
+
+from petpro_common.db import Database, Transaction
+from petpro_common.messaging import inbox, outbox
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.consumer import Consumer, Unprocessable
+from petpro_common.messaging.subjects import COMMANDS
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """Done; the effects commit with this answer. A local step gives `learned`, plain JSON, instead of a payload."""
+
+    payload: Message | None = None
+    learned: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Refused for good; nothing was changed. `reason` is documented in the service's error_reason.proto."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Taken on; the definite answer follows."""
+
+
+Answer: TypeAlias = Succeeded | Refused | Pending
+CommandHandler = Callable[[Transaction, str, Any], Awaitable[Answer]]
+
+_STORE = text("UPDATE inbox SET command = :command, reply = :reply WHERE message_id = :command_id")
+_LOCKED = text("SELECT command, reply FROM inbox WHERE message_id = :command_id FOR UPDATE")
+_OUTCOMES = {
+    Succeeded: saga_pb2.OUTCOME_SUCCEEDED,
+    Refused: saga_pb2.OUTCOME_REFUSED,
+    Pending: saga_pb2.OUTCOME_PENDING,
+}
+
+
+def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[Message], CommandHandler]) -> Consumer:
+    """A consumer of this service's commands: one handler per message type, given the transaction, the command id and the message."""
+    by_type = {kind.DESCRIPTOR.full_name: (kind, handler) for kind, handler in handlers.items()}
+
+    async def handle(message: Msg) -> None:
+        try:
+            command = saga_pb2.Command.FromString(message.data)
+            kind, handler = by_type[command.payload.TypeName()]
+            payload = kind.FromString(command.payload.value)
+        except (DecodeError, KeyError) as fault:
+            raise Unprocessable("not a command of this service") from fault
+        async with database.transaction() as tx:
+            if await inbox.claim(tx, command.command_id):
+                decided = await handler(tx, command.command_id, payload)
+                await _reply(tx, command, _reply_to(command, decided))
+            else:
+                await _reply_again(tx, command)
+
+    subjects = [f"petpro.commands.{broker.service}.>"]
+    return Consumer(database, broker, COMMANDS, subjects, handle, lambda m: saga_of(m.data))
+
+
+def saga_of(data: bytes) -> str:
+    """The saga that a command belongs to: its commands are handled in order."""
+    try:
+        return saga_pb2.Command.FromString(data).saga_id
+    except DecodeError:
+        return ""
+
+
+async def answer(tx: Transaction, command_id: str, decided: Succeeded | Refused) -> None:
+    """Gives the definite answer to a command that is pending. A second answer, or one to an unknown command, is ignored."""
+    row = (await tx.execute(_LOCKED, {"command_id": command_id})).first()
+    if row is None or row.command is None:
+        return
+    if saga_pb2.Reply.FromString(bytes(row.reply)).outcome != saga_pb2.OUTCOME_PENDING:
+        return
+    command = saga_pb2.Command.FromString(bytes(row.command))
+    await _reply(tx, command, _reply_to(command, decided))
+
+
+def _reply_to(command: saga_pb2.Command, decided: Answer) -> saga_pb2.Reply:
+    reply = saga_pb2.Reply(
+        command_id=command.command_id,
+        saga_id=command.saga_id,
+        saga_type=command.saga_type,
+        step=command.step,
+        direction=command.direction,
+        attempt=command.attempt,
+        outcome=_OUTCOMES[type(decided)],
+        reason=decided.reason if isinstance(decided, Refused) else "",
+    )
+    if isinstance(decided, Succeeded) and decided.payload is not None:
+        packed = ProtoAny()
+        packed.Pack(decided.payload)
+        reply.payload.CopyFrom(packed)
+    return reply
+
+
+async def _reply(tx: Transaction, command: saga_pb2.Command, reply: saga_pb2.Reply) -> None:
+    stored = {
+        "command_id": command.command_id,
+        "command": command.SerializeToString(),
+        "reply": reply.SerializeToString(),
+    }
+    await tx.execute(_STORE, stored)
+    await _send(tx, command.reply_to, reply)
+
+
+async def _reply_again(tx: Transaction, command: saga_pb2.Command) -> None:
+    row = (await tx.execute(_LOCKED, {"command_id": command.command_id})).one()
+    reply = saga_pb2.Reply.FromString(bytes(row.reply))
+    reply.attempt = command.attempt
+    await _send(tx, command.reply_to, reply)
+
+
+async def _send(tx: Transaction, subject: str, reply: saga_pb2.Reply) -> None:
+    message_id = f"{reply.command_id}.{reply.attempt}.{saga_pb2.Outcome.Name(reply.outcome)}"
+    await outbox.add_protobuf(tx, message_id, subject, reply.saga_id, reply)

@@ -1,0 +1,162 @@
+"""The relay: brings the outbox to the broker, in order per aggregate, and again when the broker has forgotten.
+
+One relay at a time publishes for a service: it holds an advisory lock on the very connection by which it reads and
+marks the rows, so a relay that has lost the lock can no longer mark anything. It is woken after each commit that wrote
+a message and looks by itself every second. A crash between publishing and marking publishes twice; the broker drops the
+copy by its id, and where it does not, the consumer's inbox does.
+
+The broker forgets when its newest message that we know is not there any more under the same number: its store was
+wiped, cut, or restored from an old copy. Then everything of that stream that the outbox still holds is published again.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js.errors import NoStreamResponseError, NotFoundError
+from sqlalchemy import Row, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from petpro_common import telemetry
+from petpro_common.db import Database
+from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
+from petpro_common.messaging.subjects import STREAMS
+
+_BATCH = 256
+_POLL_SECONDS = 1.0
+_MEMORY_CHECK_SECONDS = 5.0
+_RETRY_SECONDS = 0.5
+_LEADER_LOCK = 0x52454C4159  # "RELAY"
+
+_LEAD = text("SELECT pg_try_advisory_lock(:lock)")
+_UNPUBLISHED = text("""
+    SELECT id, message_id, subject, aggregate, headers, payload FROM outbox
+    WHERE published_at IS NULL ORDER BY id LIMIT :batch
+""")
+_MARK = text("""
+    UPDATE outbox SET published_at = clock_timestamp(), stream = acked.stream, stream_seq = acked.seq
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:streams AS text[]), CAST(:seqs AS bigint[])) AS acked(id, stream, seq)
+    WHERE outbox.id = acked.id
+""")
+_NEWEST_ACKNOWLEDGED = text("""
+    SELECT message_id, stream_seq FROM outbox
+    WHERE stream = :stream AND published_at IS NOT NULL ORDER BY stream_seq DESC LIMIT 1
+""")
+_UNMARK = text("""
+    UPDATE outbox SET published_at = NULL, stream_seq = NULL WHERE stream = :stream AND published_at IS NOT NULL
+""")
+
+_log = structlog.get_logger()
+
+Acknowledged = tuple[int, str, int]
+
+
+class Relay:
+    """Publishes the outbox of one service; see the module."""
+
+    def __init__(self, database: Database, broker: Broker) -> None:
+        self._database = database
+        self._broker = broker
+        self._woken = asyncio.Event()
+        database.on_messages = self._woken.set
+
+    async def run(self) -> None:
+        """Runs until cancelled; a fault of database or broker is logged and tried again."""
+        while True:
+            await self._broker.until_connected()
+            try:
+                async with self._database.engine.connect() as connection:
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
+                    try:
+                        await self._lead(connection)
+                    finally:
+                        # Closing the connection for good gives the lock up; the pool would keep it.
+                        await connection.invalidate()
+            except (SQLAlchemyError, NatsError, OSError, TimeoutError) as fault:
+                telemetry.BACKGROUND_FAILURES.labels("relay").inc()
+                _log.warning("relay tries again", cause=repr(fault))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _lead(self, connection: AsyncConnection) -> None:
+        while not (await connection.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar():
+            await asyncio.sleep(_POLL_SECONDS)
+        checked_at, checked_connection = float("-inf"), -1
+        clock = asyncio.get_running_loop().time
+        while True:
+            if clock() - checked_at > _MEMORY_CHECK_SECONDS or checked_connection != self._broker.reconnects:
+                checked_connection = self._broker.reconnects
+                await self._republish_forgotten(connection)
+                checked_at = clock()
+            self._woken.clear()
+            if not await self._publish_round(connection):
+                await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
+        except TimeoutError:
+            return
+
+    async def _publish_round(self, connection: AsyncConnection) -> bool:
+        """Publishes one batch; whether there may be more to do at once."""
+        rows = (await connection.execute(_UNPUBLISHED, {"batch": _BATCH})).all()
+        if not rows:
+            return False
+        by_aggregate = sorted(rows, key=lambda row: (row.aggregate, row.id))
+        lanes = [list(lane) for _, lane in groupby(by_aggregate, key=lambda row: row.aggregate)]
+        acknowledged = [ack for lane in await asyncio.gather(*map(self._publish_lane, lanes)) for ack in lane]
+        await self._mark(connection, acknowledged)
+        if len(acknowledged) < len(rows):
+            await asyncio.sleep(_RETRY_SECONDS)
+        return True
+
+    async def _publish_lane(self, rows: Iterable[Row[Any]]) -> list[Acknowledged]:
+        """Publishes one aggregate's messages one after the other, and stops at the first that fails."""
+        done: list[Acknowledged] = []
+        for row in rows:
+            headers = {**row.headers, "Nats-Msg-Id": row.message_id}
+            try:
+                ack = await self._broker.jetstream.publish(
+                    row.subject, bytes(row.payload), timeout=REQUEST_SECONDS, headers=headers
+                )
+            except NoStreamResponseError:
+                await self._broker.ensure_streams()
+                return done
+            except (NatsError, OSError, TimeoutError) as fault:
+                _log.warning("publish failed", subject=row.subject, message_id=row.message_id, cause=repr(fault))
+                return done
+            telemetry.MESSAGES_PUBLISHED.labels(ack.stream).inc()
+            done.append((row.id, ack.stream, ack.seq))
+        return done
+
+    async def _mark(self, connection: AsyncConnection, acknowledged: Sequence[Acknowledged]) -> None:
+        if acknowledged:
+            ids, streams, seqs = (list(column) for column in zip(*acknowledged, strict=True))
+            await connection.execute(_MARK, {"ids": ids, "streams": streams, "seqs": seqs})
+
+    async def _republish_forgotten(self, connection: AsyncConnection) -> None:
+        for stream in STREAMS:
+            newest = (await connection.execute(_NEWEST_ACKNOWLEDGED, {"stream": stream})).first()
+            if newest and not await self._remembers(stream, newest.message_id, newest.stream_seq):
+                again = (await connection.execute(_UNMARK, {"stream": stream})).rowcount
+                telemetry.OUTBOX_REPUBLISHED.inc(again)
+                _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
+
+    async def _remembers(self, stream: str, message_id: str, seq: int) -> bool:
+        """Whether the broker still has our newest message, or has let it go because of its age alone."""
+        jetstream = self._broker.jetstream
+        try:
+            found = await jetstream.get_msg(stream, seq)
+            return (found.headers or {}).get("Nats-Msg-Id") == message_id
+        except NotFoundError:
+            pass
+        try:
+            state = (await jetstream.stream_info(stream)).state
+        except NotFoundError:
+            await self._broker.ensure_streams()
+            return False
+        return state.last_seq >= seq and seq < state.first_seq

@@ -1,0 +1,32 @@
+"""Streams and subjects: what is sent where."""
+
+import re
+from collections.abc import Mapping
+
+from google.protobuf.message import Message
+
+EVENTS = "PETPRO_EVENTS"
+COMMANDS = "PETPRO_COMMANDS"
+REPLIES = "PETPRO_REPLIES"
+
+STREAMS: Mapping[str, str] = {
+    EVENTS: "petpro.events.>",
+    COMMANDS: "petpro.commands.>",
+    REPLIES: "petpro.replies.>",
+}
+
+
+def event_subject(event_type: str) -> str:
+    """petpro.events.<event type>, for example petpro.events.booking.confirmed."""
+    return f"petpro.events.{event_type}"
+
+
+def command_subject(service: str, command: Message) -> str:
+    """petpro.commands.<service>.<command in snake case>, for example petpro.commands.payment.reserve_refund."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", command.DESCRIPTOR.name).lower()
+    return f"petpro.commands.{service}.{name}"
+
+
+def reply_subject(saga_type: str) -> str:
+    """petpro.replies.<saga type>."""
+    return f"petpro.replies.{saga_type}"

@@ -1,0 +1,49 @@
+"""Keyset pages: a page token is the sort key of the last row seen, opaque to the caller and bound to the list's filters."""
+
+import base64
+import binascii
+import hashlib
+from typing import Any
+
+import orjson
+
+from petpro_common.errors import InvalidRequest, invalid
+
+DEFAULT_PAGE_SIZE = 20
+
+
+class BadPageToken(InvalidRequest):
+    """The page token was not made by this list with these filters."""
+
+    reason = "BAD_PAGE_TOKEN"
+
+
+def page_size(asked: int) -> int:
+    """Rows to a page: what was asked for, or 20. Raises InvalidRequest outside of 0 to 100."""
+    if not 0 <= asked <= 100:
+        raise invalid("page_size", "must be between 0 and 100")
+    return asked or DEFAULT_PAGE_SIZE
+
+
+def _fingerprint(filters: tuple[Any, ...]) -> str:
+    return hashlib.sha256(orjson.dumps([str(value) for value in filters])).hexdigest()[:16]
+
+
+def write_token(key: tuple[Any, ...], *filters: Any) -> str:
+    """The token of the page after the row with this sort key."""
+    body = orjson.dumps([_fingerprint(filters), *(str(part) for part in key)])
+    return base64.urlsafe_b64encode(body).decode().rstrip("=")
+
+
+def read_token(token: str, *filters: Any) -> tuple[str, ...] | None:
+    """The sort key to go on from, as strings, or None for the first page. Raises BadPageToken."""
+    if not token:
+        return None
+    try:
+        body = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        fingerprint, *key = body
+    except (binascii.Error, ValueError, TypeError):
+        raise BadPageToken from None
+    if fingerprint != _fingerprint(filters) or not all(isinstance(part, str) for part in key):
+        raise BadPageToken
+    return tuple(key)

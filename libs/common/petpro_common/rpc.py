@@ -1,0 +1,246 @@
+"""The edge of every service: one interceptor through which every call comes in, and channels by which calls go out.
+
+For each call the interceptor, in this order: names it (request id, trace), finds out who calls, checks the field
+rules of the request, sets a deadline when the caller gave none, runs the servicer, and turns a typed error into a
+status with google.rpc details. A fault of ours is logged in full and told to the caller as INTERNAL without its text.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+import protovalidate
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import aio
+from grpc_status import rpc_status
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from petpro_common import context, errors, telemetry
+from petpro_common.auth import ServiceTokens, Verifier, identify
+from petpro_common.context import CallContext
+from petpro_common.ids import new_id
+
+DEFAULT_DEADLINE_SECONDS = 10.0
+MAX_REQUEST_BYTES = 1 << 20
+_ANSWER_MARGIN_SECONDS = 0.02
+_PLUMBING = ("/grpc.health.", "/grpc.reflection.")
+
+_log = structlog.get_logger()
+_validator = protovalidate.Validator()
+
+_CODES: dict[type[errors.PetProError], grpc.StatusCode] = {
+    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.WrongState: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+Behaviour = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
+
+
+class InternalFault(errors.PetProError):
+    """Something went wrong on our side; quote the request id to support."""
+
+
+def status_code(error: errors.PetProError) -> grpc.StatusCode:
+    """The gRPC status of a typed error: that of the nearest class in the tree."""
+    for kind in type(error).__mro__:
+        if kind in _CODES:
+            return _CODES[kind]
+    return grpc.StatusCode.INTERNAL
+
+
+def to_status(error: errors.PetProError, domain: str) -> status_pb2.Status:
+    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they apply."""
+    status = status_pb2.Status(code=status_code(error).value[0], message=error.message)
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata))
+    if isinstance(error, errors.InvalidRequest):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+            for v in error.violations
+        ]
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_after:
+        delay = Duration()
+        delay.FromTimedelta(error.retry_after)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def as_typed(fault: Exception) -> errors.PetProError:
+    """The typed error that a caller gets for `fault`; what is not known is a fault of ours."""
+    if isinstance(fault, errors.PetProError):
+        return fault
+    if isinstance(fault, TimeoutError) and not isinstance(fault, PoolTimeout):
+        return errors.DeadlineExceeded()
+    if isinstance(fault, PoolTimeout):
+        return errors.Overloaded()
+    if isinstance(fault, OperationalError | InterfaceError) or (
+        isinstance(fault, DBAPIError) and fault.connection_invalidated
+    ):
+        return errors.Unavailable()
+    if isinstance(fault, aio.AioRpcError) and fault.code() in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ):
+        return errors.Unavailable()
+    return InternalFault()
+
+
+def check_rules(request: Message) -> None:
+    """Holds the request against the field rules in its contract. Raises InvalidRequest with every violation."""
+    found = _validator.collect_violations(request)
+    if found:
+        raise errors.InvalidRequest(*(errors.FieldViolation(_path(v.proto), v.proto.message) for v in found))
+
+
+def _path(violation: Any) -> str:
+    return ".".join(element.field_name for element in violation.field.elements)
+
+
+class Edge(aio.ServerInterceptor):  # type: ignore[misc]  # grpc's own type is untyped
+    """The one interceptor of a service; see the module."""
+
+    def __init__(self, service: str, verifier: Verifier) -> None:
+        self._domain = f"{service}.petpro"
+        self._verifier = verifier
+        self._wrapped: dict[str, Any] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        details: grpc.HandlerCallDetails,
+    ) -> Any:
+        method = details.method
+        handler = await continuation(details)
+        if handler is None or method.startswith(_PLUMBING) or handler.unary_unary is None:
+            return handler
+        if method not in self._wrapped:
+            self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
+                self._guarded(method, handler.unary_unary),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return self._wrapped[method]
+
+    def _guarded(self, method: str, behaviour: Behaviour) -> Behaviour:
+        async def serve(request: Any, grpc_context: aio.ServicerContext[Any, Any]) -> Any:
+            metadata = {key: value for key, value in grpc_context.invocation_metadata() or () if isinstance(value, str)}
+            request_id = metadata.get("x-request-id") or str(new_id())
+            started = time.perf_counter()
+            code = grpc.StatusCode.OK
+            with telemetry.span(method, metadata), context.within(CallContext(method, request_id)):
+                try:
+                    return await self._answer(method, request_id, behaviour, request, metadata, grpc_context)
+                except Exception as fault:
+                    error = as_typed(fault)
+                    code = status_code(error)
+                    self._report(method, code, error, fault)
+                    status = to_status(error, self._domain)
+                finally:
+                    telemetry.RPC_SECONDS.labels(method, code.name).observe(time.perf_counter() - started)
+            await grpc_context.abort_with_status(rpc_status.to_status(status))
+
+        return serve
+
+    async def _answer(
+        self,
+        method: str,
+        request_id: str,
+        behaviour: Behaviour,
+        request: Any,
+        metadata: dict[str, str],
+        grpc_context: aio.ServicerContext[Any, Any],
+    ) -> Any:
+        caller = await identify(self._verifier, metadata)
+        check_rules(request)
+        remaining = grpc_context.time_remaining()
+        allowed = DEFAULT_DEADLINE_SECONDS if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, 3600)
+        key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
+        if len(key) > 128:
+            raise errors.invalid("idempotency-key", "must be at most 128 characters")
+        with context.within(CallContext(method, request_id, key, caller)):
+            async with asyncio.timeout(allowed):
+                return await behaviour(request, grpc_context)
+
+    def _report(self, method: str, code: grpc.StatusCode, error: errors.PetProError, fault: Exception) -> None:
+        if isinstance(error, InternalFault):
+            _log.error("call failed", method=method, code=code.name, exc_info=fault)
+        elif isinstance(error, errors.Unavailable):
+            _log.warning("call failed", method=method, code=code.name, reason=error.reason, cause=type(fault).__name__)
+        else:
+            _log.info("call refused", method=method, code=code.name, reason=error.reason)
+
+
+class _Outgoing(aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc's own type is untyped
+    """Gives an outgoing call this service's token, the ids of the call in hand, and a deadline."""
+
+    def __init__(self, tokens: ServiceTokens, deadline_seconds: float) -> None:
+        self._tokens = tokens
+        self._deadline = deadline_seconds
+
+    async def intercept_unary_unary(self, continuation: Any, details: aio.ClientCallDetails, request: Any) -> Any:
+        metadata = aio.Metadata(*(details.metadata or ()))
+        metadata.add("authorization", f"Bearer {self._tokens.issue()}")
+        call = context.current()
+        metadata.add("x-request-id", call.request_id if call else str(new_id()))
+        for key, value in telemetry.trace_headers().items():
+            metadata.add(key, value)
+        timeout = self._deadline if details.timeout is None else min(details.timeout, self._deadline)
+        onward = aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
+        return await continuation(onward, request)
+
+
+_CLIENT_OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.service_config", (
+        '{"methodConfig":[{"name":[{}],"retryPolicy":{"maxAttempts":3,"initialBackoff":"0.05s",'
+        '"maxBackoff":"0.5s","backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]}'
+    )),
+)  # fmt: skip
+
+
+def channel(address: str, tokens: ServiceTokens, deadline_seconds: float = 2.0) -> aio.Channel:
+    """A channel to another service. Only for idempotent reads: it tries up to three times when the other is away."""
+    return aio.insecure_channel(address, options=_CLIENT_OPTIONS, interceptors=[_Outgoing(tokens, deadline_seconds)])
+
+
+def server(edge: Edge) -> aio.Server:
+    """A server behind the edge. Connections are renewed after five minutes, so that new replicas get their share."""
+    return aio.server(
+        interceptors=[edge],
+        options=(
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES + 1024),
+            ("grpc.max_connection_age_ms", 300_000),
+            ("grpc.max_connection_age_grace_ms", 30_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ),
+    )
+
+
+def reason_of(call: aio.AioRpcError) -> str:
+    """The ErrorInfo reason of a failed outgoing call; empty when the other side gave none."""
+    for key, value in call.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            for detail in status_pb2.Status.FromString(value).details:
+                info = error_details_pb2.ErrorInfo()
+                if detail.Unpack(info):
+                    return info.reason
+    return ""

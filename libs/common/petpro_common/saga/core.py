@@ -1,0 +1,155 @@
+"""The transitions of a saga, as a pure function. The invariants stand at the top of the package."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from petpro_common.saga.model import (
+    Data,
+    Direction,
+    Happening,
+    Order,
+    Outcome,
+    Reply,
+    Saga,
+    SagaState,
+    Signal,
+    Status,
+    Step,
+    StepKind,
+    Timeout,
+)
+
+_LONGEST_PATIENCE = timedelta(minutes=1)
+FAILURE_REASON = "failure_reason"
+
+
+@dataclass(frozen=True)
+class Transition:
+    """The state after a signal, at most one order to carry out, and what to write into the timeline."""
+
+    state: SagaState
+    order: Order | None = None
+    timeline: tuple[Happening, ...] = ()
+
+
+def begin(saga: Saga, state: SagaState, now: datetime) -> Transition:
+    """The first transition of a fresh saga."""
+    return _go_on(saga, state, 0, now, (Happening("started"),))
+
+
+def advance(saga: Saga, state: SagaState, signal: Signal, now: datetime, luck: float) -> Transition:
+    """What `signal` makes of `state`. `luck`, from 0 to 1, is the jitter of a retry.
+
+    A signal that is not awaited (another step or direction, an attempt never made, a saga that has ended) changes
+    nothing but the timeline.
+    """
+    if not _is_awaited(state, signal):
+        return Transition(state, None, (_line("ignored", signal),))
+    step = saga.step(state.step)
+    if isinstance(signal, Timeout):
+        return _timed_out(saga, state, step, now, luck)
+    line = (_line(signal.outcome.value, signal, signal.reason),)
+    if signal.outcome is Outcome.PENDING:
+        return Transition(replace(state, due_at=now + step.patience, version=state.version + 1), None, line)
+    if signal.outcome is Outcome.SUCCEEDED:
+        return _succeeded(saga, state, step, signal, now, line)
+    return _refused(saga, state, step, signal, now, line)
+
+
+def _is_awaited(state: SagaState, signal: Signal) -> bool:
+    if state.status not in (Status.RUNNING, Status.COMPENSATING):
+        return False
+    if (signal.step, signal.direction) != (state.step, state.direction):
+        return False
+    if isinstance(signal, Timeout) or signal.outcome is Outcome.PENDING:
+        return signal.attempt == state.attempt
+    return 1 <= signal.attempt <= state.attempt
+
+
+def _succeeded(
+    saga: Saga, state: SagaState, step: Step, reply: Reply, now: datetime, line: tuple[Happening, ...]
+) -> Transition:
+    if state.direction is Direction.BACKWARD:
+        return _undo_next(saga, replace(state, to_undo=state.to_undo[:-1]), now, line)
+    undoable = (*state.to_undo, step.name) if step.undo else state.to_undo
+    passed = step.kind is not StepKind.COMPENSATABLE
+    learned = replace(state, data={**state.data, **reply.learned}, to_undo=() if passed else undoable)
+    return _go_on(saga, learned, saga.index(step.name) + 1, now, line)
+
+
+def _refused(
+    saga: Saga, state: SagaState, step: Step, reply: Reply, now: datetime, line: tuple[Happening, ...]
+) -> Transition:
+    if state.direction is Direction.BACKWARD or step.kind is StepKind.RETRIABLE:
+        return _park(state, line, f"{step.name} may not be refused: {reply.reason}")
+    return _undo_next(saga, _failed(state, reply.reason), now, line)
+
+
+def _timed_out(saga: Saga, state: SagaState, step: Step, now: datetime, luck: float) -> Transition:
+    line = (Happening("timed_out", step.name, state.direction, state.attempt),)
+    if state.step_began_at is None or now - state.step_began_at < step.horizon:
+        return _ask(state, step, now, line, luck)
+    if state.direction is Direction.FORWARD and step.kind is StepKind.COMPENSATABLE:
+        unknown = (*state.to_undo, step.name) if step.undo else state.to_undo
+        return _undo_next(saga, _failed(replace(state, to_undo=unknown), "TIMED_OUT"), now, line)
+    return _park(state, line, f"no answer to {step.name} in {step.horizon}")
+
+
+def _failed(state: SagaState, reason: str) -> SagaState:
+    return replace(state, data={**state.data, FAILURE_REASON: reason})
+
+
+def _go_on(saga: Saga, state: SagaState, index: int, now: datetime, line: tuple[Happening, ...]) -> Transition:
+    """Runs the next step that is needed, or ends."""
+    for step in saga.steps[index:]:
+        if step.when(state.data):
+            return _order(state, step, Direction.FORWARD, now, line)
+        line = (*line, Happening("skipped", step.name))
+    return _end(state, Status.COMPLETED, line)
+
+
+def _undo_next(saga: Saga, state: SagaState, now: datetime, line: tuple[Happening, ...]) -> Transition:
+    """Compensates the latest step that is not compensated yet, or ends."""
+    if not state.to_undo:
+        return _end(state, Status.COMPENSATED, line)
+    compensating = replace(state, status=Status.COMPENSATING)
+    return _order(compensating, saga.step(state.to_undo[-1]), Direction.BACKWARD, now, line)
+
+
+def _order(
+    state: SagaState, step: Step, direction: Direction, now: datetime, line: tuple[Happening, ...]
+) -> Transition:
+    fresh = replace(state, step=step.name, direction=direction, attempt=0, step_began_at=now)
+    return _ask(fresh, step, now, line, luck=1.0)
+
+
+def _ask(state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...], luck: float) -> Transition:
+    """Gives the order once more; the pause before the next time doubles, with full jitter above the step's patience."""
+    attempt = state.attempt + 1
+    ceiling = min(step.patience * 2 ** min(state.attempt, 10), max(_LONGEST_PATIENCE, step.patience))
+    due_at = now + step.patience + (ceiling - step.patience) * luck
+    asked = replace(state, attempt=attempt, due_at=due_at, version=state.version + 1)
+    action = step.do if state.direction is Direction.FORWARD else step.undo
+    if action is None:
+        raise ValueError(f"{step.name} has no compensation")
+    sent = Happening("sent", step.name, state.direction, attempt)
+    return Transition(asked, Order(step, state.direction, attempt, action), (*line, sent))
+
+
+def _end(state: SagaState, status: Status, line: tuple[Happening, ...]) -> Transition:
+    ended = replace(state, status=status, due_at=None, version=state.version + 1)
+    return Transition(ended, None, (*line, Happening("ended", detail=status.value)))
+
+
+def _park(state: SagaState, line: tuple[Happening, ...], why: str) -> Transition:
+    parked = replace(state, status=Status.PARKED, due_at=None, version=state.version + 1)
+    return Transition(parked, None, (*line, Happening("parked", state.step, state.direction, state.attempt, why)))
+
+
+def _line(kind: str, signal: Signal, detail: str = "") -> Happening:
+    return Happening(kind, signal.step, signal.direction, signal.attempt, detail)
+
+
+def failure_reason(data: Data) -> str:
+    """Why the saga turned back, for example CARD_DECLINED; empty while it has not."""
+    return str(data.get(FAILURE_REASON, ""))

@@ -1,0 +1,229 @@
+"""The shell around the pure core: one transaction loads a saga, carries a transition out, and stores it."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import structlog
+from google.protobuf.any_pb2 import Any as ProtoAny
+from google.protobuf.message import DecodeError
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from petpro.saga.v1 import saga_pb2
+from sqlalchemy import Row
+from sqlalchemy.exc import SQLAlchemyError
+
+from petpro_common import telemetry
+from petpro_common.db import Database, Transaction
+from petpro_common.ids import new_id
+from petpro_common.messaging import inbox, outbox
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.consumer import Consumer, Unprocessable
+from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
+from petpro_common.messaging.subjects import REPLIES, command_subject, reply_subject
+from petpro_common.saga import core, store
+from petpro_common.saga.model import (
+    Data,
+    Direction,
+    Local,
+    Order,
+    Outcome,
+    Remote,
+    Reply,
+    Saga,
+    SagaState,
+    Signal,
+    Status,
+    Timeout,
+)
+
+LocalHandler: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
+
+_LONGEST_SLEEP_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
+_DIRECTIONS = {
+    Direction.FORWARD: saga_pb2.DIRECTION_FORWARD,
+    Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD,
+}
+_OUTCOMES = {
+    saga_pb2.OUTCOME_SUCCEEDED: Outcome.SUCCEEDED,
+    saga_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
+    saga_pb2.OUTCOME_PENDING: Outcome.PENDING,
+}
+
+_log = structlog.get_logger()
+
+
+class UnknownSaga(LookupError):
+    """No such definition, in this version."""
+
+
+class SagaEngine:
+    """Runs the sagas of one service. `local` names the handlers of local steps; all of them must be there."""
+
+    def __init__(self, database: Database, sagas: Iterable[Saga], local: Mapping[str, LocalHandler]) -> None:
+        self._database = database
+        self._sagas = {(saga.type, saga.version): saga for saga in sagas}
+        self._newest = {saga.type: saga for saga in sorted(self._sagas.values(), key=lambda saga: saga.version)}
+        self._local = local
+        needed = {
+            action.handler
+            for saga in self._sagas.values()
+            for step in saga.steps
+            for action in (step.do, step.undo)
+            if isinstance(action, Local)
+        }
+        if missing := needed - local.keys():
+            raise UnknownSaga(f"no handlers for local steps {sorted(missing)}")
+
+    async def start(self, tx: Transaction, saga_type: str, business_key: str, data: Data) -> UUID | None:
+        """Starts a saga within the caller's transaction, and runs its local steps as far as they go.
+
+        `data` is plain JSON. Returns its id, or None when the business key was used before: then nothing happens.
+        """
+        saga = self._newest[saga_type]
+        state = SagaState(new_id(), saga_type, saga.version, business_key, data)
+        if not await store.insert(tx, state, telemetry.trace_headers()):
+            return None
+        transition = core.begin(saga, state, await store.now(tx))
+        await self._carry_out(tx, saga, transition)
+        return state.id
+
+    async def answer(self, tx: Transaction, saga_id: UUID, step: str, decided: Succeeded | Refused) -> bool:
+        """Gives the definite answer to a local step that is pending. Whether the saga was waiting for it."""
+        row = await store.lock(tx, saga_id)
+        if row is None or row.step != step or row.direction != Direction.FORWARD:
+            return False
+        state = store.state_of(row)
+        signal = _local_reply(state.step, state.direction, state.attempt, decided)
+        await self._signal(tx, state, signal)
+        return True
+
+    def consumer(self, broker: Broker) -> Consumer:
+        """The consumer of replies to this service's sagas."""
+        subjects = [reply_subject(saga_type) for saga_type in self._newest]
+        return Consumer(self._database, broker, REPLIES, subjects, self._on_reply, _saga_of)
+
+    async def run_timer(self) -> None:
+        """Signals sagas whose time has come, until cancelled; a fault is logged and tried again."""
+        while True:
+            try:
+                await asyncio.sleep(await self._time_out_due())
+            except (SQLAlchemyError, NatsError, OSError) as fault:
+                telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
+                _log.warning("saga timer tries again", cause=repr(fault))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _time_out_due(self) -> float:
+        """Signals one saga that is due; seconds to sleep before the next look."""
+        async with self._database.transaction() as tx:
+            row = await store.lock_due(tx)
+            if row is None:
+                pause = await store.seconds_to_next_due(tx)
+                return _LONGEST_SLEEP_SECONDS if pause is None else min(max(pause, 0.01), _LONGEST_SLEEP_SECONDS)
+            with telemetry.span(f"saga {row.saga_type} timed out", row.trace):
+                state = store.state_of(row)
+                await self._signal(tx, state, Timeout(state.step, state.direction, state.attempt))
+            return 0.0
+
+    async def _on_reply(self, message: Msg) -> None:
+        try:
+            reply = saga_pb2.Reply.FromString(message.data)
+            saga_id = UUID(reply.saga_id)
+            outcome, direction = _OUTCOMES[reply.outcome], _direction_of(reply)
+        except (DecodeError, ValueError, KeyError) as fault:
+            raise Unprocessable("not a reply to a saga") from fault
+        message_id = (message.headers or {}).get("Nats-Msg-Id") or f"{reply.command_id}.{reply.attempt}.{outcome}"
+        async with self._database.transaction() as tx:
+            row = await store.lock(tx, saga_id)
+            if row is None:
+                raise Unprocessable(f"no saga {saga_id}")
+            if await inbox.claim(tx, message_id):
+                learned = self._learned(row, reply) if outcome is Outcome.SUCCEEDED else {}
+                signal = Reply(reply.step, direction, reply.attempt, outcome, reply.reason, learned)
+                await self._signal(tx, store.state_of(row), signal)
+
+    def _learned(self, row: Row[Any], reply: saga_pb2.Reply) -> Data:
+        """What the step of the saga's own definition takes from the reply's payload."""
+        if reply.direction != saga_pb2.DIRECTION_FORWARD or not reply.HasField("payload"):
+            return {}
+        try:
+            action = self._definition(row.saga_type, row.definition_version).step(reply.step).do
+        except KeyError:
+            return {}
+        return action.learned_from(reply.payload.value) if isinstance(action, Remote) else {}
+
+    async def _signal(self, tx: Transaction, state: SagaState, signal: Signal) -> None:
+        saga = self._definition(state.saga_type, state.definition_version)
+        transition = core.advance(saga, state, signal, await store.now(tx), random.random())
+        await self._carry_out(tx, saga, transition)
+
+    async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition) -> None:
+        """Stores a transition and has its order done: local ones here and now, as far as they go, remote ones by command."""
+        state = transition.state
+        timeline = list(transition.timeline)
+        while transition.order and isinstance(transition.order.action, Local):
+            order = transition.order
+            decided = await self._local[transition.order.action.handler](tx, state)
+            signal = _local_reply(order.step.name, order.direction, order.attempt, decided)
+            transition = core.advance(saga, state, signal, await store.now(tx), random.random())
+            state = transition.state
+            timeline += transition.timeline
+        if transition.order:
+            await self._send(tx, saga, state, transition.order)
+        await store.update(tx, state)
+        await store.add_timeline(tx, state.id, timeline)
+        self._report(state)
+
+    async def _send(self, tx: Transaction, saga: Saga, state: SagaState, order: Order) -> None:
+        action = order.action
+        if not isinstance(action, Remote):
+            raise TypeError(action)
+        message = action.build(state.data)
+        payload = ProtoAny()
+        payload.Pack(message)
+        command = saga_pb2.Command(
+            command_id=f"{state.id}:{order.step.name}:{order.direction}",
+            saga_id=str(state.id),
+            saga_type=saga.type,
+            step=order.step.name,
+            direction=_DIRECTIONS[order.direction],
+            attempt=order.attempt,
+            reply_to=reply_subject(saga.type),
+            payload=payload,
+        )
+        message_id = f"{command.command_id}:{order.attempt}"
+        await outbox.add_protobuf(tx, message_id, command_subject(action.service, message), str(state.id), command)
+
+    def _definition(self, saga_type: str, version: int) -> Saga:
+        try:
+            return self._sagas[saga_type, version]
+        except KeyError:
+            raise UnknownSaga(f"{saga_type} version {version}") from None
+
+    def _report(self, state: SagaState) -> None:
+        if state.has_ended or state.status is Status.PARKED:
+            telemetry.SAGAS_ENDED.labels(state.saga_type, state.status.value).inc()
+            log = _log.error if state.status is Status.PARKED else _log.info
+            log("saga ended", saga_id=str(state.id), saga_type=state.saga_type, status=state.status.value)
+
+
+def _local_reply(step: str, direction: Direction, attempt: int, decided: Answer) -> Reply:
+    if isinstance(decided, Pending):
+        return Reply(step, direction, attempt, Outcome.PENDING)
+    if isinstance(decided, Refused):
+        return Reply(step, direction, attempt, Outcome.REFUSED, decided.reason)
+    return Reply(step, direction, attempt, Outcome.SUCCEEDED, learned=decided.learned)
+
+
+def _direction_of(reply: saga_pb2.Reply) -> Direction:
+    return {number: direction for direction, number in _DIRECTIONS.items()}[reply.direction]
+
+
+def _saga_of(message: Msg) -> str:
+    try:
+        return saga_pb2.Reply.FromString(message.data).saga_id
+    except DecodeError:
+        return ""

@@ -1,0 +1,208 @@
+"""What a saga is: steps with kinds, and the rules an order of steps must keep."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+Data: TypeAlias = Mapping[str, Any]
+
+
+class StepKind(StrEnum):
+    """What may happen to a step."""
+
+    COMPENSATABLE = "compensatable"  # can be refused, and undone afterwards
+    PIVOT = "pivot"  # can be refused; once done, the saga goes through
+    RETRIABLE = "retriable"  # cannot be refused; tried until it is done
+
+
+class Direction(StrEnum):
+    """Which way a saga goes: FORWARD runs steps, BACKWARD their compensations."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+
+
+class Status(StrEnum):
+    """Where a saga stands. The last two are its ends; PARKED waits for an operator."""
+
+    RUNNING = "running"
+    COMPENSATING = "compensating"
+    PARKED = "parked"
+    COMPLETED = "completed"
+    COMPENSATED = "compensated"
+
+
+class Outcome(StrEnum):
+    """What a participant answers."""
+
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    PENDING = "pending"
+
+
+def _always(_: Data) -> bool:
+    return True
+
+
+def _nothing(_: Message) -> Data:
+    return {}
+
+
+@dataclass(frozen=True)
+class Local:
+    """Work of the saga's own service: the name of a handler that runs in the transaction of the transition."""
+
+    handler: str
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Work of another service: a command built from the saga's data.
+
+    When later steps need something of the result, `result` is its type and `learn` takes it out as plain JSON.
+    """
+
+    service: str
+    build: Callable[[Data], Message]
+    result: type[Message] | None = None
+    learn: Callable[[Any], Data] = _nothing
+
+    def learned_from(self, payload: bytes) -> Data:
+        """What the saga's data gains from a result."""
+        return self.learn(self.result.FromString(payload)) if self.result else {}
+
+
+Action: TypeAlias = Local | Remote
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. `when` says whether it is needed at all.
+
+    An unanswered step is asked again after `patience` (doubling, with jitter, up to a minute); after `horizon` its
+    outcome counts as unknown: before the pivot it is compensated, at the pivot and after the saga is parked.
+    """
+
+    name: str
+    kind: StepKind
+    do: Action
+    undo: Action | None = None
+    when: Callable[[Data], bool] = _always
+    patience: timedelta = timedelta(seconds=5)
+    horizon: timedelta = timedelta(hours=24)
+
+
+class BadSaga(ValueError):
+    """The steps could not be rolled back in this order."""
+
+
+@dataclass(frozen=True)
+class Saga:
+    """A definition. Steps are compensatable ones, then at most one pivot, then retriable ones.
+
+    Raises BadSaga when the order breaks that, a name comes twice, or a step past the first point of no return has a
+    compensation that could never run.
+    """
+
+    type: str
+    version: int
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        order = [StepKind.COMPENSATABLE, StepKind.PIVOT, StepKind.RETRIABLE]
+        ranks = [order.index(step.kind) for step in self.steps]
+        if not self.steps:
+            raise BadSaga(f"{self.type}: a saga has at least one step")
+        if ranks != sorted(ranks):
+            raise BadSaga(f"{self.type}: compensatable steps come first, then the pivot, then retriable ones")
+        if ranks.count(1) > 1:
+            raise BadSaga(f"{self.type}: there is one pivot at the most")
+        if len({step.name for step in self.steps}) != len(self.steps):
+            raise BadSaga(f"{self.type}: step names must differ")
+        for step in self.steps:
+            if step.undo and step.kind is not StepKind.COMPENSATABLE:
+                raise BadSaga(f"{self.type}: {step.name} is {step.kind} and can never be compensated")
+
+    def step(self, name: str) -> Step:
+        """The step of that name. Raises KeyError."""
+        return self.steps[self.index(name)]
+
+    def index(self, name: str) -> int:
+        """The place of the step of that name. Raises KeyError."""
+        for index, step in enumerate(self.steps):
+            if step.name == name:
+                return index
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class SagaState:
+    """Where one saga stands. `version` counts transitions; `due_at` is when it is looked at again without a signal."""
+
+    id: UUID
+    saga_type: str
+    definition_version: int
+    business_key: str
+    data: Data
+    status: Status = Status.RUNNING
+    step: str = ""
+    direction: Direction = Direction.FORWARD
+    attempt: int = 0
+    to_undo: tuple[str, ...] = ()
+    step_began_at: datetime | None = None
+    due_at: datetime | None = None
+    version: int = 0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in (Status.COMPLETED, Status.COMPENSATED)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A participant's answer to one attempt of one step in one direction."""
+
+    step: str
+    direction: Direction
+    attempt: int
+    outcome: Outcome
+    reason: str = ""
+    learned: Data = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Timeout:
+    """The time of one attempt ran out."""
+
+    step: str
+    direction: Direction
+    attempt: int
+
+
+Signal: TypeAlias = Reply | Timeout
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the shell has to have done now."""
+
+    step: Step
+    direction: Direction
+    attempt: int
+    action: Action
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line of a saga's timeline."""
+
+    kind: str
+    step: str = ""
+    direction: Direction = Direction.FORWARD
+    attempt: int = 0
+    detail: str = ""

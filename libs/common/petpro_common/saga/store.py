@@ -1,0 +1,165 @@
+"""Every SQL statement of the saga engine."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Row, text
+
+from petpro_common.db import Transaction
+from petpro_common.saga.model import Direction, Happening, SagaState, Status
+
+_COLUMNS = """
+    id, saga_type, definition_version, business_key, status, step, direction, attempt, to_undo, data, version,
+    step_began_at, due_at, trace, created_at, updated_at
+"""
+_NOW = text("SELECT clock_timestamp()")
+# Once per business key: a second start inserts nothing.
+_INSERT = text("""
+    INSERT INTO sagas (id, saga_type, definition_version, business_key, status, step, direction, attempt, to_undo, data,
+                       version, step_began_at, due_at, trace)
+    VALUES (:id, :saga_type, :definition_version, :business_key, :status, :step, :direction, :attempt,
+            CAST(:to_undo AS jsonb), CAST(:data AS jsonb), :version, :step_began_at, :due_at, CAST(:trace AS jsonb))
+    ON CONFLICT (business_key) DO NOTHING RETURNING id
+""")
+# The row lock makes signals of one saga wait for each other.
+_LOCK = text(f"SELECT {_COLUMNS} FROM sagas WHERE id = :id FOR UPDATE")
+# SKIP LOCKED: what another replica has in hand is its own.
+_LOCK_DUE = text(f"""
+    SELECT {_COLUMNS} FROM sagas WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+""")
+_UPDATE = text("""
+    UPDATE sagas SET status = :status, step = :step, direction = :direction, attempt = :attempt,
+        to_undo = CAST(:to_undo AS jsonb), data = CAST(:data AS jsonb), version = :version,
+        step_began_at = :step_began_at, due_at = :due_at, updated_at = clock_timestamp()
+    WHERE id = :id
+""")
+_ADD_HAPPENING = text("""
+    INSERT INTO saga_timeline (saga_id, kind, step, direction, attempt, detail)
+    VALUES (:saga_id, :kind, :step, :direction, :attempt, :detail)
+""")
+_NEXT_DUE = text("SELECT EXTRACT(epoch FROM min(due_at) - clock_timestamp()) FROM sagas WHERE due_at IS NOT NULL")
+_PAGE = text(f"""
+    SELECT {_COLUMNS} FROM sagas
+    WHERE (CAST(:saga_type AS text) = '' OR saga_type = :saga_type)
+      AND (CAST(:status AS text) = '' OR status = :status)
+      AND (CAST(:business_key AS text) = '' OR business_key = :business_key
+           OR (right(:business_key, 1) = ':' AND starts_with(business_key, :business_key)))
+      AND (CAST(:after AS uuid) IS NULL OR id < :after)
+    ORDER BY id DESC LIMIT :limit
+""")
+_ONE = text(f"SELECT {_COLUMNS} FROM sagas WHERE id = :id")
+_TIMELINE = text("SELECT at, kind, step, direction, attempt, detail FROM saga_timeline WHERE saga_id = :id ORDER BY id")
+
+
+async def now(tx: Transaction) -> datetime:
+    """The database's clock: the one that all replicas share."""
+    instant: datetime = (await tx.execute(_NOW)).scalar_one()
+    return instant
+
+
+async def insert(tx: Transaction, state: SagaState, trace: Mapping[str, str]) -> bool:
+    """Whether the saga is new; False when its business key was used before."""
+    row = {**_row(state), "trace": orjson.dumps(dict(trace)).decode()}
+    return (await tx.execute(_INSERT, row)).first() is not None
+
+
+async def lock(tx: Transaction, saga_id: UUID) -> Row[Any] | None:
+    """The saga, locked until the transaction ends; None when there is none."""
+    return (await tx.execute(_LOCK, {"id": saga_id})).first()
+
+
+async def lock_due(tx: Transaction) -> Row[Any] | None:
+    """The saga that is due longest and not in another's hand, locked."""
+    return (await tx.execute(_LOCK_DUE)).first()
+
+
+async def update(tx: Transaction, state: SagaState) -> None:
+    """Stores the state of a saga that this transaction has locked."""
+    await tx.execute(_UPDATE, _row(state))
+
+
+async def add_timeline(tx: Transaction, saga_id: UUID, happenings: Iterable[Happening]) -> None:
+    """Writes lines of the timeline, in order."""
+    rows = [
+        {
+            "saga_id": saga_id,
+            "kind": happening.kind,
+            "step": happening.step,
+            "direction": happening.direction.value,
+            "attempt": happening.attempt,
+            "detail": happening.detail,
+        }
+        for happening in happenings
+    ]
+    if rows:
+        await tx.execute(_ADD_HAPPENING, rows)
+
+
+async def seconds_to_next_due(tx: Transaction) -> float | None:
+    """Seconds until a saga is due (negative when one is late), or None when none will be."""
+    found = (await tx.execute(_NEXT_DUE)).scalar()
+    return None if found is None else float(found)
+
+
+async def page(
+    tx: Transaction, saga_type: str, status: str, business_key: str, after: UUID | None, limit: int
+) -> list[Row[Any]]:
+    """Sagas, newest first, after one id."""
+    filters = {
+        "saga_type": saga_type,
+        "status": status,
+        "business_key": business_key,
+        "after": after,
+        "limit": limit,
+    }
+    return list((await tx.execute(_PAGE, filters)).all())
+
+
+async def one(tx: Transaction, saga_id: UUID) -> Row[Any] | None:
+    """One saga, not locked."""
+    return (await tx.execute(_ONE, {"id": saga_id})).first()
+
+
+async def timeline(tx: Transaction, saga_id: UUID) -> list[Row[Any]]:
+    """Everything that happened to one saga, in order."""
+    return list((await tx.execute(_TIMELINE, {"id": saga_id})).all())
+
+
+def state_of(row: Row[Any]) -> SagaState:
+    """The state that a row holds."""
+    return SagaState(
+        id=row.id,
+        saga_type=row.saga_type,
+        definition_version=row.definition_version,
+        business_key=row.business_key,
+        data=row.data,
+        status=Status(row.status),
+        step=row.step,
+        direction=Direction(row.direction),
+        attempt=row.attempt,
+        to_undo=tuple(row.to_undo),
+        step_began_at=row.step_began_at,
+        due_at=row.due_at,
+        version=row.version,
+    )
+
+
+def _row(state: SagaState) -> dict[str, Any]:
+    return {
+        "id": state.id,
+        "saga_type": state.saga_type,
+        "definition_version": state.definition_version,
+        "business_key": state.business_key,
+        "status": state.status.value,
+        "step": state.step,
+        "direction": state.direction.value,
+        "attempt": state.attempt,
+        "to_undo": orjson.dumps(state.to_undo).decode(),
+        "data": orjson.dumps(dict(state.data)).decode(),
+        "version": state.version,
+        "step_began_at": state.step_began_at,
+        "due_at": state.due_at,
+    }

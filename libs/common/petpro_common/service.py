@@ -1,0 +1,155 @@
+"""The life of a service: start, ready, drain, stop.
+
+    async with Service("petpro_booking", settings) as service:
+        ...                      # the composition root adds servicers, consumers and background tasks
+        await service.serve()    # until SIGTERM or SIGINT
+
+Health (grpc.health.v1): `liveness` is SERVING while the process runs; `readiness` and the empty name are SERVING while
+the database answers, is at the version that the code expects, and NATS is connected. On SIGTERM readiness goes first,
+calls in hand are finished, then messages, then connections.
+"""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+import uvloop
+from google.protobuf.descriptor_pool import Default as descriptor_pool
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from petpro.account.v1 import account_pb2, account_pb2_grpc
+from sqlalchemy.exc import SQLAlchemyError
+
+from petpro_common import housekeeping, migrate, rpc, telemetry
+from petpro_common.auth import ServiceTokens, Verifier
+from petpro_common.db import Database
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.consumer import Consumer
+from petpro_common.messaging.relay import Relay
+from petpro_common.settings import ServiceSettings
+
+LIVENESS = "liveness"
+READINESS = "readiness"
+_READY_EVERY_SECONDS = 1.0
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_log = structlog.get_logger()
+
+
+class Service:
+    """Everything that a service's composition root builds upon."""
+
+    def __init__(self, package: str, settings: ServiceSettings) -> None:
+        self.name = settings.service
+        self.settings = settings
+        telemetry.configure_logging(self.name, settings.log_level)
+        telemetry.configure_tracing(self.name, settings.otlp_endpoint)
+        self.database = Database(
+            settings.database_url, settings.database_password.get_secret_value(), settings.database_pool_size
+        )
+        self.broker = Broker(self.name, settings.nats_url, settings.nats_password.get_secret_value())
+        self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
+        self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
+        self.server = rpc.server(rpc.Edge(self.name, self.verifier))
+        self._account = rpc.channel(settings.account_address, self.tokens)
+        self._package = package
+        self._health = health.aio.HealthServicer()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        await self._health.set(LIVENESS, _SERVING)
+        await self._set_readiness(ready=False)
+        self.background(self.broker.connect())
+        self.background(Relay(self.database, self.broker).run())
+        self.background(housekeeping.run_purges(self.database))
+        self.background(self._watch_readiness())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.broker.close()
+        await self._account.close()
+        await self.database.close()
+
+    @property
+    def account_channel(self) -> Any:
+        """The channel to account, which every service has for its keys."""
+        return self._account
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs `work` until the service stops. Work that ends by a fault ends the service: it would run half alive."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._on_task_done)
+        self._tasks.append(task)
+
+    def consume(self, consumer: Consumer) -> None:
+        """Runs a consumer until the service stops."""
+        self.background(consumer.run())
+
+    async def serve(self) -> None:
+        """Serves until SIGTERM or SIGINT, then drains."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        self._add_reflection()
+        telemetry.serve_metrics(self.settings.metrics_address)
+        self.server.add_insecure_port(self.settings.grpc_address)
+        await self.server.start()
+        _log.info("serving", address=self.settings.grpc_address)
+        await self._stopping.wait()
+        await self._drain()
+
+    async def _drain(self) -> None:
+        _log.info("draining")
+        await self._health.set(LIVENESS, _SERVING)
+        await self._health.enter_graceful_shutdown()
+        await self.server.stop(self.settings.drain_seconds)
+        _log.info("stopped")
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception():
+            _log.error("background task failed; stopping", exc_info=task.exception())
+            self._stopping.set()
+
+    def _add_reflection(self) -> None:
+        own = descriptor_pool().FindFileByName(f"petpro/{self.name}/v1/{self.name}.proto").services_by_name.values()
+        names = [service.full_name for service in own]
+        reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
+
+    async def _account_keys(self) -> list[dict[str, Any]]:
+        reply = await account_pb2_grpc.AccountServiceStub(self._account).GetJwks(account_pb2.GetJwksRequest())
+        return [{field.name: value for field, value in key.ListFields()} for key in reply.keys]
+
+    async def _watch_readiness(self) -> None:
+        while True:
+            await self._set_readiness(await self._is_ready())
+            await asyncio.sleep(_READY_EVERY_SECONDS)
+
+    async def _is_ready(self) -> bool:
+        if not self.broker.is_connected:
+            return False
+        try:
+            return await asyncio.wait_for(migrate.is_current(self.database, self._package), _READY_EVERY_SECONDS * 3)
+        except (SQLAlchemyError, OSError, TimeoutError) as fault:
+            _log.warning("database is not ready", cause=type(fault).__name__)
+            return False
+
+    async def _set_readiness(self, ready: bool) -> None:
+        telemetry.READY.set(ready)
+        for name in (READINESS, ""):
+            await self._health.set(name, _SERVING if ready else _NOT_SERVING)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs a service's main on uvloop."""
+    uvloop.run(main)

@@ -1,0 +1,40 @@
+"""Settings come from the environment, secrets from files; both are read once, at start."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """What every service is told.
+
+    A subclass names its `service`; its fields are then read from `PETPRO_<SERVICE>_<FIELD>`, and its secrets from
+    files named `petpro_<service>_<field>` in the folder `PETPRO_<SERVICE>_SECRETS_DIR`.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    service: ClassVar[str]
+
+    grpc_address: str
+    metrics_address: str
+    database_url: str
+    database_password: SecretStr
+    database_pool_size: int = 10
+    nats_url: str
+    nats_password: SecretStr
+    account_address: str
+    service_jwks_file: Path
+    service_key: SecretStr
+    log_level: str = "info"
+    drain_seconds: float = 5.0
+    otlp_endpoint: str | None = None
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Reads the environment and the secret files. Raises pydantic's ValidationError, naming every missing setting."""
+        prefix = f"petpro_{cls.service}_"
+        folder = os.environ.get(f"{prefix}secrets_dir".upper())
+        return cls(_env_prefix=prefix, _secrets_dir=folder, **overrides)

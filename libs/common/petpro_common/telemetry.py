@@ -1,0 +1,119 @@
+"""Logs, traces and metrics of a service.
+
+Logs are JSON lines on standard output with the trace and request ids of the call in hand; they hold ids, never
+personal data, tokens or bodies. Traces follow W3C Trace Context over gRPC and messages, and leave by OTLP when an
+endpoint is set. Metrics are Prometheus text on the metrics address.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from structlog.typing import EventDict, WrappedLogger
+
+from petpro_common import context
+
+_LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+RPC_SECONDS = Histogram(
+    "petpro_rpc_seconds", "Duration of gRPC calls served", ["method", "code"], buckets=_LATENCY_BUCKETS
+)
+MESSAGES_PUBLISHED = Counter(
+    "petpro_messages_published_total", "Outbox messages acknowledged by the broker", ["stream"]
+)
+MESSAGES_HANDLED = Counter(
+    "petpro_messages_handled_total", "Messages consumed, by what became of them", ["consumer", "outcome"]
+)
+OUTBOX_REPUBLISHED = Counter(
+    "petpro_outbox_republished_total", "Outbox messages published again because the broker forgot them"
+)
+PARKED_MESSAGES = Counter("petpro_messages_parked_total", "Messages set aside for an operator", ["consumer"])
+SAGAS_ENDED = Counter("petpro_sagas_ended_total", "Sagas that came to an end", ["saga_type", "status"])
+BACKGROUND_FAILURES = Counter(
+    "petpro_background_failures_total",
+    "Rounds of a background task that failed and are tried again",
+    ["task"],
+)
+READY = Gauge("petpro_ready", "1 while the service answers for its dependencies")
+
+_propagator = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer("petpro")
+
+
+def _add_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = format(span.trace_id, "032x")
+    call = context.current()
+    if call:
+        event["request_id"] = call.request_id
+    return event
+
+
+def configure_logging(service: str, level: str) -> None:
+    """JSON lines on standard output, from structlog and from libraries alike."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_ids,
+        structlog.processors.dict_tracebacks,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def configure_tracing(service: str, otlp_endpoint: str | None) -> None:
+    """Starts spans everywhere; they are sent only when an endpoint is set."""
+    provider = TracerProvider(resource=Resource.create({"service.name": f"petpro-{service}"}))
+    if otlp_endpoint:
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)))
+    trace.set_tracer_provider(provider)
+
+
+def serve_metrics(address: str) -> None:
+    """Serves /metrics over HTTP on a thread of its own."""
+    host, _, port = address.rpartition(":")
+    start_http_server(int(port), host or "0.0.0.0")
+
+
+@contextmanager
+def span(name: str, carrier: Mapping[str, str], kind: trace.SpanKind = trace.SpanKind.SERVER) -> Iterator[None]:
+    """A span that continues the trace in `carrier`, or begins one."""
+    with _tracer.start_as_current_span(name, context=_propagator.extract(carrier), kind=kind, record_exception=False):
+        yield
+
+
+def trace_headers() -> dict[str, str]:
+    """`traceparent` (and `tracestate`) of the span in hand, to send along; empty outside of one."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier

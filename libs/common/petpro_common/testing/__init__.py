@@ -1,0 +1,6 @@
+"""What tests of every service need: keys and tokens of invented people, and a service's servicers behind the real edge."""
+
+from petpro_common.testing.people import KeyRing
+from petpro_common.testing.serving import serving
+
+__all__ = ["KeyRing", "serving"]

@@ -21,7 +21,7 @@ from devstack.stack import PARTS, Stack
 from devstack.supervised import State, Supervised
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-console = Console(soft_wrap=True)
+console = Console(soft_wrap=True, highlight=False)
 
 Run = Annotated[Path, typer.Option("--run", help="the stack's folder")]
 Only = Annotated[str, typer.Option(help="the parts to have, with commas between")]

@@ -27,6 +27,7 @@ def part(around: Surroundings) -> Part:
         ready=answers_http(f"http://{admin}/ready"),
         address=url(around),
         prepare=compile_configuration,
+        preparation="compiles its routes",
         stop_rank=0,
     )
 
@@ -37,9 +38,7 @@ def url(around: Surroundings) -> str:
 
 
 def _compiler(around: Surroundings) -> list[str]:
-    upstreams = [
-        word for service in SERVICES for word in ("--upstream", f"{service}={around.grpc_address(service)}")
-    ]
+    upstreams = [word for service in SERVICES for word in ("--upstream", f"{service}={around.grpc_address(service)}")]
     return python_module(
         "petpro_gateway",
         "envoy",

@@ -28,9 +28,7 @@ class Keep:
         content = envelope.content or b""
         text = content if isinstance(content, str) else content.decode("utf-8", "surrogateescape")
         name = f"{time.time_ns()}-{next(self._numbers):06d}.eml"
-        write_private(
-            self._folder / name, f"X-Envelope-To: {', '.join(envelope.rcpt_tos)}\n{_unix_lines(text)}"
-        )
+        write_private(self._folder / name, f"X-Envelope-To: {', '.join(envelope.rcpt_tos)}\n{_unix_lines(text)}")
         return "250 kept"
 
 

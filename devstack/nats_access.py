@@ -28,9 +28,7 @@ ACCESS = {
         commands_to=("booking", "payment", "notification", "catalog", "account"),
         replies=True,
     ),
-    "payment": Access(
-        events=("payment", "refund", "financial_entry"), commands_to=("payment",), replies=True
-    ),
+    "payment": Access(events=("payment", "refund", "financial_entry"), commands_to=("payment",), replies=True),
     "notification": Access(events=("notification",), commands_to=("notification",), replies=True),
 }
 

@@ -34,6 +34,8 @@ class Part:
     """Parts that must be ready before this one is prepared and started."""
     prepare: Step | None = None
     """Work before each start, such as migrations."""
+    preparation: str = "is prepared"
+    """What that work is, for people."""
     settle: Step | None = None
     """Work after the first readiness, before others may use it, such as making roles."""
     stop_signal: signal.Signals = signal.SIGTERM
@@ -68,9 +70,7 @@ async def run_to_end(
     finally:
         await process.kill()
     if status != 0:
-        raise PartFailed(
-            part, f"could not be prepared: {Path(argv[0]).name} ended with status {status}", tail(log)
-        )
+        raise PartFailed(part, f"could not be prepared: {Path(argv[0]).name} ended with status {status}", tail(log))
 
 
 async def until(check: Check) -> None:

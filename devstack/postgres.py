@@ -69,6 +69,7 @@ class Postgres:
             ready=self._accepts,
             address=f"127.0.0.1:{self.port}",
             prepare=self._initialise,
+            preparation="makes its data folder",
             settle=self._make_databases,
             stop_signal=signal.SIGINT,
             death_signal=signal.SIGQUIT,
@@ -114,9 +115,7 @@ class Postgres:
         if unprivileged():
             os.chown(self.layout.postgres, NOBODY, NOBODY)
             os.chown(password, NOBODY, NOBODY)
-        await run_to_end(
-            "postgres", self._initdb(password), _LOCALE, self.layout.log("postgres"), unprivileged()
-        )
+        await run_to_end("postgres", self._initdb(password), _LOCALE, self.layout.log("postgres"), unprivileged())
         password.unlink()
 
     def _initdb(self, password: Path) -> list[str | Path]:
@@ -173,14 +172,10 @@ class Postgres:
     async def drop_database(self, name: str) -> None:
         """Remove a database, whoever is still connected to it."""
         async with await psycopg.AsyncConnection.connect(self.superuser_url(), autocommit=True) as connection:
-            await connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     async def _add_extensions(self, database: str, extensions: tuple[str, ...]) -> None:
-        async with await psycopg.AsyncConnection.connect(
-            self.superuser_url(database), autocommit=True
-        ) as connection:
+        async with await psycopg.AsyncConnection.connect(self.superuser_url(database), autocommit=True) as connection:
             for extension in extensions:
                 await connection.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(extension)))
 

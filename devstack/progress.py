@@ -31,8 +31,8 @@ def _say(console: Console, part: Supervised) -> None:
             console.print(f"  {part.part.name:<13} ready after {part.seconds:.1f} s", highlight=False)
         case State.FAILED:
             console.print(f"  {part.part.name:<13} failed", highlight=False)
-        case State.PREPARING | State.STARTING:
-            console.print(f"  {part.part.name:<13} {part.state}", highlight=False)
+        case State.WAITING | State.PREPARING | State.STARTING:
+            console.print(f"  {part.part.name:<13} {part.words}", highlight=False)
 
 
 class _Board:
@@ -53,9 +53,5 @@ class _Board:
                 part = self._parts[name]
                 seconds = f"{part.seconds:.1f}" if part.state is State.READY else ""
                 style = STYLES.get(part.state, "yellow")
-                table.add_row(name, f"[{style}]{_words(part)}[/]", seconds, part.part.address)
+                table.add_row(name, f"[{style}]{part.words}[/]", seconds, part.part.address)
         return table
-
-
-def _words(part: Supervised) -> str:
-    return part.state.value

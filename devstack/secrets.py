@@ -74,10 +74,7 @@ class Secrets:
         return path
 
     def _publish_service_keys(self) -> None:
-        keys = [
-            _public_key(self.folder(service) / f"petpro_{service}_service_key", service)
-            for service in SERVICES
-        ]
+        keys = [_public_key(self.folder(service) / f"petpro_{service}_service_key", service) for service in SERVICES]
         write_private_json(self.layout.service_jwks, {"keys": keys})
 
 

@@ -56,6 +56,7 @@ def part(around: Surroundings, service: str) -> Part:
         address=around.grpc_address(service),
         needs=("postgres", "nats"),
         prepare=migrate,
+        preparation="migrates its database",
     )
 
 
@@ -109,7 +110,7 @@ def _migrations_version(service: str) -> str:
     package = ROOT / "services" / service / f"petpro_{service}"
     common = ROOT / "libs" / "common" / "petpro_common"
     files = [*package.glob("migrations/**/*"), *package.glob("tables*.py"), *common.glob("**/migrat*.py")]
-    files += [*common.glob("migrations/**/*"), *common.glob("**/*.sql")]
+    files += [*common.glob("migrations/**/*"), *common.glob("**/schema.py")]
     digest = hashlib.sha256()
     for file in sorted(_sources(files)):
         digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())

@@ -148,9 +148,11 @@ class Stack:
         ready = {name: asyncio.Event() for name in self._parts}
 
         async def start_in_turn(part: Supervised) -> None:
-            for need in part.part.needs:
-                if need in ready:
-                    await ready[need].wait()
+            needs = [ready[need] for need in part.part.needs if need in ready]
+            if needs:
+                part.wait()
+            for need in needs:
+                await need.wait()
             await part.start()
             ready[part.part.name].set()
 

@@ -1,8 +1,8 @@
 """One part of a running stack: its process, its state, and the ways to change it.
 
-down -> preparing -> starting -> ready -> down      (stopped or killed on purpose)
-             |           |         |
-             +-----------+---------+----> failed    (not prepared, not ready, or ended by itself)
+down -> waiting -> preparing -> starting -> ready -> down      (stopped or killed on purpose)
+                   |            |          |
+                   +------------+----------+----> failed    (not prepared, not ready, or ended by itself)
 """
 
 import asyncio
@@ -21,6 +21,7 @@ READY_SECONDS = 60.0
 
 class State(StrEnum):
     DOWN = "down"
+    WAITING = "waiting"
     PREPARING = "preparing"
     STARTING = "starting"
     READY = "ready"
@@ -30,9 +31,7 @@ class State(StrEnum):
 class Supervised:
     """A part and whatever runs for it now. Changes of one part wait for each other."""
 
-    def __init__(
-        self, part: Part, log: Path, changed: Callable[["Supervised"], None], lock_file: int
-    ) -> None:
+    def __init__(self, part: Part, log: Path, changed: Callable[["Supervised"], None], lock_file: int) -> None:
         self.part = part
         self.log = log
         self.state = State.DOWN
@@ -48,6 +47,23 @@ class Supervised:
     def pid(self) -> int | None:
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if self._process and running else None
+
+    @property
+    def words(self) -> str:
+        """The state, for people: what is being waited for now."""
+        match self.state:
+            case State.WAITING:
+                return f"waits for {', '.join(self.part.needs)}"
+            case State.PREPARING:
+                return self.part.preparation
+            case State.STARTING:
+                return "waits for its health check"
+            case _:
+                return self.state.value
+
+    def wait(self) -> None:
+        """Say that it cannot start before what it needs is ready."""
+        self._enter(State.WAITING)
 
     async def start(self) -> None:
         """Prepare and start it, and return when it is ready; PartFailed when it does not get there."""

@@ -200,9 +200,7 @@ def migrate(around: Surroundings, service: str, database_name: str) -> None:
     url = around.postgres.url(f"petpro_{service}", database_name)
     env = settings(around, service) | {f"PETPRO_{service.upper()}_DATABASE_URL": url}
     command = python_module("petpro_common.migrate", f"petpro_{service}")
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StackDidNotStart(f"migrations of {service} failed:\n{done.stdout}{done.stderr}")
 

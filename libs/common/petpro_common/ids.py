@@ -17,9 +17,9 @@ def new_id() -> UUID:
 
 
 def id_of_date(day: date) -> UUID:
-    """A fresh id that carries `day` (midnight UTC) in place of the present; for rows that are partitioned by their own date."""
+    """A fresh id that carries `day` (midnight UTC) in place of the present: for rows partitioned by their own date."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return UUID(bytes=uuid_utils.uuid7(timestamp=int(midnight.timestamp()), nanos=0).bytes)
+    return UUID(bytes=uuid_utils.uuid7(nanoseconds=int(midnight.timestamp()) * 1_000_000_000).bytes)
 
 
 def instant_of(id_: UUID) -> datetime:

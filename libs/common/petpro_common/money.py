@@ -5,7 +5,6 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Self
 
 from petpro.type.v1 import money_pb2
-
 from petpro_common.errors import invalid
 
 _NO_MINOR_UNIT = frozenset(

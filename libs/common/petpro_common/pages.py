@@ -1,4 +1,4 @@
-"""Keyset pages: a page token is the sort key of the last row seen, opaque to the caller and bound to the list's filters."""
+"""Keyset pages: a page token is the sort key of the last row seen, opaque, and bound to the filters of its list."""
 
 import base64
 import binascii

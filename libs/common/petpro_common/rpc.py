@@ -28,7 +28,8 @@ from petpro_common.ids import new_id
 
 DEFAULT_DEADLINE_SECONDS = 10.0
 MAX_REQUEST_BYTES = 1 << 20
-_ANSWER_MARGIN_SECONDS = 0.02
+_ANSWER_MARGIN_SECONDS = 0.02  # kept back, so that a time-out is still told to the caller
+_LONGEST = 3600.0
 _PLUMBING = ("/grpc.health.", "/grpc.reflection.")
 
 _log = structlog.get_logger()
@@ -110,7 +111,7 @@ def _path(violation: Any) -> str:
     return ".".join(element.field_name for element in violation.field.elements)
 
 
-class Edge(aio.ServerInterceptor):  # type: ignore[misc]  # grpc's own type is untyped
+class Edge(aio.ServerInterceptor):
     """The one interceptor of a service; see the module."""
 
     def __init__(self, service: str, verifier: Verifier) -> None:
@@ -141,17 +142,18 @@ class Edge(aio.ServerInterceptor):  # type: ignore[misc]  # grpc's own type is u
             request_id = metadata.get("x-request-id") or str(new_id())
             started = time.perf_counter()
             code = grpc.StatusCode.OK
+            reply = None
             with telemetry.span(method, metadata), context.within(CallContext(method, request_id)):
                 try:
-                    return await self._answer(method, request_id, behaviour, request, metadata, grpc_context)
-                except Exception as fault:
+                    reply = await self._answer(method, request_id, behaviour, request, metadata, grpc_context)
+                except Exception as fault:  # noqa: BLE001  # the caller must not see a fault of ours
                     error = as_typed(fault)
                     code = status_code(error)
                     self._report(method, code, error, fault)
-                    status = to_status(error, self._domain)
+                    await grpc_context.abort_with_status(rpc_status.to_status(to_status(error, self._domain)))
                 finally:
                     telemetry.RPC_SECONDS.labels(method, code.name).observe(time.perf_counter() - started)
-            await grpc_context.abort_with_status(rpc_status.to_status(status))
+            return reply
 
         return serve
 
@@ -166,8 +168,8 @@ class Edge(aio.ServerInterceptor):  # type: ignore[misc]  # grpc's own type is u
     ) -> Any:
         caller = await identify(self._verifier, metadata)
         check_rules(request)
-        remaining = grpc_context.time_remaining()
-        allowed = DEFAULT_DEADLINE_SECONDS if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, 3600)
+        remaining: float | None = grpc_context.time_remaining()
+        allowed = DEFAULT_DEADLINE_SECONDS if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, _LONGEST)
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
         if len(key) > 128:
             raise errors.invalid("idempotency-key", "must be at most 128 characters")
@@ -184,7 +186,7 @@ class Edge(aio.ServerInterceptor):  # type: ignore[misc]  # grpc's own type is u
             _log.info("call refused", method=method, code=code.name, reason=error.reason)
 
 
-class _Outgoing(aio.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # grpc's own type is untyped
+class _Outgoing(aio.UnaryUnaryClientInterceptor):
     """Gives an outgoing call this service's token, the ids of the call in hand, and a deadline."""
 
     def __init__(self, tokens: ServiceTokens, deadline_seconds: float) -> None:
@@ -242,5 +244,5 @@ def reason_of(call: aio.AioRpcError) -> str:
             for detail in status_pb2.Status.FromString(value).details:
                 info = error_details_pb2.ErrorInfo()
                 if detail.Unpack(info):
-                    return info.reason
+                    return str(info.reason)
     return ""

@@ -17,12 +17,12 @@ from typing import Any, Self
 
 import structlog
 import uvloop
-from google.protobuf.descriptor_pool import Default as descriptor_pool
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from petpro.account.v1 import account_pb2, account_pb2_grpc
 from sqlalchemy.exc import SQLAlchemyError
 
+from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro_common import housekeeping, migrate, rpc, telemetry
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
@@ -122,7 +122,11 @@ class Service:
             self._stopping.set()
 
     def _add_reflection(self) -> None:
-        own = descriptor_pool().FindFileByName(f"petpro/{self.name}/v1/{self.name}.proto").services_by_name.values()
+        own = (
+            descriptor_pool.Default()
+            .FindFileByName(f"petpro/{self.name}/v1/{self.name}.proto")
+            .services_by_name.values()
+        )
         names = [service.full_name for service in own]
         reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
 

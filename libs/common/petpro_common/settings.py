@@ -34,7 +34,8 @@ class ServiceSettings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Reads the environment and the secret files. Raises pydantic's ValidationError, naming every missing setting."""
+        """Reads environment and secret files. Raises pydantic's ValidationError, naming every missing setting."""
         prefix = f"petpro_{cls.service}_"
         folder = os.environ.get(f"{prefix}secrets_dir".upper())
-        return cls(_env_prefix=prefix, _secrets_dir=folder, **overrides)
+        sources: dict[str, Any] = {"_env_prefix": prefix, "_secrets_dir": folder}
+        return cls(**sources, **overrides)

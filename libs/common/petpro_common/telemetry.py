@@ -102,7 +102,7 @@ def configure_tracing(service: str, otlp_endpoint: str | None) -> None:
 def serve_metrics(address: str) -> None:
     """Serves /metrics over HTTP on a thread of its own."""
     host, _, port = address.rpartition(":")
-    start_http_server(int(port), host or "0.0.0.0")
+    start_http_server(int(port), host)
 
 
 @contextmanager

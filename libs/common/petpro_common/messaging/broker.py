@@ -18,6 +18,7 @@ MAX_AGE_SECONDS = 3 * 24 * 3600
 REQUEST_SECONDS = 5.0
 _CONNECT_SECONDS = 2
 _PING_SECONDS = 10
+_RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger()
 
@@ -71,30 +72,21 @@ class Broker:
 
     async def ensure_streams(self) -> None:
         """Makes the streams that are not there: at first start, and after the broker has forgotten everything."""
-        while True:
-            try:
-                for name, subjects in STREAMS.items():
-                    await self._ensure_stream(name, subjects)
-                return
-            except (NatsError, TimeoutError) as fault:
-                _log.warning("streams are not ready", cause=repr(fault))
-                await asyncio.sleep(0.5)
+        for name, subjects in STREAMS.items():
+            while not await self._has_stream(name, subjects):
+                await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _ensure_stream(self, name: str, subjects: str) -> None:
-        jetstream = self.jetstream
-        with contextlib.suppress(NotFoundError):
-            await jetstream.stream_info(name)
-            return
-        config = StreamConfig(
-            name=name,
-            subjects=[subjects],
-            retention=RetentionPolicy.LIMITS,
-            storage=StorageType.FILE,
-            discard=DiscardPolicy.OLD,
-            max_age=MAX_AGE_SECONDS,
-            duplicate_window=DUPLICATE_WINDOW_SECONDS,
-        )
-        await jetstream.add_stream(config)
+    async def _has_stream(self, name: str, subjects: str) -> bool:
+        """Whether the stream is there, making it if it is not; False when the broker does not answer yet."""
+        try:
+            try:
+                await self.jetstream.stream_info(name)
+            except NotFoundError:
+                await self.jetstream.add_stream(_stream_config(name, subjects))
+        except (NatsError, TimeoutError) as fault:
+            _log.warning("stream is not ready", stream=name, cause=repr(fault))
+            return False
+        return True
 
     async def close(self) -> None:
         """Sends what is still in the buffer and hangs up."""
@@ -113,3 +105,15 @@ class Broker:
     async def _on_reconnected(self) -> None:
         self.reconnects += 1
         _log.info("nats reconnected", times=self.reconnects)
+
+
+def _stream_config(name: str, subjects: str) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        subjects=[subjects],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.OLD,
+        max_age=MAX_AGE_SECONDS,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+    )

@@ -159,7 +159,7 @@ class Consumer:
         with telemetry.span(message.subject, headers, SpanKind.CONSUMER), context.within(call):
             try:
                 await self._handle(message)
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001  # one bad message must not end the consumer
                 await self._failed(message, fault)
                 return
         telemetry.MESSAGES_HANDLED.labels(self._name, "done").inc()

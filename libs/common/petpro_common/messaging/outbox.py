@@ -25,7 +25,10 @@ _ADD = text("""
 async def add(
     tx: Transaction, message_id: str, subject: str, aggregate: str, headers: Mapping[str, str], payload: bytes
 ) -> None:
-    """Writes one message; the same message id again changes nothing. Those of one `aggregate` leave in the order in which they were written and committed."""
+    """Writes one message; the same message id again changes nothing.
+
+    Messages of one `aggregate` leave in the order in which they were written and committed.
+    """
     row = {
         "message_id": message_id,
         "subject": subject,

@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 from google.protobuf.any_pb2 import Any as ProtoAny
 from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
-from petpro.saga.v1 import saga_pb2
 from sqlalchemy import text
 
+from petpro.saga.v1 import saga_pb2
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
@@ -60,7 +60,10 @@ _OUTCOMES = {
 
 
 def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[Message], CommandHandler]) -> Consumer:
-    """A consumer of this service's commands: one handler per message type, given the transaction, the command id and the message."""
+    """A consumer of this service's commands: one handler per message type.
+
+    A handler is given the transaction, the command id (for `answer`) and the typed message.
+    """
     by_type = {kind.DESCRIPTOR.full_name: (kind, handler) for kind, handler in handlers.items()}
 
     async def handle(message: Msg) -> None:
@@ -90,7 +93,7 @@ def saga_of(data: bytes) -> str:
 
 
 async def answer(tx: Transaction, command_id: str, decided: Succeeded | Refused) -> None:
-    """Gives the definite answer to a command that is pending. A second answer, or one to an unknown command, is ignored."""
+    """Gives the definite answer to a pending command; a second one, or one to an unknown command, changes nothing."""
     row = (await tx.execute(_LOCKED, {"command_id": command_id})).first()
     if row is None or row.command is None:
         return

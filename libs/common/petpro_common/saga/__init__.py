@@ -18,8 +18,8 @@ stores the new state; all of it commits together.
 Invariants:
 
 1. Once the pivot has succeeded nothing is compensated; before that nothing is final.
-2. A step that was refused changed nothing and is not compensated; one whose outcome is unknown is compensated or, at the
-   pivot and after, asked again until it is known.
+2. A step that was refused changed nothing and is not compensated; one whose outcome is unknown is compensated or, at
+   the pivot and after, asked again until it is known.
 3. A reply counts only for the step, the direction and an attempt that was really made, and once.
 4. A saga is started once per business key, and ends on the definition version it began with.
 """

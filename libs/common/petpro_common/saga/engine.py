@@ -1,7 +1,7 @@
 """The shell around the pure core: one transaction loads a saga, carries a transition out, and stores it."""
 
 import asyncio
-import random
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -11,10 +11,10 @@ from google.protobuf.any_pb2 import Any as ProtoAny
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from petpro.saga.v1 import saga_pb2
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
+from petpro.saga.v1 import saga_pb2
 from petpro_common import telemetry
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
@@ -54,6 +54,7 @@ _OUTCOMES = {
 }
 
 _log = structlog.get_logger()
+_luck = secrets.SystemRandom().random
 
 
 class UnknownSaga(LookupError):
@@ -157,18 +158,18 @@ class SagaEngine:
 
     async def _signal(self, tx: Transaction, state: SagaState, signal: Signal) -> None:
         saga = self._definition(state.saga_type, state.definition_version)
-        transition = core.advance(saga, state, signal, await store.now(tx), random.random())
+        transition = core.advance(saga, state, signal, await store.now(tx), _luck())
         await self._carry_out(tx, saga, transition)
 
     async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition) -> None:
-        """Stores a transition and has its order done: local ones here and now, as far as they go, remote ones by command."""
+        """Stores a transition and has its order done: local ones here and now, as far as they go, remote by command."""
         state = transition.state
         timeline = list(transition.timeline)
         while transition.order and isinstance(transition.order.action, Local):
             order = transition.order
             decided = await self._local[transition.order.action.handler](tx, state)
             signal = _local_reply(order.step.name, order.direction, order.attempt, decided)
-            transition = core.advance(saga, state, signal, await store.now(tx), random.random())
+            transition = core.advance(saga, state, signal, await store.now(tx), _luck())
             state = transition.state
             timeline += transition.timeline
         if transition.order:

@@ -1,4 +1,4 @@
-"""What tests of every service need: keys and tokens of invented people, and a service's servicers behind the real edge."""
+"""What tests of every service need: tokens of invented people, and servicers behind the real edge."""
 
 from petpro_common.testing.people import KeyRing
 from petpro_common.testing.serving import serving

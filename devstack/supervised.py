@@ -73,9 +73,9 @@ class Supervised:
             began = time.monotonic()
             try:
                 await self._bring_up()
-            except BaseException:
+            except BaseException as fault:
                 await self._end()
-                self._enter(State.FAILED)
+                self._enter(State.DOWN if isinstance(fault, asyncio.CancelledError) else State.FAILED)
                 raise
             self.seconds = time.monotonic() - began
             self._enter(State.READY)

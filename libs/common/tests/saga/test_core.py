@@ -1,0 +1,223 @@
+"""The transitions of a saga, read as dialogues: given a saga, when it hears this, then it does that."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+
+from petpro_common.ids import new_id
+from petpro_common.saga.core import Transition, advance, begin, failure_reason
+from petpro_common.saga.model import (
+    Direction,
+    Local,
+    Outcome,
+    Reply,
+    Saga,
+    SagaState,
+    Signal,
+    Status,
+    Step,
+    StepKind,
+    Timeout,
+)
+
+pytestmark = pytest.mark.unit
+
+FORWARD, BACKWARD = Direction.FORWARD, Direction.BACKWARD
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+CANCEL_VISIT = Saga(
+    "cancel_visit",
+    1,
+    (
+        Step("request", StepKind.COMPENSATABLE, Local("request"), undo=Local("lift")),
+        Step("look_up", StepKind.COMPENSATABLE, Local("look_up")),
+        Step("reserve", StepKind.COMPENSATABLE, Local("reserve"), undo=Local("release"), when=lambda d: d["paid"]),
+        Step("refund", StepKind.PIVOT, Local("refund"), when=lambda d: d["paid"]),
+        Step("cancel", StepKind.RETRIABLE, Local("cancel")),
+        Step("settle", StepKind.RETRIABLE, Local("settle"), when=lambda d: d["paid"]),
+    ),
+)
+
+
+class Dialogue:
+    """One saga, spoken to step by step."""
+
+    def __init__(self, paid: bool = True) -> None:
+        self.now = NOON
+        self.orders: list[tuple[str, str]] = []
+        self.heard(begin(CANCEL_VISIT, SagaState(new_id(), "cancel_visit", 1, "cancel:rex", {"paid": paid}), NOON))
+
+    def heard(self, transition: Transition) -> "Dialogue":
+        self.state = transition.state
+        self.last = transition
+        if transition.order:
+            self.orders.append((transition.order.step.name, transition.order.direction.value))
+        return self
+
+    def tell(self, signal: Signal) -> "Dialogue":
+        return self.heard(advance(CANCEL_VISIT, self.state, signal, self.now, luck=0.5))
+
+    def answer(self, outcome: Outcome, reason: str = "", **learned: object) -> "Dialogue":
+        state = self.state
+        return self.tell(Reply(state.step, state.direction, state.attempt, outcome, reason, learned))
+
+    def succeed(self, times: int = 1) -> "Dialogue":
+        for _ in range(times):
+            self.answer(Outcome.SUCCEEDED)
+        return self
+
+    def time_out(self, after: timedelta = timedelta(0)) -> "Dialogue":
+        self.now += after
+        return self.tell(Timeout(self.state.step, self.state.direction, self.state.attempt))
+
+
+def test_all_steps_succeed_in_order_and_the_saga_is_completed() -> None:
+    talk = Dialogue().succeed(6)
+    assert [name for name, _ in talk.orders] == ["request", "look_up", "reserve", "refund", "cancel", "settle"]
+    assert talk.state.status is Status.COMPLETED
+    assert talk.state.due_at is None
+
+
+def test_steps_that_are_not_needed_are_skipped() -> None:
+    talk = Dialogue(paid=False).succeed(3)
+    assert [name for name, _ in talk.orders] == ["request", "look_up", "cancel"]
+    assert talk.state.status is Status.COMPLETED
+
+
+def test_a_refused_pivot_is_undone_in_reverse_order_without_itself_and_without_steps_that_need_no_undoing() -> None:
+    talk = Dialogue().succeed(3).answer(Outcome.REFUSED, "REFUND_REFUSED")
+    assert talk.state.status is Status.COMPENSATING
+    talk.succeed(2)
+    assert talk.orders[4:] == [("reserve", "backward"), ("request", "backward")]
+    assert talk.state.status is Status.COMPENSATED
+    assert failure_reason(talk.state.data) == "REFUND_REFUSED"
+
+
+def test_the_first_step_refused_leaves_nothing_to_undo() -> None:
+    talk = Dialogue().answer(Outcome.REFUSED, "NO")
+    assert talk.state.status is Status.COMPENSATED
+    assert talk.orders == [("request", "forward")]
+
+
+def test_what_a_step_learns_is_there_for_the_next() -> None:
+    talk = Dialogue().answer(Outcome.SUCCEEDED, amount="75000.00")
+    assert talk.state.data == {"paid": True, "amount": "75000.00"}
+
+
+def test_a_silent_step_is_asked_again_with_growing_pauses_of_a_minute_at_most() -> None:
+    talk = Dialogue().succeed(2)
+    pauses = []
+    for _ in range(12):
+        pauses.append(talk.state.due_at - talk.now)  # type: ignore[operator]
+        talk.time_out(after=pauses[-1])
+    assert pauses == sorted(pauses)
+    assert pauses[0] == timedelta(seconds=5)
+    assert max(pauses) <= timedelta(minutes=1)
+    assert {order for order in talk.orders[2:]} == {("reserve", "forward")}
+    assert talk.state.attempt == 13
+
+
+def test_a_compensatable_step_that_stays_silent_is_itself_compensated_because_its_outcome_is_unknown() -> None:
+    talk = Dialogue().succeed(2).time_out(after=timedelta(hours=25))
+    assert talk.orders[-1] == ("reserve", "backward")
+    talk.succeed(2)
+    assert talk.state.status is Status.COMPENSATED
+    assert failure_reason(talk.state.data) == "TIMED_OUT"
+
+
+@pytest.mark.parametrize("steps_done", [3, 4, 5])
+def test_a_pivot_or_later_step_that_stays_silent_is_parked_and_never_compensated(steps_done: int) -> None:
+    talk = Dialogue().succeed(steps_done).time_out(after=timedelta(hours=25))
+    assert talk.state.status is Status.PARKED
+    assert all(direction == "forward" for _, direction in talk.orders)
+
+
+def test_a_compensation_that_stays_silent_is_parked() -> None:
+    talk = Dialogue().succeed(3).answer(Outcome.REFUSED).time_out(after=timedelta(hours=25))
+    assert talk.state.status is Status.PARKED
+
+
+def test_a_refused_retriable_step_is_parked() -> None:
+    talk = Dialogue().succeed(4).answer(Outcome.REFUSED, "NO")
+    assert talk.state.status is Status.PARKED
+    assert "may not be refused" in talk.last.timeline[-1].detail
+
+
+def test_a_refused_compensation_is_parked() -> None:
+    talk = Dialogue().succeed(3).answer(Outcome.REFUSED).answer(Outcome.REFUSED)
+    assert talk.state.status is Status.PARKED
+
+
+def test_a_pending_step_waits_and_its_definite_answer_to_an_earlier_attempt_counts() -> None:
+    talk = Dialogue().succeed(3).answer(Outcome.PENDING)
+    assert talk.last.order is None
+    talk.time_out(after=timedelta(seconds=5))
+    assert talk.state.attempt == 2
+    talk.tell(Reply("refund", FORWARD, 1, Outcome.SUCCEEDED))
+    assert talk.state.step == "cancel"
+
+
+def test_after_the_pivot_nothing_is_left_to_undo() -> None:
+    assert Dialogue().succeed(4).state.to_undo == ()
+
+
+def _states() -> list[SagaState]:
+    """Every place a saga can be in: each step forward, each compensation, parked and both ends; at attempt 2."""
+    forward = [Dialogue().succeed(done).state for done in range(6)]
+    back = Dialogue().succeed(3).answer(Outcome.REFUSED)
+    backward = [back.state, back.succeed().state]
+    ends = [
+        Dialogue().succeed(6).state,
+        back.succeed().state,
+        Dialogue().succeed(4).answer(Outcome.REFUSED).state,
+    ]
+    return [replace(state, attempt=2) for state in forward + backward + ends]
+
+
+def _signals() -> list[Signal]:
+    names = [step.name for step in CANCEL_VISIT.steps] + ["no_such_step"]
+    replies = [
+        Reply(name, direction, attempt, outcome)
+        for name, direction, attempt, outcome in product(names, Direction, (0, 1, 2, 3), Outcome)
+    ]
+    timeouts = [Timeout(name, direction, attempt) for name, direction, attempt in product(names, Direction, (1, 2, 3))]
+    return [*replies, *timeouts]
+
+
+def _is_awaited(state: SagaState, signal: Signal) -> bool:
+    if state.status not in (Status.RUNNING, Status.COMPENSATING):
+        return False
+    if signal.step != state.step or signal.direction != state.direction:
+        return False
+    if isinstance(signal, Reply) and signal.outcome in (Outcome.SUCCEEDED, Outcome.REFUSED):
+        return signal.attempt in (1, 2)
+    return signal.attempt == 2
+
+
+@pytest.mark.parametrize("state", _states(), ids=lambda state: f"{state.status}-{state.step}-{state.direction}")
+def test_every_signal_in_every_state_has_an_outcome_and_foreign_ones_change_nothing(state: SagaState) -> None:
+    awaited = 0
+    for signal in _signals():
+        transition = advance(CANCEL_VISIT, state, signal, NOON, luck=0.0)
+        if not _is_awaited(state, signal):
+            assert transition.state == state
+            assert transition.order is None
+            assert [line.kind for line in transition.timeline] == ["ignored"]
+            continue
+        awaited += 1
+        assert transition.state.version == state.version + 1
+        assert transition.state.id == state.id
+        moved_on = transition.order is not None or transition.state.due_at is not None
+        assert moved_on or transition.state.has_ended or transition.state.status is Status.PARKED
+        if state.direction is BACKWARD:
+            assert transition.order is None or transition.order.direction is BACKWARD
+    assert awaited == (6 if state.status in (Status.RUNNING, Status.COMPENSATING) else 0)
+
+
+def test_the_same_reply_twice_counts_once() -> None:
+    talk = Dialogue()
+    reply = Reply("request", FORWARD, 1, Outcome.SUCCEEDED)
+    once = talk.tell(reply).state
+    assert talk.tell(reply).state == once

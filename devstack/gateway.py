@@ -26,6 +26,7 @@ def part(around: Surroundings) -> Part:
         ],
         ready=answers_http(f"http://{admin}/ready"),
         address=url(around),
+        needs=("account",),  # its keys: without them no token is good
         prepare=compile_configuration,
         preparation="compiles its routes",
         stop_rank=0,

@@ -171,6 +171,8 @@ class Clinic(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    AVERAGE_RATING_FIELD_NUMBER: _builtins.int
+    REVIEW_COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     owner_id: _builtins.str
     name: _builtins.str
@@ -188,13 +190,19 @@ class Clinic(_message.Message):
     description: _builtins.str
     status: Global___ClinicStatus.ValueType
     commission_rate: _builtins.str
-    """Percent of the price that the platform keeps, as a decimal string, for example "10.00"."""
+    """Percent of the price that the platform keeps, as a decimal string, for example "10.00". Shown to the clinic,
+    administrators and services only.
+    """
     timezone: _builtins.str
     """IANA zone of all local times of the clinic, for example Asia/Jakarta."""
     distance_km: _builtins.float
     """Kilometres from the point of the search; absent elsewhere."""
     version: _builtins.int
     """Counts up with every change of this clinic; consumers keep the highest they saw."""
+    average_rating: _builtins.float
+    """Mean of all published reviews, 1 to 5, to two digits; absent while there is none."""
+    review_count: _builtins.int
+    """How many published reviews there are."""
     @_builtins.property
     def operating_hours(self) -> _containers.MessageMap[_builtins.str, Global___DayHours]:
         """Keys monday to sunday."""
@@ -233,17 +241,23 @@ class Clinic(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        average_rating: _builtins.float | None = ...,
+        review_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km", "_latitude", b"_latitude", "_longitude", b"_longitude", "cancellation_policy", b"cancellation_policy", "created_at", b"created_at", "distance_km", b"distance_km", "latitude", b"latitude", "longitude", b"longitude", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_average_rating", b"_average_rating", "_distance_km", b"_distance_km", "_latitude", b"_latitude", "_longitude", b"_longitude", "average_rating", b"average_rating", "cancellation_policy", b"cancellation_policy", "created_at", b"created_at", "distance_km", b"distance_km", "latitude", b"latitude", "longitude", b"longitude", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km", "_latitude", b"_latitude", "_longitude", b"_longitude", "address", b"address", "cancellation_policy", b"cancellation_policy", "city", b"city", "commission_rate", b"commission_rate", "created_at", b"created_at", "description", b"description", "distance_km", b"distance_km", "email", b"email", "facilities", b"facilities", "id", b"id", "latitude", b"latitude", "longitude", b"longitude", "name", b"name", "operating_hours", b"operating_hours", "owner_id", b"owner_id", "phone_number", b"phone_number", "postal_code", b"postal_code", "province", b"province", "status", b"status", "timezone", b"timezone", "updated_at", b"updated_at", "version", b"version", "website", b"website"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_average_rating", b"_average_rating", "_distance_km", b"_distance_km", "_latitude", b"_latitude", "_longitude", b"_longitude", "address", b"address", "average_rating", b"average_rating", "cancellation_policy", b"cancellation_policy", "city", b"city", "commission_rate", b"commission_rate", "created_at", b"created_at", "description", b"description", "distance_km", b"distance_km", "email", b"email", "facilities", b"facilities", "id", b"id", "latitude", b"latitude", "longitude", b"longitude", "name", b"name", "operating_hours", b"operating_hours", "owner_id", b"owner_id", "phone_number", b"phone_number", "postal_code", b"postal_code", "province", b"province", "review_count", b"review_count", "status", b"status", "timezone", b"timezone", "updated_at", b"updated_at", "version", b"version", "website", b"website"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__average_rating: _TypeAlias = _typing.Literal["average_rating"]  # noqa: Y015
+    _WhichOneofArgType__average_rating: _TypeAlias = _typing.Literal["_average_rating", b"_average_rating"]  # noqa: Y015
     _WhichOneofReturnType__distance_km: _TypeAlias = _typing.Literal["distance_km"]  # noqa: Y015
     _WhichOneofArgType__distance_km: _TypeAlias = _typing.Literal["_distance_km", b"_distance_km"]  # noqa: Y015
     _WhichOneofReturnType__latitude: _TypeAlias = _typing.Literal["latitude"]  # noqa: Y015
     _WhichOneofArgType__latitude: _TypeAlias = _typing.Literal["_latitude", b"_latitude"]  # noqa: Y015
     _WhichOneofReturnType__longitude: _TypeAlias = _typing.Literal["longitude"]  # noqa: Y015
     _WhichOneofArgType__longitude: _TypeAlias = _typing.Literal["_longitude", b"_longitude"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__average_rating) -> _WhichOneofReturnType__average_rating | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__distance_km) -> _WhichOneofReturnType__distance_km | None: ...
     @_typing.overload
@@ -277,6 +291,7 @@ class Service(_message.Message):
     requires_approval: _builtins.bool
     """The clinic says yes or no to each reservation before it is paid."""
     is_available: _builtins.bool
+    """Whether new reservations are taken. A new service is available unless it says no."""
     version: _builtins.int
     @_builtins.property
     def price(self) -> _money_pb2.Money: ...
@@ -293,17 +308,24 @@ class Service(_message.Message):
         description: _builtins.str = ...,
         price: _money_pb2.Money | None = ...,
         duration_minutes: _builtins.int = ...,
-        requires_approval: _builtins.bool = ...,
-        is_available: _builtins.bool = ...,
+        requires_approval: _builtins.bool | None = ...,
+        is_available: _builtins.bool | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "price", b"price", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "created_at", b"created_at", "is_available", b"is_available", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "created_at", b"created_at", "description", b"description", "duration_minutes", b"duration_minutes", "id", b"id", "is_available", b"is_available", "name", b"name", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "clinic_id", b"clinic_id", "created_at", b"created_at", "description", b"description", "duration_minutes", b"duration_minutes", "id", b"id", "is_available", b"is_available", "name", b"name", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__is_available: _TypeAlias = _typing.Literal["is_available"]  # noqa: Y015
+    _WhichOneofArgType__is_available: _TypeAlias = _typing.Literal["_is_available", b"_is_available"]  # noqa: Y015
+    _WhichOneofReturnType__requires_approval: _TypeAlias = _typing.Literal["requires_approval"]  # noqa: Y015
+    _WhichOneofArgType__requires_approval: _TypeAlias = _typing.Literal["_requires_approval", b"_requires_approval"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_available) -> _WhichOneofReturnType__is_available | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__requires_approval) -> _WhichOneofReturnType__requires_approval | None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
 
@@ -490,6 +512,7 @@ class ListClinicsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     MINE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Part of a name or description; at most 100 characters."""
     city: _builtins.str
@@ -501,7 +524,11 @@ class ListClinicsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     mine: _builtins.bool
-    """The caller's own clinics in every status instead of approved ones."""
+    """The clinics that the caller owns or works for, in every status, instead of approved ones."""
+    status: Global___ClinicStatus.ValueType
+    """Only clinics of this status, for example all applications that an administrator has to look at; every status that
+    the caller may see when unspecified.
+    """
     def __init__(
         self,
         *,
@@ -513,10 +540,11 @@ class ListClinicsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         mine: _builtins.bool = ...,
+        status: Global___ClinicStatus.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_latitude", b"_latitude", "_longitude", b"_longitude", "latitude", b"latitude", "longitude", b"longitude"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latitude", b"_latitude", "_longitude", b"_longitude", "city", b"city", "latitude", b"latitude", "longitude", b"longitude", "mine", b"mine", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "radius_km", b"radius_km"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latitude", b"_latitude", "_longitude", b"_longitude", "city", b"city", "latitude", b"latitude", "longitude", b"longitude", "mine", b"mine", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "radius_km", b"radius_km", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__latitude: _TypeAlias = _typing.Literal["latitude"]  # noqa: Y015
     _WhichOneofArgType__latitude: _TypeAlias = _typing.Literal["_latitude", b"_latitude"]  # noqa: Y015
@@ -604,7 +632,9 @@ class UpdateClinicRequest(_message.Message):
     @_builtins.property
     def clinic(self) -> Global___Clinic: ...
     @_builtins.property
-    def update_mask(self) -> _field_mask_pb2.FieldMask: ...
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Any field but id, owner_id, status, distance_km, ratings, times and versions; empty means all of these that are set."""
+
     def __init__(
         self,
         *,
@@ -901,6 +931,58 @@ class GetServiceResponse(_message.Message):
 Global___GetServiceResponse: _TypeAlias = GetServiceResponse  # noqa: Y015
 
 @_typing.final
+class UpdateServiceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    request_id: _builtins.str
+    @_builtins.property
+    def service(self) -> Global___Service: ...
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """name, description, price, duration_minutes, requires_approval, is_available; empty means all of these that are set."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        service: Global___Service | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "service", b"service", "service_id", b"service_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateServiceRequest: _TypeAlias = UpdateServiceRequest  # noqa: Y015
+
+@_typing.final
+class UpdateServiceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def service(self) -> Global___Service: ...
+    def __init__(
+        self,
+        *,
+        service: Global___Service | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateServiceResponse: _TypeAlias = UpdateServiceResponse  # noqa: Y015
+
+@_typing.final
 class CreateStaffRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1032,6 +1114,58 @@ class GetStaffResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStaffResponse: _TypeAlias = GetStaffResponse  # noqa: Y015
+
+@_typing.final
+class UpdateStaffRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAFF_ID_FIELD_NUMBER: _builtins.int
+    STAFF_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    staff_id: _builtins.str
+    request_id: _builtins.str
+    @_builtins.property
+    def staff(self) -> Global___Staff: ...
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """name, email, phone, role, specialization, photo_url, working_hours, user_id; empty means all of these that are set."""
+
+    def __init__(
+        self,
+        *,
+        staff_id: _builtins.str = ...,
+        staff: Global___Staff | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["staff", b"staff", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "staff", b"staff", "staff_id", b"staff_id", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateStaffRequest: _TypeAlias = UpdateStaffRequest  # noqa: Y015
+
+@_typing.final
+class UpdateStaffResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAFF_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def staff(self) -> Global___Staff: ...
+    def __init__(
+        self,
+        *,
+        staff: Global___Staff | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["staff", b"staff"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["staff", b"staff"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateStaffResponse: _TypeAlias = UpdateStaffResponse  # noqa: Y015
 
 @_typing.final
 class CreateReviewRequest(_message.Message):

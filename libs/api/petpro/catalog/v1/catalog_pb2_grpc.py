@@ -85,6 +85,11 @@ class CatalogServiceStub(object):
                 request_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetServiceRequest.SerializeToString,
                 response_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetServiceResponse.FromString,
                 _registered_method=True)
+        self.UpdateService = channel.unary_unary(
+                '/petpro.catalog.v1.CatalogService/UpdateService',
+                request_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateServiceRequest.SerializeToString,
+                response_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateServiceResponse.FromString,
+                _registered_method=True)
         self.CreateStaff = channel.unary_unary(
                 '/petpro.catalog.v1.CatalogService/CreateStaff',
                 request_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.CreateStaffRequest.SerializeToString,
@@ -99,6 +104,11 @@ class CatalogServiceStub(object):
                 '/petpro.catalog.v1.CatalogService/GetStaff',
                 request_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetStaffRequest.SerializeToString,
                 response_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetStaffResponse.FromString,
+                _registered_method=True)
+        self.UpdateStaff = channel.unary_unary(
+                '/petpro.catalog.v1.CatalogService/UpdateStaff',
+                request_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateStaffRequest.SerializeToString,
+                response_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateStaffResponse.FromString,
                 _registered_method=True)
         self.CreateReview = channel.unary_unary(
                 '/petpro.catalog.v1.CatalogService/CreateReview',
@@ -131,14 +141,14 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetClinic(self, request, context):
-        """One clinic. Those not approved are seen by their owner, administrators and services only.
+        """One clinic. Those not approved are seen by their owner and staff, administrators and services only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateClinic(self, request, context):
-        """Edits a clinic; for its owner. Only fields named in the mask change.
+        """Edits a clinic; for its owner. Only fields named in the mask change. The commission is set by administrators only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,7 +183,7 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListServices(self, request, context):
-        """What a clinic offers, by name.
+        """What a clinic offers, by name. Services that are not available are listed to the clinic, administrators and services only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +191,13 @@ class CatalogServiceServicer(object):
 
     def GetService(self, request, context):
         """One service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateService(self, request, context):
+        """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,7 +211,7 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListStaff(self, request, context):
-        """Who works at a clinic, by name. E-mail and phone are shown to the clinic, administrators and services only.
+        """Who works at a clinic, by name. E-mail, phone and account are shown to the clinic, administrators and services only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +219,14 @@ class CatalogServiceServicer(object):
 
     def GetStaff(self, request, context):
         """One member of staff. For services and administrators only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateStaff(self, request, context):
+        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
+        the person's right to act for the clinic.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -274,6 +299,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     request_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetServiceRequest.FromString,
                     response_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetServiceResponse.SerializeToString,
             ),
+            'UpdateService': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateService,
+                    request_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateServiceRequest.FromString,
+                    response_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateServiceResponse.SerializeToString,
+            ),
             'CreateStaff': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateStaff,
                     request_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.CreateStaffRequest.FromString,
@@ -288,6 +318,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.GetStaff,
                     request_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetStaffRequest.FromString,
                     response_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetStaffResponse.SerializeToString,
+            ),
+            'UpdateStaff': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateStaff,
+                    request_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateStaffRequest.FromString,
+                    response_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateStaffResponse.SerializeToString,
             ),
             'CreateReview': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateReview,
@@ -582,6 +617,33 @@ class CatalogService(object):
             _registered_method=True)
 
     @staticmethod
+    def UpdateService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.catalog.v1.CatalogService/UpdateService',
+            petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateServiceRequest.SerializeToString,
+            petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateStaff(request,
             target,
             options=(),
@@ -652,6 +714,33 @@ class CatalogService(object):
             '/petpro.catalog.v1.CatalogService/GetStaff',
             petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetStaffRequest.SerializeToString,
             petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetStaffResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateStaff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.catalog.v1.CatalogService/UpdateStaff',
+            petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateStaffRequest.SerializeToString,
+            petpro_dot_catalog_dot_v1_dot_catalog__pb2.UpdateStaffResponse.FromString,
             options,
             channel_credentials,
             insecure,

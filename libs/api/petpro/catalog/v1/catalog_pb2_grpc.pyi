@@ -38,9 +38,9 @@ class CatalogServiceStub:
     ListClinics: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListClinicsRequest, _catalog_pb2.ListClinicsResponse]
     """Finds approved clinics: by distance from a point, by city, by words; nearest first when a point is given."""
     GetClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetClinicRequest, _catalog_pb2.GetClinicResponse]
-    """One clinic. Those not approved are seen by their owner, administrators and services only."""
+    """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
     UpdateClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateClinicRequest, _catalog_pb2.UpdateClinicResponse]
-    """Edits a clinic; for its owner. Only fields named in the mask change."""
+    """Edits a clinic; for its owner. Only fields named in the mask change. The commission is set by administrators only."""
     ApproveClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ApproveClinicRequest, _catalog_pb2.ApproveClinicResponse]
     """Lets a clinic take bookings; for administrators."""
     RejectClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.RejectClinicRequest, _catalog_pb2.RejectClinicResponse]
@@ -50,15 +50,21 @@ class CatalogServiceStub:
     CreateService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateServiceRequest, _catalog_pb2.CreateServiceResponse]
     """Adds something that can be booked; for the clinic's owner."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]
-    """What a clinic offers, by name."""
+    """What a clinic offers, by name. Services that are not available are listed to the clinic, administrators and services only."""
     GetService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetServiceRequest, _catalog_pb2.GetServiceResponse]
     """One service."""
+    UpdateService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateServiceRequest, _catalog_pb2.UpdateServiceResponse]
+    """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price."""
     CreateStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateStaffRequest, _catalog_pb2.CreateStaffResponse]
     """Adds a member of staff; for the clinic's owner."""
     ListStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListStaffRequest, _catalog_pb2.ListStaffResponse]
-    """Who works at a clinic, by name. E-mail and phone are shown to the clinic, administrators and services only."""
+    """Who works at a clinic, by name. E-mail, phone and account are shown to the clinic, administrators and services only."""
     GetStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetStaffRequest, _catalog_pb2.GetStaffResponse]
     """One member of staff. For services and administrators only."""
+    UpdateStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateStaffRequest, _catalog_pb2.UpdateStaffResponse]
+    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
+    the person's right to act for the clinic.
+    """
     CreateReview: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]
     """Reviews the caller's own completed booking, once."""
     ListReviews: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]
@@ -74,9 +80,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     ListClinics: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListClinicsRequest, _catalog_pb2.ListClinicsResponse]  # type: ignore[assignment]
     """Finds approved clinics: by distance from a point, by city, by words; nearest first when a point is given."""
     GetClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetClinicRequest, _catalog_pb2.GetClinicResponse]  # type: ignore[assignment]
-    """One clinic. Those not approved are seen by their owner, administrators and services only."""
+    """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
     UpdateClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateClinicRequest, _catalog_pb2.UpdateClinicResponse]  # type: ignore[assignment]
-    """Edits a clinic; for its owner. Only fields named in the mask change."""
+    """Edits a clinic; for its owner. Only fields named in the mask change. The commission is set by administrators only."""
     ApproveClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ApproveClinicRequest, _catalog_pb2.ApproveClinicResponse]  # type: ignore[assignment]
     """Lets a clinic take bookings; for administrators."""
     RejectClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.RejectClinicRequest, _catalog_pb2.RejectClinicResponse]  # type: ignore[assignment]
@@ -86,15 +92,21 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     CreateService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateServiceRequest, _catalog_pb2.CreateServiceResponse]  # type: ignore[assignment]
     """Adds something that can be booked; for the clinic's owner."""
     ListServices: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]  # type: ignore[assignment]
-    """What a clinic offers, by name."""
+    """What a clinic offers, by name. Services that are not available are listed to the clinic, administrators and services only."""
     GetService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetServiceRequest, _catalog_pb2.GetServiceResponse]  # type: ignore[assignment]
     """One service."""
+    UpdateService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateServiceRequest, _catalog_pb2.UpdateServiceResponse]  # type: ignore[assignment]
+    """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price."""
     CreateStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateStaffRequest, _catalog_pb2.CreateStaffResponse]  # type: ignore[assignment]
     """Adds a member of staff; for the clinic's owner."""
     ListStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListStaffRequest, _catalog_pb2.ListStaffResponse]  # type: ignore[assignment]
-    """Who works at a clinic, by name. E-mail and phone are shown to the clinic, administrators and services only."""
+    """Who works at a clinic, by name. E-mail, phone and account are shown to the clinic, administrators and services only."""
     GetStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetStaffRequest, _catalog_pb2.GetStaffResponse]  # type: ignore[assignment]
     """One member of staff. For services and administrators only."""
+    UpdateStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateStaffRequest, _catalog_pb2.UpdateStaffResponse]  # type: ignore[assignment]
+    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
+    the person's right to act for the clinic.
+    """
     CreateReview: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]  # type: ignore[assignment]
     """Reviews the caller's own completed booking, once."""
     ListReviews: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]  # type: ignore[assignment]
@@ -125,7 +137,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.GetClinicRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.GetClinicResponse, _abc.Awaitable[_catalog_pb2.GetClinicResponse]]:
-        """One clinic. Those not approved are seen by their owner, administrators and services only."""
+        """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
 
     @_abc_1.abstractmethod
     def UpdateClinic(
@@ -133,7 +145,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.UpdateClinicRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.UpdateClinicResponse, _abc.Awaitable[_catalog_pb2.UpdateClinicResponse]]:
-        """Edits a clinic; for its owner. Only fields named in the mask change."""
+        """Edits a clinic; for its owner. Only fields named in the mask change. The commission is set by administrators only."""
 
     @_abc_1.abstractmethod
     def ApproveClinic(
@@ -173,7 +185,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.ListServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ListServicesResponse, _abc.Awaitable[_catalog_pb2.ListServicesResponse]]:
-        """What a clinic offers, by name."""
+        """What a clinic offers, by name. Services that are not available are listed to the clinic, administrators and services only."""
 
     @_abc_1.abstractmethod
     def GetService(
@@ -182,6 +194,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.GetServiceResponse, _abc.Awaitable[_catalog_pb2.GetServiceResponse]]:
         """One service."""
+
+    @_abc_1.abstractmethod
+    def UpdateService(
+        self,
+        request: _catalog_pb2.UpdateServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.UpdateServiceResponse, _abc.Awaitable[_catalog_pb2.UpdateServiceResponse]]:
+        """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price."""
 
     @_abc_1.abstractmethod
     def CreateStaff(
@@ -197,7 +217,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.ListStaffRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ListStaffResponse, _abc.Awaitable[_catalog_pb2.ListStaffResponse]]:
-        """Who works at a clinic, by name. E-mail and phone are shown to the clinic, administrators and services only."""
+        """Who works at a clinic, by name. E-mail, phone and account are shown to the clinic, administrators and services only."""
 
     @_abc_1.abstractmethod
     def GetStaff(
@@ -206,6 +226,16 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.GetStaffResponse, _abc.Awaitable[_catalog_pb2.GetStaffResponse]]:
         """One member of staff. For services and administrators only."""
+
+    @_abc_1.abstractmethod
+    def UpdateStaff(
+        self,
+        request: _catalog_pb2.UpdateStaffRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.UpdateStaffResponse, _abc.Awaitable[_catalog_pb2.UpdateStaffResponse]]:
+        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
+        the person's right to act for the clinic.
+        """
 
     @_abc_1.abstractmethod
     def CreateReview(

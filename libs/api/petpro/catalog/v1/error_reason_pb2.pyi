@@ -30,7 +30,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STAFF_NOT_FOUND: _ErrorReason.ValueType  # 3
     """No such member of staff (NOT_FOUND)."""
     ERROR_REASON_WRONG_CLINIC_STATUS: _ErrorReason.ValueType  # 4
-    """The clinic's status does not allow this, for example approving a suspended application (FAILED_PRECONDITION)."""
+    """The clinic's status does not allow this, for example suspending an application that nobody approved (FAILED_PRECONDITION)."""
     ERROR_REASON_BOOKING_NOT_REVIEWABLE: _ErrorReason.ValueType  # 5
     """The booking does not exist, is not the caller's, or is not completed (FAILED_PRECONDITION)."""
     ERROR_REASON_ALREADY_REVIEWED: _ErrorReason.ValueType  # 6
@@ -47,7 +47,7 @@ ERROR_REASON_SERVICE_NOT_FOUND: ErrorReason.ValueType  # 2
 ERROR_REASON_STAFF_NOT_FOUND: ErrorReason.ValueType  # 3
 """No such member of staff (NOT_FOUND)."""
 ERROR_REASON_WRONG_CLINIC_STATUS: ErrorReason.ValueType  # 4
-"""The clinic's status does not allow this, for example approving a suspended application (FAILED_PRECONDITION)."""
+"""The clinic's status does not allow this, for example suspending an application that nobody approved (FAILED_PRECONDITION)."""
 ERROR_REASON_BOOKING_NOT_REVIEWABLE: ErrorReason.ValueType  # 5
 """The booking does not exist, is not the caller's, or is not completed (FAILED_PRECONDITION)."""
 ERROR_REASON_ALREADY_REVIEWED: ErrorReason.ValueType  # 6

@@ -1,0 +1,1 @@
+"""Booking: when a service can be had, who holds a seat, and what was booked."""

@@ -159,11 +159,8 @@ class Postgres:
         """Make a database that belongs to the service's role and that no other service can connect to."""
         database, role = sql.Identifier(name), sql.Identifier(role_of(service))
         async with await psycopg.AsyncConnection.connect(self.superuser_url(), autocommit=True) as connection:
-            strategy = sql.SQL("FILE_COPY" if self.fast else "WAL_LOG")
             await connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY {}").format(
-                    database, role, sql.Identifier(template), strategy
-                )
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(database, role, sql.Identifier(template))
             )
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
         if template == "template1":

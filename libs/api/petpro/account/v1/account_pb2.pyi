@@ -415,7 +415,9 @@ class UpdateCurrentUserRequest(_message.Message):
     def user(self) -> Global___User: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """full_name, phone_number, notification_prefs; empty means all of these that are set."""
+        """full_name, phone_number, notification_prefs, or one channel as notification_prefs.email, .push or .sms. Empty
+        means all of the first three that are set; notification_prefs is then taken whole, a missing channel as false.
+        """
 
     def __init__(
         self,
@@ -707,7 +709,11 @@ class UpdatePetRequest(_message.Message):
     @_builtins.property
     def pet(self) -> Global___Pet: ...
     @_builtins.property
-    def update_mask(self) -> _field_mask_pb2.FieldMask: ...
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """name, species, breed, birthdate, weight, gender, photo_url, microchip_id; a named field that is empty is cleared.
+        Empty means all of these that are set.
+        """
+
     def __init__(
         self,
         *,

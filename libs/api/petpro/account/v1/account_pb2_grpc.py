@@ -84,14 +84,16 @@ class AccountServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateToken(self, request, context):
-        """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong.
+        """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong, and with
+        TOO_MANY_SIGN_INS for a while after ten failures, even when both are right.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefreshToken(self, request, context):
-        """Exchanges a refresh token for a new pair; each refresh token works once.
+        """Exchanges a refresh token for a new pair; each refresh token works once, within 30 days. One that comes a second
+        time ends the whole session, since one of the two who hold it is a thief: sign in again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,9 +36,13 @@ class AccountServiceStub:
     CreateUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateUserRequest, _account_pb2.CreateUserResponse]
     """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling."""
     CreateToken: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateTokenRequest, _account_pb2.CreateTokenResponse]
-    """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong."""
+    """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong, and with
+    TOO_MANY_SIGN_INS for a while after ten failures, even when both are right.
+    """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_account_pb2.RefreshTokenRequest, _account_pb2.RefreshTokenResponse]
-    """Exchanges a refresh token for a new pair; each refresh token works once."""
+    """Exchanges a refresh token for a new pair; each refresh token works once, within 30 days. One that comes a second
+    time ends the whole session, since one of the two who hold it is a thief: sign in again.
+    """
     GetCurrentUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetCurrentUserRequest, _account_pb2.GetCurrentUserResponse]
     """The caller's own profile."""
     UpdateCurrentUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.UpdateCurrentUserRequest, _account_pb2.UpdateCurrentUserResponse]
@@ -56,9 +60,13 @@ class AccountServiceAsyncStub(AccountServiceStub):
     CreateUser: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateUserRequest, _account_pb2.CreateUserResponse]  # type: ignore[assignment]
     """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling."""
     CreateToken: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateTokenRequest, _account_pb2.CreateTokenResponse]  # type: ignore[assignment]
-    """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong."""
+    """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong, and with
+    TOO_MANY_SIGN_INS for a while after ten failures, even when both are right.
+    """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_account_pb2.RefreshTokenRequest, _account_pb2.RefreshTokenResponse]  # type: ignore[assignment]
-    """Exchanges a refresh token for a new pair; each refresh token works once."""
+    """Exchanges a refresh token for a new pair; each refresh token works once, within 30 days. One that comes a second
+    time ends the whole session, since one of the two who hold it is a thief: sign in again.
+    """
     GetCurrentUser: _aio.UnaryUnaryMultiCallable[_account_pb2.GetCurrentUserRequest, _account_pb2.GetCurrentUserResponse]  # type: ignore[assignment]
     """The caller's own profile."""
     UpdateCurrentUser: _aio.UnaryUnaryMultiCallable[_account_pb2.UpdateCurrentUserRequest, _account_pb2.UpdateCurrentUserResponse]  # type: ignore[assignment]
@@ -85,7 +93,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.CreateTokenResponse, _abc.Awaitable[_account_pb2.CreateTokenResponse]]:
-        """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong."""
+        """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong, and with
+        TOO_MANY_SIGN_INS for a while after ten failures, even when both are right.
+        """
 
     @_abc_1.abstractmethod
     def RefreshToken(
@@ -93,7 +103,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.RefreshTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RefreshTokenResponse, _abc.Awaitable[_account_pb2.RefreshTokenResponse]]:
-        """Exchanges a refresh token for a new pair; each refresh token works once."""
+        """Exchanges a refresh token for a new pair; each refresh token works once, within 30 days. One that comes a second
+        time ends the whole session, since one of the two who hold it is a thief: sign in again.
+        """
 
     @_abc_1.abstractmethod
     def GetCurrentUser(

@@ -63,6 +63,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No such member of staff at this clinic (NOT_FOUND)."""
     ERROR_REASON_SAGA_NOT_FOUND: _ErrorReason.ValueType  # 20
     """No such saga (NOT_FOUND)."""
+    ERROR_REASON_BOOKING_HAS_BEGUN: _ErrorReason.ValueType  # 21
+    """The booked time has come; only the clinic can cancel now (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -108,4 +110,6 @@ ERROR_REASON_STAFF_NOT_FOUND: ErrorReason.ValueType  # 19
 """No such member of staff at this clinic (NOT_FOUND)."""
 ERROR_REASON_SAGA_NOT_FOUND: ErrorReason.ValueType  # 20
 """No such saga (NOT_FOUND)."""
+ERROR_REASON_BOOKING_HAS_BEGUN: ErrorReason.ValueType  # 21
+"""The booked time has come; only the clinic can cancel now (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,150 @@
+"""Cancelling a booking. The steps stand in `saga.CANCELLATION` and `saga.CLINIC_CANCELLATION`.
+
+    confirmed, none --request--> confirmed, requested --refund taken on--> cancelled
+          ^                              |
+          +-------- refused -------------+        a customer's only; a clinic's always goes through
+
+`cancellation_status = 'requested'` is the semantic lock: while it stands no other cancellation, move or check-in begins.
+What goes back is decided at the request, by the policy snapshot of the booking, and does not change after.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from petpro_booking import access, policy, store, store_sagas
+from petpro_booking.domain import BookingHasBegun, BookingNotFound, CancellationInProgress, WrongBookingStatus
+from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
+from petpro_common.context import Caller
+from petpro_common.db import Transaction
+from petpro_common.ids import new_id
+from petpro_common.messaging.events import Event
+from petpro_common.messaging.outbox import add_event
+from petpro_common.messaging.participant import Answer, Refused, Succeeded
+from petpro_common.money import Money
+from petpro_common.saga import SagaEngine, SagaState
+from petpro_common.saga.core import failure_reason
+from petpro_common.saga.engine import LocalHandler
+
+CUSTOMER = "customer"
+CLINIC = "clinic"
+
+
+async def request(tx: Transaction, engine: SagaEngine, caller: Caller, booking_id: UUID, reason: str) -> None:
+    """Starts to cancel a booking, as its customer or for the clinic.
+
+    Raises BookingNotFound, WrongBookingStatus, CancellationInProgress, or BookingHasBegun for a customer who is late.
+    """
+    booking = await store.lock_booking(tx, booking_id)
+    if booking is None:
+        raise BookingNotFound
+    by = await _who_cancels(tx, caller, booking)
+    if booking.status != "confirmed":
+        raise WrongBookingStatus(status=booking.status)
+    if booking.cancellation_status == "requested":
+        raise CancellationInProgress
+    if by == CUSTOMER and booking.now >= booking.starts_at:
+        raise BookingHasBegun
+    refund = refund_due(booking, by)
+    data = {
+        "booking_id": str(booking_id),
+        "user_id": str(booking.user_id),
+        "clinic_id": str(booking.clinic_id),
+        "payment_id": str(booking.payment_id),
+        "refund_id": str(new_id()),
+        "entry_id": str(new_id()),
+        "refund_amount": str(refund.amount),
+        "currency": refund.currency,
+        "gives_money_back": refund.amount > 0,
+        "must_succeed": by == CLINIC,
+        "reason": reason,
+        "by": by,
+    }
+    saga = CANCELLATION if by == CUSTOMER else CLINIC_CANCELLATION
+    await engine.start(tx, saga.type, f"cancellation:{booking_id}:{booking.cancellation_count + 1}", data)
+
+
+def refund_due(booking: Any, by: str) -> Money:
+    """What a cancellation now gives back: the policy's share to a customer who cancels, all of it when the clinic does."""
+    price = Money(booking.amount, booking.currency)
+    if by == CLINIC:
+        return price
+    return policy.refund_of(price, booking.cancellation_policy, booking.starts_at, booking.now)
+
+
+async def _who_cancels(tx: Transaction, caller: Caller, booking: Any) -> str:
+    if await access.acts_for_clinic(tx, caller, booking.clinic_id):
+        return CLINIC
+    if str(booking.user_id) == caller.id:
+        return CUSTOMER
+    raise BookingNotFound
+
+
+def local_handlers() -> Mapping[str, LocalHandler]:
+    """The local steps of both cancellation sagas by name."""
+    return {"lock_booking": lock_booking, "lift_lock": lift_lock, "cancel_booking": cancel_booking}
+
+
+async def lock_booking(tx: Transaction, state: SagaState) -> Answer:
+    """Sets the semantic lock and freezes what goes back."""
+    booking = await store.lock_booking(tx, _booking_id(state))
+    if booking is None or booking.status != "confirmed" or booking.cancellation_status == "requested":
+        return Refused("WRONG_BOOKING_STATUS")
+    await store_sagas.request_cancellation(
+        tx,
+        booking_id=booking.id,
+        saga_id=state.id,
+        by=state.data["by"],
+        refund_amount=Decimal(state.data["refund_amount"]),
+        refund_status=_first_refund_status(state),
+    )
+    return Succeeded()
+
+
+async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
+    """The refund was refused: the booking stands as before, and the customer is told."""
+    await store_sagas.refuse_cancellation(tx, _booking_id(state))
+    event = {
+        "booking_id": state.data["booking_id"],
+        "user_id": state.data["user_id"],
+        "clinic_id": state.data["clinic_id"],
+        "reason": failure_reason(state.data),
+    }
+    await add_event(tx, "booking", "booking.cancellation_refused", _booking_id(state), event)
+    return Succeeded()
+
+
+async def cancel_booking(tx: Transaction, state: SagaState) -> Answer:
+    """Cancels the booking, frees its seat and tells everybody. Done before, it changes nothing."""
+    booking = await store.lock_booking(tx, _booking_id(state))
+    if booking is None or booking.status == "cancelled":
+        return Succeeded()
+    refund_status = str(state.data.get("refund_status", _first_refund_status(state)))
+    await store_sagas.cancel_booking(tx, booking.id, state.data["reason"], refund_status)
+    await store.free_seat(tx, booking.slot_id)
+    event = {
+        "booking_id": booking.id,
+        "user_id": booking.user_id,
+        "clinic_id": booking.clinic_id,
+        "cancellation_reason": state.data["reason"],
+        "refund_amount": state.data["refund_amount"],
+        "refund_status": refund_status,
+        "currency": state.data["currency"],
+    }
+    await add_event(tx, "booking", "booking.cancelled", booking.id, event)
+    return Succeeded()
+
+
+async def refund_changed(tx: Transaction, event: Event) -> None:
+    """Keeps a cancelled booking's refund status: refund.succeeded and refund.manual of payment."""
+    status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
+    await store_sagas.set_refund_status(tx, UUID(event["booking_id"]), status)
+
+
+def _first_refund_status(state: SagaState) -> str:
+    return "pending" if state.data["gives_money_back"] else "none"
+
+
+def _booking_id(state: SagaState) -> UUID:
+    return UUID(state.data["booking_id"])

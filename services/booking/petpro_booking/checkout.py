@@ -1,0 +1,205 @@
+"""Checkout: from a held seat over the payment to a booking. The steps stand in `saga.CHECKOUT`.
+
+    CheckoutReservation -> begin -> (clinic approves) -> pay -> confirm -> booking fee
+                             ^                            |         |
+                             |                        declined   hold ran out and the seat is gone
+                             +-- end_checkout <-----------+-- refund in full
+
+Declined, the hold stays until it runs out and the customer may try again: each try is a saga, a booking id and a payment
+of its own. Locks are taken in one order everywhere: saga, reservation, slot.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from secrets import compare_digest
+from uuid import UUID
+
+from petpro_booking import access, bookings, store, store_sagas
+from petpro_booking.domain import (
+    CheckoutInProgress,
+    NotAwaitingApproval,
+    ReservationExpired,
+    ReservationNotFound,
+    ReservationNotPending,
+    SlotBlocked,
+    SlotFull,
+    SlotInPast,
+    SlotNotFound,
+    WrongLockId,
+)
+from petpro_booking.saga import CHECKOUT
+from petpro_common.context import Caller
+from petpro_common.db import Transaction
+from petpro_common.ids import new_id
+from petpro_common.messaging.outbox import add_event
+from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
+from petpro_common.saga import SagaEngine, SagaState
+from petpro_common.saga import store as saga_store
+from petpro_common.saga.core import failure_reason
+from petpro_common.saga.engine import LocalHandler
+
+DECLINED_BY_CLINIC = "DECLINED_BY_CLINIC"
+APPROVAL_TIMED_OUT = "APPROVAL_TIMED_OUT"
+_ON_ITS_WAY = ("awaiting_approval", "awaiting_payment")
+
+
+@dataclass(frozen=True)
+class Tender:
+    """How the customer pays: the provider's one-time token, never card data. `notes` are for the clinic."""
+
+    payment_method: str
+    payment_token: str
+    notes: str
+
+
+async def start(
+    tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID, lock_id: str, tender: Tender
+) -> None:
+    """Starts to pay for a held seat.
+
+    Raises ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired or CheckoutInProgress.
+    """
+    reservation = await store.lock_reservation(tx, reservation_id)
+    if reservation is None or reservation.user_id != caller.user_id:
+        raise ReservationNotFound
+    if not compare_digest(reservation.lock_id, lock_id):
+        raise WrongLockId
+    if reservation.checkout_status in _ON_ITS_WAY:
+        raise CheckoutInProgress
+    if reservation.status == "expired" or (reservation.status == "pending" and reservation.has_run_out):
+        raise ReservationExpired
+    if reservation.status != "pending":
+        raise ReservationNotPending(status=reservation.status)
+    data = {
+        "reservation_id": str(reservation_id),
+        "booking_id": str(new_id()),
+        "payment_id": str(new_id()),
+        "entry_id": str(new_id()),
+        "user_id": str(reservation.user_id),
+        "clinic_id": str(reservation.clinic_id),
+        "amount": str(reservation.price),
+        "currency": reservation.currency,
+        "commission_rate": str(reservation.commission_rate),
+        "requires_approval": reservation.requires_approval,
+        "pay_until": reservation.expires_at.isoformat(),
+        "payment_method": tender.payment_method,
+        "payment_token": tender.payment_token,
+        "notes": tender.notes,
+    }
+    await engine.start(tx, CHECKOUT.type, f"checkout:{reservation_id}:{reservation.checkout_count + 1}", data)
+
+
+async def approve(
+    tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID, time_to_pay: timedelta
+) -> None:
+    """The clinic says yes; from now the customer's means of payment is charged. Raises as `decline` does."""
+    saga_id = await _saga_awaiting_approval(tx, caller, reservation_id)
+    pay_until = await store_sagas.extend_hold(tx, reservation_id, time_to_pay)
+    yes = Succeeded(learned={"pay_until": pay_until.isoformat()})
+    if not await engine.answer(tx, saga_id, "approve", yes):
+        raise NotAwaitingApproval
+    await store_sagas.set_checkout_status(tx, reservation_id, "awaiting_payment")
+
+
+async def decline(tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID) -> None:
+    """The clinic says no; the seat is free again.
+
+    Raises ReservationNotFound to whoever does not act for the clinic, NotAwaitingApproval when it is not asked.
+    """
+    saga_id = await _saga_awaiting_approval(tx, caller, reservation_id)
+    if not await engine.answer(tx, saga_id, "approve", Refused(DECLINED_BY_CLINIC)):
+        raise NotAwaitingApproval
+
+
+async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_id: UUID) -> UUID:
+    reservation = await store.get_reservation(tx, reservation_id)
+    if reservation is None or not await access.acts_for_clinic(tx, caller, reservation.clinic_id):
+        raise ReservationNotFound
+    if reservation.checkout_status != "awaiting_approval":
+        raise NotAwaitingApproval
+    saga_id: UUID = reservation.checkout_saga_id
+    await saga_store.lock(tx, saga_id)
+    return saga_id
+
+
+def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
+    """The local steps of the checkout saga by name. A clinic has `time_to_approve`, at most until the slot begins."""
+
+    async def begin_checkout(tx: Transaction, state: SagaState) -> Answer:
+        awaiting = "awaiting_approval" if state.data["requires_approval"] else "awaiting_payment"
+        await store_sagas.begin_checkout(
+            tx,
+            reservation_id=_id(state, "reservation_id"),
+            saga_id=state.id,
+            booking_id=_id(state, "booking_id"),
+            payment_id=_id(state, "payment_id"),
+            notes=state.data["notes"],
+            status=awaiting,
+        )
+        if state.data["requires_approval"]:
+            await store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
+        return Succeeded()
+
+    return {
+        "begin_checkout": begin_checkout,
+        "await_approval": await_approval,
+        "confirm_booking": confirm_booking,
+        "end_checkout": end_checkout,
+    }
+
+
+async def await_approval(tx: Transaction, state: SagaState) -> Answer:
+    """Waits for `approve` or `decline`, and gives up when the hold has run out."""
+    reservation = await store.lock_reservation(tx, _id(state, "reservation_id"))
+    if reservation is None or reservation.status != "pending" or reservation.has_run_out:
+        return Refused(APPROVAL_TIMED_OUT)
+    return Pending()
+
+
+async def confirm_booking(tx: Transaction, state: SagaState) -> Answer:
+    """Turns the paid reservation into a booking; takes the seat again when the hold has run out meanwhile.
+
+    The row lock on the reservation decides between this and the expiry sweep: whoever comes first wins.
+    """
+    reservation = await store.lock_reservation(tx, _id(state, "reservation_id"))
+    if reservation is None or reservation.status not in ("pending", "expired"):
+        return Refused("RESERVATION_NOT_PENDING")
+    if reservation.status == "expired":
+        try:
+            await store.take_seat(tx, reservation.slot_id)
+        except (SlotFull, SlotBlocked, SlotInPast, SlotNotFound) as gone:
+            return Refused(gone.reason)
+    await bookings.confirm_from(tx, reservation, _id(state, "booking_id"), _id(state, "payment_id"))
+    return Succeeded()
+
+
+async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
+    """The try has failed: says why, and lets the customer try again while the hold lasts.
+
+    When it was the clinic that said no, the reservation ends here and its seat is free.
+    """
+    reason = failure_reason(state.data)
+    reservation = await store.lock_reservation(tx, _id(state, "reservation_id"))
+    if reservation is None:
+        return Succeeded()
+    await store_sagas.fail_checkout(tx, reservation.id, reason)
+    if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
+        await store_sagas.cancel_reservation(tx, reservation.id)
+        await store.free_seat(tx, reservation.slot_id)
+    was_paid = "paid_at" in state.data
+    event = {
+        "reservation_id": state.data["reservation_id"],
+        "booking_id": state.data["booking_id"],
+        "user_id": state.data["user_id"],
+        "clinic_id": state.data["clinic_id"],
+        "reason": reason,
+        "refund_amount": state.data["amount"] if was_paid else "0.00",
+        "currency": state.data["currency"],
+    }
+    await add_event(tx, "booking", "checkout.failed", reservation.id, event)
+    return Succeeded()
+
+
+def _id(state: SagaState, field: str) -> UUID:
+    return UUID(state.data[field])

@@ -1,0 +1,150 @@
+"""The sagas of PetPro, as data. Each reads from top to bottom; what a step undoes stands beside it.
+
+Local steps run in booking's own transaction (`checkout`, `cancellation`); the others are commands to payment.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from petpro.payment.v1 import commands_pb2 as payment
+from petpro.type.v1 import money_pb2
+from petpro_common.saga import Local, Remote, Saga, Step, StepKind
+from petpro_common.saga.model import Data
+
+COMPENSATABLE, PIVOT, RETRIABLE = StepKind.COMPENSATABLE, StepKind.PIVOT, StepKind.RETRIABLE
+
+# A provider may take weeks to send money back; until then the saga waits to settle the entry.
+_UNTIL_SETTLED = timedelta(days=30)
+
+
+def _money(data: Data, field: str) -> money_pb2.Money:
+    return money_pb2.Money(amount=data[field], currency_code=data["currency"])
+
+
+def _instant(text: str) -> Timestamp:
+    instant = Timestamp()
+    instant.FromDatetime(datetime.fromisoformat(text))
+    return instant
+
+
+def _requires_approval(data: Data) -> bool:
+    return bool(data["requires_approval"])
+
+
+def _gives_money_back(data: Data) -> bool:
+    return bool(data["gives_money_back"])
+
+
+def _take_payment(data: Data) -> payment.TakePayment:
+    return payment.TakePayment(
+        payment_id=data["payment_id"],
+        booking_id=data["booking_id"],
+        user_id=data["user_id"],
+        clinic_id=data["clinic_id"],
+        amount=_money(data, "amount"),
+        payment_method=data["payment_method"],
+        payment_token=data["payment_token"],
+        deadline=_instant(data["pay_until"]),
+    )
+
+
+def _payment_taken(taken: payment.PaymentTaken) -> Data:
+    return {"paid_at": taken.paid_at.ToJsonString()}
+
+
+def _cancel_payment(data: Data) -> payment.CancelPayment:
+    return payment.CancelPayment(
+        payment_id=data["payment_id"], booking_id=data["booking_id"], reason=data.get("failure_reason", "")
+    )
+
+
+def _post_booking_fee(data: Data) -> payment.PostBookingFee:
+    return payment.PostBookingFee(
+        entry_id=data["entry_id"],
+        payment_id=data["payment_id"],
+        booking_id=data["booking_id"],
+        clinic_id=data["clinic_id"],
+        amount=_money(data, "amount"),
+        commission_rate=data["commission_rate"],
+    )
+
+
+def _reserve_refund(data: Data) -> payment.ReserveRefund:
+    return payment.ReserveRefund(
+        refund_id=data["refund_id"],
+        payment_id=data["payment_id"],
+        booking_id=data["booking_id"],
+        amount=_money(data, "refund_amount"),
+        reason=data["reason"],
+    )
+
+
+def _release_refund(data: Data) -> payment.ReleaseRefund:
+    return payment.ReleaseRefund(refund_id=data["refund_id"], payment_id=data["payment_id"])
+
+
+def _post_refund_entry(data: Data) -> payment.PostRefundEntry:
+    return payment.PostRefundEntry(
+        entry_id=data["entry_id"],
+        refund_id=data["refund_id"],
+        booking_id=data["booking_id"],
+        clinic_id=data["clinic_id"],
+    )
+
+
+def _cancel_refund_entry(data: Data) -> payment.CancelRefundEntry:
+    return payment.CancelRefundEntry(entry_id=data["entry_id"], booking_id=data["booking_id"])
+
+
+def _submit_refund(data: Data) -> payment.SubmitRefund:
+    return payment.SubmitRefund(refund_id=data["refund_id"], must_succeed=data["must_succeed"])
+
+
+def _refund_submitted(submitted: payment.RefundSubmitted) -> dict[str, Any]:
+    return {"refund_status": submitted.refund_status}
+
+
+def _settle_refund_entry(data: Data) -> payment.SettleRefundEntry:
+    return payment.SettleRefundEntry(entry_id=data["entry_id"], refund_id=data["refund_id"])
+
+
+_TAKE_PAYMENT = Remote("payment", _take_payment, payment.PaymentTaken, _payment_taken)
+_SUBMIT_REFUND = Remote("payment", _submit_refund, payment.RefundSubmitted, _refund_submitted)
+
+# fmt: off
+CHECKOUT = Saga("checkout", 1, (
+    Step("begin",            COMPENSATABLE, Local("begin_checkout"), undo=Local("end_checkout")),
+    Step("approve",          COMPENSATABLE, Local("await_approval"), when=_requires_approval),
+    Step("pay",              COMPENSATABLE, _TAKE_PAYMENT, undo=Remote("payment", _cancel_payment)),
+    Step("confirm",          PIVOT,         Local("confirm_booking")),
+    Step("post_booking_fee", RETRIABLE,     Remote("payment", _post_booking_fee)),
+))
+
+# A customer's: if the refund is refused, the booking stands as before.
+CANCELLATION = Saga("cancellation", 1, (
+    Step("request",           COMPENSATABLE, Local("lock_booking"), undo=Local("lift_lock")),
+    Step("reserve_refund",    COMPENSATABLE, Remote("payment", _reserve_refund),
+         undo=Remote("payment", _release_refund), when=_gives_money_back),
+    Step("post_refund_entry", COMPENSATABLE, Remote("payment", _post_refund_entry),
+         undo=Remote("payment", _cancel_refund_entry), when=_gives_money_back),
+    Step("submit_refund",     PIVOT,         _SUBMIT_REFUND, when=_gives_money_back),
+    Step("cancel_booking",    RETRIABLE,     Local("cancel_booking")),
+    Step("settle_refund",     RETRIABLE,     Remote("payment", _settle_refund_entry),
+         when=_gives_money_back, horizon=_UNTIL_SETTLED),
+))
+
+# A clinic's or an administrator's: it goes through whatever the provider says.
+CLINIC_CANCELLATION = Saga("clinic_cancellation", 1, (
+    Step("request",           PIVOT,     Local("lock_booking")),
+    Step("cancel_booking",    RETRIABLE, Local("cancel_booking")),
+    Step("reserve_refund",    RETRIABLE, Remote("payment", _reserve_refund), when=_gives_money_back),
+    Step("post_refund_entry", RETRIABLE, Remote("payment", _post_refund_entry), when=_gives_money_back),
+    Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND, when=_gives_money_back),
+    Step("settle_refund",     RETRIABLE, Remote("payment", _settle_refund_entry),
+         when=_gives_money_back, horizon=_UNTIL_SETTLED),
+))
+# fmt: on
+
+SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION)

@@ -1,0 +1,121 @@
+"""Every SQL statement of the sagas' local steps. Locks are taken in the order saga, reservation or booking, slot."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import text
+
+from petpro_common.db import Transaction
+
+_BEGIN_CHECKOUT = text("""
+    UPDATE reservations SET checkout_status = :checkout_status, checkout_saga_id = :saga_id,
+        checkout_count = checkout_count + 1, failure_reason = NULL, booking_id = :booking_id, payment_id = :payment_id,
+        notes = :notes, updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+""")
+_EXTEND_HOLD = text("""
+    UPDATE reservations SET expires_at = greatest(expires_at, least(clock_timestamp() + :more, starts_at)),
+        updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) RETURNING expires_at
+""")
+_SET_CHECKOUT_STATUS = text("""
+    UPDATE reservations SET checkout_status = :checkout_status, updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+""")
+_FAIL_CHECKOUT = text("""
+    UPDATE reservations SET checkout_status = 'failed', failure_reason = :reason, booking_id = NULL,
+        updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+""")
+_CANCEL_RESERVATION = text("""
+    UPDATE reservations SET status = 'cancelled', updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status = 'pending'
+""")
+_REQUEST_CANCELLATION = text("""
+    UPDATE bookings SET cancellation_status = 'requested', cancellation_saga_id = :saga_id,
+        cancellation_count = cancellation_count + 1, cancelled_by = :by, refund_amount = :refund_amount,
+        refund_status = :refund_status, updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+""")
+_REFUSE_CANCELLATION = text("""
+    UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL, refund_amount = NULL,
+        refund_status = 'refused', updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND cancellation_status = 'requested'
+""")
+_CANCEL_BOOKING = text("""
+    UPDATE bookings SET status = 'cancelled', cancellation_status = 'cancelled', cancellation_reason = :reason,
+        refund_status = :refund_status, updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+""")
+# A refund's status only moves on from pending: an event that comes late or twice changes nothing.
+_SET_REFUND_STATUS = text("""
+    UPDATE bookings SET refund_status = :refund_status, updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND cancellation_status IN ('requested', 'cancelled')
+      AND refund_status IN ('pending', 'manual')
+""")
+
+
+async def begin_checkout(
+    tx: Transaction, reservation_id: UUID, saga_id: UUID, booking_id: UUID, payment_id: UUID, notes: str, status: str
+) -> None:
+    """Notes on the reservation which try is on its way; the caller holds its row lock."""
+    row = {
+        "id": reservation_id,
+        "saga_id": saga_id,
+        "booking_id": booking_id,
+        "payment_id": payment_id,
+        "notes": notes or None,
+        "checkout_status": status,
+    }
+    await tx.execute(_BEGIN_CHECKOUT, row)
+
+
+async def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> datetime:
+    """Holds the seat for `more` from now, never shorter than before and at most until the slot begins."""
+    expires_at: datetime = (await tx.execute(_EXTEND_HOLD, {"id": reservation_id, "more": more})).scalar_one()
+    return expires_at
+
+
+async def set_checkout_status(tx: Transaction, reservation_id: UUID, status: str) -> None:
+    """Notes how far the checkout has come."""
+    await tx.execute(_SET_CHECKOUT_STATUS, {"id": reservation_id, "checkout_status": status})
+
+
+async def fail_checkout(tx: Transaction, reservation_id: UUID, reason: str) -> None:
+    """Notes that the try has failed; the hold itself is not touched."""
+    await tx.execute(_FAIL_CHECKOUT, {"id": reservation_id, "reason": reason})
+
+
+async def cancel_reservation(tx: Transaction, reservation_id: UUID) -> None:
+    """Ends a pending reservation; the caller frees the seat in the same transaction."""
+    await tx.execute(_CANCEL_RESERVATION, {"id": reservation_id})
+
+
+async def request_cancellation(
+    tx: Transaction, booking_id: UUID, saga_id: UUID, by: str, refund_amount: Decimal, refund_status: str
+) -> None:
+    """Sets the semantic lock; the caller holds the row lock and has checked that none stands."""
+    row = {
+        "id": booking_id,
+        "saga_id": saga_id,
+        "by": by,
+        "refund_amount": refund_amount,
+        "refund_status": refund_status,
+    }
+    await tx.execute(_REQUEST_CANCELLATION, row)
+
+
+async def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
+    """Lifts the semantic lock: the booking stands as before."""
+    await tx.execute(_REFUSE_CANCELLATION, {"id": booking_id})
+
+
+async def cancel_booking(tx: Transaction, booking_id: UUID, reason: str, refund_status: str) -> None:
+    """Makes the booking cancelled; the caller frees the seat in the same transaction."""
+    await tx.execute(_CANCEL_BOOKING, {"id": booking_id, "reason": reason, "refund_status": refund_status})
+
+
+async def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str) -> None:
+    """Notes what became of the refund of a cancelled booking."""
+    await tx.execute(_SET_REFUND_STATUS, {"id": booking_id, "refund_status": refund_status})

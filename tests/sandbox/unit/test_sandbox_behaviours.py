@@ -9,6 +9,8 @@ from devstack.sandbox.behaviours import BEHAVIOURS, plan
 from devstack.sandbox.errors import InvalidRequest
 from devstack.sandbox.settings import Timings
 
+pytestmark = pytest.mark.unit
+
 TIMINGS = Timings(settle=1.0, slow=10.0, late=5.0)
 
 

@@ -5,6 +5,8 @@ import pytest
 from devstack.sandbox.errors import InvalidRequest
 from devstack.sandbox.money import decimal_string, minor_units
 
+pytestmark = pytest.mark.unit
+
 
 @pytest.mark.parametrize(
     ("amount", "currency", "minor", "shown"),

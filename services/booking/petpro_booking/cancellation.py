@@ -4,8 +4,8 @@
           ^                              |
           +-------- refused -------------+        a customer's only; a clinic's always goes through
 
-`cancellation_status = 'requested'` is the semantic lock: while it stands no other cancellation, move or check-in begins.
-What goes back is decided at the request, by the policy snapshot of the booking, and does not change after.
+`cancellation_status = 'requested'` is the semantic lock: while it stands no other cancellation, move or check-in
+begins. What goes back is decided at the request, by the policy snapshot of the booking, and does not change after.
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,7 @@ async def request(tx: Transaction, engine: SagaEngine, caller: Caller, booking_i
 
 
 def refund_due(booking: Any, by: str) -> Money:
-    """What a cancellation now gives back: the policy's share to a customer who cancels, all of it when the clinic does."""
+    """What a cancellation now gives back: to a customer the policy's share, all of it when the clinic cancels."""
     price = Money(booking.amount, booking.currency)
     if by == CLINIC:
         return price

@@ -5,8 +5,8 @@
                              |                        declined   hold ran out and the seat is gone
                              +-- end_checkout <-----------+-- refund in full
 
-Declined, the hold stays until it runs out and the customer may try again: each try is a saga, a booking id and a payment
-of its own. Locks are taken in one order everywhere: saga, reservation, slot.
+Declined, the hold stays until it runs out and the customer may try again: each try is a saga, a booking id and a
+payment of its own. Locks are taken in one order everywhere: saga, reservation, slot.
 """
 
 from collections.abc import Mapping

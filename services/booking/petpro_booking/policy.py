@@ -1,7 +1,7 @@
 """What a customer gets back on cancelling, by the policy that was in force when the booking was made.
 
-A policy is a list of tiers: at least `min_hours_before` the start, `refund_percent` of the price. The tier with the most
-hours that is met counts; when none is met nothing goes back. An instant exactly on a tier's boundary meets it.
+A policy is a list of tiers: at least `min_hours_before` the start, `refund_percent` of the price. The tier with the
+most hours that is met counts; when none is met nothing goes back. An instant exactly on a tier's boundary meets it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,6 @@ LOCK     := requirements/requirements.lock
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 MODULES  := $(filter-out %.egg-info,$(notdir $(wildcard libs/*/petpro_* libs/petproctl/petproctl services/*/petpro_*))) devstack
 SUITES   := $(wildcard tests libs/*/tests services/*/tests)
-UNITS    := $(wildcard tests/unit libs/*/tests/unit services/*/tests/unit)
 PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
@@ -29,7 +28,7 @@ test: setup ## every test, on real PostgreSQL, NATS and Envoy
 	$(PYTEST) -n $(WORKERS) --dist loadfile $(SUITES)
 
 test-unit: setup ## the tests that need no server, in seconds
-	$(PYTEST) $(UNITS)
+	$(PYTEST) -m unit $(SUITES)
 
 lint: setup ## style, types, import directions, contracts, generated files
 	$(BIN)/ruff check

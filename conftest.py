@@ -33,6 +33,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[FOLDER] = testing.open_folder()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test in a folder named `unit` needs no server."""
+    for item in items:
+        if "unit" in item.path.parts:
+            item.add_marker("unit")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     folder = session.config.stash.get(FOLDER, None)
     if folder is not None:

@@ -12,7 +12,7 @@ STREAMS = ("PETPRO_EVENTS", "PETPRO_COMMANDS", "PETPRO_REPLIES")
 class Access:
     """What one service sends. What it hears comes through its own durable consumers alone."""
 
-    events: tuple[str, ...]
+    events: tuple[str, ...] = ()
     """First words of its event types: `booking` covers `petpro.events.booking.>`."""
     commands_to: tuple[str, ...] = ()
     """Services that it gives commands to."""
@@ -21,25 +21,25 @@ class Access:
 
 
 ACCESS = {
-    "account": Access(events=("user", "pet"), replies=True),
-    "catalog": Access(events=("clinic", "service", "staff", "clinic_staff", "review"), replies=True),
-    "booking": Access(
-        events=("slot", "reservation", "booking"),
-        commands_to=("booking", "payment", "notification", "catalog", "account"),
-        replies=True,
-    ),
-    "payment": Access(events=("payment", "refund", "financial_entry"), commands_to=("payment",), replies=True),
-    "notification": Access(events=("notification",), commands_to=("notification",), replies=True),
+    "account": Access(events=("user", "pet")),
+    "catalog": Access(events=("clinic", "service", "staff", "review")),
+    "booking": Access(events=("reservation", "checkout", "booking"), commands_to=("payment",)),
+    "payment": Access(events=("payment", "refund"), replies=True),
+    "notification": Access(),
 }
 
 
 def may_publish(service: str) -> list[str]:
     """The subjects a service may publish on, JetStream's own among them."""
     access = ACCESS[service]
-    return [
+    own = [
         *(f"petpro.events.{event}.>" for event in access.events),
         *(f"petpro.commands.{target}.>" for target in access.commands_to),
         *(["petpro.replies.>"] if access.replies else []),
+    ]
+    return [
+        *own,
+        *(f"$JS.API.DIRECT.GET.{stream}.{subject}" for stream in STREAMS for subject in own),
         "$JS.API.INFO",
         "$JS.API.STREAM.NAMES",
         *(f"$JS.API.STREAM.{verb}.{stream}" for stream in STREAMS for verb in ("INFO", "CREATE", "UPDATE")),

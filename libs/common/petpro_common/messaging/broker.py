@@ -116,4 +116,5 @@ def _stream_config(name: str, subjects: str) -> StreamConfig:
         discard=DiscardPolicy.OLD,
         max_age=MAX_AGE_SECONDS,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        allow_direct=True,
     )

@@ -5,8 +5,8 @@ marks the rows, so a relay that has lost the lock can no longer mark anything. I
 a message and looks by itself every second. A crash between publishing and marking publishes twice; the broker drops the
 copy by its id, and where it does not, the consumer's inbox does.
 
-The broker forgets when its newest message that we know is not there any more under the same number: its store was
-wiped, cut, or restored from an old copy. Then everything of that stream that the outbox still holds is published again.
+The broker has forgotten when our newest message on a subject is not there any more under the same number: its store
+was wiped, cut, or restored from an old copy. Then everything of that stream that the outbox still holds is published again.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from nats.js.errors import NoStreamResponseError, NotFoundError
 from sqlalchemy import Row, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,7 +44,7 @@ _MARK = text("""
     WHERE outbox.id = acked.id
 """)
 _NEWEST_ACKNOWLEDGED = text("""
-    SELECT message_id, stream_seq FROM outbox
+    SELECT message_id, subject, stream_seq FROM outbox
     WHERE stream = :stream AND published_at IS NOT NULL ORDER BY stream_seq DESC LIMIT 1
 """)
 _UNMARK = text("""
@@ -141,22 +142,33 @@ class Relay:
     async def _republish_forgotten(self, connection: AsyncConnection) -> None:
         for stream in STREAMS:
             newest = (await connection.execute(_NEWEST_ACKNOWLEDGED, {"stream": stream})).first()
-            if newest and not await self._remembers(stream, newest.message_id, newest.stream_seq):
+            if newest and not await self._remembers(stream, newest):
                 again = (await connection.execute(_UNMARK, {"stream": stream})).rowcount
                 telemetry.OUTBOX_REPUBLISHED.inc(again)
                 _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
 
-    async def _remembers(self, stream: str, message_id: str, seq: int) -> bool:
-        """Whether the broker still has our newest message, or has let it go because of its age alone."""
+    async def _remembers(self, stream: str, newest: Row[Any]) -> bool:
+        """Whether the broker still has our newest message. A replica may lag, so a no is asked for twice."""
+        for _ in range(2):
+            if await self._has(stream, newest):
+                return True
+            await asyncio.sleep(_RETRY_SECONDS)
+        return False
+
+    async def _has(self, stream: str, newest: Row[Any]) -> bool:
         jetstream = self._broker.jetstream
         try:
-            found = await jetstream.get_msg(stream, seq)
-            return (found.headers or {}).get("Nats-Msg-Id") == message_id
-        except NotFoundError:
-            pass
+            last = await jetstream.get_last_msg(stream, newest.subject, direct=True)
+            if last.seq == newest.stream_seq:
+                return (last.headers or {}).get("Nats-Msg-Id") == newest.message_id
+            return (last.seq or 0) > newest.stream_seq
+        except (NotFoundError, NoRespondersError):
+            return await self._let_go_by_age(stream, newest.stream_seq)
+
+    async def _let_go_by_age(self, stream: str, seq: int) -> bool:
         try:
-            state = (await jetstream.stream_info(stream)).state
+            state = (await self._broker.jetstream.stream_info(stream)).state
         except NotFoundError:
             await self._broker.ensure_streams()
             return False
-        return state.last_seq >= seq and seq < state.first_seq
+        return state.first_seq > seq

@@ -1,0 +1,34 @@
+"""The composition root of the notification service."""
+
+from petpro.notification.v1.notification_pb2_grpc import add_NotificationServiceServicer_to_server
+from petpro_common import rpc
+from petpro_common.service import Service, run
+from petpro_notification.consumer import consumer
+from petpro_notification.deliveries import Deliveries
+from petpro_notification.directory import Directory
+from petpro_notification.mail import Post
+from petpro_notification.naming import Naming
+from petpro_notification.servicer import NotificationServicer
+from petpro_notification.settings import Settings
+from petpro_notification.wording import Wording
+
+
+async def main() -> None:
+    """Runs the service until it is told to stop."""
+    settings = Settings.load()
+    wording = Wording(settings.language)
+    async with (
+        Service("petpro_notification", settings) as service,
+        rpc.channel(settings.catalog_address, service.tokens) as catalog,
+    ):
+        directory = Directory(service.account_channel, catalog)
+        naming = Naming(service.database, directory, wording)
+        deliveries = Deliveries(service.database, directory, naming, Post(settings), settings)
+        add_NotificationServiceServicer_to_server(NotificationServicer(service.database), service.server)
+        service.consume(consumer(service.database, service.broker, wording))
+        service.background(deliveries.run())
+        await service.serve()
+
+
+if __name__ == "__main__":
+    run(main())

@@ -1,0 +1,102 @@
+"""The worker that brings notifications to people outside of the app.
+
+Invariants:
+
+1. A due delivery is tried by one worker at a time: it is claimed with a lease that outlasts the try.
+2. Nothing is asked or sent inside a transaction.
+3. A crash between sending and recording sends once more, under the same Message-ID; it never loses a mail.
+4. Address, name and wishes of a person are asked for each try and never stored or logged.
+"""
+
+import asyncio
+import random
+from datetime import timedelta
+
+import structlog
+from aiosmtplib import SMTPException
+from grpc import aio
+from prometheus_client import Counter
+from sqlalchemy.exc import SQLAlchemyError
+
+from petpro_common import telemetry
+from petpro_common.db import Database
+from petpro_notification import store
+from petpro_notification.directory import Directory
+from petpro_notification.domain import Outcome, Status, after_failed_try, pause_after
+from petpro_notification.mail import Post, RefusedForGood
+from petpro_notification.naming import Naming
+from petpro_notification.settings import Settings
+from petpro_notification.store import Due
+
+DELIVERIES = Counter("petpro_deliveries_total", "Tries to deliver a notification, by outcome", ["channel", "outcome"])
+_BATCH = 16
+
+_log = structlog.get_logger()
+
+
+class Deliveries:
+    """Takes due deliveries and brings them to people; see the module."""
+
+    def __init__(
+        self, database: Database, directory: Directory, naming: Naming, post: Post, settings: Settings
+    ) -> None:
+        self._database = database
+        self._directory = directory
+        self._naming = naming
+        self._post = post
+        self._settings = settings
+
+    async def run(self) -> None:
+        """Runs until cancelled; a fault of the database is logged and tried again."""
+        while True:
+            try:
+                taken = await self.deliver_due()
+            except (SQLAlchemyError, OSError) as fault:
+                telemetry.BACKGROUND_FAILURES.labels("deliveries").inc()
+                _log.warning("deliveries try again", cause=type(fault).__name__)
+                taken = 0
+            if taken < _BATCH:
+                await asyncio.sleep(self._settings.delivery_poll_seconds)
+
+    async def deliver_due(self) -> int:
+        """Tries one batch of due deliveries, side by side; how many there were."""
+        lease = timedelta(seconds=self._settings.delivery_lease_seconds)
+        async with self._database.transaction() as tx:
+            claimed = await store.claim_due(tx, _BATCH, lease)
+        await asyncio.gather(*(self._deliver(due) for due in claimed))
+        return len(claimed)
+
+    async def _deliver(self, due: Due) -> None:
+        try:
+            async with asyncio.timeout(self._settings.delivery_try_seconds):
+                outcome = await self._send(due)
+        except RefusedForGood as refusal:
+            outcome = Outcome(Status.FAILED, str(refusal))
+        except (SMTPException, aio.AioRpcError, OSError, TimeoutError, SQLAlchemyError) as fault:
+            outcome = self._failed(due, fault)
+        except Exception as fault:  # noqa: BLE001  # one mail that cannot be written must not hold up the others
+            _log.error("delivery failed", delivery_id=str(due.id), exc_info=fault)
+            outcome = self._failed(due, fault)
+        await self._record(due, outcome)
+
+    async def _send(self, due: Due) -> Outcome:
+        person = await self._directory.person(due.user_id)
+        if person is None:
+            return Outcome(Status.SUPPRESSED, "nobody to write to")
+        if not person.wants_email:
+            return Outcome(Status.SUPPRESSED, "not wanted")
+        words, names = await self._naming.complete(due)
+        await self._post.send(self._post.compose(due, words, names, person))
+        return Outcome(Status.SENT)
+
+    def _failed(self, due: Due, fault: Exception) -> Outcome:
+        return after_failed_try(due.tries, self._settings.delivery_max_tries, type(fault).__name__)
+
+    async def _record(self, due: Due, outcome: Outcome) -> None:
+        longest = pause_after(due.tries, self._settings.delivery_first_pause_seconds)
+        pause = timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311  # spreads tries, guards nothing
+        async with self._database.transaction() as tx:
+            await store.record(tx, due, outcome, pause)
+        DELIVERIES.labels(due.channel, outcome.status.value).inc()
+        report = _log.error if outcome.status is Status.FAILED else _log.info
+        report("delivery", delivery_id=str(due.id), outcome=outcome.status, reason=outcome.reason, tries=due.tries)

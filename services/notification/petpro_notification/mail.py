@@ -1,0 +1,72 @@
+"""Mails: built so that sending one again is recognisable, and handed to the mail server."""
+
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+
+import aiosmtplib
+
+from petpro_notification.calendar_entry import calendar_entry
+from petpro_notification.directory import Person
+from petpro_notification.settings import Settings
+from petpro_notification.store import Due, Names
+from petpro_notification.wording import Wording, Words
+
+_SMTP_SECONDS = 15.0
+
+
+class RefusedForGood(Exception):
+    """The mail server will not take this mail, now or later. The text holds its codes alone."""
+
+
+class Post:
+    """Writes and sends mails through one mail server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._wording = Wording(settings.language)
+        self._address = parseaddr(settings.mail_from)[1]
+
+    def compose(self, due: Due, words: Words, names: Names, person: Person) -> EmailMessage:
+        """The mail of a delivery. Message-ID and Date come from the delivery: a second copy can be told as one."""
+        letter = self._wording.letter(words, person.full_name)
+        message = EmailMessage()
+        message["From"] = self._settings.mail_from
+        message["To"] = Address(" ".join(person.full_name.split()), addr_spec=person.email)
+        message["Subject"] = words.title
+        message["Date"] = format_datetime(due.created_at)
+        message["Message-ID"] = f"<{due.id}@{self._address.rpartition('@')[2]}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(letter.text)
+        message.add_alternative(letter.html, subtype="html")
+        entry = calendar_entry(due, names, self._address)
+        if entry:
+            message.add_attachment(
+                entry.text.encode(), "text", "calendar", filename="booking.ics", params={"method": entry.method}
+            )
+        return message
+
+    async def send(self, message: EmailMessage) -> None:
+        """Returns when the mail server has taken the mail. Raises RefusedForGood, or what passes: aiosmtplib's
+        exceptions, OSError, TimeoutError."""
+        settings = self._settings
+        try:
+            await aiosmtplib.send(
+                message,
+                hostname=settings.smtp_host,
+                port=settings.smtp_port,
+                username=settings.smtp_username,
+                password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+                use_tls=settings.smtp_security == "tls",
+                start_tls=settings.smtp_security == "starttls",
+                timeout=_SMTP_SECONDS,
+            )
+        except aiosmtplib.SMTPRecipientsRefused as fault:
+            codes = sorted({refused.code for refused in fault.recipients})
+            if all(code >= 500 for code in codes):
+                raise RefusedForGood(f"recipient refused: {codes}") from None
+            raise
+        except aiosmtplib.SMTPDataError as fault:
+            if fault.code >= 500:
+                raise RefusedForGood(f"mail refused: {fault.code}") from None
+            raise

@@ -1,0 +1,1 @@
+"""The versions of the notification service's database."""

@@ -1,0 +1,58 @@
+"""Use cases: tell a person something, list what they were told, mark it as read."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from petpro_common.db import Transaction
+from petpro_common.ids import new_id
+from petpro_notification import store
+from petpro_notification.domain import DELIVERED_BY, NotificationNotFound, merged, said_already_by
+from petpro_notification.messages import Told
+from petpro_notification.wording import Wording
+
+
+async def tell(tx: Transaction, wording: Wording, told: Told) -> None:
+    """Writes a notification and a delivery for each channel, unless the person was told the same before.
+
+    What the person was told of the booking before completes what the event itself says: a cancellation event carries
+    no reference code, its notification does.
+    """
+    said_by = said_already_by(told.type, told.facts)
+    if said_by and await store.was_told(tx, told.user_id, str(told.facts.get("reservation_id")), said_by):
+        return
+    facts: dict[str, Any] = {}
+    for earlier in await store.appointments_of(tx, told.booking_id) if told.booking_id else ():
+        facts = merged(facts, earlier)
+    facts = merged(facts, told.facts)
+    names = await store.names_of(tx, *about(facts))
+    words = wording.words(told.type, facts, names)
+    id_ = new_id()
+    await store.add_notification(tx, id_, told.user_id, told.booking_id, told.type, words.title, words.content, facts)
+    for channel in DELIVERED_BY:
+        await store.add_delivery(tx, new_id(), id_, channel)
+
+
+def about(facts: Any) -> tuple[UUID | None, UUID | None]:
+    """The clinic and the service that the facts are about, where they say so."""
+    clinic_id, service_id = facts.get("clinic_id"), facts.get("service_id")
+    return UUID(clinic_id) if clinic_id else None, UUID(service_id) if service_id else None
+
+
+async def page(
+    tx: Transaction, user_id: UUID, unread_only: bool, after: tuple[datetime, UUID] | None, size: int
+) -> tuple[Sequence[Row[Any]], bool]:
+    """One page of a person's notifications, newest first, and whether more follow."""
+    rows = await store.page_of(tx, user_id, unread_only, after, size + 1)
+    return rows[:size], len(rows) > size
+
+
+async def read(tx: Transaction, user_id: UUID, id_: UUID) -> Row[Any]:
+    """Marks one as read. Raises NotificationNotFound, also for somebody else's."""
+    row = await store.mark_read(tx, user_id, id_)
+    if row is None:
+        raise NotificationNotFound
+    return row

@@ -1,0 +1,73 @@
+"""gRPC in and out."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from grpc import aio
+from sqlalchemy import Row
+
+from petpro.notification.v1 import notification_pb2 as pb
+from petpro.notification.v1 import notification_pb2_grpc
+from petpro_common import pages
+from petpro_common.context import signed_in
+from petpro_common.db import Database, Transaction
+from petpro_common.idempotency import once
+from petpro_notification import notifications
+
+
+class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
+    """What a person was told. Everybody sees their own alone, administrators too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ListNotifications(
+        self, request: pb.ListNotificationsRequest, context: aio.ServicerContext[Any, Any]
+    ) -> pb.ListNotificationsResponse:
+        user_id = signed_in().user_id
+        filters = (user_id, request.unread_only)
+        after = _sort_key(pages.read_token(request.page_token, *filters))
+        size = pages.page_size(request.page_size)
+        async with self._database.transaction() as tx:
+            rows, more = await notifications.page(tx, user_id, request.unread_only, after, size)
+        token = pages.write_token((rows[-1].created_at.isoformat(), rows[-1].id), *filters) if more else ""
+        return pb.ListNotificationsResponse(notifications=map(_to_proto, rows), next_page_token=token)
+
+    async def ReadNotification(
+        self, request: pb.ReadNotificationRequest, context: aio.ServicerContext[Any, Any]
+    ) -> pb.ReadNotificationResponse:
+        user_id = signed_in().user_id
+
+        async def work(tx: Transaction) -> pb.ReadNotificationResponse:
+            row = await notifications.read(tx, user_id, UUID(request.notification_id))
+            return pb.ReadNotificationResponse(notification=_to_proto(row))
+
+        return await once(self._database, request, pb.ReadNotificationResponse, work)
+
+
+def _sort_key(key: tuple[str, ...] | None) -> tuple[datetime, UUID] | None:
+    """The sort key in a page token. Raises BadPageToken when a forged token holds another thing."""
+    if key is None:
+        return None
+    try:
+        created_at, id_ = key
+        return datetime.fromisoformat(created_at), UUID(id_)
+    except ValueError:
+        raise pages.BadPageToken from None
+
+
+def _to_proto(row: Row[Any]) -> pb.Notification:
+    message = pb.Notification(
+        id=str(row.id),
+        user_id=str(row.user_id),
+        booking_id=str(row.booking_id or ""),
+        type=row.type,
+        title=row.title,
+        content=row.content,
+        is_read=row.is_read,
+    )
+    message.created_at.FromDatetime(row.created_at)
+    if row.read_at:
+        message.read_at.FromDatetime(row.read_at)
+    return message

@@ -33,7 +33,7 @@ class PetProError(Exception):
     """Something went wrong."""
 
     reason: ClassVar[str] = "INTERNAL"
-    retry_after: ClassVar[timedelta | None] = None
+    retry_after: timedelta | None = None
 
     def __init__(self, **metadata: object) -> None:
         """Keeps `metadata` as strings for the caller's program; it must hold no secret and no personal data."""

@@ -6,7 +6,8 @@ a message and looks by itself every second. A crash between publishing and marki
 copy by its id, and where it does not, the consumer's inbox does.
 
 The broker has forgotten when our newest message on a subject is not there any more under the same number: its store
-was wiped, cut, or restored from an old copy. Then everything of that stream that the outbox still holds is published again.
+was wiped, cut, or restored from an old copy. Then everything of that stream that the outbox still holds is published
+again.
 """
 
 import asyncio
@@ -159,11 +160,10 @@ class Relay:
         jetstream = self._broker.jetstream
         try:
             last = await jetstream.get_last_msg(stream, newest.subject, direct=True)
-            if last.seq == newest.stream_seq:
-                return (last.headers or {}).get("Nats-Msg-Id") == newest.message_id
-            return (last.seq or 0) > newest.stream_seq
         except (NotFoundError, NoRespondersError):
             return await self._let_go_by_age(stream, newest.stream_seq)
+        same = (last.headers or {}).get("Nats-Msg-Id") == newest.message_id
+        return same if last.seq == newest.stream_seq else bool((last.seq or 0) > newest.stream_seq)
 
     async def _let_go_by_age(self, stream: str, seq: int) -> bool:
         try:
@@ -171,4 +171,4 @@ class Relay:
         except NotFoundError:
             await self._broker.ensure_streams()
             return False
-        return state.first_seq > seq
+        return bool(state.first_seq > seq)

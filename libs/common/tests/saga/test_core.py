@@ -88,7 +88,7 @@ def test_steps_that_are_not_needed_are_skipped() -> None:
 
 def test_a_refused_pivot_is_undone_in_reverse_order_without_itself_and_without_steps_that_need_no_undoing() -> None:
     talk = Dialogue().succeed(3).answer(Outcome.REFUSED, "REFUND_REFUSED")
-    assert talk.state.status is Status.COMPENSATING
+    assert talk.state.to_undo == ("request", "reserve")
     talk.succeed(2)
     assert talk.orders[4:] == [("reserve", "backward"), ("request", "backward")]
     assert talk.state.status is Status.COMPENSATED
@@ -115,7 +115,7 @@ def test_a_silent_step_is_asked_again_with_growing_pauses_of_a_minute_at_most() 
     assert pauses == sorted(pauses)
     assert pauses[0] == timedelta(seconds=5)
     assert max(pauses) <= timedelta(minutes=1)
-    assert {order for order in talk.orders[2:]} == {("reserve", "forward")}
+    assert set(talk.orders[2:]) == {("reserve", "forward")}
     assert talk.state.attempt == 13
 
 

@@ -29,16 +29,6 @@ _FACTS = (
     "reason",
     "cancellation_reason",
 )
-    "reference_code",
-    "slot_date",
-    "slot_time",
-    "amount",
-    "refund_amount",
-    "currency",
-    "reason",
-    "refund_status",
-    "cancellation_reason",
-)
 
 
 @dataclass(frozen=True)

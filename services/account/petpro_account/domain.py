@@ -1,0 +1,157 @@
+"""The rules of accounts: who may be what, what is refused and why, and for how long things hold."""
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from petpro_common.context import Role
+from petpro_common.errors import AlreadyExists, NotFound, Overloaded, Unauthenticated
+
+ACCESS_TOKEN_LIFE = timedelta(minutes=15)
+REFRESH_TOKEN_LIFE = timedelta(days=30)
+MAX_FAILURES = 10
+FAILURE_WINDOW = timedelta(minutes=15)
+_OLDEST_BIRTHDATE = date(1900, 1, 1)
+
+
+class EmailTaken(AlreadyExists):
+    """The e-mail address belongs to another account."""
+
+    reason = "EMAIL_TAKEN"
+
+
+class BadCredentials(Unauthenticated):
+    """E-mail or password is wrong."""
+
+    reason = "BAD_CREDENTIALS"
+
+
+class BadRefreshToken(Unauthenticated):
+    """The refresh token is unknown, used or out of date; sign in again."""
+
+    reason = "BAD_REFRESH_TOKEN"
+
+
+class TooManySignIns(Overloaded):
+    """Too many sign-ins to this address failed; try again later."""
+
+    reason = "TOO_MANY_SIGN_INS"
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__()
+        self.retry_after = wait
+
+
+class UserNotFound(NotFound):
+    """No such person."""
+
+    reason = "USER_NOT_FOUND"
+
+
+class PetNotFound(NotFound):
+    """No such pet."""
+
+    reason = "PET_NOT_FOUND"
+
+
+@dataclass(frozen=True)
+class User:
+    """A person, without the password."""
+
+    id: UUID
+    email: str
+    full_name: str
+    phone_number: str
+    notification_prefs: dict[str, bool]
+    role: Role
+    account_status: str
+    verification_status: str
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+@dataclass(frozen=True)
+class Pet:
+    """A pet of a person. `weight` is in kilograms."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    species: str
+    breed: str | None
+    birthdate: date | None
+    weight: Decimal | None
+    gender: str | None
+    photo_url: str | None
+    microchip_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    version: int
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How often sign-in to one address failed in the present window, and when that window ends."""
+
+    count: int = 0
+    remaining: timedelta = timedelta()
+
+    def refuse_at(self, limit: int) -> None:
+        """Raises TooManySignIns when `limit` is reached."""
+        if self.count >= limit:
+            raise TooManySignIns(self.remaining)
+
+
+def text(value: str) -> str:
+    """`value` in Unicode's composed form, without space around it. Raises ValueError for control characters."""
+    found = unicodedata.normalize("NFC", value).strip()
+    if any(unicodedata.category(character) == "Cc" for character in found):
+        raise ValueError("must not hold control characters")
+    return found
+
+
+def filled(value: str) -> str:
+    """`text`, and something of it. Raises ValueError when nothing is left."""
+    found = text(value)
+    if not found:
+        raise ValueError("must not be empty")
+    return found
+
+
+def birthdate(value: str, now: datetime) -> date | None:
+    """An ISO date, None when empty. Raises ValueError for no date, and for one that is nowhere on earth yet."""
+    if not value:
+        return None
+    try:
+        found = date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("must be a date such as 2021-03-14") from None
+    if not _OLDEST_BIRTHDATE <= found <= (now.astimezone(UTC) + timedelta(hours=14)).date():
+        raise ValueError("must be between 1900 and today")
+    return found
+
+
+def weight(value: str) -> Decimal | None:
+    """Kilograms, None when empty; the contract has seen to the digits. Raises ValueError unless more than 0."""
+    if not value:
+        return None
+    found = Decimal(value)
+    if found <= 0:
+        raise ValueError("must be more than 0")
+    return found
+
+
+def photo_url(value: str) -> str | None:
+    """An https address, None when empty. Raises ValueError for anything else: apps will open it."""
+    found = text(value)
+    if not found:
+        return None
+    parts = urlsplit(found)
+    if parts.scheme != "https" or not parts.hostname or " " in found:
+        raise ValueError("must be an https address")
+    return found

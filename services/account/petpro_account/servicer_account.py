@@ -1,0 +1,103 @@
+"""AccountService over gRPC: parse, hash outside of transactions, call one use case, reply."""
+
+from typing import Any
+from uuid import UUID
+
+from grpc.aio import ServicerContext
+
+from petpro.account.v1 import account_pb2 as pb
+from petpro.account.v1.account_pb2_grpc import AccountServiceServicer
+from petpro_account import messages, sessions, users
+from petpro_account.passwords import Passwords
+from petpro_account.sessions import Attempt, Grant
+from petpro_account.tokens import TokenKeys
+from petpro_common import context as call_context
+from petpro_common.context import signed_in, trusted
+from petpro_common.db import Database, Transaction
+from petpro_common.errors import PetProError
+from petpro_common.idempotency import once
+
+Context = ServicerContext[Any, Any]
+
+
+class AccountServicer(AccountServiceServicer):
+    """See the contract."""
+
+    def __init__(self, database: Database, passwords: Passwords, keys: TokenKeys) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._keys = keys
+
+    async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.CreateUserResponse:
+        columns = users.read_registration(request)
+        password_hash = await self._passwords.hash(request.password)
+
+        async def work(tx: Transaction) -> pb.CreateUserResponse:
+            user = await users.register(tx, columns, password_hash)
+            return pb.CreateUserResponse(user=messages.user_message(user))
+
+        return await once(self._database, await self._to_remember(request), pb.CreateUserResponse, work)
+
+    async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
+        async with self._database.transaction() as tx:
+            attempt = await sessions.begin(tx, request.email)
+        grant = await self._conclude(attempt, request.password)
+        return pb.CreateTokenResponse(tokens=self._tokens(grant))
+
+    async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
+        async with self._database.transaction() as tx:
+            grant = await sessions.refresh(tx, request.refresh_token)
+        if isinstance(grant, PetProError):
+            raise grant
+        return pb.RefreshTokenResponse(tokens=self._tokens(grant))
+
+    async def GetCurrentUser(self, request: pb.GetCurrentUserRequest, context: Context) -> pb.GetCurrentUserResponse:
+        caller = signed_in()
+        async with self._database.transaction() as tx:
+            user = await users.get(tx, caller.user_id)
+        return pb.GetCurrentUserResponse(user=messages.user_message(user))
+
+    async def UpdateCurrentUser(
+        self, request: pb.UpdateCurrentUserRequest, context: Context
+    ) -> pb.UpdateCurrentUserResponse:
+        user_id = signed_in().user_id
+        changes = users.read_edit(request.user, request.update_mask.paths)
+
+        async def work(tx: Transaction) -> pb.UpdateCurrentUserResponse:
+            user = await users.edit(tx, user_id, changes)
+            return pb.UpdateCurrentUserResponse(user=messages.user_message(user))
+
+        return await once(self._database, request, pb.UpdateCurrentUserResponse, work)
+
+    async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
+        trusted()
+        async with self._database.transaction() as tx:
+            user = await users.get(tx, UUID(request.user_id))
+        return pb.GetUserResponse(user=messages.user_message(user))
+
+    async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.GetJwksResponse:
+        return pb.GetJwksResponse(keys=[pb.Jwk(**key) for key in self._keys.public()])
+
+    async def _conclude(self, attempt: Attempt, password: str) -> Grant:
+        found = attempt.credentials
+        verdict = await self._passwords.check(found.password_hash if found else None, password)
+        if found is None or not verdict.is_right:
+            async with self._database.transaction() as tx:
+                refusal = await sessions.fail(tx, attempt)
+            raise refusal
+        new_hash = await self._passwords.hash(password) if verdict.is_outdated else None
+        async with self._database.transaction() as tx:
+            return await sessions.succeed(tx, attempt, found, new_hash)
+
+    def _tokens(self, grant: Grant) -> pb.Tokens:
+        return messages.tokens_message(self._keys.sign(grant.user_id, grant.role), grant.refresh_token)
+
+    async def _to_remember(self, request: pb.CreateUserRequest) -> pb.CreateUserRequest:
+        """The request as its fast hash may be stored: a password must not be guessed from it."""
+        call = call_context.current()
+        if call is None or not call.idempotency_key:
+            return request
+        remembered = pb.CreateUserRequest()
+        remembered.CopyFrom(request)
+        remembered.password = await self._passwords.fingerprint(request.password, call.idempotency_key)
+        return remembered

@@ -1,0 +1,96 @@
+"""Signing in and staying signed in.
+
+    sign in ──> session with refresh token 1 ──refresh──> token 2 ──refresh──> token 3 ...
+                    any token that comes a second time ──> session revoked
+
+- A refresh token works once. One that comes again was copied; as nobody can tell the thief from the owner, the whole
+  session ends, and the newest token with it.
+- Ten failures for an address within fifteen minutes close it for the rest of them, to right passwords too. The count
+  is looked at before the password is checked, and again after, so that guesses sent at once gain nothing. Addresses
+  that nobody has are counted alike, and take as long.
+- What must be remembered of a refusal has to commit: these functions return it, and the edge raises it afterwards.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from petpro_account import store_sessions as store
+from petpro_account.contacts import address_hash, email_address
+from petpro_account.domain import MAX_FAILURES, BadCredentials, BadRefreshToken, Failures, TooManySignIns
+from petpro_account.store_sessions import Credentials
+from petpro_account.tokens import new_refresh_token, refresh_token_hash
+from petpro_common.context import Role
+from petpro_common.db import Transaction
+from petpro_common.errors import PetProError
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A person is signed in, and goes on with this refresh token."""
+
+    user_id: UUID
+    role: Role
+    refresh_token: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Somebody wants to sign in to an address; `credentials` is None when nobody has it."""
+
+    address_hash: bytes
+    credentials: Credentials | None
+
+
+async def begin(tx: Transaction, email: str) -> Attempt:
+    """What the password is to be held against. Raises TooManySignIns when the address is closed for now."""
+    hashed = address_hash(email)
+    (await store.failures(tx, hashed)).refuse_at(MAX_FAILURES)
+    try:
+        canonical = email_address(email)
+    except ValueError:
+        return Attempt(hashed, None)
+    return Attempt(hashed, await store.credentials(tx, canonical))
+
+
+async def fail(tx: Transaction, attempt: Attempt) -> PetProError:
+    """Counts a wrong password; the refusal to raise once that has committed."""
+    return _refusal(await store.add_failure(tx, attempt.address_hash))
+
+
+def _refusal(failures: Failures) -> PetProError:
+    return TooManySignIns(failures.remaining) if failures.count > MAX_FAILURES else BadCredentials()
+
+
+async def succeed(tx: Transaction, attempt: Attempt, credentials: Credentials, new_hash: str | None) -> Grant:
+    """Signs in after a right password, and stores its new hash if there is one.
+
+    Raises TooManySignIns when the address was closed meanwhile, and BadCredentials when the account was.
+    """
+    (await store.failures(tx, attempt.address_hash)).refuse_at(MAX_FAILURES)
+    role = await store.note_sign_in(tx, credentials.user_id)
+    if role is None:
+        raise BadCredentials
+    if new_hash:
+        await store.replace_password_hash(tx, credentials, new_hash)
+    await store.clear_failures(tx, attempt.address_hash)
+    session_id = await store.add_session(tx, credentials.user_id)
+    return await _grant(tx, session_id, credentials.user_id, role)
+
+
+async def refresh(tx: Transaction, refresh_token: str) -> Grant | BadRefreshToken:
+    """Exchanges a refresh token, or returns the refusal to raise once what follows from it has committed."""
+    token_hash = refresh_token_hash(refresh_token)
+    found = await store.present_refresh_token(tx, token_hash)
+    if found is None or found.is_over:
+        return BadRefreshToken()
+    if found.is_used or found.role is None:
+        await store.revoke_session(tx, found.session_id)
+        return BadRefreshToken()
+    await store.use_refresh_token(tx, token_hash, found.session_id)
+    return await _grant(tx, found.session_id, found.user_id, found.role)
+
+
+async def _grant(tx: Transaction, session_id: UUID, user_id: UUID, role: Role) -> Grant:
+    token = new_refresh_token()
+    await store.add_refresh_token(tx, session_id, refresh_token_hash(token))
+    return Grant(user_id, role, token)

@@ -1,0 +1,132 @@
+"""Every statement about users and pets. What concerns sign-in is in `store_sessions`.
+
+An edit raises the row's `version` by one in the same statement, so that whoever projects the row can tell old from new.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from petpro_account.domain import Pet, User
+from petpro_account.tables import PETS, USERS
+from petpro_common.context import Role
+from petpro_common.db import Transaction
+
+_USER = [column for column in USERS.c if column.name not in ("password_hash", "last_login_at")]
+_PET = [column for column in PETS.c if column.name != "medical_history"]
+
+
+def _user(row: RowMapping) -> User:
+    return User(**{**row, "role": Role(row["role"])})
+
+
+async def add_user(tx: Transaction, values: Mapping[str, Any]) -> User | None:
+    """A new user, or None when the address belongs to another one.
+
+    The unique index on the lower-case address decides: of two at the same time the second waits and gets None.
+    """
+    statement = (
+        upsert(USERS)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=[func.lower(USERS.c.email)])
+        .returning(*_USER)
+    )
+    row = (await tx.execute(statement)).mappings().one_or_none()
+    return _user(row) if row else None
+
+
+_USER_BY_ID = select(*_USER).where(USERS.c.id == bindparam("user_id"), USERS.c.account_status != "erased")
+
+
+async def user(tx: Transaction, user_id: UUID) -> User | None:
+    """The user, unless erased. Takes no lock."""
+    row = (await tx.execute(_USER_BY_ID, {"user_id": user_id})).mappings().one_or_none()
+    return _user(row) if row else None
+
+
+_ROLE_BY_ADDRESS = select(USERS.c.role).where(func.lower(USERS.c.email) == func.lower(bindparam("email")))
+
+
+async def role_at_address(tx: Transaction, email: str) -> Role | None:
+    """The role of whoever has this address in any spelling. Takes no lock."""
+    found = (await tx.execute(_ROLE_BY_ADDRESS, {"email": email})).scalar()
+    return Role(found) if found else None
+
+
+async def edit_user(
+    tx: Transaction, user_id: UUID, values: Mapping[str, Any], notification_prefs: Mapping[str, bool]
+) -> User | None:
+    """Changes a user who is not erased, or returns None. Preferences that are not named stay as they are."""
+    statement = (
+        update(USERS)
+        .where(USERS.c.id == user_id, USERS.c.account_status != "erased")
+        .values(
+            **values,
+            notification_prefs=USERS.c.notification_prefs.concat(literal(dict(notification_prefs), PREFS_TYPE)),
+            updated_at=func.current_timestamp(),
+            version=USERS.c.version + 1,
+        )
+        .returning(*_USER)
+    )
+    row = (await tx.execute(statement)).mappings().one_or_none()
+    return _user(row) if row else None
+
+
+PREFS_TYPE = USERS.c.notification_prefs.type
+
+
+def _visible(pet_id: UUID, owner: UUID | None) -> list[ColumnElement[bool]]:
+    """A pet that is not deleted and belongs to `owner`; None stands for whoever may see everything."""
+    conditions = [PETS.c.id == pet_id, PETS.c.deleted_at.is_(None)]
+    return conditions if owner is None else [*conditions, PETS.c.user_id == owner]
+
+
+async def add_pet(tx: Transaction, owner: UUID, values: Mapping[str, Any]) -> Pet | None:
+    """A new pet of an active owner, or None when there is no such owner."""
+    columns = ["user_id", *values]
+    row = select(USERS.c.id, *(literal(value, PETS.c[name].type) for name, value in values.items())).where(
+        USERS.c.id == owner, USERS.c.account_status == "active"
+    )
+    statement = insert(PETS).from_select(columns, row, include_defaults=False).returning(*_PET)
+    found = (await tx.execute(statement)).mappings().one_or_none()
+    return Pet(**found) if found else None
+
+
+async def pet(tx: Transaction, pet_id: UUID, owner: UUID | None) -> Pet | None:
+    """The pet, when `owner` may see it. Takes no lock."""
+    row = (await tx.execute(select(*_PET).where(*_visible(pet_id, owner)))).mappings().one_or_none()
+    return Pet(**row) if row else None
+
+
+_PETS_OF_OWNER = (
+    select(*_PET)
+    .where(PETS.c.user_id == bindparam("owner"), PETS.c.deleted_at.is_(None), PETS.c.id > bindparam("after"))
+    .order_by(PETS.c.id)
+    .limit(bindparam("count"))
+)
+
+
+async def pets(tx: Transaction, owner: UUID, after: UUID, count: int) -> list[Pet]:
+    """The owner's pets in the order of their ids, which is that of their making, from the one after `after`."""
+    rows = (await tx.execute(_PETS_OF_OWNER, {"owner": owner, "after": after, "count": count})).mappings()
+    return [Pet(**row) for row in rows]
+
+
+async def edit_pet(tx: Transaction, pet_id: UUID, owner: UUID | None, values: Mapping[str, Any]) -> Pet | None:
+    """Changes a pet that `owner` may see, or returns None. Two edits at once take turns on the row."""
+    statement = (
+        update(PETS)
+        .where(*_visible(pet_id, owner))
+        .values(**values, updated_at=func.current_timestamp(), version=PETS.c.version + 1)
+        .returning(*_PET)
+    )
+    row = (await tx.execute(statement)).mappings().one_or_none()
+    return Pet(**row) if row else None
+
+
+async def remove_pet(tx: Transaction, pet_id: UUID, owner: UUID | None) -> Pet | None:
+    """Marks a pet as deleted, once: of two at the same time the second gets None."""
+    return await edit_pet(tx, pet_id, owner, {"deleted_at": func.current_timestamp()})

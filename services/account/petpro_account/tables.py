@@ -1,0 +1,116 @@
+"""The tables that account owns; those of the message layer are petpro_common's."""
+
+from sqlalchemy import (
+    DATE,
+    INTEGER,
+    NUMERIC,
+    VARCHAR,
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+METADATA = MetaData()
+
+
+def _instant(name: str, *, filled: bool = True, now: bool = False) -> Column[object]:
+    default = text("CURRENT_TIMESTAMP") if now else None
+    return Column(name, DateTime(timezone=True), nullable=not filled, server_default=default)
+
+
+def _id() -> Column[object]:
+    return Column("id", Uuid, primary_key=True, server_default=text("uuidv7()"))
+
+
+USERS = Table(
+    "users",
+    METADATA,
+    _id(),
+    Column("email", VARCHAR(255), nullable=False),
+    Column("full_name", VARCHAR(255), nullable=False),
+    Column("phone_number", VARCHAR(20), nullable=False),
+    Column("password_hash", VARCHAR(255), nullable=False),
+    Column(
+        "notification_prefs",
+        JSONB,
+        nullable=False,
+        server_default=text("""'{"email": true, "push": true, "sms": false}'"""),
+    ),
+    _instant("created_at", now=True),
+    _instant("updated_at", now=True),
+    _instant("last_login_at", filled=False),
+    Column("account_status", VARCHAR(20), nullable=False, server_default=text("'active'")),
+    Column("verification_status", VARCHAR(20), nullable=False, server_default=text("'unverified'")),
+    Column("role", VARCHAR(20), nullable=False, server_default=text("'customer'")),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    Index("idx_users_phone", "phone_number"),
+)
+Index("idx_users_email", func.lower(USERS.c.email), unique=True)
+
+PETS = Table(
+    "pets",
+    METADATA,
+    _id(),
+    Column("user_id", Uuid, nullable=False),
+    Column("name", VARCHAR(100), nullable=False),
+    Column("species", VARCHAR(50), nullable=False),
+    Column("breed", VARCHAR(100)),
+    Column("birthdate", DATE),
+    Column("weight", NUMERIC(5, 2)),
+    Column("gender", VARCHAR(10)),
+    Column("medical_history", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("photo_url", VARCHAR(255)),
+    Column("microchip_id", VARCHAR(50)),
+    _instant("created_at", now=True),
+    _instant("updated_at", now=True),
+    _instant("deleted_at", filled=False),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
+    ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_user", ondelete="CASCADE"),
+    Index("idx_pets_user_id", "user_id", "id"),
+    Index("idx_pets_species", "species"),
+    Index("idx_pets_breed", "breed"),
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    _id(),
+    Column("user_id", Uuid, nullable=False),
+    _instant("created_at", now=True),
+    _instant("expires_at"),
+    _instant("revoked_at", filled=False),
+    ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_user", ondelete="CASCADE"),
+    Index("idx_sessions_user", "user_id"),
+    Index("idx_sessions_expiry", "expires_at"),
+)
+
+REFRESH_TOKENS = Table(
+    "refresh_tokens",
+    METADATA,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("session_id", Uuid, nullable=False),
+    _instant("created_at", now=True),
+    _instant("expires_at"),
+    _instant("used_at", filled=False),
+    ForeignKeyConstraint(["session_id"], ["sessions.id"], name="fk_session", ondelete="CASCADE"),
+    Index("idx_refresh_tokens_session", "session_id"),
+    Index("idx_refresh_tokens_expiry", "expires_at"),
+)
+
+SIGN_IN_FAILURES = Table(
+    "sign_in_failures",
+    METADATA,
+    Column("address_hash", LargeBinary, primary_key=True),
+    Column("failures", INTEGER, nullable=False),
+    _instant("window_started_at"),
+    Index("idx_sign_in_failures_window", "window_started_at"),
+)

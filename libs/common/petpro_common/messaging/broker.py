@@ -93,7 +93,7 @@ class Broker:
         if self._client.is_connected:
             with contextlib.suppress(NatsError, TimeoutError):
                 await asyncio.wait_for(self._client.drain(), REQUEST_SECONDS)
-        elif not self._client.is_closed:
+        elif self._client.is_reconnecting:
             await self._client.close()
 
     async def _on_error(self, fault: Exception) -> None:

@@ -1,0 +1,159 @@
+"""The HTTP filters of the public listener, in the order in which a request meets them."""
+
+import base64
+import re
+from collections.abc import Sequence
+
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import FileDescriptor
+from google.rpc import error_details_pb2, status_pb2
+
+from petpro_gateway.descriptors import Contracts, Method
+from petpro_gateway.errors import Config
+from petpro_gateway.policy import Cors, Policy, Tokens
+from petpro_gateway.routes import MAY_HAVE_TOKEN, NEEDS_TOKEN, rate_limit
+
+HEALTH_PATH = "/healthz"
+JWKS_PATH = "/.well-known/jwks.json"
+JWKS_CLUSTER = "gateway-keys"
+_TYPES = "type.googleapis.com/envoy.extensions.filters.http"
+_NOT_FROM_OUTSIDE = ("x-petpro-", "x-envoy-", "x-forwarded-host", "x-original-", "x-real-ip", "forwarded")
+
+
+def public_filters(contracts: Contracts, methods: Sequence[Method], policy: Policy) -> list[Config]:
+    """Strip, CORS, gRPC-Web, health, rate limits, tokens, body limit, JSON, router."""
+    return [
+        _filter("header_mutation", "HeaderMutation", {"mutations": {"request_mutations": _only_ours()}}),
+        _filter("cors", "Cors"),
+        _filter("grpc_web", "GrpcWeb"),
+        _health(),
+        {
+            "name": "envoy.filters.http.local_ratelimit",
+            "typed_config": rate_limit(policy.rate_limits.everything),
+        },
+        _filter("jwt_authn", "JwtAuthentication", _tokens(policy.tokens)),
+        _filter("buffer", "Buffer", {"max_request_bytes": policy.limits.body_bytes}),
+        transcoder(contracts, sorted({method.service for method in methods}), policy),
+        router(),
+    ]
+
+
+def cors_policy(cors: Cors) -> Config:
+    """Which web pages may call, with which headers; for the virtual host."""
+    sent = "authorization,content-type,idempotency-key,x-request-id,traceparent,grpc-timeout,x-grpc-web,x-user-agent"
+    return {
+        "@type": f"{_TYPES}.cors.v3.CorsPolicy",
+        "allow_origin_string_match": [_origin(origin) for origin in cors.origins],
+        "allow_methods": "GET,POST,PATCH,DELETE",
+        "allow_headers": sent,
+        "expose_headers": "x-request-id,retry-after,grpc-status,grpc-message,grpc-status-details-bin",
+        "max_age": "7200",
+        "forward_not_matching_preflights": False,
+    }
+
+
+def transcoder(contracts: Contracts, services: Sequence[str], policy: Policy) -> Config:
+    """JSON on the outside, gRPC on the inside."""
+    config = {
+        "proto_descriptor_bin": base64.b64encode(_descriptor_set(contracts)).decode(),
+        "services": list(services),
+        "match_incoming_request_route": True,
+        "convert_grpc_status": True,
+        "print_options": {"preserve_proto_field_names": True, "always_print_primitive_fields": True},
+        "request_validation_options": {
+            "reject_unknown_query_parameters": True,
+            "reject_binding_body_field_collisions": True,
+        },
+        "max_request_body_size": policy.limits.body_bytes,
+        "max_response_body_size": policy.limits.response_bytes,
+    }
+    return _filter("grpc_json_transcoder", "GrpcJsonTranscoder", config)
+
+
+def router() -> Config:
+    return _filter("router", "Router", {"suppress_envoy_headers": True})
+
+
+def _only_ours() -> list[Config]:
+    """Headers that only we may set are removed from what comes in."""
+    return [{"remove_on_match": {"key_matcher": {"prefix": name, "ignore_case": True}}} for name in _NOT_FROM_OUTSIDE]
+
+
+def _health() -> Config:
+    """For load balancers and probes: 200, or 503 while the gateway drains."""
+    match = [{"name": ":path", "string_match": {"exact": HEALTH_PATH}}]
+    return _filter("health_check", "HealthCheck", {"pass_through_mode": False, "headers": match})
+
+
+def _tokens(tokens: Tokens) -> Config:
+    # A refresh every N seconds is a cache of N + 5 seconds: Envoy refreshes five seconds before the end.
+    cached = f"{tokens.refresh_keys_seconds + 5}s"
+    remote = {
+        "http_uri": {"uri": f"http://{JWKS_CLUSTER}{JWKS_PATH}", "cluster": JWKS_CLUSTER, "timeout": "2s"},
+        "cache_duration": cached,
+        # The keys come through this very process, so it must not wait for them before it listens.
+        "async_fetch": {"fast_listener": True, "failed_refetch_duration": "0.5s"},
+        "retry_policy": {"num_retries": 2, "retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}},
+    }
+    people = {
+        "issuer": tokens.issuer,
+        "audiences": [tokens.audience],
+        "remote_jwks": remote,
+        "forward": True,
+        # Named, so that a token in the query string is not looked for.
+        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        "require_expiration": True,
+        "clock_skew_seconds": tokens.clock_skew_seconds,
+        "jwt_cache_config": {"jwt_cache_size": tokens.remembered},
+    }
+    needed = {"provider_name": "people"}
+    optional = {"requires_any": {"requirements": [needed, {"allow_missing": {}}]}}
+    return {
+        "providers": {"people": people},
+        "requirement_map": {NEEDS_TOKEN: needed, MAY_HAVE_TOKEN: optional},
+        "bypass_cors_preflight": True,
+        "strip_failure_response": True,
+    }
+
+
+def _origin(origin: str) -> Config:
+    if "*" not in origin:
+        return {"exact": origin}
+    return {"safe_regex": {"regex": "[A-Za-z0-9.:-]+".join(re.escape(part) for part in origin.split("*"))}}
+
+
+def _descriptor_set(contracts: Contracts) -> bytes:
+    """Our contracts without comments, and the details that errors may carry."""
+    files = {file.name: file for file in _with_imports(error_details_pb2.DESCRIPTOR)}
+    files |= {file.name: file for file in _with_imports(status_pb2.DESCRIPTOR)}
+    for file in contracts.files:
+        files[file.name] = descriptor_pb2.FileDescriptorProto.FromString(file.SerializeToString())
+        files[file.name].ClearField("source_code_info")
+    return descriptor_pb2.FileDescriptorSet(file=_imports_first(files)).SerializeToString(deterministic=True)
+
+
+def _with_imports(file: FileDescriptor) -> list[descriptor_pb2.FileDescriptorProto]:
+    proto = descriptor_pb2.FileDescriptorProto()
+    file.CopyToProto(proto)
+    return [each for imported in file.dependencies for each in _with_imports(imported)] + [proto]
+
+
+def _imports_first(
+    files: dict[str, descriptor_pb2.FileDescriptorProto],
+) -> list[descriptor_pb2.FileDescriptorProto]:
+    ordered: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+
+    def place(name: str) -> None:
+        if name not in ordered:
+            for imported in files[name].dependency:
+                place(imported)
+            ordered[name] = files[name]
+
+    for name in sorted(files):
+        place(name)
+    return list(ordered.values())
+
+
+def _filter(name: str, message: str, config: Config | None = None) -> Config:
+    typed = {"@type": f"{_TYPES}.{name}.v3.{message}", **(config or {})}
+    return {"name": f"envoy.filters.http.{name}", "typed_config": typed}

@@ -1,0 +1,147 @@
+"""The routes: one for each HTTP binding of a reachable method, one for its gRPC path, and what answers the rest."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from petpro_gateway.descriptors import Binding, Method
+from petpro_gateway.errors import Config
+from petpro_gateway.policy import Bucket, Policy
+
+NEEDS_TOKEN, MAY_HAVE_TOKEN = "token-needed", "token-optional"
+_TYPES = "type.googleapis.com/envoy.extensions.filters.http"
+_RETRIES = {
+    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    "num_retries": 2,
+    "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+}
+"""Only what has certainly not reached a service is sent again."""
+
+
+def method_routes(methods: Iterable[Method], policy: Policy) -> list[Config]:
+    """Routes to the services, then for each known path an answer to all other HTTP methods."""
+    pairs = [(binding, method) for method in methods for binding in method.bindings]
+    pairs.sort(key=lambda pair: bool(pair[0].variables))
+    allowed: dict[str, list[str]] = {}
+    for binding, _ in pairs:
+        allowed.setdefault(_path_pattern(binding.template), []).append(binding.verb)
+    grpc_paths = [f"/{method.full_name}" for method in methods]
+    return [
+        preflight_route(),
+        *(_http_route(binding, method, policy) for binding, method in pairs),
+        *(_grpc_route(method, policy) for method in methods),
+        *(_other_verbs({"safe_regex": {"regex": path}}, verbs) for path, verbs in allowed.items()),
+        *(_other_verbs({"path": path}, ["POST"]) for path in grpc_paths),
+    ]
+
+
+def preflight_route() -> Config:
+    """What a browser asks before it calls. The CORS filter answers all of it, but only on a route to a cluster."""
+    asks = [{"name": name, "present_match": True} for name in ("origin", "access-control-request-method")]
+    match = {"prefix": "/", "headers": [_verb("OPTIONS"), *asks]}
+    return {"name": "preflight", "match": match, "route": {"cluster": "account"}}
+
+
+def page_routes(pages: dict[str, tuple[str, str, dict[str, str]]]) -> Iterator[Config]:
+    """Pages that Envoy itself answers: path -> (content type, body, further headers)."""
+    for path, (content_type, body, headers) in pages.items():
+        sent = {"content-type": content_type, "cache-control": "no-cache", "x-content-type-options": "nosniff"}
+        yield {
+            "name": path,
+            "match": {"path": path, "headers": [_verb("GET", "HEAD")]},
+            "direct_response": {"status": 200, "body": {"inline_string": body}},
+            "response_headers_to_add": [_set(key, value) for key, value in (sent | headers).items()],
+        }
+        yield _other_verbs({"path": path}, ["GET", "HEAD"])
+
+
+def _http_route(binding: Binding, method: Method, policy: Policy) -> Config:
+    """The deadline upstream is the route's own timeout; HTTP clients have none of their own."""
+    path = _path_pattern(binding.template)
+    match = {"safe_regex": {"regex": path}} if binding.variables else {"path": binding.template}
+    seconds = policy.timeout_seconds(method)
+    return {
+        **_route({**match, "headers": [_verb(binding.verb)]}, method, policy, {"timeout": f"{seconds:g}s"}),
+        "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
+    }
+
+
+def _grpc_route(method: Method, policy: Policy) -> Config:
+    """For gRPC and gRPC-Web, both told by their content type. A client's own shorter deadline counts."""
+    grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
+    seconds = policy.timeout_seconds(method)
+    longest = {"max_stream_duration": f"{seconds:g}s", "grpc_timeout_header_max": f"{seconds:g}s"}
+    limits = {"timeout": "0s", "max_stream_duration": longest}
+    default = {
+        "header": {"key": "grpc-timeout", "value": f"{round(seconds * 1000)}m"},
+        "append_action": "ADD_IF_ABSENT",
+    }
+    route = _route({"path": f"/{method.full_name}", "headers": [_verb("POST"), grpc]}, method, policy, limits)
+    # The services refuse what is too large, with the status that gRPC has for it; the buffer has none.
+    unlimited = {"envoy.filters.http.buffer": {"@type": f"{_TYPES}.buffer.v3.BufferPerRoute", "disabled": True}}
+    rules = {**route["typed_per_filter_config"], **unlimited}
+    return {**route, "request_headers_to_add": [default], "typed_per_filter_config": rules}
+
+
+def _route(match: Config, method: Method, policy: Policy, limits: Config) -> Config:
+    rules: Config = {"envoy.filters.http.jwt_authn": _token_rule(method, policy)}
+    bucket = policy.rate_limits.per_address.get(method.full_name)
+    if bucket:
+        rules["envoy.filters.http.local_ratelimit"] = rate_limit(policy.rate_limits.everything, bucket)
+    return {
+        "name": method.full_name,
+        "match": match,
+        "route": {"cluster": method.domain, "retry_policy": _RETRIES, **limits},
+        "typed_per_filter_config": rules,
+    }
+
+
+def _token_rule(method: Method, policy: Policy) -> Config:
+    rule = MAY_HAVE_TOKEN if method.full_name in policy.public else NEEDS_TOKEN
+    return {"@type": f"{_TYPES}.jwt_authn.v3.PerRouteConfig", "requirement_name": rule}
+
+
+def rate_limit(everything: Bucket, per_address: Bucket | None = None) -> Config:
+    """Configuration of the local rate limit: one bucket for all, and perhaps one for each client address."""
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    config: Config = {
+        "@type": f"{_TYPES}.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "rate_limit",
+        "token_bucket": _bucket(everything),
+        "filter_enabled": always,
+        "filter_enforced": always,
+        "rate_limited_as_resource_exhausted": True,
+    }
+    if per_address:
+        address = {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}
+        entry = {"entries": [{"key": "masked_remote_address"}], "token_bucket": _bucket(per_address)}
+        config["descriptors"] = [entry]
+        config["rate_limits"] = [{"actions": [{"masked_remote_address": address}]}]
+        config["max_dynamic_descriptors"] = 10_000
+    return config
+
+
+def _bucket(bucket: Bucket) -> Config:
+    return {"max_tokens": bucket.burst, "tokens_per_fill": bucket.per_second, "fill_interval": "1s"}
+
+
+def _other_verbs(path: Config, verbs: list[str]) -> Config:
+    """405 for whatever comes at a known path in another way."""
+    return {
+        "match": path,
+        "direct_response": {"status": 405},
+        "response_headers_to_add": [_set("allow", ", ".join(sorted(verbs)))],
+    }
+
+
+def _path_pattern(template: str) -> str:
+    """A variable is one segment without a colon, which begins a custom verb."""
+    return "".join("[^/:]+" if part.startswith("{") else re.escape(part) for part in re.split(r"({\w+})", template))
+
+
+def _verb(*verbs: str) -> Config:
+    match = {"exact": verbs[0]} if len(verbs) == 1 else {"safe_regex": {"regex": "|".join(verbs)}}
+    return {"name": ":method", "string_match": match}
+
+
+def _set(key: str, value: str) -> Config:
+    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

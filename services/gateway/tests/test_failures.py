@@ -1,0 +1,103 @@
+"""When a service is away, never answers, or has been away since the gateway started."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import grpc
+import httpx
+import pytest
+import pytest_asyncio
+from grpc import aio
+from grpc_status import rpc_status
+
+from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
+from petpro_gateway.policy import Policy
+from services.gateway.tests.edge import SERVICES, free_port, running
+from services.gateway.tests.servicers import BUSY_BOOKING, Upstream
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def black_hole() -> AsyncIterator[str]:
+    """The address of something that takes connections and never says a word, as a frozen process does."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while await reader.read(4096):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_service_that_is_away_is_503(web: httpx.AsyncClient, dewi: dict[str, str]) -> None:
+    answer = await web.get("/v1/notifications", headers=dewi)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, 14, "1")
+    info, retry = answer.json()["details"]
+    assert (info["reason"], info["domain"], retry["retry_delay"]) == ("UNAVAILABLE", "gateway.petpro", "1s")
+    assert "127.0.0.1" not in answer.text
+
+
+async def test_a_service_that_does_not_answer_in_time_is_504(
+    web: httpx.AsyncClient, dewi: dict[str, str], upstream: Upstream
+) -> None:
+    answer = await web.get(f"/v1/bookings/{BUSY_BOOKING}", headers=dewi)
+    assert (answer.status_code, answer.json()["code"]) == (504, 4)
+    assert upstream.last.seconds_left is not None
+    assert 0 < upstream.last.seconds_left <= 0.5
+
+
+async def test_a_frozen_service_is_504_over_http_and_deadline_exceeded_over_grpc(
+    policy: Policy, upstream: Upstream, dewi: dict[str, str], black_hole: str, tmp_path: Path
+) -> None:
+    addresses = dict.fromkeys(SERVICES, upstream.address) | {"booking": black_hole}
+    async with running(policy, addresses, tmp_path) as edge:
+        async with httpx.AsyncClient(base_url=edge.url, trust_env=False) as web:
+            answer = await web.get(f"/v1/bookings/{BUSY_BOOKING}", headers=dewi)
+        assert answer.status_code == 504
+        assert answer.json()["details"][0]["reason"] == "DEADLINE_EXCEEDED"
+        async with aio.insecure_channel(edge.address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+            bookings = booking_pb2_grpc.BookingServiceStub(channel)
+            with pytest.raises(aio.AioRpcError) as refused:
+                await bookings.GetBooking(
+                    booking_pb2.GetBookingRequest(booking_id=BUSY_BOOKING), metadata=tuple(dewi.items())
+                )
+    assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert rpc_status.from_call(cast(grpc.Call, refused.value)) is not None
+
+
+async def test_tokens_that_cannot_be_checked_yet_are_503_and_not_401(
+    policy: Policy, upstream: Upstream, dewi: dict[str, str], tmp_path: Path
+) -> None:
+    addresses = dict.fromkeys(SERVICES, upstream.address) | {"account": f"127.0.0.1:{free_port()}"}
+    async with (
+        running(policy, addresses, tmp_path) as edge,
+        httpx.AsyncClient(base_url=edge.url, trust_env=False) as web,
+    ):
+        answer = await web.get("/v1/clinics", headers=dewi)
+        assert (answer.status_code, answer.json()["details"][0]["reason"]) == (503, "UNAVAILABLE")
+        assert (await web.get("/v1/clinics")).status_code == 200
+
+
+async def test_signed_in_people_go_on_while_account_is_away(
+    policy: Policy, upstream: Upstream, dewi: dict[str, str], tmp_path: Path
+) -> None:
+    account, address = await upstream.serve()
+    addresses = dict.fromkeys(SERVICES, upstream.address) | {"account": address}
+    async with (
+        running(policy, addresses, tmp_path) as edge,
+        httpx.AsyncClient(base_url=edge.url, trust_env=False) as web,
+    ):
+        assert (await web.get("/v1/clinics", headers=dewi)).status_code == 200
+        await account.stop(None)
+        await asyncio.sleep(policy.tokens.refresh_keys_seconds + 7)
+        assert (await web.get("/v1/clinics", headers=dewi)).status_code == 200

@@ -1,0 +1,137 @@
+"""Policy and contracts in, configuration out; and what is refused."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from petpro_gateway.__main__ import app
+from petpro_gateway.clusters import Address
+from petpro_gateway.descriptors import Contracts, Method
+from petpro_gateway.envoy import Places, configuration
+from petpro_gateway.errors import ERRORS
+from petpro_gateway.policy import Policy, PolicyError, reachable, read_policy
+from services.gateway.tests.conftest import POLICY
+from services.gateway.tests.edge import SERVICES
+
+pytestmark = pytest.mark.unit
+
+PLACES = Places(
+    Address("0.0.0.0", 8080),  # noqa: S104 -- only written down here
+    Address("127.0.0.1", 9901),
+    {name: Address(f"{name}.petpro.svc", 50051) for name in SERVICES},
+)
+
+
+def routes(config: dict[str, Any]) -> list[dict[str, Any]]:
+    listener = config["static_resources"]["listeners"][0]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    return list(manager["route_config"]["virtual_hosts"][0]["routes"])
+
+
+def changed_policy(tmp_path: Path, **changes: object) -> Path:
+    file = tmp_path / "policy.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(POLICY.read_text()), **changes}))
+    return file
+
+
+def test_methods_are_reachable_by_their_binding_or_by_the_policy(contracts: Contracts, policy: Policy) -> None:
+    get_user = "petpro.account.v1.AccountService/GetUser"
+    assert get_user not in {method.full_name for method in reachable(contracts, policy)}
+    opened = policy.model_copy(update={"also_reachable": frozenset({get_user})})
+    assert get_user in {method.full_name for method in reachable(contracts, opened)}
+
+
+def test_every_reachable_method_has_an_http_and_a_grpc_route(contracts: Contracts, policy: Policy) -> None:
+    known = [route for route in routes(configuration(contracts, policy, PLACES)) if "typed_per_filter_config" in route]
+    by_name = {name: [route for route in known if route["name"] == name] for name in contracts.methods}
+    for method in reachable(contracts, policy):
+        assert len(by_name[method.full_name]) == len(method.bindings) + 1
+        assert {route["route"]["cluster"] for route in by_name[method.full_name]} == {method.domain}
+
+
+def test_a_path_belongs_to_one_method(contracts: Contracts, policy: Policy) -> None:
+    bindings = [(method, binding) for method in reachable(contracts, policy) for binding in method.bindings]
+    configured = routes(configuration(contracts, policy, PLACES))
+    for method, binding in bindings:
+        path = re.sub(r"{\w+}", "0195e5b4-8d2a-7c3e-9f10-2b6f4c1d7a55", binding.template)
+        assert matching(configured, binding.verb, path) == {method.full_name}
+
+
+def matching(configured: list[dict[str, Any]], verb: str, path: str) -> set[str]:
+    found = set()
+    for route in configured:
+        match = route["match"]
+        pattern = match["safe_regex"]["regex"] if "safe_regex" in match else re.escape(match.get("path", "-"))
+        wanted = [
+            header["string_match"].get("exact") for header in match.get("headers", []) if "string_match" in header
+        ]
+        if re.fullmatch(pattern, path) and wanted == [verb]:
+            found.add(route["name"])
+    return found
+
+
+def test_names_are_resolved_again_and_addresses_are_not(contracts: Contracts, policy: Policy) -> None:
+    places = Places(PLACES.listen, PLACES.admin, {**PLACES.upstreams, "account": Address("10.0.0.7", 50051)})
+    clusters = configuration(contracts, policy, places)["static_resources"]["clusters"]
+    kinds = {cluster["name"]: cluster["type"] for cluster in clusters}
+    assert (kinds["account"], kinds["booking"]) == ("STATIC", "STRICT_DNS")
+
+
+def test_a_service_without_upstream_is_refused(contracts: Contracts, policy: Policy) -> None:
+    with pytest.raises(PolicyError, match="booking, catalog"):
+        configuration(
+            contracts,
+            policy,
+            Places(PLACES.listen, PLACES.admin, dict.fromkeys(("account", "payment", "notification"), PLACES.admin)),
+        )
+
+
+def test_a_method_that_no_contract_has_is_refused(contracts: Contracts, tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="AccountService/Typo"):
+        read_policy(changed_policy(tmp_path, also_reachable=["petpro.account.v1.AccountService/Typo"]), contracts)
+
+
+def test_a_word_that_the_policy_does_not_know_is_refused(contracts: Contracts, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="publik"):
+        read_policy(changed_policy(tmp_path, publik=[]), contracts)
+
+
+@pytest.mark.parametrize("text", ["8080", "host:", "host:70000", "host:http"])
+def test_an_address_without_host_or_port_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Address.parse(text)
+
+
+def test_an_ipv6_address_is_read() -> None:
+    assert Address.parse("[::1]:8080") == Address("::1", 8080)
+
+
+def test_every_error_has_a_status_of_its_own() -> None:
+    assert len({error.http_status for error in ERRORS}) == len(ERRORS)
+
+
+def test_the_policy_that_ships_names_only_what_may_be_public(contracts: Contracts) -> None:
+    """A method that changes something is public only for those who cannot have a token."""
+    shipped = read_policy(POLICY, contracts)
+    methods: list[Method] = [contracts.methods[name] for name in shipped.public]
+    writing = {method.name for method in methods if method.bindings[0].verb != "GET"}
+    assert writing == {"CreateUser", "CreateToken", "RefreshToken", "ReceiveWebhook"}
+
+
+def test_the_commands_write_their_files(tmp_path: Path) -> None:
+    upstreams = [word for name in SERVICES for word in ("--upstream", f"{name}=127.0.0.1:50051")]
+    places = ["--listen", "127.0.0.1:8080", "--admin", "127.0.0.1:9901", *upstreams]
+    made = CliRunner().invoke(
+        app, ["envoy", "--policy", str(POLICY), *places, "--output", str(tmp_path / "envoy.yaml")]
+    )
+    assert made.exit_code == 0, made.output
+    assert "static_resources" in yaml.safe_load((tmp_path / "envoy.yaml").read_text())
+    made = CliRunner().invoke(app, ["openapi", "--output", str(tmp_path / "openapi.json")])
+    assert made.exit_code == 0, made.output
+    assert json.loads((tmp_path / "openapi.json").read_text())["openapi"] == "3.1.0"

@@ -148,7 +148,10 @@ _ALL_ERRORS = {
 
 
 def _errors(binding: Binding) -> Schema:
-    statuses = [status for status in _ALL_ERRORS if binding.body or status not in (409, 413)]
+    never = {413} if not binding.body else set()
+    if binding.verb == "GET":
+        never.add(409)
+    statuses = [status for status in _ALL_ERRORS if status not in never]
     return {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
 
 

@@ -41,6 +41,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """One transaction at READ COMMITTED: committed when the block ends, rolled back when it raises."""
         async with self.engine.connect() as connection:
+            connection.info.pop(_WAKE, None)  # what a rolled back transaction left behind
             async with connection.begin():
                 yield connection
             wake = connection.info.pop(_WAKE, False)
@@ -54,4 +55,4 @@ class Database:
 
 def wake_relay_after_commit(tx: Transaction) -> None:
     """Has the relay look at the outbox as soon as `tx` has committed."""
-    tx.sync_connection.info[_WAKE] = True  # type: ignore[union-attr]  # set while the connection is open
+    tx.info[_WAKE] = True

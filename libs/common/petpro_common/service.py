@@ -23,7 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from sqlalchemy.exc import SQLAlchemyError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
-from petpro_common import housekeeping, migrate, rpc, telemetry
+from petpro_common import housekeeping, migrate, rpc, tasks, telemetry
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
 from petpro_common.messaging.broker import Broker
@@ -74,9 +74,7 @@ class Service:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(self._tasks)
         await self.broker.close()
         await self._account.close()
         await self.database.close()
@@ -143,7 +141,8 @@ class Service:
         if not self.broker.is_connected:
             return False
         try:
-            return await asyncio.wait_for(migrate.is_current(self.database, self._package), _READY_EVERY_SECONDS * 3)
+            async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
+                return await migrate.is_current(self.database, self._package)
         except (SQLAlchemyError, OSError, TimeoutError) as fault:
             _log.warning("database is not ready", cause=type(fault).__name__)
             return False

@@ -92,7 +92,8 @@ class Broker:
         """Sends what is still in the buffer and hangs up."""
         if self._client.is_connected:
             with contextlib.suppress(NatsError, TimeoutError):
-                await asyncio.wait_for(self._client.drain(), REQUEST_SECONDS)
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    await self._client.drain()
         elif self._client.is_reconnecting:
             await self._client.close()
 

@@ -20,7 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from opentelemetry.trace import SpanKind
 from sqlalchemy import text
 
-from petpro_common import context, telemetry
+from petpro_common import context, tasks, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -113,9 +113,7 @@ class Consumer:
         try:
             await self._pull(inbox, subscription, lanes)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await tasks.end(workers)
             with contextlib.suppress(NatsError):
                 await subscription.unsubscribe()
 

@@ -11,6 +11,7 @@ again.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -98,10 +99,9 @@ class Relay:
                 await self._wait()
 
     async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._woken.wait()
 
     async def _publish_round(self, connection: AsyncConnection) -> bool:
         """Publishes one batch; whether there may be more to do at once."""

@@ -1,8 +1,6 @@
 """From one service's commit to another's effects: once, in order, whatever is lost on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -19,26 +17,10 @@ from petpro_common.messaging.events import Event, event_consumer
 from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.relay import Relay
 
-from .conftest import MakeBroker, MakeDatabase
+from ..conftest import MakeBroker, MakeDatabase
+from ..running import eventually, running
 
 CLINIC = UUID("0197a0c0-0000-7000-8000-000000000001")
-
-
-@asynccontextmanager
-async def running(*work: Any) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 class Listener:

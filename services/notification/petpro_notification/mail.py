@@ -1,5 +1,6 @@
 """Mails: built so that sending one again is recognisable, and handed to the mail server."""
 
+import contextlib
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -13,6 +14,7 @@ from petpro_notification.store import Due, Names
 from petpro_notification.wording import Wording, Words
 
 _SMTP_SECONDS = 15.0
+_FAREWELL_SECONDS = 1.0
 
 
 class RefusedForGood(Exception):
@@ -49,18 +51,13 @@ class Post:
     async def send(self, message: EmailMessage) -> None:
         """Returns when the mail server has taken the mail. Raises RefusedForGood, or what passes: aiosmtplib's
         exceptions, OSError, TimeoutError."""
-        settings = self._settings
+        client = self._client()
         try:
-            await aiosmtplib.send(
-                message,
-                hostname=settings.smtp_host,
-                port=settings.smtp_port,
-                username=settings.smtp_username,
-                password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
-                use_tls=settings.smtp_security == "tls",
-                start_tls=settings.smtp_security == "starttls",
-                timeout=_SMTP_SECONDS,
-            )
+            await client.connect()
+            await client.send_message(message)
+            # The mail is theirs now: a farewell that fails must not send it again.
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                await client.quit(timeout=_FAREWELL_SECONDS)
         except aiosmtplib.SMTPRecipientsRefused as fault:
             codes = sorted({refused.code for refused in fault.recipients})
             if all(code >= 500 for code in codes):
@@ -70,3 +67,17 @@ class Post:
             if fault.code >= 500:
                 raise RefusedForGood(f"mail refused: {fault.code}") from None
             raise
+        finally:
+            client.close()
+
+    def _client(self) -> aiosmtplib.SMTP:
+        settings = self._settings
+        return aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_username,
+            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            use_tls=settings.smtp_security == "tls",
+            start_tls=settings.smtp_security == "starttls",
+            timeout=_SMTP_SECONDS,
+        )

@@ -1,8 +1,8 @@
 """What the notification service is told at start."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from petpro_common.settings import ServiceSettings
 
@@ -21,8 +21,14 @@ class Settings(ServiceSettings):
     mail_from: str
     language: Literal["en", "id"] = "en"
     delivery_poll_seconds: float = Field(default=0.5, gt=0)
-    # Longer than one try can last, or a slow mail would be sent twice.
     delivery_lease_seconds: float = Field(default=60.0, gt=0)
     delivery_try_seconds: float = Field(default=25.0, gt=0)
     delivery_max_tries: int = Field(default=20, ge=1)
     delivery_first_pause_seconds: float = Field(default=2.0, gt=0)
+
+    @model_validator(mode="after")
+    def _a_lease_outlasts_a_try(self) -> Self:
+        """A shorter lease would let two workers send one slow mail."""
+        if self.delivery_lease_seconds <= self.delivery_try_seconds:
+            raise ValueError("delivery_lease_seconds must be more than delivery_try_seconds")
+        return self

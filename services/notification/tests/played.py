@@ -1,0 +1,113 @@
+"""The people and servers around the notification service, as far as its tests need them."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+from uuid import UUID
+
+import grpc
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from grpc import aio
+
+from petpro.account.v1 import account_pb2, account_pb2_grpc
+from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
+from petpro_common.context import trusted
+from petpro_common.errors import NotFound
+
+
+class Account(account_pb2_grpc.AccountServiceServicer):
+    """Knows people, and tells services alone about them."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, account_pb2.User] = {}
+
+    def add(self, user_id: UUID, email: str, full_name: str, wants_email: bool = True) -> None:
+        prefs = account_pb2.NotificationPrefs(email=wants_email)
+        self.people[str(user_id)] = account_pb2.User(
+            id=str(user_id), email=email, full_name=full_name, notification_prefs=prefs, account_status="active"
+        )
+
+    async def GetUser(  # noqa: N802
+        self, request: account_pb2.GetUserRequest, context: aio.ServicerContext[Any, Any]
+    ) -> account_pb2.GetUserResponse:
+        trusted()
+        if request.user_id not in self.people:
+            raise NotFound
+        return account_pb2.GetUserResponse(user=self.people[request.user_id])
+
+
+class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
+    """Knows clinics and services."""
+
+    def __init__(self) -> None:
+        self.clinics: dict[str, catalog_pb2.Clinic] = {}
+        self.services: dict[str, catalog_pb2.Service] = {}
+        self.is_away = False
+
+    async def GetClinic(  # noqa: N802
+        self, request: catalog_pb2.GetClinicRequest, context: aio.ServicerContext[Any, Any]
+    ) -> catalog_pb2.GetClinicResponse:
+        await self._may_be_away(context)
+        if request.clinic_id not in self.clinics:
+            raise NotFound
+        return catalog_pb2.GetClinicResponse(clinic=self.clinics[request.clinic_id])
+
+    async def GetService(  # noqa: N802
+        self, request: catalog_pb2.GetServiceRequest, context: aio.ServicerContext[Any, Any]
+    ) -> catalog_pb2.GetServiceResponse:
+        await self._may_be_away(context)
+        if request.service_id not in self.services:
+            raise NotFound
+        return catalog_pb2.GetServiceResponse(service=self.services[request.service_id])
+
+    async def _may_be_away(self, context: aio.ServicerContext[Any, Any]) -> None:
+        if self.is_away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+
+
+@dataclass
+class MailServer:
+    """An SMTP server on a port of its own, which can be down, refuse, or hang just before it says yes."""
+
+    port: int = 0
+    mails: list[EmailMessage] = field(default_factory=list)
+    recipients: list[str] = field(default_factory=list)
+    refusal: str | None = None
+    holds_its_answer: bool = False
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Called by aiosmtpd with a whole mail; the answer is the SMTP reply."""
+        content = envelope.content
+        assert isinstance(content, bytes)
+        if self.refusal:
+            return self.refusal
+        message = message_from_bytes(content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        self.mails.append(message)
+        self.recipients += envelope.rcpt_tos
+        self.arrived.set()
+        if self.holds_its_answer:
+            await asyncio.Event().wait()
+        return "250 taken"
+
+    @asynccontextmanager
+    async def up(self) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        make: Callable[[], SMTP] = lambda: SMTP(self, loop=loop, enable_SMTPUTF8=True)  # noqa: E731
+        server = await loop.create_server(make, "127.0.0.1", self.port)
+        try:
+            yield
+        finally:
+            server.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

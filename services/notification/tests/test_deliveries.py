@@ -1,0 +1,167 @@
+"""A mail leaves once for each thing told, whatever is down, refused, unwanted or killed."""
+
+import asyncio
+import contextlib
+
+from petpro.catalog.v1 import catalog_pb2
+from petpro_common.ids import new_id
+from services.notification.tests.conftest import SATWA, VACCINATION, World, confirmed
+
+
+async def told_siti(world: World) -> None:
+    siti = new_id()
+    world.account.add(siti, "siti@example.com", "Siti Aminah")
+    await world.tell("booking.confirmed", **confirmed(siti, new_id()))
+
+
+def knows_klinik_satwa(world: World) -> None:
+    world.catalog.clinics[str(SATWA)] = catalog_pb2.Clinic(
+        id=str(SATWA), name="Klinik Satwa, Menteng", timezone="Asia/Jakarta", version=3
+    )
+    world.catalog.services[str(VACCINATION)] = catalog_pb2.Service(
+        id=str(VACCINATION), clinic_id=str(SATWA), name="Vaccination", duration_minutes=30, version=1
+    )
+
+
+async def status(world: World) -> tuple[str, str | None]:
+    row = (await world.rows("SELECT status, reason FROM deliveries"))[0]
+    return row.status, row.reason
+
+
+async def test_a_mail_goes_to_the_person_with_text_html_and_calendar_entry(world: World) -> None:
+    knows_klinik_satwa(world)
+    await told_siti(world)
+    async with world.mail.up():
+        assert await world.deliveries().deliver_due() == 1
+        assert await world.deliveries().deliver_due() == 0
+    (mail,) = world.mail.mails
+    assert world.mail.recipients == ["siti@example.com"]
+    assert mail["Subject"] == "Your booking at Klinik Satwa, Menteng is confirmed"
+    text, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    assert text is not None
+    assert "Hello Siti Aminah," in text.get_content()
+    assert "PP-7KQ2MX9D" in text.get_content()
+    assert html is not None
+    assert "<h1" in html.get_content()
+    (entry,) = mail.iter_attachments()
+    calendar = entry.get_content()
+    assert entry.get_content_type() == "text/calendar"
+    assert "DTSTART:20261201T023000Z\r\nDTEND:20261201T030000Z" in calendar.replace("\n", "\r\n").replace("\r\r", "\r")
+    assert await status(world) == ("sent", None)
+
+
+async def test_a_name_learned_before_the_mail_also_stands_in_the_app(world: World) -> None:
+    knows_klinik_satwa(world)
+    await told_siti(world)
+    assert (await world.rows("SELECT title FROM notifications"))[0].title == "Your booking is confirmed"
+    async with world.mail.up():
+        await world.deliveries().deliver_due()
+    told = (await world.rows("SELECT title, content FROM notifications"))[0]
+    assert told.title == "Your booking at Klinik Satwa, Menteng is confirmed"
+    assert told.content.startswith("Vaccination at Klinik Satwa, Menteng is booked")
+
+
+async def test_a_catalog_that_is_away_holds_no_mail_up(world: World) -> None:
+    world.catalog.is_away = True
+    await told_siti(world)
+    async with world.mail.up():
+        await world.deliveries().deliver_due()
+    assert [mail["Subject"] for mail in world.mail.mails] == ["Your booking is confirmed"]
+
+
+async def test_who_does_not_want_mails_gets_none_and_is_told_in_the_app(world: World) -> None:
+    budi = new_id()
+    world.account.add(budi, "budi@example.com", "Budi", wants_email=False)
+    await world.tell("booking.confirmed", **confirmed(budi, new_id()))
+    async with world.mail.up():
+        await world.deliveries().deliver_due()
+    assert world.mail.mails == []
+    assert await status(world) == ("suppressed", "not wanted")
+    assert len(await world.rows("SELECT 1 FROM notifications")) == 1
+
+
+async def test_who_is_gone_gets_no_mail(world: World) -> None:
+    await world.tell("booking.confirmed", **confirmed(new_id(), new_id()))
+    async with world.mail.up():
+        await world.deliveries().deliver_due()
+    assert await status(world) == ("suppressed", "nobody to write to")
+
+
+async def test_a_mail_server_that_was_down_gets_the_mail_when_it_is_up(world: World) -> None:
+    await told_siti(world)
+    worker = asyncio.create_task(world.deliveries().run())
+    try:
+        while (await world.rows("SELECT tries FROM deliveries"))[0].tries < 2:
+            await asyncio.sleep(0.02)
+        assert world.mail.mails == []
+        async with world.mail.up():
+            await asyncio.wait_for(world.mail.arrived.wait(), 10)
+            while await status(world) != ("sent", None):
+                await asyncio.sleep(0.02)
+    finally:
+        worker.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker
+    assert len(world.mail.mails) == 1
+
+
+async def test_a_crash_between_sending_and_recording_sends_the_same_mail_again(world: World) -> None:
+    await told_siti(world)
+    world.mail.holds_its_answer = True
+    async with world.mail.up():
+        dying = asyncio.create_task(world.deliveries().deliver_due())
+        await asyncio.wait_for(world.mail.arrived.wait(), 10)
+        dying.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await dying
+        assert await status(world) == ("pending", None)
+        assert await world.deliveries().deliver_due() == 0, "the dead worker's lease still stands"
+        world.mail.holds_its_answer = False
+        await world.make_due()
+        assert await world.deliveries().deliver_due() == 1
+    first, second = world.mail.mails
+    assert first["Message-ID"] == second["Message-ID"]
+    assert first["Date"] == second["Date"]
+    assert await status(world) == ("sent", None)
+
+
+async def test_an_address_refused_for_good_is_not_tried_again(world: World) -> None:
+    world.mail.refusal = "550 no such mailbox"
+    await told_siti(world)
+    async with world.mail.up():
+        await world.deliveries().deliver_due()
+    assert await status(world) == ("failed", "mail refused: 550")
+
+
+async def test_after_the_last_try_the_delivery_has_failed(world: World) -> None:
+    world.mail.refusal = "451 later"
+    await told_siti(world)
+    async with world.mail.up():
+        for _ in range(3):
+            await world.make_due()
+            await world.deliveries(delivery_max_tries=3).deliver_due()
+    assert await status(world) == ("failed", "SMTPDataError")
+    await world.make_due()
+    assert await world.deliveries().deliver_due() == 0
+
+
+async def test_two_workers_at_once_send_each_mail_once(world: World) -> None:
+    for _ in range(20):
+        await told_siti(world)
+    async with world.mail.up():
+        first, second = world.deliveries(), world.deliveries()
+        while sum(await asyncio.gather(first.deliver_due(), second.deliver_due())):
+            pass
+    assert len(world.mail.mails) == 20
+    assert len({mail["Message-ID"] for mail in world.mail.mails}) == 20
+
+
+async def test_a_name_with_a_line_break_cannot_write_headers(world: World) -> None:
+    mallory = new_id()
+    world.account.add(mallory, "mallory@example.com", "Mallory\r\nBcc: everybody@example.com")
+    await world.tell("booking.confirmed", **confirmed(mallory, new_id()))
+    async with world.mail.up():
+        await world.deliveries().deliver_due()
+    (mail,) = world.mail.mails
+    assert mail["Bcc"] is None
+    assert world.mail.recipients == ["mallory@example.com"]

@@ -1,0 +1,46 @@
+"""The migrated database is what the code believes it to be."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from petpro_common.ids import new_id
+from petpro_notification.tables import metadata
+from services.notification.tests.conftest import World, confirmed
+
+
+async def test_every_table_has_the_columns_that_the_code_names(world: World) -> None:
+    def columns(connection: Any) -> dict[str, list[tuple[str, str, bool]]]:
+        seen = inspect(connection)
+        return {
+            name: [(c["name"], str(c["type"]), c["nullable"]) for c in seen.get_columns(name)]
+            for name in metadata.tables
+        }
+
+    async with world.database.transaction() as tx:
+        found = await tx.run_sync(columns)
+        dialect = tx.dialect
+    named = {
+        name: [(c.name, str(c.type.compile(dialect)).replace(" WITH TIME ZONE", ""), bool(c.nullable)) for c in table.c]
+        for name, table in metadata.tables.items()
+    }
+    assert {name: [(c, t.replace(" WITH TIME ZONE", ""), n) for c, t, n in cs] for name, cs in found.items()} == named
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE notifications SET is_read = true",
+        "UPDATE deliveries SET status = 'lost'",
+        "UPDATE deliveries SET channel = 'pigeon'",
+        "UPDATE deliveries SET status = 'sent'",
+        "INSERT INTO deliveries (id, notification_id, channel) SELECT uuidv7(), id, 'email' FROM notifications",
+    ],
+)
+async def test_the_database_itself_refuses_what_cannot_be(world: World, statement: str) -> None:
+    await world.tell("booking.confirmed", **confirmed(new_id(), new_id()))
+    with pytest.raises(IntegrityError):
+        async with world.database.transaction() as tx:
+            await tx.execute(text(statement))

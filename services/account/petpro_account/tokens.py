@@ -27,7 +27,7 @@ class TokenKeys:
         """Takes a JSON array of private P-256 JWKs. Raises ValueError when that is not what it is."""
         try:
             keys = [_read_key(key) for key in json.loads(signing_keys)]
-        except (JoseError, TypeError, AttributeError) as fault:
+        except (JoseError, ValueError, TypeError, AttributeError) as fault:
             raise ValueError("the signing keys are not a JSON array of private P-256 keys") from fault
         if not keys or len({key.kid for key in keys}) != len(keys):
             raise ValueError("at least one signing key is needed, each with a kid of its own")

@@ -16,6 +16,7 @@ from petpro_account.passwords import Passwords
 from services.account.tests.people import PASSWORD, AccountService, bearer, refusal
 
 SARI = "sari@petpro.example"
+WRONG = "wrong-password"
 
 
 async def sql(account: AccountService, statement: str, **values: Any) -> None:
@@ -23,7 +24,7 @@ async def sql(account: AccountService, statement: str, **values: Any) -> None:
         await tx.execute(text(statement), values)
 
 
-async def refused_sign_in(account: AccountService, email: str = SARI, password: str = "wrong-password") -> aio.AioRpcError:
+async def refused_sign_in(account: AccountService, email: str = SARI, password: str = WRONG) -> aio.AioRpcError:
     with pytest.raises(aio.AioRpcError) as fault:
         await account.sign_in(email, password)
     return fault.value

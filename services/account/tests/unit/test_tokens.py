@@ -1,0 +1,64 @@
+"""Signing keys and what becomes of tokens when they rotate."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey
+
+from petpro_account.tokens import TokenKeys
+from petpro_common.auth import Verifier
+from petpro_common.context import Caller, Role
+from petpro_common.errors import Unauthenticated
+from petpro_common.ids import new_id
+from petpro_common.testing import KeyRing
+
+SARI = new_id()
+OLD, NEW = (ECKey.generate_key("P-256", auto_kid=True).as_dict(private=True) for _ in range(2))
+
+
+def keys(*found: Any) -> TokenKeys:
+    return TokenKeys(json.dumps(found))
+
+
+def verifier(folder: Path, published: TokenKeys) -> Verifier:
+    async def fetch() -> list[dict[str, Any]]:
+        return [dict(key) for key in published.public()]
+
+    return Verifier(KeyRing(folder).service_jwks_file, fetch)
+
+
+async def test_every_service_knows_a_person_by_the_token(tmp_path: Path) -> None:
+    token = keys(NEW).sign(SARI, Role.CLINIC)
+    assert await verifier(tmp_path, keys(NEW)).caller(token) == Caller(str(SARI), Role.CLINIC)
+
+
+async def test_tokens_outlive_a_rotation_while_the_old_key_is_published(tmp_path: Path) -> None:
+    token = keys(OLD).sign(SARI, Role.CUSTOMER)
+    assert await verifier(tmp_path, keys(NEW, OLD)).caller(token) == Caller(str(SARI), Role.CUSTOMER)
+    with pytest.raises(Unauthenticated):
+        await verifier(tmp_path, keys(NEW)).caller(token)
+
+
+def test_no_private_part_is_published() -> None:
+    for key in keys(OLD, NEW).public():
+        assert set(key) == {"kty", "crv", "x", "y", "kid", "alg", "use"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{}",
+        "not json",
+        '["a key"]',
+        json.dumps([OLD, OLD]),
+        json.dumps([{name: value for name, value in OLD.items() if name != "d"}]),
+        json.dumps([ECKey.generate_key("P-384").as_dict(private=True)]),
+    ],
+    ids=["none", "no array", "no JSON", "text", "twice the same", "public", "another curve"],
+)
+def test_bad_signing_keys_stop_the_start(text: str) -> None:
+    with pytest.raises(ValueError, match="(?i)key"):
+        TokenKeys(text)

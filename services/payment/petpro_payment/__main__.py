@@ -1,0 +1,46 @@
+"""`python -m petpro_payment`: the parts of payment, and how they hang together."""
+
+from petpro.payment.v1 import payment_pb2_grpc
+from petpro_common.messaging.events import event_consumer
+from petpro_common.messaging.participant import command_consumer
+from petpro_common.rpc import channel
+from petpro_common.service import Service, run
+from petpro_payment.clinics import Clinics
+from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
+from petpro_payment.providers.provider import Providers
+from petpro_payment.providers.sandbox import SandboxProvider, sandbox_client
+from petpro_payment.servicer import PaymentServicer
+from petpro_payment.settings import Settings
+from petpro_payment.worker import Timings, Worker
+
+
+async def main() -> None:
+    settings = Settings.load()
+    timings = Timings(
+        lease=settings.lease_seconds,
+        not_found_grace=settings.not_found_grace_seconds,
+        poll=settings.poll_seconds,
+        poll_limit=settings.poll_limit_seconds,
+    )
+    sandbox = sandbox_client(
+        settings.sandbox_url, settings.sandbox_api_key.get_secret_value(), settings.provider_timeout_seconds
+    )
+    async with Service("petpro_payment", settings) as service, sandbox as client:
+        providers: Providers = {
+            "sandbox": SandboxProvider(client, settings.sandbox_webhook_secret.get_secret_value()),
+        }
+        clinics = Clinics(service.database, channel(settings.catalog_address, service.tokens))
+        servicer = PaymentServicer(service.database, clinics, providers)
+        payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
+
+        worker = Worker(service.database, providers, timings)
+        worker.wake_with(service.database)
+        orders = command_handlers(settings.provider, settings.platform_tax_percent)
+        service.background(worker.run())
+        service.consume(command_consumer(service.database, service.broker, orders))
+        service.consume(event_consumer(service.database, service.broker, EVENT_HANDLERS))
+        await service.serve()
+
+
+if __name__ == "__main__":
+    run(main())

@@ -1,0 +1,110 @@
+"""Messages in: the orders of the sagas, and the events by which we know who acts for a clinic."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from petpro.payment.v1 import commands_pb2
+from petpro_common.db import Transaction
+from petpro_common.errors import InvalidRequest
+from petpro_common.messaging.consumer import Unprocessable
+from petpro_common.messaging.events import Event, EventHandler
+from petpro_common.messaging.participant import Answer, CommandHandler
+from petpro_common.money import Money
+from petpro_payment import ledger, messages, payments, refunds, store
+
+
+def command_handlers(provider: str, tax_percent: Decimal) -> Mapping[type[Message], CommandHandler]:
+    """One handler per order. `provider` takes new payments; `tax_percent` is of the platform's own fee."""
+
+    async def take(tx: Transaction, command_id: str, order: commands_pb2.TakePayment) -> Answer:
+        return await payments.take(tx, command_id, _readable(messages.new_payment, order, command_id, provider))
+
+    async def post_fee(tx: Transaction, _: str, order: commands_pb2.PostBookingFee) -> Answer:
+        money, rate = _readable(Money.from_proto, order.amount), _readable(_percent, order.commission_rate)
+        ids = _ids(order.entry_id, order.payment_id, order.booking_id, order.clinic_id)
+        return await ledger.post_fee(tx, ids[0], ids[1], ids[2], ids[3], money, rate, tax_percent)
+
+    return {
+        commands_pb2.TakePayment: take,
+        commands_pb2.CancelPayment: _cancel_payment,
+        commands_pb2.PostBookingFee: post_fee,
+        commands_pb2.ReserveRefund: _reserve_refund,
+        commands_pb2.ReleaseRefund: _release_refund,
+        commands_pb2.PostRefundEntry: _post_refund_entry,
+        commands_pb2.CancelRefundEntry: _cancel_refund_entry,
+        commands_pb2.SubmitRefund: _submit_refund,
+        commands_pb2.SettleRefundEntry: _settle_refund_entry,
+    }
+
+
+async def _cancel_payment(tx: Transaction, command_id: str, order: commands_pb2.CancelPayment) -> Answer:
+    return await payments.cancel(tx, command_id, *_ids(order.payment_id))
+
+
+async def _reserve_refund(tx: Transaction, _: str, order: commands_pb2.ReserveRefund) -> Answer:
+    refund_id, payment_id, booking_id = _ids(order.refund_id, order.payment_id, order.booking_id)
+    money = _readable(Money.from_proto, order.amount)
+    return await refunds.reserve(tx, refund_id, payment_id, money, order.reason, booking_id)
+
+
+async def _release_refund(tx: Transaction, _: str, order: commands_pb2.ReleaseRefund) -> Answer:
+    return await refunds.release(tx, *_ids(order.refund_id))
+
+
+async def _post_refund_entry(tx: Transaction, _: str, order: commands_pb2.PostRefundEntry) -> Answer:
+    return await ledger.post_refund(tx, *_ids(order.entry_id, order.refund_id, order.booking_id, order.clinic_id))
+
+
+async def _cancel_refund_entry(tx: Transaction, _: str, order: commands_pb2.CancelRefundEntry) -> Answer:
+    return await ledger.cancel_refund(tx, *_ids(order.entry_id))
+
+
+async def _submit_refund(tx: Transaction, command_id: str, order: commands_pb2.SubmitRefund) -> Answer:
+    (refund_id,) = _ids(order.refund_id)
+    return await refunds.submit(tx, command_id, refund_id, order.must_succeed)
+
+
+async def _settle_refund_entry(tx: Transaction, command_id: str, order: commands_pb2.SettleRefundEntry) -> Answer:
+    return await refunds.settle(tx, command_id, *_ids(order.refund_id, order.entry_id))
+
+
+async def on_clinic_changed(tx: Transaction, event: Event) -> None:
+    """The clinic's owner acts for it."""
+    clinic_id, owner_id = _ids(event["clinic_id"], event["owner_id"])
+    await store.put_member(tx, clinic_id, clinic_id, owner_id, event["version"])
+
+
+async def on_staff_changed(tx: Transaction, event: Event) -> None:
+    """A staff member with an account acts for the clinic; one who left, or has none, does not."""
+    staff_id, clinic_id = _ids(event["staff_id"], event["clinic_id"])
+    user_id = None if event.get("is_deleted") or not event.get("user_id") else _ids(event["user_id"])[0]
+    await store.put_member(tx, staff_id, clinic_id, user_id, event["version"])
+
+
+EVENT_HANDLERS: Mapping[str, EventHandler] = {
+    "clinic.changed": on_clinic_changed,
+    "staff.changed": on_staff_changed,
+}
+
+
+def _ids(*values: str) -> list[UUID]:
+    return [_readable(UUID, value) for value in values]
+
+
+def _percent(value: str) -> Decimal:
+    percent = Decimal(value)
+    if not 0 <= percent <= 100:
+        raise ValueError("a rate is between 0 and 100 percent")
+    return percent
+
+
+def _readable(read: Callable[..., Any], *values: Any) -> Any:
+    """What `read` makes of the values. A message that cannot be read now never can."""
+    try:
+        return read(*values)
+    except (ValueError, ArithmeticError, InvalidRequest) as fault:
+        raise Unprocessable(str(fault)) from fault

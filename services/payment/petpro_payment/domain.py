@@ -1,0 +1,262 @@
+"""The rules: what becomes of a payment or a refund when something is learned of it.
+
+    payment   pending ──► processing ──► success ──► partially_refunded ──► refunded
+                 │             ├───────► failed ─────┐ money that arrives after all is
+                 └─────────────┴───────► cancelled ──┘ success at once, and goes back in full
+
+    refund    reserved ──► submitted ──► pending ──► succeeded ─┐ the bank sent it back
+                 │             ├──► refused    └──────────────► ├──► manual, for a person
+                 └► released   └──► manual, if it must succeed ─┘
+
+A payment is `pending` only while the provider cannot know of it. What is captured never goes back but by a refund.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from petpro_common.errors import InvalidRequest, NotFound, Unauthenticated, WrongState
+from petpro_common.money import Money
+from petpro_payment import outcomes
+from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
+
+
+class PaymentNotFound(NotFound):
+    """There is no such payment."""
+
+    reason = "PAYMENT_NOT_FOUND"
+
+
+class ClinicNotFound(NotFound):
+    """There is no such clinic."""
+
+    reason = "CLINIC_NOT_FOUND"
+
+
+class ProviderNotFound(NotFound):
+    """There is no such payment provider."""
+
+    reason = "PROVIDER_NOT_FOUND"
+
+
+class BadSignature(Unauthenticated):
+    """The webhook's signature or time is wrong."""
+
+    reason = "BAD_SIGNATURE"
+
+
+class BadWebhook(InvalidRequest):
+    """The webhook's body cannot be read."""
+
+    reason = "BAD_WEBHOOK"
+
+
+class TooEarly(WrongState):
+    """What this order builds upon is not there yet; the order is tried again."""
+
+
+class TooLate(WrongState):
+    """What this order would undo can no longer be undone."""
+
+
+class Reason(StrEnum):
+    """Why an order of a saga is refused, as in error_reason.proto."""
+
+    PAYMENT_REFUSED = "PAYMENT_REFUSED"
+    PAYMENT_TIMED_OUT = "PAYMENT_TIMED_OUT"
+    REFUND_EXCEEDS_PAYMENT = "REFUND_EXCEEDS_PAYMENT"
+    REFUND_REFUSED = "REFUND_REFUSED"
+    CALLED_OFF = "CALLED_OFF"
+    PAYMENT_NOT_CAPTURED = "PAYMENT_NOT_CAPTURED"
+
+
+class PaymentStatus(StrEnum):
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    FAILED = "failed"
+    REFUNDED = "refunded"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    CANCELLED = "cancelled"
+
+
+class RefundStatus(StrEnum):
+    RESERVED = "reserved"
+    SUBMITTED = "submitted"
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    RELEASED = "released"
+    MANUAL = "manual"
+
+
+class Origin(StrEnum):
+    """Why a refund exists. All but a cancellation give back everything at once, without a person."""
+
+    CANCELLATION = "cancellation"
+    CALLED_OFF = "called_off"
+    LATE_PAYMENT = "late_payment"
+
+
+class Disposition(StrEnum):
+    """What a provider's event did to us."""
+
+    APPLIED = "applied"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"
+    UNKNOWN = "unknown"
+
+
+_OPEN = (PaymentStatus.PENDING, PaymentStatus.PROCESSING)
+_UNPAID = (PaymentStatus.FAILED, PaymentStatus.CANCELLED)
+_SET_ASIDE = (RefundStatus.RESERVED, RefundStatus.SUBMITTED, RefundStatus.PENDING, RefundStatus.MANUAL)
+
+
+@dataclass(frozen=True)
+class Payment:
+    """One payment as the database has it; the fields are its columns, `now` the database's clock."""
+
+    id: UUID
+    booking_id: UUID
+    user_id: UUID
+    clinic_id: UUID
+    provider: str
+    external_reference: str | None
+    amount: Decimal
+    currency: str
+    payment_method: str
+    payment_token: str | None
+    status: PaymentStatus
+    failure_reason: str | None
+    payment_details: dict[str, Any] | None
+    deadline: datetime | None
+    paid_at: datetime | None
+    captured: Decimal
+    refund_reserved: Decimal
+    refund_done: Decimal
+    command_id: str | None
+    cancel_requested_at: datetime | None
+    cancel_command_id: str | None
+    attempts: int
+    asked_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    now: datetime
+
+    @property
+    def money(self) -> Money:
+        return Money(self.amount, self.currency)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether money may yet be taken as ordered."""
+        return self.status in _OPEN
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Whether it ended without money."""
+        return self.status in _UNPAID
+
+    @property
+    def is_called_off(self) -> bool:
+        return self.cancel_requested_at is not None
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.deadline is not None and self.deadline <= self.now
+
+    @property
+    def refundable(self) -> Decimal:
+        """What may still be set aside for a refund."""
+        return self.captured - self.refund_reserved - self.refund_done
+
+
+@dataclass(frozen=True)
+class Refund:
+    """One refund as the database has it; the fields are its columns."""
+
+    id: UUID
+    payment_id: UUID
+    booking_id: UUID
+    origin: Origin
+    amount: Decimal
+    currency: str
+    status: RefundStatus
+    reason: str
+    must_succeed: bool
+    external_reference: str | None
+    failure_reason: str | None
+    command_id: str | None
+    settle_command_id: str | None
+    settle_entry_id: UUID | None
+    attempts: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def money(self) -> Money:
+        return Money(self.amount, self.currency)
+
+
+@dataclass(frozen=True)
+class Move:
+    """What becomes of a payment. Without a status it stays as it is."""
+
+    status: PaymentStatus | None = None
+    reason: str | None = None
+    give_back: Origin | None = None
+    quarantine: bool = False
+
+
+STAY = Move()
+
+
+def payment_move(payment: Payment, outcome: PaymentOutcome) -> Move:
+    """Where `outcome` brings the payment, however late or often it is told, and in whatever order."""
+    match outcome:
+        case outcomes.Captured(money=money):
+            return _captured(payment, money)
+        case outcomes.Declined(reason=reason) if payment.is_open:
+            return Move(PaymentStatus.FAILED, reason)
+        case outcomes.CalledOff() if payment.is_open and payment.is_called_off:
+            return Move(PaymentStatus.CANCELLED, Reason.CALLED_OFF)
+        case outcomes.CalledOff() if payment.is_open:
+            return Move(PaymentStatus.FAILED, Reason.PAYMENT_TIMED_OUT)
+        case _:
+            return STAY
+
+
+def _captured(payment: Payment, money: Money) -> Move:
+    if not (payment.is_open or payment.is_unpaid):
+        return STAY
+    if money != payment.money:
+        return Move(PaymentStatus.FAILED if payment.is_open else None, Reason.PAYMENT_REFUSED, quarantine=True)
+    if payment.is_unpaid:
+        return Move(PaymentStatus.SUCCESS, give_back=Origin.LATE_PAYMENT)
+    return Move(PaymentStatus.SUCCESS, give_back=Origin.CALLED_OFF if payment.is_called_off else None)
+
+
+def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
+    """The refund's next status, or None when `outcome` brings nothing new. A provider's failure is final."""
+    on_its_way = refund.status in (RefundStatus.SUBMITTED, RefundStatus.PENDING)
+    match outcome:
+        case outcomes.RefundAccepted() if refund.status is RefundStatus.SUBMITTED:
+            return RefundStatus.PENDING
+        case outcomes.RefundSucceeded() if on_its_way:
+            return RefundStatus.SUCCEEDED
+        case outcomes.RefundRefused() if refund.status is RefundStatus.SUBMITTED:
+            return RefundStatus.MANUAL if refund.must_succeed else RefundStatus.REFUSED
+        case outcomes.RefundFailed() if on_its_way or refund.status is RefundStatus.SUCCEEDED:
+            return RefundStatus.MANUAL
+        case _:
+            return None
+
+
+def set_aside(status: RefundStatus, amount: Decimal) -> tuple[Decimal, Decimal]:
+    """What a refund in this status counts for in (refund_reserved, refund_done) of its payment."""
+    if status in _SET_ASIDE:
+        return amount, Decimal(0)
+    return Decimal(0), amount if status is RefundStatus.SUCCEEDED else Decimal(0)

@@ -1,0 +1,127 @@
+"""Taking payments and calling them off. Each function takes the transaction; none calls a provider."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from petpro_common.db import Transaction
+from petpro_common.messaging import participant
+from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
+from petpro_payment import messages, metrics, refunds, store
+from petpro_payment.domain import Disposition, Move, Origin, Payment, PaymentStatus, Reason, payment_move
+from petpro_payment.outcomes import CalledOff, Captured, PaymentOutcome, Processing
+
+_log = structlog.get_logger()
+
+
+async def take(tx: Transaction, command_id: str, ordered: dict[str, Any]) -> Answer:
+    """Takes a payment on. The worker asks the provider after the commit."""
+    payment_id: UUID = ordered["id"]
+    await store.hold(tx, payment_id)
+    if await store.was_called_off(tx, payment_id):
+        return Refused(Reason.CALLED_OFF)
+    is_new = await store.insert_payment(tx, ordered)
+    payment = await _locked(tx, payment_id)
+    if not is_new:
+        return await _ordered_again(tx, command_id, payment)
+    if payment.amount:
+        return Pending()
+    free = Captured("", payment.money, payment.now)
+    await learn(tx, payment, free)
+    return Succeeded(messages.payment_taken(free))
+
+
+async def _ordered_again(tx: Transaction, command_id: str, payment: Payment) -> Answer:
+    """Another order about a payment that is there: the same answer, or the same wait."""
+    if payment.is_open:
+        await store.reorder_payment(tx, payment.id, command_id)
+        return Pending()
+    if payment.is_unpaid:
+        return Refused(payment.failure_reason or Reason.PAYMENT_REFUSED)
+    if payment.is_called_off or payment.paid_at is None:
+        return Refused(Reason.CALLED_OFF)
+    return Succeeded(messages.payment_taken(Captured(payment.external_reference or "", payment.money, payment.paid_at)))
+
+
+async def cancel(tx: Transaction, command_id: str, payment_id: UUID) -> Answer:
+    """Calls a payment off, whatever has become of it. What was taken, or is taken later, goes back in full."""
+    await store.hold(tx, payment_id)
+    payment = await store.lock_payment(tx, payment_id)
+    if payment is None:
+        await store.call_off(tx, payment_id)
+        return Succeeded(messages.payment_cancelled())
+    if payment.is_open:
+        return await _cancel_open(tx, command_id, payment)
+    if payment.is_unpaid:
+        return Succeeded(messages.payment_cancelled(currency=payment.currency))
+    amount = await refunds.give_back(tx, payment, Origin.CALLED_OFF)
+    return Succeeded(messages.payment_cancelled(amount, payment.currency))
+
+
+async def _cancel_open(tx: Transaction, command_id: str, payment: Payment) -> Answer:
+    called_off = await store.request_cancel(tx, payment.id, command_id)
+    if called_off.status is not PaymentStatus.PENDING:
+        return Pending()
+    await learn(tx, called_off, CalledOff())  # the provider was never asked, and now never will be
+    return Succeeded(messages.payment_cancelled(currency=payment.currency))
+
+
+async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> Disposition:
+    """Makes of a locked payment what the outcome says, and answers whoever waits for it."""
+    move = payment_move(payment, outcome)
+    if move.quarantine:
+        await _quarantine(tx, payment, outcome)
+    if move.status is PaymentStatus.SUCCESS and isinstance(outcome, Captured):
+        await _captured(tx, payment, outcome, move)
+    elif move.status is not None:
+        await _ended_unpaid(tx, payment, outcome, move)
+    elif isinstance(outcome, Processing) and payment.is_open:
+        await store.note_progress(tx, payment.id, outcome)
+    elif not move.quarantine:
+        return Disposition.IGNORED
+    return Disposition.QUARANTINED if move.quarantine else Disposition.APPLIED
+
+
+async def _captured(tx: Transaction, payment: Payment, outcome: Captured, move: Move) -> None:
+    await store.capture(tx, payment.id, outcome)
+    await messages.tell_captured(tx, payment)
+    if move.give_back is None:
+        await _answer(tx, payment, Succeeded(messages.payment_taken(outcome)))
+        return
+    captured = await _locked(tx, payment.id)
+    amount = await refunds.give_back(tx, captured, move.give_back)
+    await _answer(tx, payment, Refused(Reason.CALLED_OFF), amount)
+
+
+async def _ended_unpaid(tx: Transaction, payment: Payment, outcome: PaymentOutcome, move: Move) -> None:
+    reason, status = move.reason or Reason.PAYMENT_REFUSED, move.status or PaymentStatus.FAILED
+    external: str = getattr(outcome, "external_reference", "")
+    await store.close_unpaid(tx, payment.id, status, reason, external)
+    await messages.tell_failed(tx, payment, reason)
+    await _answer(tx, payment, Refused(reason))
+
+
+async def _answer(
+    tx: Transaction, payment: Payment, to_take: Succeeded | Refused, given_back: Decimal = Decimal(0)
+) -> None:
+    if payment.command_id:
+        await participant.answer(tx, payment.command_id, to_take)
+    if payment.cancel_command_id:
+        cancelled = messages.payment_cancelled(given_back, payment.currency)
+        await participant.answer(tx, payment.cancel_command_id, Succeeded(cancelled))
+
+
+async def _quarantine(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> None:
+    await store.quarantine(tx, payment.id)
+    metrics.QUARANTINED.inc()
+    taken = str(outcome.money) if isinstance(outcome, Captured) else ""
+    _log.error("provider took another amount than was ordered", payment_id=str(payment.id), taken=taken)
+
+
+async def _locked(tx: Transaction, payment_id: UUID) -> Payment:
+    payment = await store.lock_payment(tx, payment_id)
+    if payment is None:
+        raise LookupError(f"payment {payment_id} is gone")
+    return payment

@@ -1,0 +1,222 @@
+"""The adapter to the payment sandbox: JSON over HTTP, idempotency keys, signed webhooks."""
+
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+import orjson
+import structlog
+
+from petpro_common.errors import FieldViolation
+from petpro_common.money import Money, minor_unit
+from petpro_payment.domain import BadSignature, BadWebhook, Reason
+from petpro_payment.outcomes import (
+    CalledOff,
+    Captured,
+    Declined,
+    PaymentOutcome,
+    Processing,
+    RefundAccepted,
+    RefundFailed,
+    RefundOutcome,
+    RefundRefused,
+    RefundSucceeded,
+    Unknown,
+)
+from petpro_payment.providers.provider import Capabilities, PaymentOrder, ProviderEvent, RefundOrder
+
+SIGNATURE_HEADER = "sandbox-signature"
+SIGNATURE_WINDOW_SECONDS = 300
+
+_DECLINES = {"card_declined": "CARD_DECLINED", "insufficient_funds": "INSUFFICIENT_FUNDS"}
+_Json = dict[str, Any]
+_Outcome = TypeVar("_Outcome")
+
+_log = structlog.get_logger()
+
+
+class SandboxProvider:
+    """Speaks to the sandbox through `client`, whose base URL, key and time-out `sandbox_client` sets."""
+
+    capabilities = Capabilities(
+        name="sandbox",
+        payment_methods=frozenset({"card", "qris", "virtual_account", "e_wallet"}),
+        cancels=True,
+        partial_refunds=True,
+        signs_webhooks=True,
+    )
+
+    def __init__(self, client: httpx.AsyncClient, webhook_secret: str, clock: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._secret = webhook_secret.encode()
+        self._clock = clock
+
+    async def create_payment(self, order: PaymentOrder) -> PaymentOutcome:
+        body = {
+            "amount": _amount(order.money),
+            "currency": order.money.currency,
+            "reference": str(order.reference),
+            "payment_method": order.payment_method,
+            "payment_token": order.payment_token,
+            "metadata": {"booking_id": str(order.booking_id)},
+        }
+        answer = await self._call("POST", "/v1/payment_intents", order.reference, body)
+        return _payment_answer(answer)
+
+    async def find_payment(self, reference: UUID) -> PaymentOutcome | None:
+        return await self._find("/v1/payment_intents", reference, _payment_outcome)
+
+    async def cancel_payment(self, external_reference: str) -> PaymentOutcome:
+        return _payment_answer(await self._call("POST", f"/v1/payment_intents/{external_reference}/cancel"))
+
+    async def create_refund(self, order: RefundOrder) -> RefundOutcome:
+        body = {
+            "payment_intent": order.payment_external_reference,
+            "amount": _amount(order.money),
+            "reference": str(order.reference),
+            "reason": order.reason[:500],
+        }
+        return _refund_answer(await self._call("POST", "/v1/refunds", order.reference, body))
+
+    async def find_refund(self, reference: UUID) -> RefundOutcome | None:
+        return await self._find("/v1/refunds", reference, _refund_outcome)
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> ProviderEvent:
+        self._check_signature(headers.get(SIGNATURE_HEADER, ""), body)
+        try:
+            event = orjson.loads(body)
+            about = event["data"]["object"]
+            is_refund = about["object"] == "refund"
+            outcome = _refund_outcome(about) if is_refund else _payment_outcome(about)
+            return ProviderEvent(event["id"], event["type"], about["reference"], outcome, is_refund, event)
+        except (ValueError, KeyError, TypeError, InvalidOperation):
+            raise BadWebhook(FieldViolation("body", "is no event of the sandbox")) from None
+
+    def _check_signature(self, header: str, body: bytes) -> None:
+        """The header is `t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">`, at most five minutes from now."""
+        parts = dict(part.partition("=")[::2] for part in header.split(","))
+        try:
+            told_at = int(parts.get("t", ""))
+        except ValueError:
+            raise BadSignature from None
+        expected = hmac.new(self._secret, b"%d." % told_at + body, sha256).hexdigest()
+        if not hmac.compare_digest(expected.encode(), parts.get("v1", "").encode()):
+            raise BadSignature
+        if abs(self._clock() - told_at) > SIGNATURE_WINDOW_SECONDS:
+            raise BadSignature
+
+    async def _find(self, path: str, reference: UUID, read: Callable[[_Json], _Outcome]) -> _Outcome | Unknown | None:
+        answer = await self._call("GET", f"{path}?reference={reference}")
+        if isinstance(answer, Unknown):
+            return answer
+        if answer.status_code != httpx.codes.OK:
+            return _unexpected(answer)
+        found = answer.json()["data"]
+        return read(found[0]) if found else None
+
+    async def _call(
+        self, method: str, path: str, key: UUID | None = None, body: _Json | None = None
+    ) -> httpx.Response | Unknown:
+        """The provider's definite answer, or Unknown when there is none: nothing came back, or a fault of its own."""
+        headers = {"Idempotency-Key": str(key)} if key else {}
+        try:
+            answer = await self._client.request(method, path, json=body, headers=headers)
+        except httpx.HTTPError as fault:
+            return Unknown(type(fault).__name__)
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or answer.status_code in (401, 403, 408, 429):
+            return _unexpected(answer)
+        return answer
+
+
+def sandbox_client(url: str, api_key: str, timeout_seconds: float) -> httpx.AsyncClient:
+    """A client whose calls end, at the latest, `timeout_seconds` after each step of the connection."""
+    return httpx.AsyncClient(
+        base_url=url,
+        headers={"Authorization": f"Bearer {api_key}"},
+        timeout=timeout_seconds,
+        limits=httpx.Limits(max_connections=16),
+        trust_env=False,
+    )
+
+
+def _payment_answer(answer: httpx.Response | Unknown) -> PaymentOutcome:
+    if isinstance(answer, Unknown):
+        return answer
+    body = answer.json()
+    if answer.is_success:
+        return _payment_outcome(body)
+    intent = body["error"].get("payment_intent")
+    if intent is not None:
+        return _payment_outcome(intent)
+    if answer.status_code == httpx.codes.BAD_REQUEST:
+        return Declined(Reason.PAYMENT_REFUSED)  # the provider did nothing, and never will with this order
+    return _unexpected(answer)
+
+
+def _payment_outcome(intent: _Json) -> PaymentOutcome:
+    external = intent["id"]
+    match intent["status"]:
+        case "succeeded":
+            money = Money(Decimal(intent["amount_captured"]), intent["currency"])
+            return Captured(external, money, datetime.fromisoformat(intent["captured_at"]))
+        case "failed":
+            code = (intent["failure"] or {}).get("code", "")
+            return Declined(_DECLINES.get(code, Reason.PAYMENT_REFUSED), external)
+        case "cancelled":
+            return CalledOff(external)
+        case "processing" | "requires_action":
+            return Processing(external, _customer_action(intent["next_action"]))
+        case other:
+            raise ValueError(f"no payment is {other!r}")
+
+
+def _customer_action(action: _Json | None) -> str:
+    """What the customer has to do, as one string to show: a QR string, a bank and account number, or a link."""
+    if action is None:
+        return ""
+    match action["type"]:
+        case "show_qris":
+            return str(action["qr_string"])
+        case "transfer":
+            return f"{action['bank']} {action['account_number']}"
+        case _:
+            return str(action["url"])
+
+
+def _refund_answer(answer: httpx.Response | Unknown) -> RefundOutcome:
+    if isinstance(answer, Unknown):
+        return answer
+    body = answer.json()
+    if answer.is_success:
+        return _refund_outcome(body)
+    error = body["error"]
+    if error["type"] == "refund_error" or error["code"] in ("payment_intent_not_captured", "amount_invalid"):
+        return RefundRefused(error["code"])
+    return _unexpected(answer)
+
+
+def _refund_outcome(refund: _Json) -> RefundOutcome:
+    match refund["status"]:
+        case "pending":
+            return RefundAccepted(refund["id"])
+        case "succeeded":
+            return RefundSucceeded(refund["id"])
+        case "failed":
+            return RefundFailed(refund["id"], (refund["failure"] or {}).get("code", ""))
+        case other:
+            raise ValueError(f"no refund is {other!r}")
+
+
+def _unexpected(answer: httpx.Response) -> Unknown:
+    _log.error("the provider gave no usable answer", status=answer.status_code, path=answer.request.url.path)
+    return Unknown(f"status {answer.status_code}")
+
+
+def _amount(money: Money) -> str:
+    return str(money.amount.quantize(minor_unit(money.currency)))

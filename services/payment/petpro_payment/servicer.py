@@ -1,0 +1,92 @@
+"""gRPC in and out."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from grpc import aio
+
+from petpro.payment.v1 import payment_pb2_grpc
+from petpro.payment.v1.payment_pb2 import (
+    GetPaymentRequest,
+    GetPaymentResponse,
+    ListFinancialEntriesRequest,
+    ListFinancialEntriesResponse,
+    ReceiveWebhookRequest,
+    ReceiveWebhookResponse,
+)
+from petpro_common import pages
+from petpro_common.context import signed_in
+from petpro_common.db import Database
+from petpro_common.errors import invalid
+from petpro_payment import ledger_store, messages, refund_store, store, webhooks
+from petpro_payment.clinics import Clinics
+from petpro_payment.domain import ClinicNotFound, Payment, PaymentNotFound
+from petpro_payment.providers.provider import Providers
+
+_Context = aio.ServicerContext[Any, Any]
+
+
+class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
+    """PaymentService of the contract."""
+
+    def __init__(self, database: Database, clinics: Clinics, providers: Providers) -> None:
+        self._database = database
+        self._clinics = clinics
+        self._providers = providers
+
+    async def GetPayment(self, request: GetPaymentRequest, context: _Context) -> GetPaymentResponse:
+        caller, payment_id = signed_in(), UUID(request.payment_id)
+        async with self._database.transaction() as tx:
+            payment = await store.find_payment(tx, payment_id)
+            refunds = await refund_store.refunds_of(tx, payment_id)
+        if payment is None or not (
+            _is_own(payment, caller.id) or await self._clinics.acts_for(caller, payment.clinic_id)
+        ):
+            raise PaymentNotFound
+        return GetPaymentResponse(payment=messages.payment_message(payment, refunds))
+
+    async def ListFinancialEntries(
+        self, request: ListFinancialEntriesRequest, context: _Context
+    ) -> ListFinancialEntriesResponse:
+        clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
+        booking_id = _booking(request.booking_id)
+        after = _after(pages.read_token(request.page_token, clinic_id, booking_id))
+        if not await self._clinics.acts_for(signed_in(), clinic_id):
+            raise ClinicNotFound
+        async with self._database.transaction() as tx:
+            rows = await ledger_store.page(tx, clinic_id, booking_id, after, size + 1)
+        token = ""
+        if len(rows) > size:
+            last = rows[size - 1]
+            token = pages.write_token((last.created_at.isoformat(), last.id), clinic_id, booking_id)
+        entries = [messages.entry_message(row) for row in rows[:size]]
+        return ListFinancialEntriesResponse(entries=entries, next_page_token=token)
+
+    async def ReceiveWebhook(self, request: ReceiveWebhookRequest, context: _Context) -> ReceiveWebhookResponse:
+        metadata = context.invocation_metadata() or ()
+        headers = {key.lower(): value for key, value in metadata if isinstance(value, str)}
+        await webhooks.receive(self._database, self._providers, request.provider, headers, request.body.data)
+        return ReceiveWebhookResponse()
+
+
+def _is_own(payment: Payment, caller_id: str) -> bool:
+    return str(payment.user_id) == caller_id
+
+
+def _booking(value: str) -> UUID | None:
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        raise invalid("booking_id", "must be a UUID") from None
+
+
+def _after(key: tuple[str, ...] | None) -> tuple[datetime, UUID] | None:
+    """The sort key that a page token carries. Raises BadPageToken."""
+    if key is None:
+        return None
+    try:
+        created_at, entry_id = key
+        return datetime.fromisoformat(created_at), UUID(entry_id)
+    except ValueError:
+        raise pages.BadPageToken from None

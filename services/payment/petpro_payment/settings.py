@@ -1,0 +1,33 @@
+"""What payment is told from outside."""
+
+from decimal import Decimal
+from typing import ClassVar
+
+from pydantic import Field, SecretStr
+
+from petpro_common.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Environment PETPRO_PAYMENT_*; secrets from files petpro_payment_*. Times are seconds."""
+
+    service: ClassVar[str] = "payment"
+
+    catalog_address: str
+    provider: str = "sandbox"
+    """The provider that takes new payments."""
+    sandbox_url: str
+    sandbox_api_key: SecretStr
+    sandbox_webhook_secret: SecretStr
+    platform_tax_percent: Decimal = Field(Decimal(0), ge=0, le=100)
+    """Tax that the platform owes on its own fee, in percent of that fee; it is taken out of the booking's price."""
+    provider_timeout_seconds: float = Field(5.0, gt=0)
+    """One call to a provider. What takes longer has an unknown outcome."""
+    not_found_grace_seconds: float = Field(30.0, ge=0)
+    """How long after our last call a payment that the provider does not know may still turn up there."""
+    lease_seconds: float = Field(30.0, gt=0)
+    """A worker that is silent for so long is taken for dead, and another goes on."""
+    poll_seconds: float = Field(1.0, gt=0)
+    """The first pause before a provider is asked again; it doubles."""
+    poll_limit_seconds: float = Field(30.0, gt=0)
+    """The longest pause."""

@@ -1,0 +1,112 @@
+"""The tables that payment owns, as SQLAlchemy Core knows them. The migrations make them; a test compares the two."""
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, Numeric, String, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+_MONEY = Numeric(12, 2)
+_INSTANT = DateTime(timezone=True)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("booking_id", Uuid, nullable=False),
+    Column("user_id", Uuid, nullable=False),
+    Column("clinic_id", Uuid, nullable=False),
+    Column("provider", String(30), nullable=False),
+    Column("external_reference", String(100)),
+    Column("amount", _MONEY, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("payment_method", String(50), nullable=False),
+    Column("payment_token", Text),  # kept only until the provider has answered
+    Column("status", String(20), nullable=False),
+    Column("failure_reason", Text),
+    Column("payment_details", JSONB(none_as_null=True)),
+    Column("deadline", _INSTANT),
+    Column("paid_at", _INSTANT),
+    Column("captured", _MONEY, nullable=False),
+    Column("refund_reserved", _MONEY, nullable=False),
+    Column("refund_done", _MONEY, nullable=False),
+    Column("quarantined_at", _INSTANT),
+    Column("command_id", Text),  # the order that waits for the outcome
+    Column("cancel_requested_at", _INSTANT),
+    Column("cancel_command_id", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("asked_at", _INSTANT),  # when the provider may last have been asked to take the money
+    Column("due_at", _INSTANT),  # when a worker looks at it next; while one does, when its lease ends
+    Column("created_at", _INSTANT, nullable=False),
+    Column("updated_at", _INSTANT, nullable=False),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("payment_id", Uuid, nullable=False),
+    Column("booking_id", Uuid, nullable=False),
+    Column("origin", String(20), nullable=False),
+    Column("amount", _MONEY, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("must_succeed", Boolean, nullable=False),
+    Column("external_reference", String(100)),
+    Column("failure_reason", Text),
+    Column("command_id", Text),
+    Column("settle_command_id", Text),
+    Column("settle_entry_id", Uuid),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", _INSTANT),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("updated_at", _INSTANT, nullable=False),
+)
+
+called_off_orders = Table(
+    "called_off_orders",
+    metadata,
+    Column("id", Uuid, primary_key=True),  # of a payment, refund or entry whose compensation came first
+    Column("called_off_at", _INSTANT, nullable=False),
+)
+
+financial_entries = Table(
+    "financial_entries",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("booking_id", Uuid, nullable=False),
+    Column("clinic_id", Uuid, nullable=False),
+    Column("payment_id", Uuid),
+    Column("refund_id", Uuid),
+    Column("type", String(20), nullable=False),
+    Column("total_amount", _MONEY, nullable=False),
+    Column("platform_fee", _MONEY, nullable=False),
+    Column("clinic_amount", _MONEY, nullable=False),
+    Column("tax_amount", _MONEY, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("settlement_date", _INSTANT),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("updated_at", _INSTANT, nullable=False),
+)
+
+provider_events = Table(
+    "provider_events",
+    metadata,
+    Column("provider", String(30), primary_key=True),
+    Column("event_id", String(200), primary_key=True),
+    Column("type", String(100), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("disposition", String(20), nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("received_at", _INSTANT, nullable=False),
+)
+
+clinic_members = Table(
+    "clinic_members",
+    metadata,
+    Column("source_id", Uuid, primary_key=True),  # the clinic's id for its owner, else the staff member's
+    Column("clinic_id", Uuid, nullable=False),
+    Column("user_id", Uuid),
+    Column("version", BigInteger, nullable=False),
+)

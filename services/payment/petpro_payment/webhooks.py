@@ -1,0 +1,69 @@
+"""What providers tell us by themselves: checked, kept for ever, and applied once, in whatever order it comes."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import structlog
+
+from petpro_common.db import Database, Transaction
+from petpro_payment import payments, refund_store, refunds, store
+from petpro_payment.domain import Disposition, ProviderNotFound
+from petpro_payment.outcomes import (
+    CalledOff,
+    Captured,
+    Declined,
+    Processing,
+    RefundAccepted,
+    RefundFailed,
+    RefundRefused,
+    RefundSucceeded,
+)
+from petpro_payment.providers.provider import ProviderEvent, Providers
+
+_log = structlog.get_logger()
+
+
+async def receive(
+    database: Database, providers: Providers, name: str, headers: Mapping[str, str], body: bytes
+) -> Disposition:
+    """Takes one webhook in. A copy changes nothing.
+
+    Raises ProviderNotFound, BadSignature and BadWebhook. Any other fault lets the provider send it again.
+    """
+    provider = providers.get(name)
+    if provider is None:
+        raise ProviderNotFound
+    event = provider.parse_webhook(headers, body)
+    async with database.transaction() as tx:
+        disposition = await _apply(tx, name, event)
+    _log.info("webhook", provider=name, event_id=event.event_id, type=event.type, disposition=disposition)
+    return disposition
+
+
+async def _apply(tx: Transaction, provider: str, event: ProviderEvent) -> Disposition:
+    own_id = _own_id(event.reference)
+    payment_id = await refund_store.payment_of(tx, own_id) if own_id and event.is_refund else own_id
+    payment = await store.lock_payment(tx, payment_id) if payment_id else None
+    if await store.knows_event(tx, provider, event.event_id):
+        return Disposition.IGNORED
+    disposition = Disposition.UNKNOWN
+    if payment is not None and payment.provider == provider and own_id is not None:
+        match event.outcome:
+            case Captured() | Declined() | CalledOff() | Processing() as outcome:
+                disposition = await payments.learn(tx, payment, outcome)
+            case RefundAccepted() | RefundSucceeded() | RefundRefused() | RefundFailed() as outcome:
+                refund = await refund_store.find_refund(tx, own_id)
+                if refund is not None:
+                    disposition = await refunds.learn(tx, payment, refund, outcome)
+            case _:
+                disposition = Disposition.IGNORED
+    await store.record_event(tx, provider, event, disposition)
+    return disposition
+
+
+def _own_id(reference: str) -> UUID | None:
+    """Our id in the provider's words, or None for what was never ours."""
+    try:
+        return UUID(reference)
+    except ValueError:
+        return None

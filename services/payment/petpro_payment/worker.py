@@ -1,0 +1,209 @@
+"""The worker: asks providers about what is due, outside of any transaction, and records what it learned.
+
+A payment or refund is taken on lease (`due_at` moves to the lease's end), so a worker that dies holds nothing up.
+Between the provider's answer and its record anything may crash: the next worker asks the provider what became of our
+reference, and orders again, under the same idempotency key, only what the provider does not know.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from petpro_common import telemetry
+from petpro_common.db import Database
+from petpro_payment import metrics, payments, refund_store, refunds, store
+from petpro_payment.domain import Payment, Refund, RefundStatus
+from petpro_payment.outcomes import CalledOff, PaymentOutcome, Processing, RefundOutcome, Unknown
+from petpro_payment.providers.provider import PaymentOrder, Provider, Providers, RefundOrder
+
+_AT_ONCE = 16
+_LONGEST_SLEEP_SECONDS = 1.0
+_RETRY_SECONDS = 0.5
+
+_log = structlog.get_logger()
+_Outcome = TypeVar("_Outcome")
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds; see the settings of the same names."""
+
+    lease: float = 30.0
+    not_found_grace: float = 30.0
+    poll: float = 1.0
+    poll_limit: float = 30.0
+
+    def pause(self, attempts: int) -> float:
+        """Until the next look after so many: doubling, and half of it at random."""
+        longest = min(self.poll * 2.0 ** min(attempts - 1, 20), self.poll_limit)
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, not a secret
+
+
+class Worker:
+    """Works on payments and refunds that are due, at most sixteen at once; any number of replicas may run."""
+
+    def __init__(self, database: Database, providers: Providers, timings: Timings) -> None:
+        self._database = database
+        self._providers = providers
+        self._timings = timings
+        self._woken = asyncio.Event()
+        self._busy = 0
+
+    def wake_with(self, database: Database) -> None:
+        """Has the worker look whenever a transaction that sent messages has committed: every order answers at once."""
+        wake_relay = database.on_messages
+
+        def wake_both() -> None:
+            wake_relay()
+            self._woken.set()
+
+        database.on_messages = wake_both
+
+    async def run(self) -> None:
+        """Runs until cancelled; a fault of the database is logged and tried again."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._woken.clear()
+                try:
+                    for item in await self.claim(_AT_ONCE - self._busy):
+                        self._busy += 1
+                        group.create_task(self._work(item))
+                    pause = await self._seconds_to_sleep()
+                except (SQLAlchemyError, OSError) as fault:
+                    self._report(fault)
+                    pause = _RETRY_SECONDS
+                await self._sleep(pause)
+
+    async def claim(self, limit: int) -> list[Payment | Refund]:
+        """Takes what is due on lease."""
+        if limit < 1:
+            return []
+        async with self._database.transaction() as tx:
+            due: list[Payment | Refund] = [*await store.claim_payments(tx, self._timings.lease, limit)]
+            return due + await refund_store.claim_refunds(tx, self._timings.lease, limit - len(due))
+
+    async def round(self) -> int:
+        """Claims what is due and brings each item one step on; how many there were."""
+        due = await self.claim(_AT_ONCE)
+        await asyncio.gather(*map(self.step, due))
+        return len(due)
+
+    async def step(self, item: Payment | Refund) -> None:
+        """Asks the provider about one item and records what it said."""
+        if isinstance(item, Payment):
+            await self.record_payment(item, await self.ask_about_payment(item))
+        else:
+            await self.record_refund(item, await self.ask_about_refund(item))
+
+    async def ask_about_payment(self, payment: Payment) -> PaymentOutcome:
+        """What has become of a payment. No transaction is open."""
+        provider = self._providers[payment.provider]
+        return await self._asked(provider, self._payment_outcome(provider, payment))
+
+    async def record_payment(self, asked: Payment, outcome: PaymentOutcome) -> None:
+        """Records what was learned; an open payment is looked at again, at once when it was called off meanwhile."""
+        async with self._database.transaction() as tx:
+            payment = await store.lock_payment(tx, asked.id)
+            if payment is None:
+                return
+            await payments.learn(tx, payment, outcome)
+            called_off_meanwhile = payment.is_called_off and not asked.is_called_off
+            pause = 0.0 if called_off_meanwhile else self._timings.pause(asked.attempts)
+            await store.postpone_payment(tx, asked.id, pause)
+
+    async def ask_about_refund(self, refund: Refund) -> RefundOutcome:
+        """What has become of a refund. No transaction is open when the provider is asked."""
+        async with self._database.transaction() as tx:
+            payment = await store.find_payment(tx, refund.payment_id)
+        if payment is None or payment.external_reference is None:
+            return Unknown("the payment has no reference at the provider")
+        provider = self._providers[payment.provider]
+        order = RefundOrder(refund.id, payment.external_reference, refund.money, refund.reason)
+        return await self._asked(provider, _refund_outcome(provider, refund, order))
+
+    async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> None:
+        """Records what was learned; a refund that is still on its way is looked at again."""
+        async with self._database.transaction() as tx:
+            payment = await store.lock_payment(tx, asked.payment_id)
+            refund = await refund_store.find_refund(tx, asked.id)
+            if payment is None or refund is None:
+                return
+            await refunds.learn(tx, payment, refund, outcome)
+            await refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
+
+    async def _payment_outcome(self, provider: Provider, payment: Payment) -> PaymentOutcome:
+        calling_off = payment.is_called_off or payment.is_overdue
+        if payment.attempts == 1 and not calling_off:
+            return await provider.create_payment(_order(payment))
+        found = await provider.find_payment(payment.id)
+        if found is None:
+            return self._never_arrived(payment) if calling_off else await provider.create_payment(_order(payment))
+        if calling_off and isinstance(found, Processing):
+            return await provider.cancel_payment(found.external_reference)
+        return found
+
+    def _never_arrived(self, payment: Payment) -> PaymentOutcome:
+        """The provider knows nothing of it. An order of ours that is still on its way may yet arrive."""
+        grace = timedelta(seconds=self._timings.not_found_grace)
+        if payment.asked_at is not None and payment.now - payment.asked_at < grace:
+            return Unknown("not there, or not there yet")
+        return CalledOff()
+
+    async def _asked(self, provider: Provider, asking: Awaitable[_Outcome]) -> _Outcome | Unknown:
+        """The outcome. Whatever else happens while asking, a fault of an adapter too, tells nothing of the money."""
+        outcome: _Outcome | Unknown
+        try:
+            outcome = await asyncio.wait_for(asking, self._timings.lease * 0.8)
+        except Exception as fault:  # noqa: BLE001  # no fault may pass for an outcome
+            _log.error("asking the provider failed", provider=provider.capabilities.name, exc_info=fault)
+            outcome = Unknown(type(fault).__name__)
+        if isinstance(outcome, Unknown):
+            metrics.UNKNOWN_OUTCOMES.labels(provider.capabilities.name).inc()
+            _log.warning("outcome is not known", provider=provider.capabilities.name, cause=outcome.cause)
+        return outcome
+
+    async def _work(self, item: Payment | Refund) -> None:
+        try:
+            await self.step(item)
+        except (SQLAlchemyError, OSError) as fault:
+            self._report(fault)  # the lease runs out, and the item is taken up again
+        finally:
+            self._busy -= 1
+            self._woken.set()
+
+    async def _seconds_to_sleep(self) -> float:
+        if self._busy >= _AT_ONCE:
+            return _LONGEST_SLEEP_SECONDS
+        async with self._database.transaction() as tx:
+            due_in = await refund_store.seconds_to_next_due(tx)
+        return _LONGEST_SLEEP_SECONDS if due_in is None else min(max(due_in, 0.01), _LONGEST_SLEEP_SECONDS)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _report(self, fault: Exception) -> None:
+        telemetry.BACKGROUND_FAILURES.labels("payment worker").inc()
+        _log.warning("worker tries again", cause=repr(fault))
+
+
+def _order(payment: Payment) -> PaymentOrder:
+    token = payment.payment_token or ""
+    return PaymentOrder(payment.id, payment.money, payment.payment_method, token, payment.booking_id)
+
+
+async def _refund_outcome(provider: Provider, refund: Refund, order: RefundOrder) -> RefundOutcome:
+    found = await provider.find_refund(refund.id) if refund.attempts > 1 else None
+    if found is not None:
+        return found
+    if refund.status is RefundStatus.SUBMITTED:
+        return await provider.create_refund(order)
+    return Unknown("a refund that the provider had taken on is not there")

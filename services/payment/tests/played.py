@@ -1,0 +1,87 @@
+"""A provider that is played: it keeps its word, and fails on its way in and out as a test tells it to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from petpro_common.money import Money
+from petpro_payment.outcomes import (
+    CalledOff,
+    Captured,
+    PaymentOutcome,
+    Processing,
+    RefundAccepted,
+    RefundOutcome,
+    RefundRefused,
+    RefundSucceeded,
+    Unknown,
+)
+from petpro_payment.providers.provider import Capabilities, PaymentOrder, ProviderEvent, RefundOrder
+
+
+@dataclass
+class PlayedProvider:
+    """Keeps payments and refunds by reference. `deaf`: nothing arrives. `mute`: it acts, and its answer is lost."""
+
+    deaf: bool = False
+    mute: bool = False
+    waits_for_customer: bool = False
+    takes_instead: Money | None = None
+    refuses_refunds: bool = False
+    payments: dict[UUID, PaymentOutcome] = field(default_factory=dict)
+    refunds: dict[UUID, RefundOutcome] = field(default_factory=dict)
+    charges: list[UUID] = field(default_factory=list)
+    """References for which money was taken, once for each time."""
+
+    capabilities = Capabilities("played", frozenset({"card"}), cancels=True, partial_refunds=True, signs_webhooks=True)
+
+    async def create_payment(self, order: PaymentOrder) -> PaymentOutcome:
+        if self.deaf:
+            return Unknown("deaf")
+        if order.reference not in self.payments:
+            self.payments[order.reference] = self._new_payment(order)
+        return Unknown("mute") if self.mute else self.payments[order.reference]
+
+    def _new_payment(self, order: PaymentOrder) -> PaymentOutcome:
+        external = f"pi_{order.reference}"
+        if self.waits_for_customer:
+            return Processing(external, "scan me")
+        return self.take(order.reference, self.takes_instead or order.money)
+
+    def take(self, reference: UUID, money: Money) -> Captured:
+        """The customer pays."""
+        captured = Captured(f"pi_{reference}", money, datetime.now(UTC))
+        self.payments[reference] = captured
+        self.charges.append(reference)
+        return captured
+
+    async def find_payment(self, reference: UUID) -> PaymentOutcome | None:
+        return Unknown("deaf") if self.deaf else self.payments.get(reference)
+
+    async def cancel_payment(self, external_reference: str) -> PaymentOutcome:
+        if self.deaf:
+            return Unknown("deaf")
+        reference = UUID(external_reference.removeprefix("pi_"))
+        if isinstance(self.payments[reference], Processing):
+            self.payments[reference] = CalledOff(external_reference)
+        return Unknown("mute") if self.mute else self.payments[reference]
+
+    async def create_refund(self, order: RefundOrder) -> RefundOutcome:
+        if self.deaf:
+            return Unknown("deaf")
+        if self.refuses_refunds:
+            return RefundRefused("refund_refused")
+        self.refunds.setdefault(order.reference, RefundAccepted(f"re_{order.reference}"))
+        return Unknown("mute") if self.mute else self.refunds[order.reference]
+
+    def send_back(self, reference: UUID) -> RefundSucceeded:
+        """The bank lets a refund through."""
+        self.refunds[reference] = RefundSucceeded(f"re_{reference}")
+        return RefundSucceeded(f"re_{reference}")
+
+    async def find_refund(self, reference: UUID) -> RefundOutcome | None:
+        return Unknown("deaf") if self.deaf else self.refunds.get(reference)
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> ProviderEvent:
+        raise AssertionError("the played provider tells nothing by itself")

@@ -1,0 +1,241 @@
+"""TakePayment and CancelPayment: once, twice, late, after each other, and with outcomes that nobody knows."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from petpro.payment.v1 import commands_pb2
+from petpro_common.money import Money
+from petpro_payment.domain import Origin, PaymentStatus, RefundStatus
+from petpro_payment.outcomes import Unknown
+from services.payment.tests.played import PlayedProvider
+from services.payment.tests.world import PENDING, PRICE, REFUSED, SUCCEEDED, Sale, World
+
+
+def returned(payload: bytes) -> Decimal:
+    """What a PaymentCancelled gives back."""
+    return Decimal(commands_pb2.PaymentCancelled.FromString(payload).refund_amount.amount)
+
+
+async def test_a_payment_is_pending_until_the_provider_has_answered(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    assert (await world.order(sale.take())).outcome == PENDING
+    assert provider.charges == []
+    await world.work()
+    answer = await world.answer(sale.take())
+    assert answer.outcome == SUCCEEDED
+    assert commands_pb2.PaymentTaken.FromString(answer.payload).external_reference == f"pi_{sale.payment_id}"
+    paid = await world.payment(sale)
+    assert (paid.status, paid.captured, paid.payment_token) == (PaymentStatus.SUCCESS, PRICE.amount, None)
+    assert await world.events(sale) == ["payment.captured"]
+
+
+async def test_a_copy_of_the_order_charges_nothing_more(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    for _ in range(3):
+        await world.order(sale.take())
+    await world.work()
+    assert (await world.order(sale.take(), attempt=2)).outcome == SUCCEEDED
+    assert (await world.order(sale.take(), command_id="another saga")).outcome == SUCCEEDED
+    assert provider.charges == [sale.payment_id]
+
+
+async def test_a_free_service_is_paid_without_the_provider(world: World, provider: PlayedProvider) -> None:
+    sale = Sale(price=Money(Decimal(0), "IDR"))
+    assert (await world.order(sale.take())).outcome == SUCCEEDED
+    assert provider.payments == {}
+
+
+async def test_an_unknown_outcome_is_never_guessed(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.mute = True
+    await world.order(sale.take())
+    await world.one_step()
+    assert (await world.answer(sale.take())).outcome == PENDING
+    assert (await world.payment(sale)).status is PaymentStatus.PROCESSING
+    provider.deaf = True
+    for _ in range(5):
+        await world.one_step()
+    assert (await world.answer(sale.take())).outcome == PENDING
+    provider.deaf = provider.mute = False
+    await world.work()
+    assert (await world.answer(sale.take())).outcome == SUCCEEDED
+    assert provider.charges == [sale.payment_id]
+
+
+async def test_a_worker_that_dies_before_it_records_leads_to_one_charge(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    (claimed,) = await world.worker().claim(5)
+    await world.worker().ask_about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
+    assert provider.charges == [sale.payment_id]
+    assert (await world.payment(sale)).status is PaymentStatus.PROCESSING
+    await world.one_step()
+    assert (await world.answer(sale.take())).outcome == SUCCEEDED
+    assert provider.charges == [sale.payment_id]
+
+
+async def test_a_worker_that_dies_before_it_asks_leads_to_one_charge(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    await world.worker().claim(5)
+    await world.one_step()
+    assert provider.charges == [sale.payment_id]
+
+
+async def test_two_workers_do_not_take_the_same_payment(world: World) -> None:
+    for _ in range(6):
+        await world.order(Sale().take())
+    first, second = await world.worker().claim(4), await world.worker().claim(4)
+    assert (len(first), len(second)) == (4, 2)
+    assert not {item.id for item in first} & {item.id for item in second}
+
+
+async def test_who_does_not_pay_in_time_is_timed_out(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.waits_for_customer = True
+    await world.order(sale.take(within=0.2))
+    await world.one_step()
+    assert ((await world.payment(sale)).payment_details or {})["customer_action"] == "scan me"
+    await world.work()
+    answer = await world.answer(sale.take(within=0.2))
+    assert (answer.outcome, answer.reason) == (REFUSED, "PAYMENT_TIMED_OUT")
+    assert (await world.payment(sale)).status is PaymentStatus.FAILED
+    assert await world.events(sale) == ["payment.failed"]
+
+
+async def test_who_paid_in_the_last_instant_has_paid(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.waits_for_customer = True
+    await world.order(sale.take(within=0.2))
+    await world.one_step()
+    provider.take(sale.payment_id, PRICE)
+    await world.work()
+    assert (await world.answer(sale.take())).outcome == SUCCEEDED
+
+
+async def test_an_overdue_payment_of_unknown_outcome_stays_pending(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.deaf = True
+    await world.order(sale.take(within=0.05))
+    for _ in range(4):
+        await world.one_step()
+    assert (await world.answer(sale.take())).outcome == PENDING
+
+
+async def test_another_amount_is_quarantined_and_never_confirmed(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.takes_instead = Money(Decimal("100.00"), "IDR")
+    await world.order(sale.take())
+    await world.work()
+    answer = await world.answer(sale.take())
+    assert (answer.outcome, answer.reason) == (REFUSED, "PAYMENT_REFUSED")
+    assert (await world.payment(sale)).captured == 0
+    (row,) = await world.rows("SELECT quarantined_at FROM payments")
+    assert row.quarantined_at is not None
+
+
+async def test_called_off_before_the_order_came(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    assert returned((await world.order(sale.cancel())).payload) == 0
+    late = await world.order(sale.take())
+    assert (late.outcome, late.reason) == (REFUSED, "CALLED_OFF")
+    await world.work()
+    assert provider.payments == {}
+
+
+async def test_called_off_before_the_provider_was_asked(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    assert (await world.order(sale.cancel())).outcome == SUCCEEDED
+    await world.work()
+    assert provider.payments == {}
+    assert (await world.payment(sale)).status is PaymentStatus.CANCELLED
+    assert (await world.answer(sale.take())).reason == "CALLED_OFF"
+
+
+async def test_called_off_while_unknown_gives_back_what_turns_out_taken(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.mute = True
+    await world.order(sale.take())
+    await world.one_step()
+    assert (await world.order(sale.cancel())).outcome == PENDING
+    provider.mute = False
+    await world.one_step()
+    assert returned((await world.answer(sale.cancel())).payload) == PRICE.amount
+    assert (await world.answer(sale.take())).reason == "CALLED_OFF"
+    (refund,) = await world.refunds(sale)
+    assert (refund.origin, refund.amount, refund.must_succeed) == (Origin.CALLED_OFF, PRICE.amount, True)
+    await world.one_step()
+    provider.send_back(refund.id)
+    await world.work()
+    assert (await world.payment(sale)).status is PaymentStatus.REFUNDED
+    assert await world.events(sale) == ["payment.captured", "refund.submitted", "refund.succeeded"]
+    assert await world.entries(sale) == []
+
+
+async def test_called_off_while_unknown_and_never_arrived(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.deaf = True
+    await world.order(sale.take())
+    await world.one_step()
+    assert (await world.order(sale.cancel())).outcome == PENDING
+    provider.deaf = False
+    await world.one_step()
+    assert (await world.answer(sale.cancel())).outcome == PENDING, "the order may still be on its way"
+    await world.work()
+    assert returned((await world.answer(sale.cancel())).payload) == 0
+    assert provider.charges == []
+
+
+async def test_called_off_while_a_worker_is_asking(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    (claimed,) = await world.worker().claim(5)
+    assert (await world.order(sale.cancel())).outcome == PENDING
+    await world.worker().step(claimed)
+    assert returned((await world.answer(sale.cancel())).payload) == PRICE.amount
+    assert len(await world.refunds(sale)) == 1
+
+
+async def test_called_off_while_the_customer_has_yet_to_pay(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.waits_for_customer = True
+    await world.order(sale.take())
+    await world.one_step()
+    await world.order(sale.cancel())
+    await world.work()
+    assert returned((await world.answer(sale.cancel())).payload) == 0
+    assert (await world.payment(sale)).status is PaymentStatus.CANCELLED
+
+
+async def test_called_off_after_the_money_was_taken_twice(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    await world.work()
+    for command_id in ("", "", "an operator again"):
+        answer = await world.order(sale.cancel(), command_id=command_id)
+        assert returned(answer.payload) == PRICE.amount
+    (refund,) = await world.refunds(sale)
+    assert refund.status is RefundStatus.SUBMITTED
+
+
+async def test_money_after_the_time_out_goes_back_by_itself(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.waits_for_customer = True
+    await world.order(sale.take(within=0.05))
+    await world.work()
+    late = provider.take(sale.payment_id, PRICE)
+    await world.worker().record_payment(await world.payment(sale), late)
+    (refund,) = await world.refunds(sale)
+    assert (refund.origin, refund.amount) == (Origin.LATE_PAYMENT, PRICE.amount)
+    assert (await world.answer(sale.take())).reason == "PAYMENT_TIMED_OUT"
+
+
+async def test_a_fault_of_the_adapter_is_no_outcome(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    (claimed,) = await world.worker().claim(5)
+    broken = replace(claimed, provider="played")
+    provider.payments = None  # type: ignore[assignment]  # whatever it does now raises
+    outcome = await world.worker().ask_about_payment(broken)  # type: ignore[arg-type]  # it is a payment
+    assert isinstance(outcome, Unknown)

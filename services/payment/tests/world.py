@@ -1,0 +1,217 @@
+"""The payment service around one database: orders in, answers out, a worker that is stepped by hand."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+from google.protobuf.message import Message
+from nats.aio.msg import Msg
+from sqlalchemy import Row, text
+
+from petpro.payment.v1 import commands_pb2
+from petpro.saga.v1 import saga_pb2
+from petpro_common.db import Database
+from petpro_common.ids import new_id
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.participant import command_consumer
+from petpro_common.money import Money
+from petpro_payment.consumer import command_handlers
+from petpro_payment.domain import Payment, Refund
+from petpro_payment.providers.provider import Providers
+from petpro_payment.refund_store import refunds_of
+from petpro_payment.store import find_payment
+from petpro_payment.worker import Timings, Worker
+
+PRICE = Money(Decimal("250000.00"), "IDR")
+QUICK = Timings(lease=5.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05)
+
+_WAITING = "SELECT 1 FROM payments WHERE due_at IS NOT NULL UNION SELECT 1 FROM refunds WHERE due_at IS NOT NULL"
+
+SUCCEEDED = saga_pb2.OUTCOME_SUCCEEDED
+REFUSED = saga_pb2.OUTCOME_REFUSED
+PENDING = saga_pb2.OUTCOME_PENDING
+
+
+@dataclass(frozen=True)
+class Said:
+    """One answer to an order, as it stands in the outbox."""
+
+    outcome: int
+    reason: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Sale:
+    """One booking to be paid; every order about it carries the same ids."""
+
+    payment_id: UUID = field(default_factory=new_id)
+    booking_id: UUID = field(default_factory=new_id)
+    user_id: UUID = field(default_factory=new_id)
+    clinic_id: UUID = field(default_factory=new_id)
+    refund_id: UUID = field(default_factory=new_id)
+    entry_id: UUID = field(default_factory=new_id)
+    refund_entry_id: UUID = field(default_factory=new_id)
+    price: Money = PRICE
+
+    def take(
+        self, test_value: str = "tok_success", method: str = "card", within: float = 60
+    ) -> commands_pb2.TakePayment:
+        order = commands_pb2.TakePayment(
+            payment_id=str(self.payment_id),
+            booking_id=str(self.booking_id),
+            user_id=str(self.user_id),
+            clinic_id=str(self.clinic_id),
+            amount=self.price.to_proto(),
+            payment_method=method,
+            payment_token=test_value,
+        )
+        order.deadline.FromDatetime(datetime.now(UTC) + timedelta(seconds=within))
+        return order
+
+    def cancel(self) -> commands_pb2.CancelPayment:
+        return commands_pb2.CancelPayment(payment_id=str(self.payment_id), booking_id=str(self.booking_id))
+
+    def fee(self, rate: str = "10.00") -> commands_pb2.PostBookingFee:
+        return commands_pb2.PostBookingFee(
+            entry_id=str(self.entry_id),
+            payment_id=str(self.payment_id),
+            booking_id=str(self.booking_id),
+            clinic_id=str(self.clinic_id),
+            amount=self.price.to_proto(),
+            commission_rate=rate,
+        )
+
+    def reserve(self, amount: str, refund_id: UUID | None = None) -> commands_pb2.ReserveRefund:
+        return commands_pb2.ReserveRefund(
+            refund_id=str(refund_id or self.refund_id),
+            payment_id=str(self.payment_id),
+            booking_id=str(self.booking_id),
+            amount=Money(Decimal(amount), self.price.currency).to_proto(),
+            reason="the dog is well again",
+        )
+
+    def release(self) -> commands_pb2.ReleaseRefund:
+        return commands_pb2.ReleaseRefund(refund_id=str(self.refund_id), payment_id=str(self.payment_id))
+
+    def refund_entry(self) -> commands_pb2.PostRefundEntry:
+        return commands_pb2.PostRefundEntry(
+            entry_id=str(self.refund_entry_id),
+            refund_id=str(self.refund_id),
+            booking_id=str(self.booking_id),
+            clinic_id=str(self.clinic_id),
+        )
+
+    def cancel_entry(self) -> commands_pb2.CancelRefundEntry:
+        return commands_pb2.CancelRefundEntry(entry_id=str(self.refund_entry_id), booking_id=str(self.booking_id))
+
+    def submit(self, must_succeed: bool = False) -> commands_pb2.SubmitRefund:
+        return commands_pb2.SubmitRefund(refund_id=str(self.refund_id), must_succeed=must_succeed)
+
+    def settle(self) -> commands_pb2.SettleRefundEntry:
+        return commands_pb2.SettleRefundEntry(entry_id=str(self.refund_entry_id), refund_id=str(self.refund_id))
+
+
+class World:
+    """The service's parts, put together as its composition root does, without a broker."""
+
+    def __init__(self, database: Database, providers: Providers, provider: str, tax_percent: str = "0") -> None:
+        self.database = database
+        self.providers = providers
+        broker = cast(Broker, SimpleNamespace(service="payment"))
+        self._consumer = command_consumer(database, broker, command_handlers(provider, Decimal(tax_percent)))
+
+    def worker(self, timings: Timings = QUICK) -> Worker:
+        """A worker of its own, as a replica or a restarted process would have."""
+        return Worker(self.database, self.providers, timings)
+
+    async def order(self, payload: Message, attempt: int = 1, command_id: str = "") -> Said:
+        """Delivers an order; the same order again is a copy of the same command. What was answered at once."""
+        command_id = command_id or _command_id(payload)
+        command = saga_pb2.Command(
+            command_id=command_id,
+            saga_id="0198f0a0-0000-7000-8000-000000000001",
+            saga_type="checkout",
+            step=payload.DESCRIPTOR.name,
+            attempt=attempt,
+            reply_to="petpro.replies.checkout",
+        )
+        command.payload.Pack(payload)
+        message = cast(Msg, SimpleNamespace(data=command.SerializeToString(), headers={}))
+        await self._consumer._handle(message)
+        stored = await self.rows("SELECT reply FROM inbox WHERE message_id = :id", id=command_id)
+        return _said(stored[0].reply)
+
+    async def answer(self, payload: Message) -> Said:
+        """What the order is answered by now."""
+        stored = await self.rows("SELECT reply FROM inbox WHERE message_id = :id", id=_command_id(payload))
+        return _said(stored[0].reply)
+
+    async def work(self, seconds: float = 10.0) -> None:
+        """Steps a worker until nothing waits any more."""
+        worker, deadline = self.worker(), time.monotonic() + seconds
+        while await self.rows(_WAITING):
+            assert time.monotonic() < deadline, "something still waits"
+            if not await worker.round():
+                await asyncio.sleep(0.01)
+
+    async def one_step(self) -> None:
+        """Makes everything that waits due, and brings it one step on."""
+        await self.run("UPDATE payments SET due_at = now() WHERE due_at IS NOT NULL")
+        await self.run("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
+        await self.worker().round()
+
+    async def paid(self, sale: Sale, test_value: str = "tok_success") -> Sale:
+        """A sale whose payment was taken, and whose fee is in the ledger."""
+        await self.order(sale.take(test_value))
+        await self.work()
+        assert (await self.answer(sale.take(test_value))).outcome == SUCCEEDED
+        assert (await self.order(sale.fee())).outcome == SUCCEEDED
+        return sale
+
+    async def payment(self, sale: Sale) -> Payment:
+        async with self.database.transaction() as tx:
+            found = await find_payment(tx, sale.payment_id)
+        assert found is not None
+        return found
+
+    async def refunds(self, sale: Sale) -> Sequence[Refund]:
+        async with self.database.transaction() as tx:
+            return await refunds_of(tx, sale.payment_id)
+
+    async def entries(self, sale: Sale) -> Sequence[Row[Any]]:
+        statement = "SELECT * FROM financial_entries WHERE booking_id = :id ORDER BY created_at, id"
+        return await self.rows(statement, id=sale.booking_id)
+
+    async def events(self, sale: Sale) -> list[str]:
+        """Types of the events about a payment, in order."""
+        found = await self.rows(
+            "SELECT subject FROM outbox WHERE aggregate = :id AND subject LIKE 'petpro.events.%' ORDER BY id",
+            id=str(sale.payment_id),
+        )
+        return [row.subject.removeprefix("petpro.events.") for row in found]
+
+    async def rows(self, statement: str, **values: Any) -> Sequence[Row[Any]]:
+        async with self.database.transaction() as tx:
+            return (await tx.execute(text(statement), values)).all()
+
+    async def run(self, statement: str, **values: Any) -> None:
+        async with self.database.transaction() as tx:
+            await tx.execute(text(statement), values)
+
+
+def _command_id(order: Any) -> str:
+    """One step of one saga: the kind of order, and what it is about."""
+    about = getattr(order, "entry_id", "") or getattr(order, "refund_id", "") or order.payment_id
+    return f"{order.DESCRIPTOR.name}-{about}"
+
+
+def _said(stored: bytes) -> Said:
+    reply = saga_pb2.Reply.FromString(bytes(stored))
+    return Said(reply.outcome, reply.reason, reply.payload.value)

@@ -1,6 +1,20 @@
 """The composition root of the booking service."""
 
+from datetime import timedelta
+
+from petpro.booking.v1 import booking_pb2_grpc
+from petpro_booking import cancellation, checkout, expiry, partitions, summary
+from petpro_booking.consumer import HANDLERS
+from petpro_booking.copies import Copies
+from petpro_booking.saga import SAGAS
+from petpro_booking.servicer_bookings import BookingServicer
+from petpro_booking.servicer_reservations import ReservationServicer
+from petpro_booking.servicer_sagas import SagaServicer
+from petpro_booking.servicer_slots import SlotServicer
 from petpro_booking.settings import Settings
+from petpro_common import rpc
+from petpro_common.messaging.events import event_consumer
+from petpro_common.saga import SagaEngine
 from petpro_common.service import Service, run
 
 
@@ -8,7 +22,29 @@ async def main() -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = Settings.load()
     async with Service("petpro_booking", settings) as service:
+        database = service.database
+        catalog = rpc.channel(settings.catalog_address, service.tokens)
+        copies = Copies(database, catalog, service.account_channel)
+        time_to_approve = timedelta(seconds=settings.approval_seconds)
+        steps = {**checkout.local_handlers(time_to_approve), **cancellation.local_handlers()}
+        engine = SagaEngine(database, SAGAS, steps)
+
+        slots = SlotServicer(database, copies)
+        reservations = ReservationServicer(database, copies, engine, settings.hold_seconds)
+        bookings = BookingServicer(database, copies, engine)
+        booking_pb2_grpc.add_SlotServiceServicer_to_server(slots, service.server)
+        booking_pb2_grpc.add_ReservationServiceServicer_to_server(reservations, service.server)
+        booking_pb2_grpc.add_BookingServiceServicer_to_server(bookings, service.server)
+        booking_pb2_grpc.add_SagaServiceServicer_to_server(SagaServicer(database), service.server)
+
+        service.consume(event_consumer(database, service.broker, HANDLERS))
+        service.consume(engine.consumer(service.broker))
+        service.background(engine.run_timer())
+        service.background(expiry.run(database, min(settings.expiry_check_seconds, settings.hold_seconds)))
+        service.background(partitions.run(database, settings.partition_check_seconds))
+        service.background(summary.run(database, settings.summary_refresh_seconds))
         await service.serve()
+        await catalog.close()
 
 
 if __name__ == "__main__":

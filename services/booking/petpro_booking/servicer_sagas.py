@@ -43,9 +43,12 @@ class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
 
 def _after(token: str, filters: tuple[str, ...]) -> UUID | None:
     key = read_token(token, *filters)
+    if key is None:
+        return None
     try:
-        return UUID(*key) if key else None
-    except (TypeError, ValueError):
+        (saga_id,) = key
+        return UUID(saga_id)
+    except ValueError:
         raise BadPageToken from None
 
 

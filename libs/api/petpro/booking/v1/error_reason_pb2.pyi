@@ -64,7 +64,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SAGA_NOT_FOUND: _ErrorReason.ValueType  # 20
     """No such saga (NOT_FOUND)."""
     ERROR_REASON_BOOKING_HAS_BEGUN: _ErrorReason.ValueType  # 21
-    """The booked time has come; only the clinic can cancel now (FAILED_PRECONDITION)."""
+    """The booked time has come; only the clinic can change or cancel it now (FAILED_PRECONDITION)."""
+    ERROR_REASON_BOOKING_HAS_NOT_BEGUN: _ErrorReason.ValueType  # 22
+    """The booked time has not come yet (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -111,5 +113,7 @@ ERROR_REASON_STAFF_NOT_FOUND: ErrorReason.ValueType  # 19
 ERROR_REASON_SAGA_NOT_FOUND: ErrorReason.ValueType  # 20
 """No such saga (NOT_FOUND)."""
 ERROR_REASON_BOOKING_HAS_BEGUN: ErrorReason.ValueType  # 21
-"""The booked time has come; only the clinic can cancel now (FAILED_PRECONDITION)."""
+"""The booked time has come; only the clinic can change or cancel it now (FAILED_PRECONDITION)."""
+ERROR_REASON_BOOKING_HAS_NOT_BEGUN: ErrorReason.ValueType  # 22
+"""The booked time has not come yet (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,161 @@
+"""Bookings: from the confirmed reservation to the end of the visit. Cancelling them is `cancellation`'s."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from petpro_booking import access, messages, store, store_projections
+from petpro_booking.domain import (
+    BookingHasBegun,
+    BookingNotFound,
+    ClinicNotFound,
+    OtherService,
+    SlotNotFound,
+    must_be,
+    must_have_begun,
+    new_reference_code,
+)
+from petpro_common.context import Caller
+from petpro_common.db import Transaction
+from petpro_common.errors import invalid
+from petpro_common.ids import instant_of
+
+
+async def confirm_from(tx: Transaction, reservation: Row[Any], booking_id: UUID, payment_id: UUID | None) -> Row[Any]:
+    """Turns a reservation into a booking, born confirmed, with a reference code of its own; tells everybody.
+
+    The caller holds the reservation's row lock and its seat. Price, commission and policy are those of the hold.
+    """
+    slot = await store.get_slot(tx, reservation.slot_id)
+    zone = await store_projections.zone_of_clinic(tx, reservation.clinic_id)
+    if slot is None or zone is None:
+        raise LookupError(f"slot or clinic of reservation {reservation.id} is gone")
+    row = {
+        "id": booking_id,
+        "created_at": instant_of(booking_id),
+        "reservation_id": reservation.id,
+        "user_id": reservation.user_id,
+        "pet_id": reservation.pet_id,
+        "clinic_id": reservation.clinic_id,
+        "service_id": reservation.service_id,
+        "slot_id": slot.id,
+        "slot_date": slot.slot_date,
+        "starts_at": slot.starts_at,
+        "ends_at": slot.ends_at,
+        "timezone": zone,
+        "payment_id": payment_id,
+        "reference_code": await _reference_code(tx, booking_id, reservation.id),
+        "amount": reservation.price,
+        "currency": reservation.currency,
+        "commission_rate": reservation.commission_rate,
+        "cancellation_policy": reservation.cancellation_policy,
+        "notes": reservation.notes,
+    }
+    booking = await store.insert_booking(tx, row)
+    await store.confirm_reservation(tx, reservation.id, booking_id, payment_id)
+    await messages.booking_confirmed(tx, booking, slot.slot_start_time)
+    return booking
+
+
+async def _reference_code(tx: Transaction, booking_id: UUID, reservation_id: UUID) -> str:
+    while True:
+        code = new_reference_code()
+        if await store.claim_reference_code(tx, code, booking_id, reservation_id):
+            return code
+
+
+async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+    """A booking, for its customer, the clinic, administrators and services. Raises BookingNotFound."""
+    booking = await store.get_booking(tx, booking_id)
+    if booking is None:
+        raise BookingNotFound
+    if str(booking.user_id) != caller.id and not await access.sees_clinic(tx, caller, booking.clinic_id):
+        raise BookingNotFound
+    return booking
+
+
+async def page(
+    tx: Transaction, caller: Caller, clinic_id: UUID | None, status: str | None, before: UUID | None, limit: int
+) -> Sequence[Row[Any]]:
+    """The caller's own bookings, or those of a clinic, newest first. Raises ClinicNotFound to who may not see them."""
+    if clinic_id is None:
+        return await store.bookings_of_user(tx, caller.user_id, status, before, limit)
+    if not await access.sees_clinic(tx, caller, clinic_id):
+        raise ClinicNotFound
+    return await store.bookings_of_clinic(tx, clinic_id, status, before, limit)
+
+
+async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id: UUID) -> Row[Any]:
+    """Moves a confirmed booking to another slot of its service; price and policy stay.
+
+    A customer may move it until it begins, the clinic also later. Both slots are locked in the order of their ids, so
+    two that swap wait for each other in turn. Raises what `take_seat` raises, BookingNotFound, WrongBookingStatus,
+    CancellationInProgress, BookingHasBegun or OtherService.
+    """
+    booking = await _lock(tx, booking_id)
+    acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
+    if str(booking.user_id) != caller.id and not acts_for_clinic:
+        raise BookingNotFound
+    must_be("confirmed", booking.status, booking.cancellation_status)
+    if booking.now >= booking.starts_at and not acts_for_clinic:
+        raise BookingHasBegun
+    if slot_id == booking.slot_id:
+        raise invalid("slot_id", "is the slot that the booking has already")
+    slots = await store.lock_slots(tx, [booking.slot_id, slot_id])
+    if slot_id not in slots:
+        raise SlotNotFound
+    if slots[slot_id].service_id != booking.service_id:
+        raise OtherService
+    slot = await store.take_seat(tx, slot_id)
+    await store.free_seat(tx, booking.slot_id)
+    moved = await store.move_booking(tx, booking_id, slot)
+    await messages.booking_rescheduled(tx, moved, slot.slot_start_time)
+    return moved
+
+
+async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+    """The pet is here: confirmed becomes in-progress. Raises as `_lock_for_clinic` and `must_be` do."""
+    booking = await _lock_for_clinic(tx, caller, booking_id)
+    must_be("confirmed", booking.status, booking.cancellation_status)
+    changed = await store.set_booking_status(tx, booking_id, "in-progress")
+    await messages.booking_checked_in(tx, changed)
+    return changed
+
+
+async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+    """The visit is over: in-progress becomes completed. Raises as `_lock_for_clinic` and `must_be` do."""
+    booking = await _lock_for_clinic(tx, caller, booking_id)
+    must_be("in-progress", booking.status, booking.cancellation_status)
+    changed = await store.set_booking_status(tx, booking_id, "completed")
+    await messages.booking_completed(tx, changed)
+    return changed
+
+
+async def mark_no_show(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+    """Nobody came: confirmed becomes no-show, once the start has passed.
+
+    Raises BookingHasNotBegun, and as `_lock_for_clinic` and `must_be` do.
+    """
+    booking = await _lock_for_clinic(tx, caller, booking_id)
+    must_be("confirmed", booking.status, booking.cancellation_status)
+    must_have_begun(booking.starts_at, booking.now)
+    changed = await store.set_booking_status(tx, booking_id, "no-show")
+    await messages.booking_no_show(tx, changed)
+    return changed
+
+
+async def _lock(tx: Transaction, booking_id: UUID) -> Row[Any]:
+    booking = await store.lock_booking(tx, booking_id)
+    if booking is None:
+        raise BookingNotFound
+    return booking
+
+
+async def _lock_for_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+    """Raises BookingNotFound also to whoever does not act for the clinic, its customer included."""
+    booking = await _lock(tx, booking_id)
+    if not await access.acts_for_clinic(tx, caller, booking.clinic_id):
+        raise BookingNotFound
+    return booking

@@ -1,0 +1,75 @@
+"""Events that booking follows: what its copies of catalog and account are made of, and how refunds went."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from petpro_booking import cancellation, store_projections
+from petpro_common.db import Transaction
+from petpro_common.messaging.events import Event, EventHandler
+
+
+async def clinic_changed(tx: Transaction, event: Event) -> None:
+    """catalog: a clinic, its hours, zone, commission or policy."""
+    clinic = {
+        "id": UUID(event["clinic_id"]),
+        "owner_id": UUID(event["owner_id"]),
+        "name": event["name"],
+        "status": event["status"],
+        "timezone": event["timezone"],
+        "commission_rate": Decimal(str(event["commission_rate"])),
+        "cancellation_policy": event["cancellation_policy"],
+        "operating_hours": event["operating_hours"],
+        "version": event["version"],
+    }
+    await store_projections.keep_clinic(tx, clinic)
+
+
+async def service_changed(tx: Transaction, event: Event) -> None:
+    """catalog: what can be booked and for how much."""
+    service = {
+        "id": UUID(event["service_id"]),
+        "clinic_id": UUID(event["clinic_id"]),
+        "name": event["name"],
+        "price": Decimal(str(event["price"])),
+        "currency": event["currency"],
+        "duration_minutes": event["duration_minutes"],
+        "requires_approval": event["requires_approval"],
+        "is_available": event["is_available"],
+        "version": event["version"],
+    }
+    await store_projections.keep_service(tx, service)
+
+
+async def staff_changed(tx: Transaction, event: Event) -> None:
+    """catalog: who works where, and may act for the clinic."""
+    staff: Mapping[str, Any] = {
+        "id": UUID(event["staff_id"]),
+        "clinic_id": UUID(event["clinic_id"]),
+        "user_id": UUID(event["user_id"]) if event["user_id"] else None,
+        "working_hours": event["working_hours"] or {},
+        "version": event["version"],
+    }
+    await store_projections.keep_staff(tx, staff)
+
+
+async def pet_changed(tx: Transaction, event: Event) -> None:
+    """account: whose pet it is."""
+    pet = {
+        "id": UUID(event["pet_id"]),
+        "user_id": UUID(event["user_id"]),
+        "is_deleted": event["is_deleted"],
+        "version": event["version"],
+    }
+    await store_projections.keep_pet(tx, pet)
+
+
+HANDLERS: Mapping[str, EventHandler] = {
+    "clinic.changed": clinic_changed,
+    "service.changed": service_changed,
+    "staff.changed": staff_changed,
+    "pet.changed": pet_changed,
+    "refund.succeeded": cancellation.refund_changed,
+    "refund.manual": cancellation.refund_changed,
+}

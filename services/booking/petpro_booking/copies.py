@@ -1,0 +1,166 @@
+"""What booking knows of clinics, services, staff and pets: copies, fed by events (`consumer`).
+
+Where a copy is missing, or is about to be the reason for a refusal, its owner is asked: people read their own writes.
+No transaction is open while it answers.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from google.protobuf.json_format import MessageToDict
+from grpc import StatusCode, aio
+
+from petpro.account.v1 import account_pb2, account_pb2_grpc
+from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
+from petpro_booking import store, store_projections
+from petpro_booking.diary import Hours
+from petpro_booking.domain import ServiceNotFound, StaffNotFound
+from petpro_common.db import Database
+
+Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """By what a service's slots are made. `staff_hours` is empty without a person, or without hours of their own."""
+
+    clinic_id: UUID
+    zone: ZoneInfo
+    duration: timedelta
+    clinic_hours: Hours
+    staff_hours: Hours
+
+
+class Copies:
+    """Asks owners, and keeps what they say. Raises Unavailable (from the edge) when one does not answer in time."""
+
+    def __init__(self, database: Database, catalog: aio.Channel, account: aio.Channel) -> None:
+        self._database = database
+        self._catalog = catalog_pb2_grpc.CatalogServiceStub(catalog)
+        self._pets = account_pb2_grpc.PetServiceStub(account)
+
+    async def refresh_offer(self, slot_id: UUID, pet_id: UUID) -> None:
+        """Learns anew whose the pet is, and what the slot's service and clinic are. What nobody knows is left out."""
+        async with self._database.transaction() as tx:
+            slot = await store.get_slot(tx, slot_id)
+        if slot is None:
+            return
+        service, clinic, pet = await asyncio.gather(
+            self._service(slot.service_id), self._clinic(slot.clinic_id), self._pet(pet_id)
+        )
+        async with self._database.transaction() as tx:
+            if service:
+                await store_projections.keep_service(tx, service)
+            if clinic:
+                await store_projections.keep_clinic(tx, clinic)
+            if pet:
+                await store_projections.keep_pet(tx, pet)
+
+    async def refresh_clinic(self, clinic_id: UUID) -> None:
+        """Learns anew what a clinic is."""
+        clinic = await self._clinic(clinic_id)
+        if clinic:
+            async with self._database.transaction() as tx:
+                await store_projections.keep_clinic(tx, clinic)
+
+    async def timetable(self, service_id: UUID, staff_id: UUID | None) -> Timetable:
+        """Today's hours and duration from catalog itself. Raises ServiceNotFound or StaffNotFound."""
+        service = await self._service(service_id)
+        if service is None:
+            raise ServiceNotFound
+        clinic = await self._clinic(service["clinic_id"])
+        if clinic is None:
+            raise ServiceNotFound
+        staff = await self._staff(staff_id) if staff_id else None
+        if staff_id and (staff is None or staff["clinic_id"] != clinic["id"]):
+            raise StaffNotFound
+        async with self._database.transaction() as tx:
+            await store_projections.keep_service(tx, service)
+            await store_projections.keep_clinic(tx, clinic)
+            if staff:
+                await store_projections.keep_staff(tx, staff)
+        return Timetable(
+            clinic["id"],
+            ZoneInfo(clinic["timezone"]),
+            timedelta(minutes=service["duration_minutes"]),
+            clinic["operating_hours"],
+            staff["working_hours"] if staff else {},
+        )
+
+    async def _clinic(self, clinic_id: UUID) -> dict[str, Any] | None:
+        request = catalog_pb2.GetClinicRequest(clinic_id=str(clinic_id))
+        reply = await _unless_unknown(self._catalog.GetClinic(request))
+        return reply and _clinic_row(reply.clinic)
+
+    async def _service(self, service_id: UUID) -> dict[str, Any] | None:
+        request = catalog_pb2.GetServiceRequest(service_id=str(service_id))
+        reply = await _unless_unknown(self._catalog.GetService(request))
+        return reply and _service_row(reply.service)
+
+    async def _staff(self, staff_id: UUID) -> dict[str, Any] | None:
+        request = catalog_pb2.GetStaffRequest(staff_id=str(staff_id))
+        reply = await _unless_unknown(self._catalog.GetStaff(request))
+        return reply and _staff_row(reply.staff)
+
+    async def _pet(self, pet_id: UUID) -> dict[str, Any] | None:
+        request = account_pb2.GetPetRequest(pet_id=str(pet_id))
+        reply = await _unless_unknown(self._pets.GetPet(request))
+        return reply and {"id": pet_id, "user_id": UUID(reply.pet.user_id), "is_deleted": False, "version": 0}
+
+
+async def _unless_unknown(call: Awaitable[Reply]) -> Reply | None:
+    """The reply, or None when the owner knows no such thing."""
+    try:
+        return await call
+    except aio.AioRpcError as fault:
+        if fault.code() is StatusCode.NOT_FOUND:
+            return None
+        raise
+
+
+def _clinic_row(clinic: catalog_pb2.Clinic) -> dict[str, Any]:
+    return {
+        "id": UUID(clinic.id),
+        "owner_id": UUID(clinic.owner_id),
+        "name": clinic.name,
+        "status": catalog_pb2.ClinicStatus.Name(clinic.status).removeprefix("CLINIC_STATUS_").lower(),
+        "timezone": clinic.timezone,
+        "commission_rate": Decimal(clinic.commission_rate),
+        "cancellation_policy": _plain(clinic.cancellation_policy),
+        "operating_hours": {day: _plain(hours) for day, hours in clinic.operating_hours.items()},
+        "version": clinic.version,
+    }
+
+
+def _service_row(service: catalog_pb2.Service) -> dict[str, Any]:
+    return {
+        "id": UUID(service.id),
+        "clinic_id": UUID(service.clinic_id),
+        "name": service.name,
+        "price": Decimal(service.price.amount),
+        "currency": service.price.currency_code,
+        "duration_minutes": service.duration_minutes,
+        "requires_approval": service.requires_approval,
+        "is_available": service.is_available,
+        "version": service.version,
+    }
+
+
+def _staff_row(staff: catalog_pb2.Staff) -> dict[str, Any]:
+    return {
+        "id": UUID(staff.id),
+        "clinic_id": UUID(staff.clinic_id),
+        "user_id": UUID(staff.user_id) if staff.user_id else None,
+        "working_hours": {day: _plain(hours) for day, hours in staff.working_hours.items()},
+        "version": staff.version,
+    }
+
+
+def _plain(message: Any) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

@@ -1,0 +1,79 @@
+"""From opening hours to the times of slots, in a zone whose clock may jump. Standard library only.
+
+The clock on the wall is stepped from opening to closing; each slot lasts its full duration in real time.
+
+- A start that the wall clock skips (it is put forward) makes no slot.
+- A start that the wall clock shows twice (it is put back) makes one slot, at the first of the two.
+- Closing at or before opening means closing on the next day: a slot may cross midnight, and its date is its start's.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+Hours = Mapping[str, Mapping[str, Any]]
+"""Opening hours by weekday: {"monday": {"open": "09:00", "close": "18:00", "is_open": true}, ...}."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """When a slot can be had: local times without a zone, as the clinic's wall shows them, and the instants in UTC."""
+
+    starts: datetime
+    ends: datetime
+    starts_at: datetime
+    ends_at: datetime
+
+
+def openings(
+    first: date, last: date, clinic: Hours, person: Hours, zone: ZoneInfo, duration: timedelta
+) -> Iterator[Opening]:
+    """The slots of all days from `first` to `last`, while the clinic is open and the person works.
+
+    Without hours of their own a person works whenever the clinic is open; with some, not on days that are not named.
+    """
+    day = first
+    while day <= last:
+        yield from _openings_of_day(day, clinic, person, zone, duration)
+        day += timedelta(days=1)
+
+
+def _openings_of_day(day: date, clinic: Hours, person: Hours, zone: ZoneInfo, duration: timedelta) -> Iterator[Opening]:
+    spans = [_span(day, hours) for hours in (clinic, person) if hours or hours is clinic]
+    if not all(spans):
+        return
+    start = max(span[0] for span in spans if span)
+    close = min(span[1] for span in spans if span)
+    closes_at = _instant(close, zone)
+    while start < close:
+        starts_at = _instant(start, zone)
+        ends_at = starts_at + duration
+        if _exists(start, zone) and ends_at <= closes_at:
+            yield Opening(start, _on_the_wall(ends_at, zone), starts_at, ends_at)
+        start += duration
+
+
+def _span(day: date, hours: Hours) -> tuple[datetime, datetime] | None:
+    """Opening and closing of a day on the wall, or None when closed."""
+    of_day = hours.get(WEEKDAYS[day.weekday()]) or {}
+    if not of_day.get("is_open") or not of_day.get("open") or not of_day.get("close"):
+        return None
+    opens = datetime.combine(day, time.fromisoformat(of_day["open"]))
+    closes = datetime.combine(day, time.fromisoformat(of_day["close"]))
+    return opens, closes if closes > opens else closes + timedelta(days=1)
+
+
+def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def _on_the_wall(instant: datetime, zone: ZoneInfo) -> datetime:
+    return instant.astimezone(zone).replace(tzinfo=None)
+
+
+def _exists(wall: datetime, zone: ZoneInfo) -> bool:
+    return _on_the_wall(_instant(wall, zone), zone).replace(fold=0) == wall

@@ -1,0 +1,181 @@
+"""The rules of booking: what is refused and why, and which state follows which.
+
+slot          available <-> booked (every seat taken);  any <-> blocked (the clinic's word)
+reservation   pending -> confirmed | cancelled | expired;  expired -> confirmed (paid late, seat still free)
+booking       confirmed -> in-progress -> completed
+                  |  +---> no-show
+                  +------> cancelled
+"""
+
+import secrets
+from datetime import datetime
+
+from petpro_common.errors import Forbidden, NotFound, WrongState
+
+# Without 0/O, 1/I/L and U/V, which people mix up when they read a code out.
+_CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTWXYZ"
+_CODE_LENGTH = 8
+
+
+class SlotNotFound(NotFound):
+    """No such slot."""
+
+    reason = "SLOT_NOT_FOUND"
+
+
+class SlotFull(WrongState):
+    """No seat is left in this slot."""
+
+    reason = "SLOT_FULL"
+
+
+class SlotBlocked(WrongState):
+    """The clinic has taken this slot off the market."""
+
+    reason = "SLOT_BLOCKED"
+
+
+class SlotInPast(WrongState):
+    """The slot has begun or is over."""
+
+    reason = "SLOT_IN_PAST"
+
+
+class ReservationNotFound(NotFound):
+    """No such reservation."""
+
+    reason = "RESERVATION_NOT_FOUND"
+
+
+class ReservationExpired(WrongState):
+    """The hold ran out; hold a slot again."""
+
+    reason = "RESERVATION_EXPIRED"
+
+
+class ReservationNotPending(WrongState):
+    """The reservation is not pending any more."""
+
+    reason = "RESERVATION_NOT_PENDING"
+
+
+class WrongLockId(Forbidden):
+    """The lock id is not the one that the hold was made with."""
+
+    reason = "WRONG_LOCK_ID"
+
+
+class CheckoutInProgress(WrongState):
+    """A payment for this reservation is on its way."""
+
+    reason = "CHECKOUT_IN_PROGRESS"
+
+
+class NotAwaitingApproval(WrongState):
+    """The reservation is not waiting for the clinic's word."""
+
+    reason = "NOT_AWAITING_APPROVAL"
+
+
+class BookingNotFound(NotFound):
+    """No such booking."""
+
+    reason = "BOOKING_NOT_FOUND"
+
+
+class WrongBookingStatus(WrongState):
+    """The booking's status does not allow this."""
+
+    reason = "WRONG_BOOKING_STATUS"
+
+
+class CancellationInProgress(WrongState):
+    """A cancellation of this booking is on its way."""
+
+    reason = "CANCELLATION_IN_PROGRESS"
+
+
+class BookingHasBegun(WrongState):
+    """The booked time has come; only the clinic can change the booking now."""
+
+    reason = "BOOKING_HAS_BEGUN"
+
+
+class BookingHasNotBegun(WrongState):
+    """The booked time has not come yet."""
+
+    reason = "BOOKING_HAS_NOT_BEGUN"
+
+
+class ServiceNotFound(NotFound):
+    """No such service."""
+
+    reason = "SERVICE_NOT_FOUND"
+
+
+class ServiceUnavailable(WrongState):
+    """The service or its clinic takes no bookings at present."""
+
+    reason = "SERVICE_UNAVAILABLE"
+
+
+class PetNotFound(NotFound):
+    """No such pet."""
+
+    reason = "PET_NOT_FOUND"
+
+
+class OtherService(WrongState):
+    """The slot belongs to another service than the booking."""
+
+    reason = "OTHER_SERVICE"
+
+
+class ClinicNotFound(NotFound):
+    """No such clinic."""
+
+    reason = "CLINIC_NOT_FOUND"
+
+
+class StaffNotFound(NotFound):
+    """No such member of staff at this clinic."""
+
+    reason = "STAFF_NOT_FOUND"
+
+
+class SagaNotFound(NotFound):
+    """No such saga."""
+
+    reason = "SAGA_NOT_FOUND"
+
+
+def must_be(wanted: str, status: str, cancellation_status: str) -> None:
+    """Lets a booking change only from `wanted`, and not while a cancellation is on its way.
+
+    Raises WrongBookingStatus or CancellationInProgress.
+    """
+    if status != wanted:
+        raise WrongBookingStatus(status=status)
+    if cancellation_status == "requested":
+        raise CancellationInProgress
+
+
+def must_be_free_to_cancel(status: str, checkout_status: str) -> None:
+    """Lets a customer give a hold back. Raises ReservationExpired, ReservationNotPending or CheckoutInProgress."""
+    if status == "expired":
+        raise ReservationExpired
+    if status != "pending":
+        raise ReservationNotPending(status=status)
+    if checkout_status == "awaiting_payment":
+        raise CheckoutInProgress
+
+
+def must_have_begun(starts_at: datetime, now: datetime) -> None:
+    """Nobody can fail to come before the time. Raises BookingHasNotBegun."""
+    if now < starts_at:
+        raise BookingHasNotBegun
+
+
+def new_reference_code() -> str:
+    """What a person reads out at the desk: PP- and 8 letters and digits that nobody mixes up, one of 5 * 10^11."""
+    return "PP-" + "".join(secrets.choice(_CODE_LETTERS) for _ in range(_CODE_LENGTH))

@@ -1,0 +1,35 @@
+"""Holds that run out: each is expired once, its seat is freed and everybody is told, in one transaction.
+
+Any number of sweeps may run side by side: a row is locked by one, the others pass over it. Confirm and cancel lock the
+same row and look at its status, so of any two exactly one wins. Time is the database's.
+"""
+
+from petpro_booking import messages, store
+from petpro_booking.rounds import in_rounds
+from petpro_common.db import Database
+
+BATCH = 100
+_SHORTEST_SLEEP_SECONDS = 0.05
+
+
+async def run(database: Database, longest_sleep: float) -> None:
+    """Sweeps until cancelled. It wakes when the next hold runs out, and at least every `longest_sleep` seconds."""
+
+    async def one_round() -> float:
+        while await sweep(database) == BATCH:
+            pass
+        async with database.transaction() as tx:
+            seconds = await store.seconds_to_next_expiry(tx)
+        return longest_sleep if seconds is None else min(max(seconds, _SHORTEST_SLEEP_SECONDS), longest_sleep)
+
+    await in_rounds("expiry", one_round)
+
+
+async def sweep(database: Database) -> int:
+    """Expires up to BATCH holds that have run out; how many."""
+    async with database.transaction() as tx:
+        expired = await store.expire(tx, BATCH)
+        for reservation in sorted(expired, key=lambda row: row.slot_id):
+            await store.free_seat(tx, reservation.slot_id)
+            await messages.reservation_expired(tx, reservation)
+    return len(expired)

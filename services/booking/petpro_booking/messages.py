@@ -1,0 +1,222 @@
+"""Booking's rows as contract messages, and its events with exactly the fields of the domain document.
+
+Fields beyond the document are additive: `currency`, and the events that the document does not know.
+"""
+
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Row
+
+from petpro.booking.v1 import booking_pb2
+from petpro_common.db import Transaction
+from petpro_common.errors import invalid
+from petpro_common.messaging.outbox import add_event
+from petpro_common.money import Money
+
+SLOT_STATUS = {
+    "available": booking_pb2.SLOT_STATUS_AVAILABLE,
+    "booked": booking_pb2.SLOT_STATUS_BOOKED,
+    "blocked": booking_pb2.SLOT_STATUS_BLOCKED,
+}
+RESERVATION_STATUS = {
+    "pending": booking_pb2.RESERVATION_STATUS_PENDING,
+    "confirmed": booking_pb2.RESERVATION_STATUS_CONFIRMED,
+    "cancelled": booking_pb2.RESERVATION_STATUS_CANCELLED,
+    "expired": booking_pb2.RESERVATION_STATUS_EXPIRED,
+}
+CHECKOUT_STATUS = {
+    "none": booking_pb2.CHECKOUT_STATUS_NONE,
+    "awaiting_approval": booking_pb2.CHECKOUT_STATUS_AWAITING_APPROVAL,
+    "awaiting_payment": booking_pb2.CHECKOUT_STATUS_AWAITING_PAYMENT,
+    "confirmed": booking_pb2.CHECKOUT_STATUS_CONFIRMED,
+    "failed": booking_pb2.CHECKOUT_STATUS_FAILED,
+}
+BOOKING_STATUS = {
+    "confirmed": booking_pb2.BOOKING_STATUS_CONFIRMED,
+    "in-progress": booking_pb2.BOOKING_STATUS_IN_PROGRESS,
+    "completed": booking_pb2.BOOKING_STATUS_COMPLETED,
+    "cancelled": booking_pb2.BOOKING_STATUS_CANCELLED,
+    "no-show": booking_pb2.BOOKING_STATUS_NO_SHOW,
+}
+CANCELLATION_STATUS = {
+    "none": booking_pb2.CANCELLATION_STATUS_NONE,
+    "requested": booking_pb2.CANCELLATION_STATUS_REQUESTED,
+    "cancelled": booking_pb2.CANCELLATION_STATUS_CANCELLED,
+    "refused": booking_pb2.CANCELLATION_STATUS_REFUSED,
+}
+
+
+def optional_id(field: str, value: str) -> UUID | None:
+    """The id in a field that may be empty. Raises InvalidRequest."""
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        raise invalid(field, "must be a UUID") from None
+
+
+def slot(row: Row[Any]) -> booking_pb2.Slot:
+    """A slot as everybody sees it."""
+    return booking_pb2.Slot(
+        id=str(row.id),
+        service_id=str(row.service_id),
+        staff_id=_text(row.staff_id),
+        slot_date=row.slot_date.isoformat(),
+        slot_start_time=_minutes(row.slot_start_time),
+        slot_end_time=_minutes(row.slot_end_time),
+        status=SLOT_STATUS[row.status],
+        capacity=row.capacity,
+        booked_count=row.booked_count,
+        starts_at=_timestamp(row.starts_at),
+        ends_at=_timestamp(row.ends_at),
+    )
+
+
+def reservation(row: Row[Any], *, with_lock_id: bool) -> booking_pb2.Reservation:
+    """A reservation; `with_lock_id` for its customer only."""
+    return booking_pb2.Reservation(
+        id=str(row.id),
+        user_id=str(row.user_id),
+        pet_id=str(row.pet_id),
+        service_id=str(row.service_id),
+        slot_id=str(row.slot_id),
+        lock_id=row.lock_id if with_lock_id else "",
+        status=RESERVATION_STATUS[row.status],
+        expires_at=_timestamp(row.expires_at),
+        created_at=_timestamp(row.created_at),
+        price=Money(row.price, row.currency).to_proto(),
+        checkout_status=CHECKOUT_STATUS[row.checkout_status],
+        failure_reason=_text(row.failure_reason),
+        booking_id=_text(row.booking_id),
+        payment_id=_text(row.payment_id),
+    )
+
+
+def booking(row: Row[Any]) -> booking_pb2.Booking:
+    """A booking, for its customer and the clinic alike."""
+    refund = None if row.refund_amount is None else Money(row.refund_amount, row.currency).to_proto()
+    return booking_pb2.Booking(
+        id=str(row.id),
+        reservation_id=_text(row.reservation_id),
+        user_id=str(row.user_id),
+        pet_id=str(row.pet_id),
+        clinic_id=str(row.clinic_id),
+        service_id=str(row.service_id),
+        slot_id=str(row.slot_id),
+        payment_id=_text(row.payment_id),
+        reference_code=row.reference_code,
+        amount=Money(row.amount, row.currency).to_proto(),
+        status=BOOKING_STATUS[row.status],
+        cancellation_reason=_text(row.cancellation_reason),
+        notes=_text(row.notes),
+        starts_at=_timestamp(row.starts_at),
+        ends_at=_timestamp(row.ends_at),
+        created_at=_timestamp(row.created_at),
+        updated_at=_timestamp(row.updated_at),
+        cancellation_status=CANCELLATION_STATUS[row.cancellation_status],
+        refund_amount=refund,
+        refund_status=_text(row.refund_status),
+    )
+
+
+def month(row: Row[Any]) -> booking_pb2.MonthlySummary:
+    """A clinic's month in one currency."""
+    return booking_pb2.MonthlySummary(
+        month=row.month.isoformat(),
+        total_bookings=row.total_bookings,
+        cancelled_count=row.cancelled_count,
+        total_revenue=_total(row.total_revenue, row.currency),
+        net_revenue=_total(row.net_revenue, row.currency),
+    )
+
+
+async def reservation_created(tx: Transaction, row: Row[Any]) -> None:
+    """A seat is held."""
+    fields = {**_hold(row), "pet_id": row.pet_id, "expires_at": row.expires_at}
+    await add_event(tx, "booking", "reservation.created", row.id, fields)
+
+
+async def reservation_expired(tx: Transaction, row: Row[Any]) -> None:
+    """A hold ran out; its seat is free."""
+    await add_event(tx, "booking", "reservation.expired", row.id, _hold(row))
+
+
+async def reservation_cancelled(tx: Transaction, row: Row[Any]) -> None:
+    """A hold was given back; its seat is free."""
+    await add_event(tx, "booking", "reservation.cancelled", row.id, _hold(row))
+
+
+async def booking_confirmed(tx: Transaction, row: Row[Any], slot_time: time) -> None:
+    """A reservation was paid for."""
+    fields = {
+        **_visit(row),
+        "reference_code": row.reference_code,
+        "pet_id": row.pet_id,
+        "service_id": row.service_id,
+        "slot_date": row.slot_date,
+        "slot_time": _minutes(slot_time),
+        "amount": row.amount,
+        "currency": row.currency,
+    }
+    await add_event(tx, "booking", "booking.confirmed", row.id, fields)
+
+
+async def booking_rescheduled(tx: Transaction, row: Row[Any], slot_time: time) -> None:
+    """A booking moved to another slot."""
+    fields = {
+        **_visit(row),
+        "service_id": row.service_id,
+        "slot_date": row.slot_date,
+        "slot_time": _minutes(slot_time),
+    }
+    await add_event(tx, "booking", "booking.rescheduled", row.id, fields)
+
+
+async def booking_checked_in(tx: Transaction, row: Row[Any]) -> None:
+    """The pet is here."""
+    await add_event(tx, "booking", "booking.checked_in", row.id, _visit(row))
+
+
+async def booking_completed(tx: Transaction, row: Row[Any]) -> None:
+    """The visit is over."""
+    fields = {**_visit(row), "service_id": row.service_id, "completed_at": row.updated_at}
+    await add_event(tx, "booking", "booking.completed", row.id, fields)
+
+
+async def booking_no_show(tx: Transaction, row: Row[Any]) -> None:
+    """Nobody came."""
+    await add_event(tx, "booking", "booking.no_show", row.id, _visit(row))
+
+
+def _hold(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "reservation_id": row.id,
+        "user_id": row.user_id,
+        "service_id": row.service_id,
+        "slot_id": row.slot_id,
+    }
+
+
+def _visit(row: Row[Any]) -> dict[str, Any]:
+    return {"booking_id": row.id, "user_id": row.user_id, "clinic_id": row.clinic_id}
+
+
+def _total(amount: Decimal, currency: str) -> Any:
+    return Money(amount, currency).to_proto()
+
+
+def _text(value: object | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _minutes(value: time) -> str:
+    return value.strftime("%H:%M")
+
+
+def _timestamp(instant: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(instant)
+    return message

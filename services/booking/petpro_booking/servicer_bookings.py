@@ -1,0 +1,124 @@
+"""BookingService: what was booked."""
+
+from typing import Any
+from uuid import UUID
+
+from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
+from petpro_booking import bookings, cancellation, messages, summary
+from petpro_booking.copies import Copies
+from petpro_booking.domain import ClinicNotFound
+from petpro_common.context import signed_in
+from petpro_common.db import Database, Transaction
+from petpro_common.idempotency import once
+from petpro_common.pages import BadPageToken, page_size, read_token, write_token
+from petpro_common.saga import SagaEngine
+
+_STATUSES = {number: status for status, number in messages.BOOKING_STATUS.items()}
+
+
+class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
+    """See the contract."""
+
+    def __init__(self, database: Database, copies: Copies, engine: SagaEngine) -> None:
+        self._database = database
+        self._copies = copies
+        self._engine = engine
+
+    async def ListBookings(
+        self, request: booking_pb2.ListBookingsRequest, context: Any
+    ) -> booking_pb2.ListBookingsResponse:
+        caller, size = signed_in(), page_size(request.page_size)
+        clinic_id = messages.optional_id("clinic_id", request.clinic_id)
+        status = _STATUSES.get(request.status)
+        filters = (caller.id, request.clinic_id, request.status)
+        before = _before(request.page_token, filters)
+        async with self._database.transaction() as tx:
+            rows = await bookings.page(tx, caller, clinic_id, status, before, size + 1)
+        next_token = write_token((rows[size - 1].id,), *filters) if len(rows) > size else ""
+        return booking_pb2.ListBookingsResponse(bookings=map(messages.booking, rows[:size]), next_page_token=next_token)
+
+    async def GetBooking(self, request: booking_pb2.GetBookingRequest, context: Any) -> booking_pb2.GetBookingResponse:
+        caller = signed_in()
+        async with self._database.transaction() as tx:
+            row = await bookings.get(tx, caller, UUID(request.booking_id))
+        return booking_pb2.GetBookingResponse(booking=messages.booking(row))
+
+    async def CancelBooking(
+        self, request: booking_pb2.CancelBookingRequest, context: Any
+    ) -> booking_pb2.CancelBookingResponse:
+        caller, booking_id = signed_in(), UUID(request.booking_id)
+
+        async def work(tx: Transaction) -> booking_pb2.CancelBookingResponse:
+            await cancellation.request(tx, self._engine, caller, booking_id, request.reason)
+            row = await bookings.get(tx, caller, booking_id)
+            return booking_pb2.CancelBookingResponse(booking=messages.booking(row))
+
+        return await once(self._database, request, booking_pb2.CancelBookingResponse, work)
+
+    async def RescheduleBooking(
+        self, request: booking_pb2.RescheduleBookingRequest, context: Any
+    ) -> booking_pb2.RescheduleBookingResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.RescheduleBookingResponse:
+            row = await bookings.reschedule(tx, caller, UUID(request.booking_id), UUID(request.slot_id))
+            return booking_pb2.RescheduleBookingResponse(booking=messages.booking(row))
+
+        return await once(self._database, request, booking_pb2.RescheduleBookingResponse, work)
+
+    async def CheckInBooking(
+        self, request: booking_pb2.CheckInBookingRequest, context: Any
+    ) -> booking_pb2.CheckInBookingResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.CheckInBookingResponse:
+            row = await bookings.check_in(tx, caller, UUID(request.booking_id))
+            return booking_pb2.CheckInBookingResponse(booking=messages.booking(row))
+
+        return await once(self._database, request, booking_pb2.CheckInBookingResponse, work)
+
+    async def CompleteBooking(
+        self, request: booking_pb2.CompleteBookingRequest, context: Any
+    ) -> booking_pb2.CompleteBookingResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.CompleteBookingResponse:
+            row = await bookings.complete(tx, caller, UUID(request.booking_id))
+            return booking_pb2.CompleteBookingResponse(booking=messages.booking(row))
+
+        return await once(self._database, request, booking_pb2.CompleteBookingResponse, work)
+
+    async def MarkBookingNoShow(
+        self, request: booking_pb2.MarkBookingNoShowRequest, context: Any
+    ) -> booking_pb2.MarkBookingNoShowResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.MarkBookingNoShowResponse:
+            row = await bookings.mark_no_show(tx, caller, UUID(request.booking_id))
+            return booking_pb2.MarkBookingNoShowResponse(booking=messages.booking(row))
+
+        return await once(self._database, request, booking_pb2.MarkBookingNoShowResponse, work)
+
+    async def GetClinicSummary(
+        self, request: booking_pb2.GetClinicSummaryRequest, context: Any
+    ) -> booking_pb2.GetClinicSummaryResponse:
+        caller, clinic_id = signed_in(), UUID(request.clinic_id)
+        try:
+            async with self._database.transaction() as tx:
+                rows = await summary.of_clinic(tx, caller, clinic_id)
+        except ClinicNotFound:
+            await self._copies.refresh_clinic(clinic_id)
+            async with self._database.transaction() as tx:
+                rows = await summary.of_clinic(tx, caller, clinic_id)
+        return booking_pb2.GetClinicSummaryResponse(months=map(messages.month, rows))
+
+
+def _before(token: str, filters: tuple[Any, ...]) -> UUID | None:
+    key = read_token(token, *filters)
+    if key is None:
+        return None
+    try:
+        (booking_id,) = key
+        return UUID(booking_id)
+    except ValueError:
+        raise BadPageToken from None

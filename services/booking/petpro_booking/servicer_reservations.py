@@ -1,0 +1,102 @@
+"""ReservationService: holding a seat, and paying for it."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
+from petpro_booking import checkout, messages, reservations
+from petpro_booking.checkout import Tender
+from petpro_booking.copies import Copies
+from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
+from petpro_common.context import Caller, signed_in
+from petpro_common.db import Database, Transaction
+from petpro_common.idempotency import once
+from petpro_common.saga import SagaEngine
+
+
+class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
+    """See the contract. A hold lasts `hold_seconds`; so long a customer has to pay once the clinic has approved."""
+
+    def __init__(self, database: Database, copies: Copies, engine: SagaEngine, hold_seconds: float) -> None:
+        self._database = database
+        self._copies = copies
+        self._engine = engine
+        self._hold_seconds = hold_seconds
+
+    async def CreateReservation(
+        self, request: booking_pb2.CreateReservationRequest, context: Any
+    ) -> booking_pb2.CreateReservationResponse:
+        user_id = signed_in().user_id
+        slot_id, pet_id = UUID(request.slot_id), UUID(request.pet_id)
+
+        async def work(tx: Transaction) -> booking_pb2.CreateReservationResponse:
+            row = await reservations.hold(tx, user_id, slot_id, pet_id, self._hold_seconds)
+            return booking_pb2.CreateReservationResponse(reservation=messages.reservation(row, with_lock_id=True))
+
+        try:
+            return await once(self._database, request, booking_pb2.CreateReservationResponse, work)
+        except (ServiceNotFound, ServiceUnavailable, PetNotFound):
+            await self._copies.refresh_offer(slot_id, pet_id)
+        return await once(self._database, request, booking_pb2.CreateReservationResponse, work)
+
+    async def GetReservation(
+        self, request: booking_pb2.GetReservationRequest, context: Any
+    ) -> booking_pb2.GetReservationResponse:
+        caller = signed_in()
+        async with self._database.transaction() as tx:
+            reservation = await self._seen_by(tx, caller, request.reservation_id)
+        return booking_pb2.GetReservationResponse(reservation=reservation)
+
+    async def CheckoutReservation(
+        self, request: booking_pb2.CheckoutReservationRequest, context: Any
+    ) -> booking_pb2.CheckoutReservationResponse:
+        caller = signed_in()
+        tender = Tender(request.payment_method, request.payment_token, request.notes)
+
+        async def work(tx: Transaction) -> booking_pb2.CheckoutReservationResponse:
+            await checkout.start(tx, self._engine, caller, UUID(request.reservation_id), request.lock_id, tender)
+            reservation = await self._seen_by(tx, caller, request.reservation_id)
+            return booking_pb2.CheckoutReservationResponse(reservation=reservation)
+
+        return await once(self._database, request, booking_pb2.CheckoutReservationResponse, work)
+
+    async def CancelReservation(
+        self, request: booking_pb2.CancelReservationRequest, context: Any
+    ) -> booking_pb2.CancelReservationResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.CancelReservationResponse:
+            row = await reservations.cancel(tx, caller, UUID(request.reservation_id))
+            return booking_pb2.CancelReservationResponse(reservation=messages.reservation(row, with_lock_id=True))
+
+        return await once(self._database, request, booking_pb2.CancelReservationResponse, work)
+
+    async def ApproveReservation(
+        self, request: booking_pb2.ApproveReservationRequest, context: Any
+    ) -> booking_pb2.ApproveReservationResponse:
+        caller = signed_in()
+        time_to_pay = timedelta(seconds=self._hold_seconds)
+
+        async def work(tx: Transaction) -> booking_pb2.ApproveReservationResponse:
+            await checkout.approve(tx, self._engine, caller, UUID(request.reservation_id), time_to_pay)
+            reservation = await self._seen_by(tx, caller, request.reservation_id)
+            return booking_pb2.ApproveReservationResponse(reservation=reservation)
+
+        return await once(self._database, request, booking_pb2.ApproveReservationResponse, work)
+
+    async def DeclineReservation(
+        self, request: booking_pb2.DeclineReservationRequest, context: Any
+    ) -> booking_pb2.DeclineReservationResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.DeclineReservationResponse:
+            await checkout.decline(tx, self._engine, caller, UUID(request.reservation_id))
+            reservation = await self._seen_by(tx, caller, request.reservation_id)
+            return booking_pb2.DeclineReservationResponse(reservation=reservation)
+
+        return await once(self._database, request, booking_pb2.DeclineReservationResponse, work)
+
+    async def _seen_by(self, tx: Transaction, caller: Caller, reservation_id: str) -> booking_pb2.Reservation:
+        row = await reservations.get(tx, caller, UUID(reservation_id))
+        return messages.reservation(row, with_lock_id=str(row.user_id) == caller.id)

@@ -1,0 +1,89 @@
+"""SlotService: when a service can be had."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
+from petpro_booking import messages, slots, store_projections, store_slots
+from petpro_booking.copies import Copies
+from petpro_common.context import signed_in
+from petpro_common.db import Database, Transaction
+from petpro_common.idempotency import once
+from petpro_common.pages import BadPageToken, page_size, read_token, write_token
+
+
+class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
+    """See the contract."""
+
+    def __init__(self, database: Database, copies: Copies) -> None:
+        self._database = database
+        self._copies = copies
+
+    async def GenerateSlots(
+        self, request: booking_pb2.GenerateSlotsRequest, context: Any
+    ) -> booking_pb2.GenerateSlotsResponse:
+        caller = signed_in()
+        service_id = UUID(request.service_id)
+        staff_id = messages.optional_id("staff_id", request.staff_id)
+        timetable = await self._copies.timetable(service_id, staff_id)
+        days = (request.from_date, request.to_date)
+        plan = slots.plan(service_id, staff_id, days, request.capacity, timetable)
+
+        async def work(tx: Transaction) -> booking_pb2.GenerateSlotsResponse:
+            created = await slots.open_planned(tx, caller, plan)
+            skipped = len(plan.openings) - created
+            return booking_pb2.GenerateSlotsResponse(created_count=created, skipped_count=skipped)
+
+        async with self._database.transaction() as tx:
+            await slots.must_act_for(tx, caller, plan.clinic_id)
+        await slots.open_partitions(self._database, plan)
+        return await once(self._database, request, booking_pb2.GenerateSlotsResponse, work)
+
+    async def ListSlots(self, request: booking_pb2.ListSlotsRequest, context: Any) -> booking_pb2.ListSlotsResponse:
+        service_id, size = UUID(request.service_id), page_size(request.page_size)
+        filters = (request.service_id, request.from_date, request.to_date, request.available_only)
+        after = _after(request.page_token, filters)
+        days = slots.range_to_list((request.from_date, request.to_date), await self._zone(service_id))
+        async with self._database.transaction() as tx:
+            rows = await store_slots.page(tx, service_id, days, request.available_only, after, size + 1)
+        last = rows[size - 1] if len(rows) > size else None
+        next_token = write_token((last.starts_at.isoformat(), last.id), *filters) if last else ""
+        return booking_pb2.ListSlotsResponse(slots=map(messages.slot, rows[:size]), next_page_token=next_token)
+
+    async def BlockSlot(self, request: booking_pb2.BlockSlotRequest, context: Any) -> booking_pb2.BlockSlotResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.BlockSlotResponse:
+            row = await slots.block(tx, caller, UUID(request.slot_id))
+            return booking_pb2.BlockSlotResponse(slot=messages.slot(row))
+
+        return await once(self._database, request, booking_pb2.BlockSlotResponse, work)
+
+    async def UnblockSlot(
+        self, request: booking_pb2.UnblockSlotRequest, context: Any
+    ) -> booking_pb2.UnblockSlotResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.UnblockSlotResponse:
+            row = await slots.unblock(tx, caller, UUID(request.slot_id))
+            return booking_pb2.UnblockSlotResponse(slot=messages.slot(row))
+
+        return await once(self._database, request, booking_pb2.UnblockSlotResponse, work)
+
+    async def _zone(self, service_id: UUID) -> ZoneInfo:
+        async with self._database.transaction() as tx:
+            zone = await store_projections.zone_of_service(tx, service_id)
+        return ZoneInfo(zone) if zone else (await self._copies.timetable(service_id, None)).zone
+
+
+def _after(token: str, filters: tuple[Any, ...]) -> tuple[datetime, UUID] | None:
+    key = read_token(token, *filters)
+    if key is None:
+        return None
+    try:
+        starts_at, slot_id = key
+        return datetime.fromisoformat(starts_at), UUID(slot_id)
+    except ValueError:
+        raise BadPageToken from None

@@ -1,0 +1,154 @@
+"""Slots: made from the hours of clinic and staff, and taken off the market and put back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row
+
+from petpro_booking import access, diary, store, store_slots, store_upkeep
+from petpro_booking.copies import Timetable
+from petpro_booking.diary import Opening
+from petpro_booking.domain import ClinicNotFound, SlotNotFound
+from petpro_common.context import Caller
+from petpro_common.db import Database, Transaction
+from petpro_common.errors import FieldViolation, InvalidRequest, invalid
+
+LONGEST_RANGE_DAYS = 92
+_FURTHEST_DAYS = 366
+_MOST_SLOTS = 5_000
+_LISTED_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Slots that are wanted: for a service, perhaps of one person."""
+
+    clinic_id: UUID
+    service_id: UUID
+    staff_id: UUID | None
+    capacity: int
+    openings: Sequence[Opening]
+
+
+def plan(service_id: UUID, staff_id: UUID | None, days: tuple[str, str], capacity: int, timetable: Timetable) -> Plan:
+    """All slots that the hours allow in a range of days.
+
+    Raises InvalidRequest for days that are none, past, in the wrong order, more than 92, or more than a year away; and
+    when it would be more than 5,000 slots.
+    """
+    first, last = range_to_open(days, _today(timetable.zone))
+    hours = (timetable.clinic_hours, timetable.staff_hours)
+    found = diary.openings(first, last, *hours, timetable.zone, timetable.duration)
+    openings = list(islice(found, _MOST_SLOTS + 1))
+    if len(openings) > _MOST_SLOTS:
+        raise invalid("to_date", f"makes more than {_MOST_SLOTS} slots at once; ask for fewer days")
+    return Plan(timetable.clinic_id, service_id, staff_id, capacity or 1, openings)
+
+
+def range_to_open(days: tuple[str, str], today: date) -> tuple[date, date]:
+    """The days to make slots for. Raises InvalidRequest with every violation."""
+    first, last = _dates(days)
+    if first is None or last is None:
+        raise invalid("from_date", "both dates are needed")
+    violations = _range_violations(first, last)
+    if first < today:
+        violations.append(FieldViolation("from_date", "must not be in the past"))
+    if last > today + timedelta(days=_FURTHEST_DAYS):
+        violations.append(FieldViolation("to_date", "must be at most a year away"))
+    if violations:
+        raise InvalidRequest(*violations)
+    return first, last
+
+
+def range_to_list(days: tuple[str, str], zone: ZoneInfo) -> tuple[date, date]:
+    """The days to list: from today, for two weeks, where they are left open. Raises InvalidRequest."""
+    first, last = _dates(days)
+    first = first or _today(zone)
+    last = last or first + timedelta(days=_LISTED_DAYS)
+    if violations := _range_violations(first, last):
+        raise InvalidRequest(*violations)
+    return first, last
+
+
+async def must_act_for(tx: Transaction, caller: Caller, clinic_id: UUID) -> None:
+    """Raises ClinicNotFound to whoever does not act for the clinic."""
+    if not await access.acts_for_clinic(tx, caller, clinic_id):
+        raise ClinicNotFound
+
+
+async def open_partitions(database: Database, wanted: Plan) -> None:
+    """Has a partition for every month of a plan, in a transaction of its own: it locks the whole table for a moment."""
+    months = sorted({opening.starts.date().replace(day=1) for opening in wanted.openings})
+    async with database.transaction() as tx:
+        await store_upkeep.ensure_slots_of(tx, months)
+
+
+async def open_planned(tx: Transaction, caller: Caller, wanted: Plan) -> int:
+    """Makes the slots of a plan, but for those that are past, exist, or would double-book the person; how many.
+
+    Raises ClinicNotFound as `must_act_for` does.
+    """
+    await must_act_for(tx, caller, wanted.clinic_id)
+    await store_slots.lock_diary(tx, wanted.staff_id or wanted.service_id)
+    return await store_slots.open_slots(
+        tx,
+        clinic_id=wanted.clinic_id,
+        service_id=wanted.service_id,
+        staff_id=wanted.staff_id,
+        capacity=wanted.capacity,
+        openings=wanted.openings,
+    )
+
+
+async def block(tx: Transaction, caller: Caller, slot_id: UUID) -> Row[Any]:
+    """Takes a slot off the market; what is booked in it stands. Raises SlotNotFound or ClinicNotFound."""
+    await _must_be_ours(tx, caller, slot_id)
+    return _found(await store_slots.block(tx, slot_id))
+
+
+async def unblock(tx: Transaction, caller: Caller, slot_id: UUID) -> Row[Any]:
+    """Puts a slot back on the market. Raises SlotNotFound or ClinicNotFound."""
+    await _must_be_ours(tx, caller, slot_id)
+    return _found(await store_slots.unblock(tx, slot_id))
+
+
+async def _must_be_ours(tx: Transaction, caller: Caller, slot_id: UUID) -> None:
+    slot = _found(await store.get_slot(tx, slot_id))
+    await must_act_for(tx, caller, slot.clinic_id)
+
+
+def _found(slot: Row[Any] | None) -> Row[Any]:
+    if slot is None:
+        raise SlotNotFound
+    return slot
+
+
+def _today(zone: ZoneInfo) -> date:
+    return datetime.now(UTC).astimezone(zone).date()
+
+
+def _dates(days: tuple[str, str]) -> tuple[date | None, date | None]:
+    found: list[date | None] = []
+    violations = []
+    for field, value in zip(("from_date", "to_date"), days, strict=True):
+        try:
+            found.append(date.fromisoformat(value) if value else None)
+        except ValueError:
+            violations.append(FieldViolation(field, "must be a date such as 2026-12-31"))
+    if violations:
+        raise InvalidRequest(*violations)
+    return found[0], found[1]
+
+
+def _range_violations(first: date, last: date) -> list[FieldViolation]:
+    violations = []
+    if last < first:
+        violations.append(FieldViolation("to_date", "must not be before from_date"))
+    if (last - first).days > LONGEST_RANGE_DAYS:
+        violations.append(FieldViolation("to_date", f"must be at most {LONGEST_RANGE_DAYS} days after from_date"))
+    return violations

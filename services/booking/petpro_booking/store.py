@@ -1,0 +1,234 @@
+"""Every SQL statement on seats, reservations and bookings.
+
+Locks are taken in one order everywhere, so that nobody waits in a circle: saga, reservation or booking, then slots by
+id. A look-up by id adds the date that the id carries and reads one partition. Times are the database's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, insert, text
+
+from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFound
+from petpro_booking.tables import bookings
+from petpro_common.db import Transaction
+
+_THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
+_THIS = "id = :id AND created_at = uuid_extract_timestamp(:id)"
+
+_TAKE_SEAT = text(f"""
+    UPDATE slots SET booked_count = booked_count + 1, updated_at = CURRENT_TIMESTAMP,
+        status = CASE WHEN booked_count + 1 = capacity THEN 'booked' ELSE 'available' END
+    WHERE {_THIS_SLOT} AND status = 'available' AND booked_count < capacity AND starts_at > CURRENT_TIMESTAMP
+    RETURNING id, slot_date, slot_start_time, starts_at, ends_at
+""")
+_WHY_NO_SEAT = text(f"""
+    SELECT status, booked_count = capacity AS is_full, starts_at <= CURRENT_TIMESTAMP AS has_begun
+    FROM slots WHERE {_THIS_SLOT}
+""")
+_FREE_SEAT = text(f"""
+    UPDATE slots SET booked_count = booked_count - 1, updated_at = CURRENT_TIMESTAMP,
+        status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
+    WHERE {_THIS_SLOT} AND booked_count > 0
+""")
+_LOCK_SLOTS = text("""
+    SELECT id, service_id FROM slots
+    WHERE id = ANY(:slot_ids) AND slot_date = ANY(
+        SELECT (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date FROM unnest(:slot_ids) AS slot_id)
+    ORDER BY id FOR UPDATE
+""")
+_GET_SLOT = text(f"SELECT * FROM slots WHERE {_THIS_SLOT}")
+
+_GET_RESERVATION = text(f"SELECT * FROM reservations WHERE {_THIS}")
+_LOCK_RESERVATION = text(f"""
+    SELECT *, clock_timestamp() AS now, expires_at <= clock_timestamp() AS has_run_out
+    FROM reservations WHERE {_THIS} FOR UPDATE
+""")
+_HOLD = text("""
+    INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
+        lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
+    VALUES (:id, uuid_extract_timestamp(:id), :user_id, :pet_id, :service_id, :slot_id, :slot_date, :clinic_id,
+        :starts_at, :lock_id, :price, :currency, :commission_rate, CAST(:cancellation_policy AS jsonb),
+        :requires_approval, clock_timestamp() + make_interval(secs => :hold_seconds))
+    RETURNING *
+""")
+_GIVE_BACK = text(f"""
+    UPDATE reservations SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP,
+        checkout_status = CASE WHEN checkout_status = 'awaiting_approval' THEN 'none' ELSE checkout_status END
+    WHERE {_THIS} AND status = 'pending' RETURNING *
+""")
+_CONFIRM_RESERVATION = text(f"""
+    UPDATE reservations SET status = 'confirmed', checkout_status = 'confirmed', failure_reason = NULL,
+        booking_id = :booking_id, payment_id = :payment_id, updated_at = CURRENT_TIMESTAMP
+    WHERE {_THIS} AND status IN ('pending', 'expired')
+""")
+_EXPIRE = text("""
+    WITH due AS (
+        SELECT id, created_at FROM reservations
+        WHERE status = 'pending' AND expires_at <= clock_timestamp()
+        ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED
+    )
+    UPDATE reservations r SET status = 'expired', updated_at = clock_timestamp()
+    FROM due WHERE r.id = due.id AND r.created_at = due.created_at
+    RETURNING r.id, r.user_id, r.service_id, r.slot_id
+""")
+_NEXT_EXPIRY = text("""
+    SELECT EXTRACT(epoch FROM min(expires_at) - clock_timestamp())::float FROM reservations WHERE status = 'pending'
+""")
+
+_CLAIM_CODE = text("""
+    INSERT INTO reference_codes (reference_code, booking_id, reservation_id)
+    VALUES (:reference_code, :booking_id, :reservation_id)
+    ON CONFLICT (reference_code) DO NOTHING RETURNING 1
+""")
+_GET_BOOKING = text(f"SELECT * FROM bookings WHERE {_THIS}")
+_LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS} FOR UPDATE")
+_MOVE_BOOKING = text(f"""
+    UPDATE bookings SET slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at, ends_at = :ends_at,
+        updated_at = CURRENT_TIMESTAMP
+    WHERE {_THIS} RETURNING *
+""")
+_SET_BOOKING_STATUS = text(f"""
+    UPDATE bookings SET status = :status, updated_at = CURRENT_TIMESTAMP WHERE {_THIS} RETURNING *
+""")
+_PAGE_OF_BOOKINGS = """
+    SELECT * FROM bookings
+    WHERE {owner} AND (CAST(:status AS text) IS NULL OR status = :status)
+      AND (CAST(:before AS uuid) IS NULL OR (created_at, id) < (uuid_extract_timestamp(:before), :before))
+    ORDER BY created_at DESC, id DESC LIMIT :limit
+"""
+_OF_USER = text(_PAGE_OF_BOOKINGS.format(owner="user_id = :owner_id"))
+_OF_CLINIC = text(_PAGE_OF_BOOKINGS.format(owner="clinic_id = :owner_id"))
+
+
+async def take_seat(tx: Transaction, slot_id: UUID) -> Row[Any]:
+    """Takes one seat, or none: one conditional UPDATE, so exactly `capacity` of any number of callers succeed.
+
+    The slot's row stays locked until the transaction ends. Raises SlotNotFound, SlotInPast, SlotBlocked or SlotFull.
+    """
+    taken = (await tx.execute(_TAKE_SEAT, {"slot_id": slot_id})).first()
+    if taken is not None:
+        return taken
+    found = (await tx.execute(_WHY_NO_SEAT, {"slot_id": slot_id})).first()
+    if found is None:
+        raise SlotNotFound
+    if found.has_begun:
+        raise SlotInPast
+    if found.status == "blocked":
+        raise SlotBlocked
+    raise SlotFull
+
+
+async def free_seat(tx: Transaction, slot_id: UUID) -> None:
+    """Gives one seat back, never below none; a blocked slot stays blocked. The caller gives each seat back once."""
+    await tx.execute(_FREE_SEAT, {"slot_id": slot_id})
+
+
+async def lock_slots(tx: Transaction, slot_ids: Sequence[UUID]) -> Mapping[UUID, Row[Any]]:
+    """Locks the rows of those slots that exist, in the order of their ids."""
+    rows = (await tx.execute(_LOCK_SLOTS, {"slot_ids": list(slot_ids)})).all()
+    return {row.id: row for row in rows}
+
+
+async def get_slot(tx: Transaction, slot_id: UUID) -> Row[Any] | None:
+    """A slot as it is, without a lock."""
+    return (await tx.execute(_GET_SLOT, {"slot_id": slot_id})).first()
+
+
+async def get_reservation(tx: Transaction, reservation_id: UUID) -> Row[Any] | None:
+    """A reservation as it is, without a lock."""
+    return (await tx.execute(_GET_RESERVATION, {"id": reservation_id})).first()
+
+
+async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row[Any] | None:
+    """A reservation with its row lock: who holds it decides between confirm, cancel and expiry.
+
+    Adds `now`, and `has_run_out`: whether its time was over when the row was read.
+    """
+    return (await tx.execute(_LOCK_RESERVATION, {"id": reservation_id})).first()
+
+
+async def insert_hold(tx: Transaction, hold: Mapping[str, Any]) -> Row[Any]:
+    """A pending reservation that runs out `hold_seconds` after now by the database's clock."""
+    return (await tx.execute(_HOLD, hold)).one()
+
+
+async def give_back(tx: Transaction, reservation_id: UUID) -> Row[Any]:
+    """Cancels a pending reservation; the caller holds its row lock and frees the seat."""
+    return (await tx.execute(_GIVE_BACK, {"id": reservation_id})).one()
+
+
+async def confirm_reservation(tx: Transaction, reservation_id: UUID, booking_id: UUID, payment_id: UUID | None) -> None:
+    """Makes a reservation confirmed; the caller holds its row lock, and the seat."""
+    row = {"id": reservation_id, "booking_id": booking_id, "payment_id": payment_id}
+    await tx.execute(_CONFIRM_RESERVATION, row)
+
+
+async def expire(tx: Transaction, batch: int) -> Sequence[Row[Any]]:
+    """Expires up to `batch` holds whose time is over, passing over those that somebody else has locked."""
+    return (await tx.execute(_EXPIRE, {"batch": batch})).all()
+
+
+async def seconds_to_next_expiry(tx: Transaction) -> float | None:
+    """Until the next hold runs out, by the database's clock; negative when one is due, None when there is none."""
+    seconds: float | None = (await tx.execute(_NEXT_EXPIRY)).scalar_one()
+    return seconds
+
+
+async def claim_reference_code(tx: Transaction, code: str, booking_id: UUID, reservation_id: UUID) -> bool:
+    """Whether the code is now this booking's: it is unique over all time.
+
+    A second code for the booking, or a second booking of the reservation, is refused by the database (IntegrityError).
+    """
+    row = {"reference_code": code, "booking_id": booking_id, "reservation_id": reservation_id}
+    return (await tx.execute(_CLAIM_CODE, row)).first() is not None
+
+
+async def insert_booking(tx: Transaction, booking: Mapping[str, Any]) -> Row[Any]:
+    """A booking, born confirmed."""
+    row: Row[Any] = (await tx.execute(insert(bookings).values(booking).returning(bookings))).one()
+    return row
+
+
+async def get_booking(tx: Transaction, booking_id: UUID) -> Row[Any] | None:
+    """A booking as it is, without a lock."""
+    return (await tx.execute(_GET_BOOKING, {"id": booking_id})).first()
+
+
+async def lock_booking(tx: Transaction, booking_id: UUID) -> Row[Any] | None:
+    """A booking with its row lock; adds `now`."""
+    return (await tx.execute(_LOCK_BOOKING, {"id": booking_id})).first()
+
+
+async def move_booking(tx: Transaction, booking_id: UUID, slot: Row[Any]) -> Row[Any]:
+    """Puts a booking into another slot; the caller holds the booking's lock and the seat."""
+    row = {
+        "id": booking_id,
+        "slot_id": slot.id,
+        "slot_date": slot.slot_date,
+        "starts_at": slot.starts_at,
+        "ends_at": slot.ends_at,
+    }
+    return (await tx.execute(_MOVE_BOOKING, row)).one()
+
+
+async def set_booking_status(tx: Transaction, booking_id: UUID, status: str) -> Row[Any]:
+    """Moves a booking on; the caller holds its row lock."""
+    return (await tx.execute(_SET_BOOKING_STATUS, {"id": booking_id, "status": status})).one()
+
+
+async def bookings_of_user(
+    tx: Transaction, user_id: UUID, status: str | None, before: UUID | None, limit: int
+) -> Sequence[Row[Any]]:
+    """A person's bookings, newest first, older than `before`."""
+    row = {"owner_id": user_id, "status": status, "before": before, "limit": limit}
+    return (await tx.execute(_OF_USER, row)).all()
+
+
+async def bookings_of_clinic(
+    tx: Transaction, clinic_id: UUID, status: str | None, before: UUID | None, limit: int
+) -> Sequence[Row[Any]]:
+    """A clinic's bookings, newest first, older than `before`."""
+    row = {"owner_id": clinic_id, "status": status, "before": before, "limit": limit}
+    return (await tx.execute(_OF_CLINIC, row)).all()

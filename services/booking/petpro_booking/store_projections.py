@@ -1,0 +1,82 @@
+"""Every SQL statement on the copies of what other services own. The highest version of each row wins."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Table, text
+from sqlalchemy.dialects.postgresql import insert
+
+from petpro_booking.tables import account_pets, catalog_clinics, catalog_services, catalog_staff
+from petpro_common.db import Transaction
+
+_OFFER = text("""
+    SELECT slot.service_id, slot.clinic_id,
+        service.price, service.currency, service.requires_approval, service.is_available,
+        clinic.status AS clinic_status, clinic.commission_rate, clinic.cancellation_policy,
+        pet.user_id AS pet_owner, pet.is_deleted AS pet_is_gone
+    FROM slots slot
+    LEFT JOIN catalog_services service ON service.id = slot.service_id
+    LEFT JOIN catalog_clinics clinic ON clinic.id = slot.clinic_id
+    LEFT JOIN account_pets pet ON pet.id = :pet_id
+    WHERE slot.id = :slot_id AND slot.slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
+""")
+_IS_OF_CLINIC = text("""
+    SELECT EXISTS (SELECT FROM catalog_clinics WHERE id = :clinic_id AND owner_id = :user_id)
+        OR EXISTS (SELECT FROM catalog_staff WHERE user_id = :user_id AND clinic_id = :clinic_id)
+""")
+_ZONE_OF_CLINIC = text("SELECT timezone FROM catalog_clinics WHERE id = :clinic_id")
+_ZONE_OF_SERVICE = text("""
+    SELECT clinic.timezone FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
+    WHERE service.id = :service_id
+""")
+
+
+async def offer(tx: Transaction, slot_id: UUID, pet_id: UUID) -> Row[Any] | None:
+    """What is known of a slot's service, its clinic and a pet; None without the slot, NULLs where a copy is missing."""
+    return (await tx.execute(_OFFER, {"slot_id": slot_id, "pet_id": pet_id})).first()
+
+
+async def is_of_clinic(tx: Transaction, user_id: UUID, clinic_id: UUID) -> bool:
+    """Whether a person owns the clinic or is of its staff."""
+    found: bool = (await tx.execute(_IS_OF_CLINIC, {"user_id": user_id, "clinic_id": clinic_id})).scalar_one()
+    return found
+
+
+async def zone_of_clinic(tx: Transaction, clinic_id: UUID) -> str | None:
+    """The clinic's IANA zone; None when there is no copy of the clinic."""
+    zone: str | None = (await tx.execute(_ZONE_OF_CLINIC, {"clinic_id": clinic_id})).scalar()
+    return zone
+
+
+async def zone_of_service(tx: Transaction, service_id: UUID) -> str | None:
+    """The IANA zone of the service's clinic; None when a copy is missing."""
+    zone: str | None = (await tx.execute(_ZONE_OF_SERVICE, {"service_id": service_id})).scalar()
+    return zone
+
+
+async def keep_clinic(tx: Transaction, clinic: Mapping[str, Any]) -> None:
+    """Keeps a clinic, unless the copy is as new."""
+    await _keep(tx, catalog_clinics, clinic)
+
+
+async def keep_service(tx: Transaction, service: Mapping[str, Any]) -> None:
+    """Keeps a service, unless the copy is as new."""
+    await _keep(tx, catalog_services, service)
+
+
+async def keep_staff(tx: Transaction, staff: Mapping[str, Any]) -> None:
+    """Keeps a member of staff, unless the copy is as new."""
+    await _keep(tx, catalog_staff, staff)
+
+
+async def keep_pet(tx: Transaction, pet: Mapping[str, Any]) -> None:
+    """Keeps whose pet it is, unless the copy is as new."""
+    await _keep(tx, account_pets, pet)
+
+
+async def _keep(tx: Transaction, table: Table, row: Mapping[str, Any]) -> None:
+    statement = insert(table).values(row)
+    changes = {column.name: statement.excluded[column.name] for column in table.columns if column.name != "id"}
+    newer = table.c.version < statement.excluded.version
+    await tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes, where=newer))

@@ -1,0 +1,117 @@
+"""Every SQL statement that makes, lists and blocks slots."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+
+from petpro_booking.diary import Opening
+from petpro_common.db import Transaction
+from petpro_common.ids import id_of_date
+
+_LOCK_DIARY = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:whose AS text), 0))")
+_OPEN = text("""
+    INSERT INTO slots (id, service_id, staff_id, clinic_id, capacity,
+        slot_date, slot_start_time, slot_end_time, starts_at, ends_at)
+    SELECT new.id, :service_id, CAST(:staff_id AS uuid), :clinic_id, :capacity,
+        new.slot_date, new.slot_start_time, new.slot_end_time, new.starts_at, new.ends_at
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:dates AS date[]), CAST(:start_times AS time[]), CAST(:end_times AS time[]),
+                CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
+        AS new (id, slot_date, slot_start_time, slot_end_time, starts_at, ends_at)
+    WHERE new.starts_at > CURRENT_TIMESTAMP
+      AND NOT EXISTS (
+        SELECT FROM staff_occupancy busy
+        WHERE busy.staff_id = CAST(:staff_id AS uuid) AND busy.during && tstzrange(new.starts_at, new.ends_at))
+      AND NOT EXISTS (
+        SELECT FROM slots other
+        WHERE other.service_id = :service_id AND other.staff_id IS NOT DISTINCT FROM CAST(:staff_id AS uuid)
+          AND other.slot_date BETWEEN new.slot_date - 1 AND new.slot_date + 1
+          AND other.starts_at < new.ends_at AND other.ends_at > new.starts_at)
+    ON CONFLICT (service_id, staff_id, slot_date, starts_at) DO NOTHING
+""")
+_BLOCK = text("""
+    UPDATE slots SET status = 'blocked', updated_at = CURRENT_TIMESTAMP
+    WHERE id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
+    RETURNING *
+""")
+_UNBLOCK = text("""
+    UPDATE slots SET updated_at = CURRENT_TIMESTAMP,
+        status = CASE WHEN booked_count = capacity THEN 'booked' ELSE 'available' END
+    WHERE id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
+    RETURNING *
+""")
+_PAGE = text("""
+    SELECT * FROM slots
+    WHERE service_id = :service_id AND slot_date BETWEEN :from_date AND :to_date
+      AND (NOT :available_only OR (status = 'available' AND starts_at > CURRENT_TIMESTAMP))
+      AND (CAST(:after_start AS timestamptz) IS NULL
+           OR (starts_at, id) > (CAST(:after_start AS timestamptz), CAST(:after_id AS uuid)))
+    ORDER BY starts_at, id LIMIT :limit
+""")
+
+
+async def lock_diary(tx: Transaction, whose: UUID) -> None:
+    """Lets one at a time write into the diary of a person, or of a service without one, until the transaction ends."""
+    await tx.execute(_LOCK_DIARY, {"whose": str(whose)})
+
+
+async def open_slots(
+    tx: Transaction,
+    *,
+    clinic_id: UUID,
+    service_id: UUID,
+    staff_id: UUID | None,
+    capacity: int,
+    openings: Sequence[Opening],
+) -> int:
+    """Makes slots in one statement; how many. Left out: what is past, exists, or meets something else of the person.
+
+    The caller holds the diary. Without that the database would still refuse to book a person twice, but all slots of
+    the statement with it.
+    """
+    row = {
+        "clinic_id": clinic_id,
+        "service_id": service_id,
+        "staff_id": staff_id,
+        "capacity": capacity,
+        "ids": [id_of_date(opening.starts.date()) for opening in openings],
+        "dates": [opening.starts.date() for opening in openings],
+        "start_times": [opening.starts.time() for opening in openings],
+        "end_times": [opening.ends.time() for opening in openings],
+        "starts": [opening.starts_at for opening in openings],
+        "ends": [opening.ends_at for opening in openings],
+    }
+    return (await tx.execute(_OPEN, row)).rowcount
+
+
+async def block(tx: Transaction, slot_id: UUID) -> Row[Any] | None:
+    """Takes a slot off the market; its seats and its person's time stay as they are."""
+    return (await tx.execute(_BLOCK, {"slot_id": slot_id})).first()
+
+
+async def unblock(tx: Transaction, slot_id: UUID) -> Row[Any] | None:
+    """Puts a slot back on the market, full if it is full."""
+    return (await tx.execute(_UNBLOCK, {"slot_id": slot_id})).first()
+
+
+async def page(
+    tx: Transaction,
+    service_id: UUID,
+    days: tuple[date, date],
+    available_only: bool,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """Slots of a service whose date lies in `days`, earliest first, after the one at `after`."""
+    row = {
+        "service_id": service_id,
+        "from_date": days[0],
+        "to_date": days[1],
+        "available_only": available_only,
+        "after_start": after[0] if after else None,
+        "after_id": after[1] if after else None,
+        "limit": limit,
+    }
+    return (await tx.execute(_PAGE, row)).all()

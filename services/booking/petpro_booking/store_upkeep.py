@@ -1,0 +1,73 @@
+"""Every SQL statement of the upkeep: partitions ahead of time, and the monthly summary."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+
+from petpro_common.db import Transaction
+
+# A partition is made under a lock on its whole table: rather try again later than let everybody queue behind it.
+_BE_POLITE = text("SET LOCAL lock_timeout = '500ms'")
+_SLOTS_PARTITION = text("SELECT ensure_slot_partition(:day)")
+_QUARTERS = text("""
+    SELECT ensure_quarter_partition(:parent, CURRENT_TIMESTAMP + make_interval(months => n * 3))
+    FROM generate_series(0, :quarters) AS n
+""")
+_MONTHS = text("""
+    SELECT ensure_slot_partition((CURRENT_DATE + make_interval(months => n))::date)
+    FROM generate_series(0, :months) AS n
+""")
+# The name of a partition sorts as its period does: slots_2026_11, bookings_2026_q4.
+_AHEAD = text("""
+    SELECT parent.relname AS name, count(*) FILTER (WHERE part.relname > CASE parent.relname
+        WHEN 'slots' THEN 'slots_' || to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', 'YYYY_MM')
+        ELSE parent.relname || '_' || to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', 'YYYY_"q"Q') END) AS ahead
+    FROM pg_class parent JOIN pg_inherits ON inhparent = parent.oid JOIN pg_class part ON part.oid = inhrelid
+    WHERE parent.relkind = 'p' AND parent.relname IN ('slots', 'reservations', 'bookings')
+    GROUP BY parent.relname
+""")
+
+_TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
+_TURN = text("SELECT pg_try_advisory_xact_lock(hashtext('clinic_booking_summary'))")
+_REFRESH = text("SELECT refresh_materialized_views()")
+_SUMMARY = text("""
+    SELECT month, currency, total_bookings, total_revenue, net_revenue, cancelled_count
+    FROM clinic_booking_summary WHERE clinic_id = :clinic_id ORDER BY month DESC, currency
+""")
+
+
+async def ensure_slots_of(tx: Transaction, months: Sequence[date]) -> None:
+    """Has a partition for the slots of each of these months; those that exist cost nothing."""
+    await tx.execute(_BE_POLITE)
+    for day in months:
+        await tx.execute(_SLOTS_PARTITION, {"day": day})
+
+
+async def ensure_ahead(tx: Transaction, months: int, quarters: int) -> None:
+    """Has partitions for this period and the next ones: months of slots, quarters of reservations and bookings."""
+    await tx.execute(_BE_POLITE)
+    await tx.execute(_MONTHS, {"months": months})
+    for parent in ("reservations", "bookings"):
+        await tx.execute(_QUARTERS, {"parent": parent, "quarters": quarters})
+
+
+async def partitions_ahead(tx: Transaction) -> dict[str, int]:
+    """By table: how many partitions lie after the present one."""
+    return {row.name: row.ahead for row in await tx.execute(_AHEAD)}
+
+
+async def refresh_summary(tx: Transaction) -> bool:
+    """Brings the summary up to date while others read it; False when somebody else is at it."""
+    if not (await tx.execute(_TURN)).scalar_one():
+        return False
+    await tx.execute(_TAKE_TIME)
+    await tx.execute(_REFRESH)
+    return True
+
+
+async def summary(tx: Transaction, clinic_id: UUID) -> Sequence[Row[Any]]:
+    """A clinic's months, newest first, as of the last refresh."""
+    return (await tx.execute(_SUMMARY, {"clinic_id": clinic_id})).all()

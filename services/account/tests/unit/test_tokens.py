@@ -60,5 +60,5 @@ def test_no_private_part_is_published() -> None:
     ids=["none", "no array", "no JSON", "text", "twice the same", "public", "another curve"],
 )
 def test_bad_signing_keys_stop_the_start(text: str) -> None:
-    with pytest.raises(ValueError, match="(?i)key"):
+    with pytest.raises(ValueError, match=r"(?i)key"):
         TokenKeys(text)

@@ -287,7 +287,7 @@ class Service(_message.Message):
     name: _builtins.str
     description: _builtins.str
     duration_minutes: _builtins.int
-    """1 to 1440."""
+    """1 to 1440; 30 when 0."""
     requires_approval: _builtins.bool
     """The clinic says yes or no to each reservation before it is paid."""
     is_available: _builtins.bool

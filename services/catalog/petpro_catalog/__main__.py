@@ -1,0 +1,26 @@
+"""The catalog service: `python -m petpro_catalog`."""
+
+from petpro.catalog.v1 import catalog_pb2_grpc
+from petpro_catalog.bookings import Bookings
+from petpro_catalog.consumer import HANDLERS
+from petpro_catalog.servicer import CatalogServicer
+from petpro_catalog.settings import Settings
+from petpro_common import rpc
+from petpro_common.messaging.events import event_consumer
+from petpro_common.service import Service, run
+
+
+async def main() -> None:
+    settings = Settings.load()
+    async with (
+        Service("petpro_catalog", settings) as service,
+        rpc.channel(settings.booking_address, service.tokens) as booking,
+    ):
+        servicer = CatalogServicer(service.database, Bookings(booking))
+        catalog_pb2_grpc.add_CatalogServiceServicer_to_server(servicer, service.server)
+        service.consume(event_consumer(service.database, service.broker, HANDLERS))
+        await service.serve()
+
+
+if __name__ == "__main__":
+    run(main())

@@ -1,0 +1,70 @@
+"""Opening and working hours: weekdays to local times, kept in the shape that the domain document gives them.
+
+    {"monday": {"open": "09:00", "close": "18:00", "is_open": true}, ..., "sunday": {"open": null, ...}}
+
+All seven days are always there. Hours do not cross midnight: a day and night practice is open 00:00 to 23:59.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from petpro_common.errors import FieldViolation
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+@dataclass(frozen=True)
+class Day:
+    """One weekday. `opens` and `closes` are HH:MM in the clinic's zone, both empty on a day off."""
+
+    opens: str = ""
+    closes: str = ""
+    is_open: bool = False
+
+
+Week = Mapping[str, Day]
+
+_NINE_TO_SIX = Day("09:00", "18:00", is_open=True)
+USUAL: Week = {
+    **dict.fromkeys(WEEKDAYS[:5], _NINE_TO_SIX),
+    "saturday": Day("09:00", "15:00", is_open=True),
+    "sunday": Day(),
+}
+"""What a clinic has that names no hours: the default of the domain document."""
+
+
+def week_of(days: Mapping[str, Day]) -> Week:
+    """All seven days; those not named are off. Unknown names are kept, for `violations` to find."""
+    return {**dict.fromkeys(WEEKDAYS, Day()), **days}
+
+
+def violations(field: str, week: Week) -> list[FieldViolation]:
+    """What is wrong with the hours, by day."""
+    found = {name: "is no weekday in lower-case English" for name in week if name not in WEEKDAYS}
+    for name, day in week.items():
+        wrong = _wrong_with(day)
+        if wrong:
+            found.setdefault(name, wrong)
+    return [FieldViolation(f"{field}.{name}", wrong) for name, wrong in sorted(found.items())]
+
+
+def _wrong_with(day: Day) -> str:
+    if not day.is_open:
+        return "names hours although is_open is false" if day.opens or day.closes else ""
+    if not (day.opens and day.closes):
+        return "needs both open and close when it is open"
+    return "" if day.opens < day.closes else "must open before it closes, on the same day"
+
+
+def to_json(week: Week) -> dict[str, Any]:
+    """As the database and events hold it."""
+    return {
+        name: {"open": day.opens or None, "close": day.closes or None, "is_open": day.is_open}
+        for name, day in week.items()
+    }
+
+
+def from_json(stored: Mapping[str, Any]) -> Week:
+    """What `to_json` wrote."""
+    return {name: Day(day["open"] or "", day["close"] or "", day["is_open"]) for name, day in stored.items()}

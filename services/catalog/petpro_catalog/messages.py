@@ -1,0 +1,249 @@
+"""Clinics, services, staff and reviews in protobuf, both ways."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from petpro.catalog.v1 import catalog_pb2 as pb
+from petpro_catalog import hours, policy
+from petpro_catalog.domain import (
+    Clinic,
+    ClinicDetails,
+    ClinicStatus,
+    Review,
+    Service,
+    ServiceDetails,
+    StaffDetails,
+    StaffMember,
+)
+from petpro_catalog.hours import Day, Week
+from petpro_common.errors import invalid
+from petpro_common.money import Money
+
+CLINIC_FIELDS = frozenset(ClinicDetails.__dataclass_fields__)
+SERVICE_FIELDS = frozenset(ServiceDetails.__dataclass_fields__)
+STAFF_FIELDS = frozenset(StaffDetails.__dataclass_fields__)
+
+_DEFAULT_ZONE = "Asia/Jakarta"
+_DEFAULT_COMMISSION = "10.00"
+_DEFAULT_MINUTES = 30
+_DEGREE_DIGITS = Decimal("0.00000001")
+
+_STATUS_TO_PROTO: Mapping[ClinicStatus, pb.ClinicStatus.ValueType] = {
+    ClinicStatus.PENDING: pb.CLINIC_STATUS_PENDING,
+    ClinicStatus.APPROVED: pb.CLINIC_STATUS_APPROVED,
+    ClinicStatus.REJECTED: pb.CLINIC_STATUS_REJECTED,
+    ClinicStatus.SUSPENDED: pb.CLINIC_STATUS_SUSPENDED,
+}
+_STATUS_FROM_PROTO = {proto: status for status, proto in _STATUS_TO_PROTO.items()}
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def edited(current: AnyMessage, edit: AnyMessage, mask: FieldMask, editable: frozenset[str]) -> AnyMessage:
+    """`current` with the fields that `mask` names taken from `edit`; without a mask, those that `edit` has set.
+
+    Raises InvalidRequest when the mask names what cannot be edited.
+    """
+    fields = _named(edit, mask.paths, editable)
+    result, only = type(current)(), type(edit)()
+    result.CopyFrom(current)
+    only.CopyFrom(edit)
+    for name in current.DESCRIPTOR.fields_by_name:
+        (result if name in fields else only).ClearField(name)
+    result.MergeFrom(only)
+    return result
+
+
+def _named(edit: Message, paths: Iterable[str], editable: frozenset[str]) -> frozenset[str]:
+    named = {path.split(".")[0] for path in paths}
+    if not named:
+        return editable & {field.name for field, _ in edit.ListFields()}
+    if "*" in named:
+        return editable
+    unknown = named - editable
+    if unknown:
+        raise invalid("update_mask", f"cannot edit {', '.join(sorted(unknown))}")
+    return frozenset(named)
+
+
+def clinic_details(message: pb.Clinic) -> ClinicDetails:
+    """What a caller writes of a clinic, with the domain document's defaults for what is left out."""
+    tiers = [policy.Tier(tier.min_hours_before, tier.refund_percent) for tier in message.cancellation_policy.tiers]
+    return ClinicDetails(
+        name=message.name.strip(),
+        address=message.address.strip(),
+        city=message.city.strip(),
+        province=message.province.strip(),
+        postal_code=message.postal_code.strip(),
+        latitude=_degrees(message.latitude) if message.HasField("latitude") else None,
+        longitude=_degrees(message.longitude) if message.HasField("longitude") else None,
+        phone_number=message.phone_number.strip(),
+        email=message.email.strip(),
+        website=message.website.strip(),
+        description=message.description.strip(),
+        operating_hours=_week(message.operating_hours) or hours.USUAL,
+        facilities=tuple(message.facilities),
+        commission_rate=Decimal(message.commission_rate or _DEFAULT_COMMISSION),
+        timezone=message.timezone or _DEFAULT_ZONE,
+        cancellation_policy=policy.in_order(tiers) if message.HasField("cancellation_policy") else policy.USUAL,
+    )
+
+
+def service_details(message: pb.Service) -> ServiceDetails:
+    """What a caller writes of a service. Raises InvalidRequest when the price is no amount of money."""
+    return ServiceDetails(
+        name=message.name.strip(),
+        description=message.description.strip(),
+        price=Money.from_proto(message.price, "service.price"),
+        duration_minutes=message.duration_minutes or _DEFAULT_MINUTES,
+        requires_approval=message.requires_approval,
+        is_available=message.is_available if message.HasField("is_available") else True,
+    )
+
+
+def staff_details(message: pb.Staff) -> StaffDetails:
+    """What a caller writes of a member of staff. Raises InvalidRequest when `user_id` is no UUID."""
+    return StaffDetails(
+        name=message.name.strip(),
+        email=message.email.strip(),
+        phone=message.phone.strip(),
+        role=message.role.strip(),
+        specialization=message.specialization.strip(),
+        photo_url=message.photo_url.strip(),
+        working_hours=_week(message.working_hours),
+        user_id=person_id("staff.user_id", message.user_id) if message.user_id else None,
+    )
+
+
+def person_id(field: str, value: str) -> UUID:
+    """A person's id. Raises InvalidRequest when it is no UUID."""
+    try:
+        return UUID(value)
+    except ValueError:
+        raise invalid(field, "must be a UUID") from None
+
+
+def status(value: pb.ClinicStatus.ValueType) -> ClinicStatus | None:
+    """The status that is meant; None when unspecified."""
+    return _STATUS_FROM_PROTO.get(value)
+
+
+def clinic(found: Clinic, is_insider: bool) -> pb.Clinic:
+    """A clinic; what is private in it for its insiders only."""
+    details = found.details
+    return pb.Clinic(
+        id=str(found.id),
+        owner_id=str(found.owner_id),
+        name=details.name,
+        address=details.address,
+        city=details.city,
+        province=details.province,
+        postal_code=details.postal_code,
+        latitude=None if details.latitude is None else float(details.latitude),
+        longitude=None if details.longitude is None else float(details.longitude),
+        phone_number=details.phone_number,
+        email=details.email,
+        website=details.website,
+        description=details.description,
+        operating_hours=_days(details.operating_hours),
+        facilities=details.facilities,
+        status=_STATUS_TO_PROTO[found.status],
+        commission_rate=str(details.commission_rate) if is_insider else "",
+        timezone=details.timezone,
+        cancellation_policy=_policy(found),
+        distance_km=found.distance_km,
+        created_at=_timestamp(found.created_at),
+        updated_at=_timestamp(found.updated_at),
+        version=found.version,
+        average_rating=None if found.average_rating is None else float(found.average_rating),
+        review_count=found.review_count,
+    )
+
+
+def service(found: Service) -> pb.Service:
+    """A service."""
+    details = found.details
+    return pb.Service(
+        id=str(found.id),
+        clinic_id=str(found.clinic_id),
+        name=details.name,
+        description=details.description,
+        price=details.price.to_proto(),
+        duration_minutes=details.duration_minutes,
+        requires_approval=details.requires_approval,
+        is_available=details.is_available,
+        created_at=_timestamp(found.created_at),
+        updated_at=_timestamp(found.updated_at),
+        version=found.version,
+    )
+
+
+def staff(found: StaffMember, is_insider: bool) -> pb.Staff:
+    """A member of staff; e-mail, phone and account for the clinic's insiders only."""
+    details = found.details
+    private = pb.Staff(email=details.email, phone=details.phone, user_id=str(details.user_id or ""))
+    public = pb.Staff(
+        id=str(found.id),
+        clinic_id=str(found.clinic_id),
+        name=details.name,
+        role=details.role,
+        specialization=details.specialization,
+        photo_url=details.photo_url,
+        working_hours=_days(details.working_hours or {}),
+        created_at=_timestamp(found.created_at),
+        updated_at=_timestamp(found.updated_at),
+        version=found.version,
+    )
+    if is_insider:
+        public.MergeFrom(private)
+    return public
+
+
+def review(found: Review) -> pb.Review:
+    """A review."""
+    return pb.Review(
+        id=str(found.id),
+        booking_id=str(found.booking_id),
+        user_id=str(found.user_id),
+        clinic_id=str(found.clinic_id),
+        service_id=str(found.service_id),
+        rating=found.rating,
+        comment=found.comment,
+        is_verified=found.is_verified,
+        created_at=_timestamp(found.created_at),
+    )
+
+
+def _policy(found: Clinic) -> pb.CancellationPolicy:
+    tiers = [
+        pb.RefundTier(min_hours_before=tier.min_hours_before, refund_percent=tier.refund_percent)
+        for tier in found.details.cancellation_policy
+    ]
+    return pb.CancellationPolicy(tiers=tiers, version=found.policy_version)
+
+
+def _week(days: Mapping[str, pb.DayHours]) -> Week | None:
+    if not days:
+        return None
+    return hours.week_of({name: Day(day.open, day.close, day.is_open) for name, day in days.items()})
+
+
+def _days(week: Week) -> dict[str, pb.DayHours]:
+    return {name: pb.DayHours(open=day.opens, close=day.closes, is_open=day.is_open) for name, day in week.items()}
+
+
+def _degrees(value: float) -> Decimal:
+    return Decimal(repr(value)).quantize(_DEGREE_DIGITS)
+
+
+def _timestamp(instant: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(instant)
+    return stamp

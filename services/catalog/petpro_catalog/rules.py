@@ -1,0 +1,112 @@
+"""What clinics, services and staff must be like. Each check raises InvalidRequest with everything that is wrong."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import cache
+from zoneinfo import available_timezones
+
+from petpro_catalog import hours, policy
+from petpro_catalog.domain import ClinicDetails, ServiceDetails, StaffDetails
+from petpro_common.errors import FieldViolation, InvalidRequest
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_PHONE = re.compile(r"\+?[0-9][0-9 ()-]{3,18}")
+_LINK = re.compile(r"https?://[^\s/]+\S*")
+_FACILITY_LENGTH = 100
+_DURATION = range(1, 1441)
+_NO_PLACES = frozenset({"Factory", "localtime"})
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones()) - _NO_PLACES
+
+
+def check_clinic(clinic: ClinicDetails) -> None:
+    """A clinic can be found, reached and trusted with local times."""
+    _refuse(
+        *_unstorable("clinic", clinic),
+        *_missing("clinic", clinic, "name", "address", "city", "province", "postal_code", "phone_number", "email"),
+        *_contact("clinic.email", clinic.email, "clinic.phone_number", clinic.phone_number),
+        *_link("clinic.website", clinic.website),
+        *_place(clinic.latitude, clinic.longitude),
+        *hours.violations("clinic.operating_hours", clinic.operating_hours),
+        *_facilities(clinic.facilities),
+        *policy.violations("clinic.cancellation_policy.tiers", clinic.cancellation_policy),
+        *_zone(clinic.timezone),
+    )
+
+
+def check_service(service: ServiceDetails) -> None:
+    """A service has a name and takes from one minute to a day; its price was checked when it was read."""
+    found = [*_unstorable("service", service), *_missing("service", service, "name")]
+    if service.duration_minutes not in _DURATION:
+        found.append(FieldViolation("service.duration_minutes", "must be from 1 to 1440"))
+    _refuse(*found)
+
+
+def check_staff(staff: StaffDetails) -> None:
+    """A member of staff has a name, a role and an address."""
+    _refuse(
+        *_unstorable("staff", staff),
+        *_missing("staff", staff, "name", "role", "email"),
+        *_contact("staff.email", staff.email, "staff.phone", staff.phone),
+        *_link("staff.photo_url", staff.photo_url),
+        *hours.violations("staff.working_hours", staff.working_hours or {}),
+    )
+
+
+def _refuse(*found: FieldViolation) -> None:
+    if found:
+        raise InvalidRequest(*found)
+
+
+def check_text(field: str, value: str) -> None:
+    """Text can be stored and searched for. Raises InvalidRequest, naming `field`."""
+    _refuse(*_nul(field, value))
+
+
+def _unstorable(prefix: str, details: object) -> Iterator[FieldViolation]:
+    for name, value in vars(details).items():
+        if isinstance(value, str):
+            yield from _nul(f"{prefix}.{name}", value)
+
+
+def _nul(field: str, value: str) -> Iterator[FieldViolation]:
+    if "\x00" in value:
+        yield FieldViolation(field, "must not hold the character NUL")
+
+
+def _missing(prefix: str, details: object, *names: str) -> Iterator[FieldViolation]:
+    for name in names:
+        if not getattr(details, name):
+            yield FieldViolation(f"{prefix}.{name}", "is required")
+
+
+def _contact(email_field: str, email: str, phone_field: str, phone: str) -> Iterator[FieldViolation]:
+    if email and not _EMAIL.fullmatch(email):
+        yield FieldViolation(email_field, "must be an e-mail address")
+    if phone and not _PHONE.fullmatch(phone):
+        yield FieldViolation(phone_field, "must be a phone number, for example +62 21 555 0123")
+
+
+def _link(field: str, link: str) -> Iterator[FieldViolation]:
+    if link and not _LINK.fullmatch(link):
+        yield FieldViolation(field, "must be an http or https address")
+
+
+def _place(latitude: Decimal | None, longitude: Decimal | None) -> Iterator[FieldViolation]:
+    if (latitude is None) != (longitude is None):
+        yield FieldViolation("clinic.latitude", "latitude and longitude come together")
+
+
+def _facilities(facilities: tuple[str, ...]) -> Iterator[FieldViolation]:
+    if any(not 1 <= len(facility) <= _FACILITY_LENGTH for facility in facilities):
+        yield FieldViolation("clinic.facilities", f"each must have 1 to {_FACILITY_LENGTH} characters")
+    yield from _nul("clinic.facilities", "".join(facilities))
+
+
+def _zone(name: str) -> Iterator[FieldViolation]:
+    if name not in _zones():
+        yield FieldViolation("clinic.timezone", "must be an IANA time zone, for example Asia/Makassar")

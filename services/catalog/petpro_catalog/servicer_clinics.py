@@ -1,0 +1,119 @@
+"""Calls about clinics."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from grpc.aio import ServicerContext
+
+from petpro.catalog.v1 import catalog_pb2 as pb
+from petpro_catalog import clinics, messages, pages, rules, store_clinics
+from petpro_catalog.domain import Clinic, ClinicDetails, ClinicStatus, is_insider
+from petpro_catalog.store_clinics import Point, Wanted
+from petpro_common.context import Caller, administrator, maybe_caller, signed_in
+from petpro_common.db import Database, Transaction
+from petpro_common.errors import Forbidden, invalid
+from petpro_common.idempotency import once
+from petpro_common.pages import page_size
+
+Context = ServicerContext[Any, Any]
+
+_USUAL_RADIUS_KM = 25.0
+
+
+class ClinicCalls:
+    """The clinic calls of CatalogService."""
+
+    _database: Database
+
+    async def CreateClinic(self, request: pb.CreateClinicRequest, context: Context) -> pb.CreateClinicResponse:
+        caller = signed_in()
+        asked_owner = request.clinic.owner_id
+        owner = messages.person_id("clinic.owner_id", asked_owner) if asked_owner else caller.user_id
+
+        async def work(tx: Transaction) -> pb.CreateClinicResponse:
+            clinic = await clinics.apply_for(tx, caller, owner, messages.clinic_details(request.clinic))
+            return pb.CreateClinicResponse(clinic=_shown(clinic, caller))
+
+        return await once(self._database, request, pb.CreateClinicResponse, work)
+
+    async def ListClinics(self, request: pb.ListClinicsRequest, context: Context) -> pb.ListClinicsResponse:
+        caller = maybe_caller()
+        wanted = _wanted(request)
+        if wanted.of_person is None and not (caller and caller.is_trusted):
+            if wanted.status not in (None, ClinicStatus.APPROVED):
+                raise Forbidden
+            wanted = replace(wanted, status=ClinicStatus.APPROVED)
+        size = page_size(request.page_size)
+        read = pages.after_distance if wanted.near else pages.after_name
+        async with self._database.transaction() as tx:
+            after = read(request.page_token, wanted)
+            found = await store_clinics.search(tx, wanted, clinics.viewer(caller), after, size + 1)
+        shown, token = pages.cut(found, size, lambda one: one.key, wanted)
+        return pb.ListClinicsResponse(clinics=[_shown(one.clinic, caller) for one in shown], next_page_token=token)
+
+    async def GetClinic(self, request: pb.GetClinicRequest, context: Context) -> pb.GetClinicResponse:
+        caller = maybe_caller()
+        async with self._database.transaction() as tx:
+            clinic = await clinics.visible(tx, UUID(request.clinic_id), caller)
+        return pb.GetClinicResponse(clinic=_shown(clinic, caller))
+
+    async def UpdateClinic(self, request: pb.UpdateClinicRequest, context: Context) -> pb.UpdateClinicResponse:
+        caller = signed_in()
+
+        def change(clinic: Clinic) -> ClinicDetails:
+            now = messages.clinic(clinic, is_insider=True)
+            edited = messages.edited(now, request.clinic, request.update_mask, messages.CLINIC_FIELDS)
+            return messages.clinic_details(edited)
+
+        async def work(tx: Transaction) -> pb.UpdateClinicResponse:
+            clinic = await clinics.edit(tx, UUID(request.clinic_id), caller, change)
+            return pb.UpdateClinicResponse(clinic=_shown(clinic, caller))
+
+        return await once(self._database, request, pb.UpdateClinicResponse, work)
+
+    async def ApproveClinic(self, request: pb.ApproveClinicRequest, context: Context) -> pb.ApproveClinicResponse:
+        caller = administrator()
+
+        async def work(tx: Transaction) -> pb.ApproveClinicResponse:
+            clinic = await clinics.decide(tx, UUID(request.clinic_id), caller, ClinicStatus.APPROVED)
+            return pb.ApproveClinicResponse(clinic=_shown(clinic, caller))
+
+        return await once(self._database, request, pb.ApproveClinicResponse, work)
+
+    async def RejectClinic(self, request: pb.RejectClinicRequest, context: Context) -> pb.RejectClinicResponse:
+        caller = administrator()
+
+        async def work(tx: Transaction) -> pb.RejectClinicResponse:
+            clinic = await clinics.decide(tx, UUID(request.clinic_id), caller, ClinicStatus.REJECTED)
+            return pb.RejectClinicResponse(clinic=_shown(clinic, caller))
+
+        return await once(self._database, request, pb.RejectClinicResponse, work)
+
+    async def SuspendClinic(self, request: pb.SuspendClinicRequest, context: Context) -> pb.SuspendClinicResponse:
+        caller = administrator()
+
+        async def work(tx: Transaction) -> pb.SuspendClinicResponse:
+            clinic = await clinics.decide(tx, UUID(request.clinic_id), caller, ClinicStatus.SUSPENDED)
+            return pb.SuspendClinicResponse(clinic=_shown(clinic, caller))
+
+        return await once(self._database, request, pb.SuspendClinicResponse, work)
+
+
+def _shown(clinic: Clinic, caller: Caller | None) -> pb.Clinic:
+    return messages.clinic(clinic, is_insider(clinic, caller))
+
+
+def _wanted(request: pb.ListClinicsRequest) -> Wanted:
+    if request.HasField("latitude") != request.HasField("longitude"):
+        raise invalid("latitude", "latitude and longitude come together")
+    rules.check_text("query", request.query)
+    rules.check_text("city", request.city)
+    near = Point(request.latitude, request.longitude, request.radius_km or _USUAL_RADIUS_KM)
+    return Wanted(
+        words=tuple(request.query.split()),
+        city=request.city.strip(),
+        near=near if request.HasField("latitude") else None,
+        of_person=signed_in().user_id if request.mine else None,
+        status=messages.status(request.status),
+    )

@@ -1,0 +1,51 @@
+"""Calls about reviews."""
+
+from typing import Any
+from uuid import UUID
+
+from grpc.aio import ServicerContext
+
+from petpro.catalog.v1 import catalog_pb2 as pb
+from petpro_catalog import clinics, messages, pages, reviews, rules, store_reviews
+from petpro_catalog.bookings import Bookings
+from petpro_catalog.domain import CompletedBooking
+from petpro_common.context import maybe_caller, signed_in
+from petpro_common.db import Database, Transaction
+from petpro_common.idempotency import once
+from petpro_common.pages import page_size
+
+Context = ServicerContext[Any, Any]
+
+
+class ReviewCalls:
+    """The review calls of CatalogService."""
+
+    _database: Database
+    _bookings: Bookings
+
+    async def CreateReview(self, request: pb.CreateReviewRequest, context: Context) -> pb.CreateReviewResponse:
+        customer = signed_in().user_id
+        rules.check_text("comment", request.comment)
+        booking = await self._completed_booking(UUID(request.booking_id))
+
+        async def work(tx: Transaction) -> pb.CreateReviewResponse:
+            reviewable = reviews.check_reviewable(booking, customer)
+            review = await reviews.write(tx, reviewable, request.rating, request.comment.strip())
+            return pb.CreateReviewResponse(review=messages.review(review))
+
+        return await once(self._database, request, pb.CreateReviewResponse, work)
+
+    async def ListReviews(self, request: pb.ListReviewsRequest, context: Context) -> pb.ListReviewsResponse:
+        clinic_id, size = UUID(request.clinic_id), page_size(request.page_size)
+        after = pages.after_id(request.page_token, clinic_id)
+        async with self._database.transaction() as tx:
+            await clinics.visible(tx, clinic_id, maybe_caller())
+            found = await store_reviews.published_reviews(tx, clinic_id, after, size + 1)
+        shown, token = pages.cut(found, size, lambda review: (review.id,), clinic_id)
+        return pb.ListReviewsResponse(reviews=map(messages.review, shown), next_page_token=token)
+
+    async def _completed_booking(self, booking_id: UUID) -> CompletedBooking | None:
+        """From what we have heard, or else from booking itself: its event may still be on the way."""
+        async with self._database.transaction() as tx:
+            known = await store_reviews.completed_booking(tx, booking_id)
+        return known or await self._bookings.completed(booking_id)

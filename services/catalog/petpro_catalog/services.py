@@ -1,0 +1,53 @@
+"""What is done with services. Every change is told to the other services as service.changed."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from petpro_catalog import clinics, events, rules, store_services
+from petpro_catalog.domain import ClinicNotFound, Service, ServiceDetails, ServiceNotFound
+from petpro_common.context import Caller
+from petpro_common.db import Transaction
+from petpro_common.ids import new_id
+from petpro_common.messaging import outbox
+
+
+async def add(tx: Transaction, clinic_id: UUID, caller: Caller, details: ServiceDetails) -> Service:
+    """Adds a service to a clinic. Raises ClinicNotFound, Forbidden and InvalidRequest."""
+    await clinics.editable(tx, clinic_id, caller)
+    rules.check_service(details)
+    return await _announced(tx, await store_services.add_service(tx, new_id(), clinic_id, details))
+
+
+async def visible(tx: Transaction, service_id: UUID, caller: Caller | None) -> Service:
+    """A service of a clinic that the caller may see. Raises ServiceNotFound."""
+    service = await store_services.service(tx, service_id)
+    if service is None:
+        raise ServiceNotFound
+    try:
+        await clinics.visible(tx, service.clinic_id, caller)
+    except ClinicNotFound:
+        raise ServiceNotFound from None
+    return service
+
+
+async def edit(
+    tx: Transaction, service_id: UUID, caller: Caller, change: Callable[[Service], ServiceDetails]
+) -> Service:
+    """Edits a service by `change`. Raises ServiceNotFound, Forbidden and InvalidRequest."""
+    service = await store_services.service(tx, service_id, lock=True)
+    if service is None:
+        raise ServiceNotFound
+    try:
+        await clinics.editable(tx, service.clinic_id, caller)
+    except ClinicNotFound:
+        raise ServiceNotFound from None
+    details = change(service)
+    if details == service.details:
+        return service
+    rules.check_service(details)
+    return await _announced(tx, await store_services.edit_service(tx, service_id, details))
+
+
+async def _announced(tx: Transaction, service: Service) -> Service:
+    await outbox.add_event(tx, "catalog", "service.changed", service.id, events.service_changed(service))
+    return service

@@ -1,0 +1,13 @@
+"""What the catalog is told at start."""
+
+from typing import ClassVar
+
+from petpro_common.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Read from `PETPRO_CATALOG_*`; `booking_address` is asked for bookings whose completion was not yet heard of."""
+
+    service: ClassVar[str] = "catalog"
+
+    booking_address: str

@@ -1,0 +1,219 @@
+"""Every SQL statement about clinics, their policies and the search among them.
+
+`viewer` is the person who looks, or None: it only tells whether they work at the clinic.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Row,
+    Select,
+    and_,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from petpro_catalog import hours
+from petpro_catalog.domain import Clinic, ClinicDetails, ClinicStatus
+from petpro_catalog.policy import Tier, Tiers
+from petpro_catalog.policy import to_json as tiers_to_json
+from petpro_catalog.tables import cancellation_policies, clinics, reviews, staff
+from petpro_common.db import Transaction
+
+_METRES = 1000.0
+
+# Written as in idx_clinics_words and idx_clinics_geolocation, or these would not be used.
+_WORDS: ColumnElement[str] = literal_column("(clinics.name || ' ' || coalesce(clinics.description, ''))")
+_PLACE: ColumnElement[Any] = func.ll_to_earth(clinics.c.latitude, clinics.c.longitude)
+
+
+After = tuple[str | float, UUID]
+"""The sort key of a row in a search: name, or distance as the search orders by it, and id."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Degrees north and east, WGS 84, and how far around it to look."""
+
+    latitude: float
+    longitude: float
+    radius_km: float
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a search is for. None and empty mean any."""
+
+    words: tuple[str, ...] = ()
+    city: str = ""
+    near: Point | None = None
+    of_person: UUID | None = None
+    status: ClinicStatus | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A clinic and its place in the order of the search: distance or name, then id."""
+
+    clinic: Clinic
+    key: After
+
+
+async def clinic(tx: Transaction, clinic_id: UUID, viewer: UUID | None, *, lock: bool = False) -> Clinic | None:
+    """One clinic. With `lock` its row stays as it is until the transaction ends."""
+    query = _clinics_with_policy(viewer).where(clinics.c.id == clinic_id)
+    if lock:
+        query = query.with_for_update(of=clinics)
+    row = (await tx.execute(query)).first()
+    return _clinic(row) if row else None
+
+
+async def add_clinic(tx: Transaction, clinic_id: UUID, owner_id: UUID, details: ClinicDetails) -> None:
+    """A new clinic, pending, with version 1 of its policy."""
+    await tx.execute(insert(clinics).values(id=clinic_id, owner_id=owner_id, **_columns(details)))
+    await add_policy(tx, clinic_id, 1, details.cancellation_policy)
+
+
+async def add_policy(tx: Transaction, clinic_id: UUID, version: int, tiers: Tiers) -> None:
+    """A version of a clinic's policy; versions are never changed."""
+    await tx.execute(
+        insert(cancellation_policies).values(clinic_id=clinic_id, version=version, tiers=tiers_to_json(tiers))
+    )
+
+
+async def edit_clinic(tx: Transaction, clinic_id: UUID, details: ClinicDetails, policy_version: int) -> None:
+    """Writes what was edited and counts the version up. The caller holds the row's lock."""
+    await _update(tx, clinic_id, policy_version=policy_version, **_columns(details))
+
+
+async def set_status(tx: Transaction, clinic_id: UUID, status: ClinicStatus) -> None:
+    """Writes the status and counts the version up. The caller holds the row's lock."""
+    await _update(tx, clinic_id, status=status.value)
+
+
+async def search(tx: Transaction, wanted: Wanted, viewer: UUID | None, after: After | None, limit: int) -> list[Found]:
+    """Clinics after the sort key `after`: nearest first around a point, by name elsewhere.
+
+    Around a point only clinics that say where they are; the GiST index finds and orders them.
+    """
+    order = _distance(wanted.near) if wanted.near else clinics.c.name
+    query = _clinics_with_policy(viewer).add_columns(order.label("sort_key")).where(*_conditions(wanted))
+    if after:
+        query = query.where(tuple_(order, clinics.c.id) > tuple_(literal(after[0]), literal(after[1])))
+    if wanted.near:
+        query = query.add_columns((func.sec_to_gc(order) / _METRES).label("distance_km"))
+    rows = (await tx.execute(query.order_by(order, clinics.c.id).limit(limit))).all()
+    return [Found(_clinic(row), (row.sort_key, row.id)) for row in rows]
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    conditions = [_WORDS.icontains(word, autoescape=True) for word in wanted.words]
+    if wanted.city:
+        conditions.append(func.lower(clinics.c.city) == func.lower(wanted.city))
+    if wanted.near:
+        around = func.earth_box(_earth(wanted.near), wanted.near.radius_km * _METRES)
+        conditions.append(around.op("@>", is_comparison=True)(_PLACE))
+        conditions.append(func.sec_to_gc(_distance(wanted.near)) <= wanted.near.radius_km * _METRES)
+    if wanted.of_person:
+        conditions.append(or_(clinics.c.owner_id == wanted.of_person, _works_here(wanted.of_person)))
+    if wanted.status:
+        conditions.append(clinics.c.status == wanted.status.value)
+    return conditions
+
+
+def _earth(point: Point) -> ColumnElement[Any]:
+    return func.ll_to_earth(point.latitude, point.longitude)
+
+
+def _distance(point: Point) -> ColumnElement[float]:
+    """The straight line through the earth, in metres: grows with the way over ground, and the index orders by it."""
+    return _PLACE.op("<->", return_type=Float())(_earth(point))
+
+
+def _works_here(person: UUID) -> ColumnElement[bool]:
+    return exists().where(and_(staff.c.clinic_id == clinics.c.id, staff.c.user_id == person))
+
+
+def _clinics_with_policy(viewer: UUID | None) -> Select[Any]:
+    published = and_(reviews.c.clinic_id == clinics.c.id, reviews.c.is_published)
+    policy = and_(
+        cancellation_policies.c.clinic_id == clinics.c.id, cancellation_policies.c.version == clinics.c.policy_version
+    )
+    return select(
+        clinics,
+        cancellation_policies.c.tiers,
+        (_works_here(viewer) if viewer else literal(False)).label("viewer_works_here"),
+        select(func.round(func.avg(reviews.c.rating), 2)).where(published).scalar_subquery().label("average_rating"),
+        select(func.count()).select_from(reviews).where(published).scalar_subquery().label("review_count"),
+    ).join(cancellation_policies, policy)
+
+
+async def _update(tx: Transaction, clinic_id: UUID, **values: Any) -> None:
+    counted = {"version": clinics.c.version + 1, "updated_at": func.now()}
+    await tx.execute(update(clinics).where(clinics.c.id == clinic_id).values(**values, **counted))
+
+
+def _columns(details: ClinicDetails) -> dict[str, Any]:
+    return {
+        "name": details.name,
+        "address": details.address,
+        "city": details.city,
+        "province": details.province,
+        "postal_code": details.postal_code,
+        "latitude": details.latitude,
+        "longitude": details.longitude,
+        "phone_number": details.phone_number,
+        "email": details.email,
+        "website": details.website or None,
+        "description": details.description or None,
+        "operating_hours": hours.to_json(details.operating_hours),
+        "facilities": list(details.facilities),
+        "commission_rate": details.commission_rate,
+        "timezone": details.timezone,
+    }
+
+
+def _clinic(row: Row[Any]) -> Clinic:
+    details = ClinicDetails(
+        name=row.name,
+        address=row.address,
+        city=row.city,
+        province=row.province,
+        postal_code=row.postal_code,
+        latitude=row.latitude,
+        longitude=row.longitude,
+        phone_number=row.phone_number,
+        email=row.email,
+        website=row.website or "",
+        description=row.description or "",
+        operating_hours=hours.from_json(row.operating_hours),
+        facilities=tuple(row.facilities),
+        commission_rate=row.commission_rate,
+        timezone=row.timezone,
+        cancellation_policy=tuple(Tier(**tier) for tier in row.tiers),
+    )
+    return Clinic(
+        id=row.id,
+        owner_id=row.owner_id,
+        status=ClinicStatus(row.status),
+        details=details,
+        policy_version=row.policy_version,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        viewer_works_here=row.viewer_works_here,
+        average_rating=row.average_rating,
+        review_count=row.review_count,
+        distance_km=getattr(row, "distance_km", None),
+    )

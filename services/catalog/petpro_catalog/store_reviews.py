@@ -1,0 +1,69 @@
+"""Every SQL statement about reviews and the completed bookings that they are about."""
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert
+
+from petpro_catalog.domain import CompletedBooking, Review
+from petpro_catalog.tables import completed_bookings, reviews
+from petpro_common.db import Transaction
+
+
+async def completed_booking(tx: Transaction, booking_id: UUID) -> CompletedBooking | None:
+    """A booking that is known to be completed."""
+    query = select(completed_bookings).where(completed_bookings.c.booking_id == booking_id)
+    row = (await tx.execute(query)).mappings().first()
+    return CompletedBooking(**row) if row else None
+
+
+async def add_completed_booking(tx: Transaction, booking: CompletedBooking) -> None:
+    """Remembers a completed booking; one that is known already stays as it is."""
+    await tx.execute(insert(completed_bookings).values(**asdict(booking)).on_conflict_do_nothing())
+
+
+async def add_review(
+    tx: Transaction, review_id: UUID, booking: CompletedBooking, rating: int, comment: str
+) -> Review | None:
+    """A new review, or None when the booking has one: of two at the same instant one gets None."""
+    statement = (
+        insert(reviews)
+        .values(
+            id=review_id,
+            booking_id=booking.booking_id,
+            user_id=booking.user_id,
+            clinic_id=booking.clinic_id,
+            service_id=booking.service_id,
+            rating=rating,
+            comment=comment or None,
+        )
+        .on_conflict_do_nothing(index_elements=[reviews.c.booking_id])
+        .returning(reviews)
+    )
+    row = (await tx.execute(statement)).first()
+    return _review(row) if row else None
+
+
+async def published_reviews(tx: Transaction, clinic_id: UUID, after: UUID | None, limit: int) -> list[Review]:
+    """A clinic's published reviews, newest first (ids carry their time), after the id `after`."""
+    query = select(reviews).where(reviews.c.clinic_id == clinic_id, reviews.c.is_published)
+    if after:
+        query = query.where(reviews.c.id < after)
+    rows = (await tx.execute(query.order_by(reviews.c.id.desc()).limit(limit))).all()
+    return [_review(row) for row in rows]
+
+
+def _review(row: Row[Any]) -> Review:
+    return Review(
+        id=row.id,
+        booking_id=row.booking_id,
+        user_id=row.user_id,
+        clinic_id=row.clinic_id,
+        service_id=row.service_id,
+        rating=row.rating,
+        comment=row.comment or "",
+        is_verified=row.is_verified,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,311 @@
+"""Clinics: from application to approval, and who may do what with them."""
+
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+from petpro.catalog.v1 import catalog_pb2 as pb
+from services.catalog.tests.people import Catalog, broken_fields, clinic_form, mask, reason
+
+WEEKDAYS = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
+
+
+async def test_an_application_gets_the_usual_hours_zone_commission_and_policy(catalog: Catalog) -> None:
+    clinic = await catalog.applied()
+
+    assert clinic.status == pb.CLINIC_STATUS_PENDING
+    assert clinic.owner_id == str(catalog.wayan.id)
+    assert clinic.timezone == "Asia/Jakarta"
+    assert clinic.commission_rate == "10.00"
+    assert set(clinic.operating_hours) == WEEKDAYS
+    assert clinic.operating_hours["saturday"] == pb.DayHours(open="09:00", close="15:00", is_open=True)
+    assert clinic.operating_hours["sunday"] == pb.DayHours()
+    policy = [(tier.min_hours_before, tier.refund_percent) for tier in clinic.cancellation_policy.tiers]
+    assert policy == [(24, 100), (6, 50)]
+    assert (clinic.cancellation_policy.version, clinic.version) == (1, 1)
+
+
+async def test_strangers_do_not_see_a_clinic_until_it_is_approved(catalog: Catalog) -> None:
+    clinic = await catalog.applied()
+    request = pb.GetClinicRequest(clinic_id=clinic.id)
+    for headers in ((), catalog.sari.headers, catalog.dewi.headers):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await catalog.api.GetClinic(request, metadata=headers)
+        assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+        assert reason(refused.value) == "CLINIC_NOT_FOUND"
+    for headers in (catalog.wayan.headers, catalog.admin.headers, catalog.booking_service):
+        assert (await catalog.api.GetClinic(request, metadata=headers)).clinic.id == clinic.id
+
+    await catalog.api.ApproveClinic(pb.ApproveClinicRequest(clinic_id=clinic.id), metadata=catalog.admin.headers)
+
+    assert (await catalog.api.GetClinic(request)).clinic.status == pb.CLINIC_STATUS_APPROVED
+
+
+async def test_the_commission_is_shown_to_insiders_only(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    request = pb.GetClinicRequest(clinic_id=clinic.id)
+    assert (await catalog.api.GetClinic(request)).clinic.commission_rate == ""
+    assert (await catalog.api.GetClinic(request, metadata=catalog.sari.headers)).clinic.commission_rate == ""
+    for headers in (catalog.wayan.headers, catalog.admin.headers, catalog.booking_service):
+        assert (await catalog.api.GetClinic(request, metadata=headers)).clinic.commission_rate == "10.00"
+
+
+async def test_only_people_with_a_clinic_account_apply(catalog: Catalog) -> None:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.applied(catalog.sari)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(aio.AioRpcError) as unknown:
+        await catalog.api.CreateClinic(pb.CreateClinicRequest(clinic=clinic_form()))
+    assert unknown.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_nobody_but_an_administrator_applies_for_somebody_else(catalog: Catalog) -> None:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.applied(catalog.wayan, owner_id=str(catalog.dewi.id))
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    made = await catalog.applied(catalog.admin, owner_id=str(catalog.dewi.id))
+    assert made.owner_id == str(catalog.dewi.id)
+
+
+WAYS: list[tuple[list[str], bool]] = [
+    (["Approve"], True),
+    (["Reject"], True),
+    (["Suspend"], False),
+    (["Approve", "Suspend"], True),
+    (["Approve", "Reject"], False),
+    (["Approve", "Approve"], False),
+    (["Approve", "Suspend", "Approve"], True),
+    (["Approve", "Suspend", "Reject"], False),
+    (["Reject", "Approve"], True),
+    (["Reject", "Suspend"], False),
+    (["Reject", "Reject"], False),
+]
+
+
+@pytest.mark.parametrize(("verbs", "is_allowed"), WAYS)
+async def test_a_status_changes_only_along_the_drawing(catalog: Catalog, verbs: list[str], is_allowed: bool) -> None:
+    clinic = await catalog.applied()
+
+    async def take(verb: str) -> pb.Clinic:
+        request = getattr(pb, f"{verb}ClinicRequest")(clinic_id=clinic.id)
+        reply = await getattr(catalog.api, f"{verb}Clinic")(request, metadata=catalog.admin.headers)
+        found: pb.Clinic = reply.clinic
+        return found
+
+    for verb in verbs[:-1]:
+        await take(verb)
+    if is_allowed:
+        changed = await take(verbs[-1])
+        assert changed.version == len(verbs) + 1
+        announced = (await catalog.events("clinic.changed"))[-1]
+        assert announced["status"] == pb.ClinicStatus.Name(changed.status).removeprefix("CLINIC_STATUS_").lower()
+    else:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await take(verbs[-1])
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert reason(refused.value) == "WRONG_CLINIC_STATUS"
+        assert len(await catalog.events("clinic.changed")) == len(verbs)
+
+
+@pytest.mark.parametrize("verb", ["Approve", "Reject", "Suspend"])
+async def test_only_administrators_decide(catalog: Catalog, verb: str) -> None:
+    clinic = await catalog.applied()
+    request = getattr(pb, f"{verb}ClinicRequest")(clinic_id=clinic.id)
+    for headers in (catalog.wayan.headers, catalog.sari.headers, catalog.booking_service):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await getattr(catalog.api, f"{verb}Clinic")(request, metadata=headers)
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_only_the_owner_edits_a_clinic(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    works_there = catalog.sari
+    await catalog.employed(clinic, user_id=str(works_there.id))
+    request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(name="Taken over"))
+    for person in (catalog.dewi, works_there):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await catalog.api.UpdateClinic(request, metadata=person.headers)
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    hidden = await catalog.applied()
+    with pytest.raises(aio.AioRpcError) as not_found:
+        await catalog.api.UpdateClinic(
+            pb.UpdateClinicRequest(clinic_id=hidden.id, clinic=pb.Clinic(name="Taken over")),
+            metadata=catalog.dewi.headers,
+        )
+    assert reason(not_found.value) == "CLINIC_NOT_FOUND"
+
+
+async def test_only_what_the_mask_names_changes(catalog: Catalog) -> None:
+    clinic = await catalog.approved(website="https://menteng.example")
+    edit = pb.Clinic(name="Klinik Menteng Baru", city="Bandung")
+    request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=edit, update_mask=mask("name", "website"))
+
+    edited = (await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)).clinic
+
+    assert (edited.name, edited.city, edited.website) == ("Klinik Menteng Baru", "Jakarta", "")
+    assert edited.version == clinic.version + 1
+    assert edited.updated_at.ToDatetime() > clinic.updated_at.ToDatetime()
+
+
+async def test_without_a_mask_what_is_set_changes_and_a_whole_clinic_can_be_sent_back(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    clinic.description = "Buka setiap hari"
+    request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=clinic)
+
+    edited = (await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)).clinic
+
+    assert (edited.description, edited.name) == ("Buka setiap hari", clinic.name)
+
+
+async def test_an_edit_that_changes_nothing_tells_nobody(catalog: Catalog) -> None:
+    clinic = await catalog.approved(latitude=-6.1913, longitude=106.8412)
+    request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=clinic)
+    edited = (await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)).clinic
+    assert edited.version == clinic.version
+    assert len(await catalog.events("clinic.changed")) == 2
+
+
+@pytest.mark.parametrize("path", ["id", "owner_id", "status", "version", "created_at", "feathers"])
+async def test_what_is_not_the_owners_to_edit_is_refused_by_name(catalog: Catalog, path: str) -> None:
+    clinic = await catalog.approved()
+    request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(name="x"), update_mask=mask(path))
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)
+    assert broken_fields(refused.value) == {"update_mask"}
+
+
+async def test_the_commission_is_set_by_administrators_only(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(commission_rate="0.00"))
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(aio.AioRpcError) as refused_at_once:
+        await catalog.applied(commission_rate="1")
+    assert refused_at_once.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+    request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(commission_rate="7.5"))
+    edited = (await catalog.api.UpdateClinic(request, metadata=catalog.admin.headers)).clinic
+
+    assert edited.commission_rate == "7.50"
+    assert (await catalog.events("clinic.changed"))[-1]["commission_rate"] == "7.50"
+
+
+async def test_every_edit_of_the_policy_is_a_new_version_and_other_edits_are_not(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    strict = pb.CancellationPolicy(tiers=[pb.RefundTier(min_hours_before=48, refund_percent=50)])
+
+    async def edit(**fields: Any) -> pb.CancellationPolicy:
+        request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(**fields))
+        return (await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)).clinic.cancellation_policy
+
+    assert (await edit(cancellation_policy=strict)).version == 2
+    assert (await edit(description="Sama saja")).version == 2
+    never = await edit(cancellation_policy=pb.CancellationPolicy())
+    assert (never.version, list(never.tiers)) == (3, [])
+    assert [event["cancellation_policy"]["version"] for event in await catalog.events("clinic.changed")] == [
+        1,
+        1,
+        2,
+        2,
+        3,
+    ]
+
+
+async def test_tiers_come_back_from_most_hours_to_fewest(catalog: Catalog) -> None:
+    tiers = [pb.RefundTier(min_hours_before=h, refund_percent=p) for h, p in ((2, 10), (72, 100), (24, 60))]
+    clinic = await catalog.applied(cancellation_policy=pb.CancellationPolicy(tiers=tiers))
+    assert [tier.min_hours_before for tier in clinic.cancellation_policy.tiers] == [72, 24, 2]
+
+
+def tier_policy(*tiers: tuple[int, int]) -> pb.CancellationPolicy:
+    return pb.CancellationPolicy(tiers=[pb.RefundTier(min_hours_before=h, refund_percent=p) for h, p in tiers])
+
+
+BROKEN: list[tuple[dict[str, Any], str]] = [
+    ({"name": "  "}, "clinic.name"),
+    ({"address": ""}, "clinic.address"),
+    ({"city": ""}, "clinic.city"),
+    ({"province": ""}, "clinic.province"),
+    ({"postal_code": ""}, "clinic.postal_code"),
+    ({"phone_number": "call me"}, "clinic.phone_number"),
+    ({"email": "menteng"}, "clinic.email"),
+    ({"website": "javascript:alert(1)"}, "clinic.website"),
+    ({"latitude": -6.2}, "clinic.latitude"),
+    ({"latitude": 91.0, "longitude": 0.0}, "clinic.latitude"),
+    ({"timezone": "Asia/Atlantis"}, "clinic.timezone"),
+    ({"timezone": "../../etc/passwd"}, "clinic.timezone"),
+    ({"facilities": [""]}, "clinic.facilities"),
+    ({"name": "a\x00b"}, "clinic.name"),
+    ({"operating_hours": {"someday": pb.DayHours(open="09:00", close="17:00", is_open=True)}},
+     "clinic.operating_hours.someday"),
+    ({"operating_hours": {"monday": pb.DayHours(open="17:00", close="09:00", is_open=True)}},
+     "clinic.operating_hours.monday"),
+    ({"operating_hours": {"monday": pb.DayHours(open="09:00", close="09:00", is_open=True)}},
+     "clinic.operating_hours.monday"),
+    ({"operating_hours": {"monday": pb.DayHours(is_open=True)}}, "clinic.operating_hours.monday"),
+    ({"operating_hours": {"monday": pb.DayHours(open="09:00", close="17:00")}}, "clinic.operating_hours.monday"),
+    ({"cancellation_policy": tier_policy((24, 100), (24, 50))}, "clinic.cancellation_policy.tiers"),
+    ({"cancellation_policy": tier_policy((24, 50), (6, 100))}, "clinic.cancellation_policy.tiers"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "field"), BROKEN)
+async def test_a_clinic_that_breaks_a_rule_is_refused(catalog: Catalog, fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.applied(**fields)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert broken_fields(refused.value) == {field}
+
+
+async def test_everything_that_is_wrong_is_said_at_once(catalog: Catalog) -> None:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.applied(name="", city="", email="x", timezone="Mars/Olympus")
+    assert broken_fields(refused.value) == {"clinic.name", "clinic.city", "clinic.email", "clinic.timezone"}
+
+
+async def test_days_that_are_not_named_are_days_off(catalog: Catalog) -> None:
+    hours = {"sunday": pb.DayHours(open="10:00", close="14:00", is_open=True)}
+    clinic = await catalog.applied(operating_hours=hours)
+    assert {day for day, hours in clinic.operating_hours.items() if hours.is_open} == {"sunday"}
+    assert set(clinic.operating_hours) == WEEKDAYS
+
+
+async def test_others_learn_of_a_clinic_what_they_need_and_each_version_once(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    applied, approved = await catalog.events("clinic.changed")
+    assert [applied["version"], approved["version"]] == [1, 2]
+    assert approved == {
+        "event_type": "clinic.changed",
+        "clinic_id": clinic.id,
+        "owner_id": str(catalog.wayan.id),
+        "name": "Klinik Hewan Menteng",
+        "city": "Jakarta",
+        "status": "approved",
+        "timezone": "Asia/Jakarta",
+        "commission_rate": "10.00",
+        "cancellation_policy": {
+            "tiers": [
+                {"min_hours_before": 24, "refund_percent": 100},
+                {"min_hours_before": 6, "refund_percent": 50},
+            ],
+            "version": 1,
+        },
+        "operating_hours": approved["operating_hours"],
+        "version": 2,
+    }
+    assert approved["operating_hours"]["sunday"] == {"open": None, "close": None, "is_open": False}
+
+
+async def test_the_same_request_twice_makes_one_clinic(catalog: Catalog) -> None:
+    request = pb.CreateClinicRequest(clinic=clinic_form(), request_id="apply-1")
+    first = (await catalog.api.CreateClinic(request, metadata=catalog.wayan.headers)).clinic
+    again = (await catalog.api.CreateClinic(request, metadata=catalog.wayan.headers)).clinic
+    assert again == first
+    assert len(await catalog.events("clinic.changed")) == 1
+    request.clinic.name = "Another"
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.api.CreateClinic(request, metadata=catalog.wayan.headers)
+    assert reason(refused.value) == "REQUEST_ID_REUSED"

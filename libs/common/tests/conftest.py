@@ -1,6 +1,6 @@
 """Two services, as the tables and the NATS user of each: what they say to each other is real."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,9 +11,7 @@ from petpro_common.db import Database
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.schema import MESSAGING_V1
 from petpro_common.saga.schema import SAGA_V1
-
-MakeDatabase = Callable[[str], Awaitable[Database]]
-MakeBroker = Callable[[str], Awaitable[Broker]]
+from petpro_common.testing.running import MakeBroker, MakeDatabase
 
 
 @pytest.fixture

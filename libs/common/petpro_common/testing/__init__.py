@@ -1,6 +1,7 @@
 """What tests of every service need: tokens of invented people, and servicers behind the real edge."""
 
 from petpro_common.testing.people import KeyRing
+from petpro_common.testing.running import eventually, running
 from petpro_common.testing.serving import serving
 
-__all__ = ["KeyRing", "serving"]
+__all__ = ["KeyRing", "eventually", "running", "serving"]

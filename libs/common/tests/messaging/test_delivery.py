@@ -16,9 +16,7 @@ from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.events import Event, event_consumer
 from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.relay import Relay
-
-from ..conftest import MakeBroker, MakeDatabase
-from ..running import eventually, running
+from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
 CLINIC = UUID("0197a0c0-0000-7000-8000-000000000001")
 

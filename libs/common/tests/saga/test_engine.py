@@ -19,9 +19,7 @@ from petpro_common.messaging.participant import Answer, Pending, Refused, Succee
 from petpro_common.messaging.relay import Relay
 from petpro_common.saga import Local, Remote, Saga, SagaEngine, SagaState, Step, StepKind, store
 from petpro_common.saga.engine import UnknownSaga
-
-from ..conftest import MakeBroker, MakeDatabase
-from ..running import eventually, running
+from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
 DEPOSIT = Remote(
     "payment",

@@ -5,7 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from petpro_common.db import Database
+from petpro_common.messaging.broker import Broker
 from petpro_common.tasks import end
+
+MakeDatabase = Callable[[str], Awaitable[Database]]
+MakeBroker = Callable[[str], Awaitable[Broker]]
 
 
 @asynccontextmanager

@@ -12,9 +12,7 @@ PAIRS = [(visitor, owner) for visitor in SERVICES for owner in SERVICES if visit
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_owns_its_database_with_its_extensions(
-    postgres_server: RunningStack, service: str
-) -> None:
+async def test_a_service_owns_its_database_with_its_extensions(postgres_server: RunningStack, service: str) -> None:
     async with await psycopg.AsyncConnection.connect(
         surroundings_of(postgres_server).postgres.service_url(service)
     ) as connection:

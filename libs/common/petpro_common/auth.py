@@ -83,7 +83,8 @@ class Verifier:
         try:
             header = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})
-            key, issuer = await self._key(str(header.get("kid")), str(unverified.get("iss")))
+            kid, issuer = str(header.get("kid")), str(unverified.get("iss"))
+            key = await self._key(kid, issuer)
             claims = jwt.decode(
                 token,
                 key,
@@ -95,17 +96,23 @@ class Verifier:
             caller = Caller(str(claims["sub"]), Role(claims["role"]))
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise Unauthenticated from None
-        if (caller.role is Role.SERVICE) != (issuer != ACCOUNT_ISSUER):
+        if (caller.role is Role.SERVICE) != self._is_services(kid, issuer):
             raise Unauthenticated
         return caller, float(claims["exp"])
 
-    async def _key(self, kid: str, issuer: str) -> tuple[jwt.PyJWK, str]:
+    def _is_services(self, kid: str, issuer: str) -> bool:
+        """Whether a service's own key must have signed. Account shares its issuer with people's tokens."""
+        return issuer == f"petpro:{kid}" and kid in self._service_keys
+
+    async def _key(self, kid: str, issuer: str) -> jwt.PyJWK:
         """The key that must have signed. A service's key vouches for that service alone."""
+        if self._is_services(kid, issuer):
+            return self._service_keys[kid]
         if issuer != ACCOUNT_ISSUER:
-            return self._service_keys[kid], f"petpro:{kid}"
+            raise KeyError(kid)
         if kid not in self._account_keys:
             await self._refresh()
-        return self._account_keys[kid], ACCOUNT_ISSUER
+        return self._account_keys[kid]
 
     async def _refresh(self) -> None:
         async with self._fetching:

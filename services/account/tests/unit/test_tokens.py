@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from joserfc.jwk import ECKey
 
@@ -39,6 +40,20 @@ async def test_tokens_outlive_a_rotation_while_the_old_key_is_published(tmp_path
     assert await verifier(tmp_path, keys(NEW, OLD)).caller(token) == Caller(str(SARI), Role.CUSTOMER)
     with pytest.raises(Unauthenticated):
         await verifier(tmp_path, keys(NEW)).caller(token)
+
+
+async def test_account_is_a_service_among_others_though_people_have_its_issuer(tmp_path: Path) -> None:
+    async def never() -> list[dict[str, Any]]:
+        raise AssertionError("a service's key is known without asking")
+
+    ring = KeyRing(tmp_path)
+    known = Verifier(ring.service_jwks_file, never)
+    assert await known.caller(ring.service("account")) == Caller("account", Role.SERVICE)
+    claims = {"iss": "petpro:account", "aud": "petpro", "sub": str(SARI), "role": "admin", "exp": 2**40}
+    for signer in ("account", "booking"):
+        token = jwt.encode(claims, ring.service_key(signer), algorithm="ES256", headers={"kid": "account"})
+        with pytest.raises(Unauthenticated):
+            await known.caller(token)
 
 
 def test_no_private_part_is_published() -> None:

@@ -19,9 +19,7 @@ ANSWER_SECONDS = 90.0
 app = typer.Typer(no_args_is_help=True, help="The parts of a dev stack on this machine (`make up`).")
 
 Part = Annotated[str, typer.Argument(help="a part's name, as `petproctl dev status` lists it")]
-RunFolder = Annotated[
-    Path, typer.Option("--run", envvar="PETPRO_RUN", help="the stack's folder", show_default=True)
-]
+RunFolder = Annotated[Path, typer.Option("--run", envvar="PETPRO_RUN", help="the stack's folder", show_default=True)]
 DEFAULT_RUN = Path(".run")
 
 

@@ -6,6 +6,7 @@ ask at once: one migrates, the others wait and find nothing left to do.
 
 import importlib
 import sys
+from functools import cache
 from pathlib import Path
 
 from alembic import command, context
@@ -29,6 +30,7 @@ def config_of(package: str) -> Config:
     return config
 
 
+@cache
 def head_of(package: str) -> str:
     """The version that the code of `package` expects."""
     return str(ScriptDirectory.from_config(config_of(package)).get_current_head())

@@ -109,8 +109,7 @@ class Service:
 
     async def _drain(self) -> None:
         _log.info("draining")
-        await self._health.set(LIVENESS, _SERVING)
-        await self._health.enter_graceful_shutdown()
+        await self._set_readiness(ready=False)
         await self.server.stop(self.settings.drain_seconds)
         _log.info("stopped")
 
@@ -134,7 +133,8 @@ class Service:
 
     async def _watch_readiness(self) -> None:
         while True:
-            await self._set_readiness(await self._is_ready())
+            ready = await self._is_ready()
+            await self._set_readiness(ready and not self._stopping.is_set())
             await asyncio.sleep(_READY_EVERY_SECONDS)
 
     async def _is_ready(self) -> bool:

@@ -90,6 +90,9 @@ class Relay:
         checked_at, checked_connection = float("-inf"), -1
         clock = asyncio.get_running_loop().time
         while True:
+            if not self._broker.is_connected:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
             if clock() - checked_at > _MEMORY_CHECK_SECONDS or checked_connection != self._broker.reconnects:
                 checked_connection = self._broker.reconnects
                 await self._republish_forgotten(connection)

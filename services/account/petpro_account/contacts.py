@@ -8,6 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from petpro_account.domain import text
 
 _HOME_REGION = "ID"
+_PHONE_LIMIT = 20
 
 
 def email_address(value: str) -> str:
@@ -30,7 +31,7 @@ def address_hash(value: str) -> bytes:
 def phone_number(value: str) -> str:
     """E.164; a number without country code is an Indonesian one. Raises ValueError for numbers that cannot be."""
     try:
-        found = phonenumbers.parse(text(value), _HOME_REGION)
+        found = phonenumbers.parse(text(value, _PHONE_LIMIT), _HOME_REGION)
     except phonenumbers.NumberParseException:
         raise ValueError("must be a phone number such as +628123456789") from None
     if not phonenumbers.is_valid_number(found):

@@ -15,6 +15,7 @@ REFRESH_TOKEN_LIFE = timedelta(days=30)
 MAX_FAILURES = 10
 FAILURE_WINDOW = timedelta(minutes=15)
 _HTTPS = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?")
+_PHOTO_URL_LIMIT = 255
 _OLDEST_BIRTHDATE = date(1900, 1, 1)
 
 
@@ -108,17 +109,22 @@ class Failures:
             raise TooManySignIns(self.remaining)
 
 
-def text(value: str) -> str:
-    """`value` in Unicode's composed form, without space around it. Raises ValueError for control characters."""
+def text(value: str, limit: int) -> str:
+    """`value` in Unicode's composed form, without space around it.
+
+    Raises ValueError for control characters, and above `limit` characters: composing may make more of them.
+    """
     found = unicodedata.normalize("NFC", value).strip()
+    if len(found) > limit:
+        raise ValueError(f"must be at most {limit} characters")
     if any(unicodedata.category(character) == "Cc" for character in found):
         raise ValueError("must not hold control characters")
     return found
 
 
-def filled(value: str) -> str:
+def filled(value: str, limit: int) -> str:
     """`text`, and something of it. Raises ValueError when nothing is left."""
-    found = text(value)
+    found = text(value, limit)
     if not found:
         raise ValueError("must not be empty")
     return found
@@ -149,7 +155,7 @@ def weight(value: str) -> Decimal | None:
 
 def photo_url(value: str) -> str | None:
     """An https address, None when empty. Raises ValueError for anything else: apps will open it."""
-    found = text(value)
+    found = text(value, _PHOTO_URL_LIMIT)
     if not found:
         return None
     if not _HTTPS.fullmatch(found):

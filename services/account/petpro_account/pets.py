@@ -15,14 +15,14 @@ from petpro_common.pages import BadPageToken, read_token, write_token
 _FIRST = UUID(int=0)
 
 _PET: Readers = {
-    "name": lambda pet: filled(pet.name),
-    "species": lambda pet: filled(pet.species),
-    "breed": lambda pet: text(pet.breed) or None,
+    "name": lambda pet: filled(pet.name, 100),
+    "species": lambda pet: filled(pet.species, 50),
+    "breed": lambda pet: text(pet.breed, 100) or None,
     "birthdate": lambda pet: birthdate(pet.birthdate, datetime.now(UTC)),
     "weight": lambda pet: weight(pet.weight),
     "gender": lambda pet: messages.gender_of(pet.gender),
     "photo_url": lambda pet: photo_url(pet.photo_url),
-    "microchip_id": lambda pet: text(pet.microchip_id) or None,
+    "microchip_id": lambda pet: text(pet.microchip_id, 50) or None,
 }
 
 

@@ -14,10 +14,11 @@ from petpro_common.db import Transaction
 
 _CHANNELS = ("email", "push", "sms")
 _PREFS = "notification_prefs"
+_NAME_LIMIT = 255
 
 _REGISTRATION: Readers = {
     "email": lambda request: email_address(request.email),
-    "full_name": lambda request: filled(request.full_name),
+    "full_name": lambda request: filled(request.full_name, _NAME_LIMIT),
     "phone_number": lambda request: phone_number(request.phone_number),
     "role": lambda request: messages.role_of(request.role),
 }
@@ -28,7 +29,7 @@ def _all_channels(user: account_pb2.User) -> dict[str, bool]:
 
 
 _PROFILE: Readers = {
-    "full_name": lambda user: filled(user.full_name),
+    "full_name": lambda user: filled(user.full_name, _NAME_LIMIT),
     "phone_number": lambda user: phone_number(user.phone_number),
     _PREFS: _all_channels,
     f"{_PREFS}.email": lambda user: user.notification_prefs.email,

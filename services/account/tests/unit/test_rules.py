@@ -46,17 +46,22 @@ def test_a_photo_is_an_https_address(told: str) -> None:
 
 def test_names_of_all_scripts_are_names() -> None:
     for name in ("Ñandú", "สมชาย", "José-María O'Neil", "さくら", "Nguyễn Thị Minh Khai"):
-        assert filled(f" {name} ") == name
+        assert filled(f" {name} ", 30) == name
+
+
+def test_a_text_that_grows_when_it_is_composed_is_measured_afterwards() -> None:
+    with pytest.raises(ValueError, match="at most 100 characters"):
+        text("\u0958" * 100, 100)
 
 
 @given(st.text())
 def test_text_is_kept_whole_or_refused(told: str) -> None:
     try:
-        kept = text(told)
+        kept = text(told, 1000)
     except ValueError:
         return
     assert "\x00" not in kept
-    assert text(kept) == kept
+    assert text(kept, 1000) == kept
 
 
 @given(st.emails())

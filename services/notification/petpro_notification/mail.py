@@ -44,7 +44,7 @@ class Post:
         entry = calendar_entry(due, names, self._address)
         if entry:
             message.add_attachment(
-                entry.text.encode(), "text", "calendar", filename="booking.ics", params={"method": entry.method}
+                entry.text.encode(), "text", "calendar", filename="appointment.ics", params={"method": entry.method}
             )
         return message
 

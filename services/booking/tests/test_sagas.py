@@ -1,0 +1,301 @@
+"""Checkout and cancellation from end to end: booking as it is, payment played over a real broker."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from devstack import testing
+from petpro.booking.v1 import booking_pb2
+from petpro_booking import cancellation, checkout, expiry
+from petpro_booking.saga import SAGAS
+from petpro_common.context import Role
+from petpro_common.db import Database
+from petpro_common.ids import new_id
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.relay import Relay
+from petpro_common.saga import SagaEngine
+from petpro_common.testing import eventually, running
+from services.booking.tests.payment_played import PlayedPayment
+from services.booking.tests.world import World, reason
+
+Status = booking_pb2.BookingStatus
+Checkout = booking_pb2.CheckoutStatus
+Cancellation = booking_pb2.CancellationStatus
+
+
+@dataclass
+class Desk:
+    """Budi and his pet at the clinic's desk, with payment behind it."""
+
+    world: World
+    payment: PlayedPayment
+    budi: UUID
+
+    async def hold(self, slot_id: UUID) -> Any:
+        return await self.world.hold(self.budi, slot_id)
+
+    async def pay(self, held: Any, user_id: UUID | None = None, lock_id: str | None = None) -> Any:
+        request = booking_pb2.CheckoutReservationRequest(
+            reservation_id=held.id, lock_id=lock_id or held.lock_id, payment_method="card", payment_token="tok_1"
+        )
+        reply = await self.world.reservations.CheckoutReservation(
+            request, metadata=self.world.signed_in(user_id or self.budi)
+        )
+        return reply.reservation
+
+    async def reservation(self, reservation_id: str) -> Any:
+        request = booking_pb2.GetReservationRequest(reservation_id=reservation_id)
+        reply = await self.world.reservations.GetReservation(request, metadata=self.world.signed_in(self.budi))
+        return reply.reservation
+
+    async def until_checkout(self, reservation_id: str, status: Any) -> Any:
+        async def reached() -> bool:
+            return bool((await self.reservation(reservation_id)).checkout_status == status)
+
+        await eventually(reached)
+        return await self.reservation(reservation_id)
+
+    async def book(self, slot_id: UUID) -> str:
+        """The id of a booking that is held, paid and confirmed."""
+        paid = await self.pay(await self.hold(slot_id))
+        return str((await self.until_checkout(paid.id, Checkout.CHECKOUT_STATUS_CONFIRMED)).booking_id)
+
+    async def cancel(self, booking_id: str, metadata: Any = None) -> Any:
+        request = booking_pb2.CancelBookingRequest(booking_id=booking_id, reason="Miko is well again")
+        return await self.world.bookings.CancelBooking(request, metadata=metadata or self.world.signed_in(self.budi))
+
+    async def booking(self, booking_id: str) -> Any:
+        request = booking_pb2.GetBookingRequest(booking_id=booking_id)
+        reply = await self.world.bookings.GetBooking(request, metadata=self.world.signed_in(self.budi))
+        return reply.booking
+
+    async def until_cancellation(self, booking_id: str, status: Any) -> Any:
+        async def reached() -> bool:
+            return bool((await self.booking(booking_id)).cancellation_status == status)
+
+        await eventually(reached)
+        return await self.booking(booking_id)
+
+
+@pytest.fixture
+async def desk(
+    world: World, booking_database: Database, database: testing.MakeDatabase, nats: testing.Broker
+) -> AsyncIterator[Desk]:
+    made = await database("payment")
+    payment_database = Database(made.url, made.password)
+    asking = Broker("booking", nats.url, nats.passwords["booking"])
+    answering = Broker("payment", nats.url, nats.passwords["payment"])
+    await asking.connect()
+    await answering.connect()
+    steps = {**checkout.local_handlers(timedelta(hours=1)), **cancellation.local_handlers()}
+    engine = SagaEngine(booking_database, SAGAS, steps)
+    payment = PlayedPayment()
+    work = (
+        Relay(booking_database, asking).run(),
+        Relay(payment_database, answering).run(),
+        engine.consumer(asking).run(),
+        engine.run_timer(),
+        payment.consumer(payment_database, answering).run(),
+    )
+    async with running(*work):
+        yield Desk(world, payment, new_id())
+    await asking.close()
+    await answering.close()
+    await payment_database.close()
+
+
+async def test_paid_it_is_booked(desk: Desk) -> None:
+    slot_id = await desk.world.open_slot()
+    booking = await desk.booking(await desk.book(slot_id))
+    assert booking.status == Status.BOOKING_STATUS_CONFIRMED
+    assert booking.reference_code.startswith("PP-")
+    assert booking.amount.amount == "150000.00"
+    await eventually(lambda: desk.payment.asked == ["TakePayment", "PostBookingFee"])
+    assert desk.payment.of_type("PostBookingFee").commission_rate == "10.00"
+    assert desk.payment.of_type("TakePayment").booking_id == booking.id
+    (event,) = await desk.world.events("booking.confirmed")
+    assert event["reference_code"] == booking.reference_code
+    assert await desk.world.seats(slot_id) == (1, "booked")
+
+
+async def test_declined_the_hold_stays_and_another_means_of_payment_works(desk: Desk) -> None:
+    slot_id = await desk.world.open_slot()
+    desk.payment.refuse["TakePayment"] = "CARD_DECLINED"
+    held = await desk.pay(await desk.hold(slot_id))
+    declined = await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_FAILED)
+    assert declined.failure_reason == "CARD_DECLINED"
+    assert declined.status == booking_pb2.RESERVATION_STATUS_PENDING
+    assert await desk.world.seats(slot_id) == (1, "booked")
+    (event,) = await desk.world.events("checkout.failed")
+    assert (event["reason"], event["refund_amount"]) == ("CARD_DECLINED", "0.00")
+
+    desk.payment.refuse.clear()
+    await desk.pay(declined)
+    confirmed = await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
+    first, second, *_ = [command for command in desk.payment.heard if command.DESCRIPTOR.name == "TakePayment"]
+    assert first.payment_id != second.payment_id
+    assert confirmed.booking_id == second.booking_id
+
+
+async def test_the_lock_id_is_needed_and_only_the_holder_may_pay(desk: Desk) -> None:
+    held = await desk.hold(await desk.world.open_slot())
+    assert await reason(desk.pay(held, lock_id="somebody else's")) == "WRONG_LOCK_ID"
+    assert await reason(desk.pay(held, user_id=new_id())) == "RESERVATION_NOT_FOUND"
+    assert desk.payment.asked == []
+
+
+async def test_one_checkout_at_a_time(desk: Desk) -> None:
+    held = await desk.hold(await desk.world.open_slot())
+
+    async def pay_again() -> None:
+        assert await reason(desk.pay(held)) == "CHECKOUT_IN_PROGRESS"
+
+    desk.payment.before["TakePayment"] = pay_again
+    await desk.pay(held)
+    await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
+    assert await reason(desk.pay(held)) == "RESERVATION_NOT_PENDING"
+    assert desk.payment.asked.count("TakePayment") == 1
+
+
+@pytest.mark.parametrize("seat_is_taken", [False, True])
+async def test_paid_after_the_hold_ran_out_takes_the_seat_again_or_gives_all_back(
+    desk: Desk, seat_is_taken: bool
+) -> None:
+    slot_id = await desk.world.open_slot()
+    held = await desk.hold(slot_id)
+
+    async def run_out() -> None:
+        await desk.world.run_out(held.id)
+        await expiry.sweep(desk.world.database)
+        if seat_is_taken:
+            await desk.world.hold(new_id(), slot_id)
+
+    desk.payment.before["TakePayment"] = run_out
+    await desk.pay(held)
+    if not seat_is_taken:
+        await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
+    else:
+        failed = await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_FAILED)
+        assert failed.failure_reason == "SLOT_FULL"
+        assert desk.payment.asked == ["TakePayment", "CancelPayment"]
+        (event,) = await desk.world.events("checkout.failed")
+        assert event["refund_amount"] == "150000.00"
+    assert await desk.world.seats(slot_id) == (1, "booked")
+
+
+async def test_a_clinic_that_wants_to_be_asked_approves_before_anything_is_charged(desk: Desk) -> None:
+    desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
+    held = await desk.pay(await desk.hold(await desk.world.open_slot()))
+    waiting = await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_AWAITING_APPROVAL)
+    assert waiting.expires_at.seconds > held.created_at.seconds + 3500, "the clinic has an hour"
+    request = booking_pb2.ApproveReservationRequest(reservation_id=held.id)
+    stranger = desk.world.signed_in(new_id(), Role.CLINIC)
+    assert (
+        await reason(desk.world.reservations.ApproveReservation(request, metadata=stranger)) == "RESERVATION_NOT_FOUND"
+    )
+    assert desk.payment.asked == []
+    await desk.world.reservations.ApproveReservation(request, metadata=desk.world.as_ani)
+    await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
+
+
+async def test_a_clinic_that_says_no_frees_the_seat(desk: Desk) -> None:
+    desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
+    slot_id = await desk.world.open_slot()
+    held = await desk.pay(await desk.hold(slot_id))
+    request = booking_pb2.DeclineReservationRequest(reservation_id=held.id)
+    await desk.world.reservations.DeclineReservation(request, metadata=desk.world.as_ani)
+    declined = await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_FAILED)
+    assert declined.failure_reason == "DECLINED_BY_CLINIC"
+    assert declined.status == booking_pb2.RESERVATION_STATUS_CANCELLED
+    assert await desk.world.seats(slot_id) == (0, "available")
+    assert desk.payment.asked == []
+
+
+async def test_cancelled_in_time_everything_goes_back(desk: Desk) -> None:
+    slot_id = await desk.world.open_slot()
+    booking_id = await desk.book(slot_id)
+    await desk.cancel(booking_id)
+    booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert booking.status == Status.BOOKING_STATUS_CANCELLED
+    assert booking.cancellation_reason == "Miko is well again"
+    assert (booking.refund_amount.amount, booking.refund_status) == ("150000.00", "pending")
+    await eventually(
+        lambda: desk.payment.asked[2:] == ["ReserveRefund", "PostRefundEntry", "SubmitRefund", "SettleRefundEntry"]
+    )
+    assert desk.payment.of_type("SubmitRefund").must_succeed is False
+    (event,) = await desk.world.events("booking.cancelled")
+    assert (event["refund_amount"], event["refund_status"]) == ("150000.00", "pending")
+    assert await desk.world.seats(slot_id) == (0, "available")
+
+
+async def test_a_refused_refund_leaves_the_booking_as_it_was_and_it_can_be_tried_again(desk: Desk) -> None:
+    slot_id = await desk.world.open_slot()
+    booking_id = await desk.book(slot_id)
+    before = await desk.booking(booking_id)
+    desk.payment.refuse["SubmitRefund"] = "REFUND_REFUSED"
+    await desk.cancel(booking_id)
+    booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_REFUSED)
+    assert booking.status == before.status
+    assert (booking.slot_id, booking.amount, booking.reference_code) == (
+        before.slot_id,
+        before.amount,
+        before.reference_code,
+    )
+    assert desk.payment.asked[5:] == ["CancelRefundEntry", "ReleaseRefund"]
+    assert await desk.world.seats(slot_id) == (1, "booked")
+    (event,) = await desk.world.events("booking.cancellation_refused")
+    assert event["reason"] == "REFUND_REFUSED"
+    assert await desk.world.events("booking.cancelled") == []
+
+    desk.payment.refuse.clear()
+    await desk.cancel(booking_id)
+    await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+
+
+async def test_too_late_for_money_back_it_is_cancelled_without_payment(desk: Desk) -> None:
+    booking_id = await desk.book(await desk.world.open_slot(timedelta(hours=2)))
+    await eventually(lambda: desk.payment.asked[-1] == "PostBookingFee")
+    await desk.cancel(booking_id)
+    booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert (booking.refund_amount.amount, booking.refund_status) == ("0.00", "none")
+    assert desk.payment.asked[-1] == "PostBookingFee"
+
+
+async def test_a_clinics_cancellation_gives_all_back_and_goes_through_whatever_the_provider_says(desk: Desk) -> None:
+    booking_id = await desk.book(await desk.world.open_slot(timedelta(hours=2)))
+    await desk.cancel(booking_id, desk.world.as_ani)
+    booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert booking.refund_amount.amount == "150000.00"
+    await eventually(lambda: "SubmitRefund" in desk.payment.asked)
+    assert desk.payment.of_type("SubmitRefund").must_succeed is True
+
+
+async def test_while_a_cancellation_is_on_its_way_nothing_else_begins(desk: Desk) -> None:
+    booking_id = await desk.book(await desk.world.open_slot())
+    other_slot = await desk.world.open_slot(timedelta(days=3))
+    reasons: list[str] = []
+
+    async def meddle() -> None:
+        reasons.append(await reason(desk.cancel(booking_id)))
+        move = booking_pb2.RescheduleBookingRequest(booking_id=booking_id, slot_id=str(other_slot))
+        metadata = desk.world.signed_in(desk.budi)
+        reasons.append(await reason(desk.world.bookings.RescheduleBooking(move, metadata=metadata)))
+        check_in = booking_pb2.CheckInBookingRequest(booking_id=booking_id)
+        reasons.append(await reason(desk.world.bookings.CheckInBooking(check_in, metadata=desk.world.as_ani)))
+
+    desk.payment.before["ReserveRefund"] = meddle
+    await desk.cancel(booking_id)
+    await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert reasons == ["CANCELLATION_IN_PROGRESS"] * 3
+    assert await reason(desk.cancel(booking_id)) == "WRONG_BOOKING_STATUS"
+
+
+async def test_nobody_cancels_anothers_booking(desk: Desk) -> None:
+    booking_id = await desk.book(await desk.world.open_slot())
+    for stranger in (desk.world.signed_in(new_id()), desk.world.signed_in(new_id(), Role.CLINIC)):
+        assert await reason(desk.cancel(booking_id, stranger)) == "BOOKING_NOT_FOUND"
+    assert (await desk.booking(booking_id)).cancellation_status == Cancellation.CANCELLATION_STATUS_NONE

@@ -1,0 +1,210 @@
+"""Refunds: reserved, submitted, settled, released; in any order, and never more than was taken."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from petpro.payment.v1 import commands_pb2
+from petpro_common.ids import new_id
+from petpro_payment.domain import PaymentStatus, RefundStatus, TooEarly, TooLate
+from petpro_payment.outcomes import RefundFailed
+from services.payment.tests.played import PlayedProvider
+from services.payment.tests.world import PENDING, REFUSED, SUCCEEDED, Sale, World
+
+
+def status_of(payload: bytes) -> str:
+    return commands_pb2.RefundSubmitted.FromString(payload).refund_status
+
+
+async def test_a_refund_from_reservation_to_settlement(world: World, provider: PlayedProvider) -> None:
+    sale = await world.paid(Sale())
+    assert (await world.order(sale.reserve("100000"))).outcome == SUCCEEDED
+    assert (await world.order(sale.refund_entry())).outcome == SUCCEEDED
+    assert (await world.order(sale.submit())).outcome == PENDING
+    await world.one_step()
+    assert status_of((await world.answer(sale.submit())).payload) == "pending"
+    assert (await world.order(sale.settle())).outcome == PENDING
+    provider.send_back(sale.refund_id)
+    await world.work()
+    assert (await world.answer(sale.settle())).outcome == SUCCEEDED
+    paid = await world.payment(sale)
+    assert (paid.status, paid.refund_reserved, paid.refund_done) == (
+        PaymentStatus.PARTIALLY_REFUNDED,
+        Decimal(0),
+        Decimal(100000),
+    )
+    fee, back = await world.entries(sale)
+    assert (back.total_amount, back.platform_fee, back.clinic_amount) == (-100000, -10000, -90000)
+    assert (fee.status, back.status, back.settlement_date is not None) == ("settled", "settled", True)
+    assert await world.events(sale) == ["payment.captured", "refund.submitted", "refund.succeeded"]
+
+
+async def test_every_order_twice_is_done_once(world: World, provider: PlayedProvider) -> None:
+    sale = await world.paid(Sale())
+    for order in (sale.fee(), sale.reserve("250000"), sale.refund_entry(), sale.submit()):
+        await world.order(order)
+        await world.order(order, attempt=2)
+        await world.order(order, command_id=str(new_id()))
+    await world.one_step()
+    provider.send_back(sale.refund_id)
+    await world.work()
+    for command_id in ("", "", str(new_id())):
+        assert (await world.order(sale.settle(), command_id=command_id)).outcome == SUCCEEDED
+    assert (await world.payment(sale)).status is PaymentStatus.REFUNDED
+    assert len(await world.entries(sale)) == 2
+    assert len(provider.refunds) == 1
+
+
+async def test_fifty_at_once_never_exceed_the_payment(world: World) -> None:
+    sale = await world.paid(Sale())
+    answers = await asyncio.gather(*(world.order(sale.reserve("20000", new_id())) for _ in range(50)))
+    outcomes = [answer.outcome for answer in answers]
+    assert (outcomes.count(SUCCEEDED), outcomes.count(REFUSED)) == (12, 38)
+    assert {answer.reason for answer in answers} == {"", "REFUND_EXCEEDS_PAYMENT"}
+    assert (await world.payment(sale)).refund_reserved == 240000
+
+
+async def test_the_database_itself_refuses_to_give_back_too_much(world: World) -> None:
+    await world.paid(Sale())
+    with pytest.raises(IntegrityError, match="refunds_within_capture"):
+        await world.run("UPDATE payments SET refund_reserved = 200000, refund_done = 50000.01")
+
+
+async def test_what_was_not_taken_cannot_be_given_back(world: World) -> None:
+    sale = Sale()
+    assert (await world.order(sale.reserve("1"))).reason == "PAYMENT_NOT_CAPTURED"
+    await world.order(sale.take())
+    assert (await world.order(sale.reserve("1"), command_id="again")).reason == "PAYMENT_NOT_CAPTURED"
+
+
+async def test_a_released_reservation_can_be_used_by_another(world: World) -> None:
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("250000"))
+    for command_id in ("", "", "again"):
+        assert (await world.order(sale.release(), command_id=command_id)).outcome == SUCCEEDED
+    assert (await world.payment(sale)).refund_reserved == 0
+    assert (await world.order(sale.submit())).reason == "CALLED_OFF"
+    assert (await world.order(sale.reserve("250000"), command_id="late")).reason == "CALLED_OFF"
+    assert (await world.order(sale.reserve("250000", new_id()))).outcome == SUCCEEDED
+
+
+async def test_compensations_that_come_first_hold_off_their_orders(world: World) -> None:
+    sale = await world.paid(Sale())
+    assert (await world.order(sale.release())).outcome == SUCCEEDED
+    assert (await world.order(sale.cancel_entry())).outcome == SUCCEEDED
+    for late in (sale.reserve("1000"), sale.refund_entry(), sale.submit()):
+        answer = await world.order(late)
+        assert (answer.outcome, answer.reason) == (REFUSED, "CALLED_OFF")
+    assert len(await world.entries(sale)) == 1
+
+
+async def test_an_order_and_its_compensation_at_once_leave_nothing_half_done(world: World) -> None:
+    sales = [await world.paid(Sale()) for _ in range(4)]
+    both = (world.order(order) for sale in sales for order in (sale.reserve("1000"), sale.release()))
+    await asyncio.gather(*both)
+    for sale in sales:
+        assert (await world.payment(sale)).refund_reserved == 0
+
+
+async def test_a_definite_refusal_frees_the_amount_and_is_answered(world: World, provider: PlayedProvider) -> None:
+    sale = await world.paid(Sale())
+    provider.refuses_refunds = True
+    for order in (sale.reserve("1000"), sale.refund_entry(), sale.submit()):
+        await world.order(order)
+    await world.work()
+    answer = await world.answer(sale.submit())
+    assert (answer.outcome, answer.reason) == (REFUSED, "REFUND_REFUSED")
+    assert (await world.order(sale.cancel_entry())).outcome == SUCCEEDED
+    assert (await world.order(sale.release())).outcome == SUCCEEDED
+    assert (await world.payment(sale)).refund_reserved == 0
+    assert [entry.status for entry in await world.entries(sale)] == ["settled", "cancelled"]
+    assert await world.events(sale) == ["payment.captured", "refund.refused"]
+
+
+async def test_a_refund_that_must_succeed_goes_to_a_person(world: World, provider: PlayedProvider) -> None:
+    sale = await world.paid(Sale())
+    provider.refuses_refunds = True
+    for order in (sale.reserve("1000"), sale.refund_entry(), sale.submit(must_succeed=True)):
+        await world.order(order)
+    await world.work()
+    assert status_of((await world.answer(sale.submit())).payload) == "manual"
+    assert (await world.order(sale.settle())).outcome == PENDING
+    assert (await world.payment(sale)).refund_reserved == 1000
+    assert (await world.events(sale))[-1] == "refund.manual"
+
+
+async def test_a_refund_of_unknown_outcome_is_never_guessed(world: World, provider: PlayedProvider) -> None:
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("1000"))
+    provider.mute = True
+    await world.order(sale.submit())
+    await world.one_step()
+    provider.deaf = True
+    for _ in range(4):
+        await world.one_step()
+    assert (await world.answer(sale.submit())).outcome == PENDING
+    provider.deaf = provider.mute = False
+    await world.one_step()
+    assert status_of((await world.answer(sale.submit())).payload) == "pending"
+    assert list(provider.refunds) == [sale.refund_id]
+
+
+async def test_a_refund_that_comes_back_after_it_was_gone_goes_to_a_person(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = await world.paid(Sale())
+    for order in (sale.reserve("1000"), sale.submit()):
+        await world.order(order)
+    await world.one_step()
+    provider.send_back(sale.refund_id)
+    await world.work()
+    (gone,) = await world.refunds(sale)
+    await world.worker().record_refund(gone, RefundFailed("re", "refund_failed"))
+    (back,) = await world.refunds(sale)
+    assert (gone.status, back.status) == (RefundStatus.SUCCEEDED, RefundStatus.MANUAL)
+    paid = await world.payment(sale)
+    assert (paid.status, paid.refund_reserved, paid.refund_done) == (PaymentStatus.SUCCESS, Decimal(1000), Decimal(0))
+
+
+async def test_what_is_on_its_way_cannot_be_released(world: World) -> None:
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("1000"))
+    await world.order(sale.submit())
+    with pytest.raises(TooLate):
+        await world.order(sale.release())
+
+
+async def test_an_entry_waits_for_the_fee_that_it_is_split_by(world: World) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    await world.work()
+    await world.order(sale.reserve("1000"))
+    with pytest.raises(TooEarly):
+        await world.order(sale.refund_entry())
+    await world.order(sale.fee())
+    assert (await world.order(sale.refund_entry())).outcome == SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE financial_entries SET total_amount = 1, platform_fee = 0, clinic_amount = 1",
+        "UPDATE financial_entries SET clinic_id = gen_random_uuid()",
+    ],
+)
+async def test_a_ledger_entry_keeps_its_amounts(world: World, change: str) -> None:
+    await world.paid(Sale())
+    with pytest.raises(IntegrityError, match="keeps its amounts"):
+        await world.run(change)
+    with pytest.raises(IntegrityError, match="never deleted"):
+        await world.run("DELETE FROM financial_entries")
+
+
+async def test_the_fee_is_split_by_the_snapshotted_commission(world: World) -> None:
+    sale = await world.paid(Sale())
+    (fee,) = await world.entries(sale)
+    shares = (fee.total_amount, fee.platform_fee, fee.clinic_amount, fee.tax_amount)
+    assert shares == (Decimal(250000), Decimal(25000), Decimal(225000), Decimal(0))
+    assert fee.settlement_date == (await world.payment(sale)).paid_at

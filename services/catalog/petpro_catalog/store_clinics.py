@@ -3,6 +3,7 @@
 `viewer` is the person who looks, or None: it only tells whether they work at the clinic.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ from petpro_catalog.tables import cancellation_policies, clinics, reviews, staff
 from petpro_common.db import Transaction
 
 _METRES = 1000.0
+_PATTERN_SIGNS = re.compile(r"[%_\\]")
 
 # Written as in idx_clinics_words and idx_clinics_geolocation, or these would not be used.
 _WORDS: ColumnElement[str] = literal_column("(clinics.name || ' ' || coalesce(clinics.description, ''))")
@@ -118,7 +120,7 @@ async def search(tx: Transaction, wanted: Wanted, viewer: UUID | None, after: Af
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions = [_WORDS.icontains(word, autoescape=True) for word in wanted.words]
+    conditions: list[ColumnElement[bool]] = [_WORDS.ilike(_part_of(word)) for word in wanted.words]
     if wanted.city:
         conditions.append(func.lower(clinics.c.city) == func.lower(wanted.city))
     if wanted.near:
@@ -130,6 +132,12 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.status:
         conditions.append(clinics.c.status == wanted.status.value)
     return conditions
+
+
+def _part_of(word: str) -> str:
+    """The pattern of texts that hold `word`, whose own signs mean nothing."""
+    plain = _PATTERN_SIGNS.sub(r"\\\g<0>", word)
+    return f"%{plain}%"
 
 
 def _earth(point: Point) -> ColumnElement[Any]:

@@ -1,0 +1,141 @@
+"""Reviews: one for each completed booking, by its customer, and nobody else."""
+
+import asyncio
+
+import grpc
+import pytest
+from grpc import aio
+
+from petpro.catalog.v1 import catalog_pb2 as pb
+from petpro_catalog.consumer import booking_completed
+from petpro_common.context import Role
+from petpro_common.messaging.consumer import Unprocessable
+from services.catalog.tests.people import Catalog, Person, reason
+
+
+async def review(catalog: Catalog, person: Person, booking_id: str, rating: int = 5, comment: str = "") -> pb.Review:
+    request = pb.CreateReviewRequest(booking_id=booking_id, rating=rating, comment=comment)
+    return (await catalog.api.CreateReview(request, metadata=person.headers)).review
+
+
+async def test_a_customer_reviews_a_completed_booking(catalog: Catalog) -> None:
+    service = await catalog.offered(await catalog.approved())
+    booking_id = catalog.book(service)
+
+    written = await review(catalog, catalog.sari, booking_id, 4, "Dokternya ramah")
+
+    assert (written.booking_id, written.service_id, written.clinic_id) == (booking_id, service.id, service.clinic_id)
+    assert (written.rating, written.comment, written.is_verified) == (4, "Dokternya ramah", True)
+    listed = await catalog.api.ListReviews(pb.ListReviewsRequest(clinic_id=service.clinic_id))
+    assert list(listed.reviews) == [written]
+    assert await catalog.events("review.created") == [
+        {
+            "event_type": "review.created",
+            "review_id": written.id,
+            "booking_id": booking_id,
+            "clinic_id": service.clinic_id,
+            "rating": 4,
+        }
+    ]
+
+
+@pytest.mark.parametrize("status", ["CONFIRMED", "IN_PROGRESS", "CANCELLED", "NO_SHOW"])
+async def test_a_booking_that_is_not_completed_cannot_be_reviewed(catalog: Catalog, status: str) -> None:
+    service = await catalog.offered(await catalog.approved())
+    with pytest.raises(aio.AioRpcError) as refused:
+        await review(catalog, catalog.sari, catalog.book(service, status=status))
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
+
+
+async def test_somebody_elses_booking_and_one_that_is_not_there_are_refused_alike(catalog: Catalog) -> None:
+    service = await catalog.offered(await catalog.approved())
+    unknown = catalog.book(service)
+    del catalog.played.bookings[unknown]
+    refusals = [(catalog.sari, unknown)]
+    refusals += [(person, catalog.book(service)) for person in (catalog.wayan, catalog.dewi, catalog.admin)]
+    for person, booking_id in refusals:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await review(catalog, person, booking_id)
+        assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
+    assert await catalog.events("review.created") == []
+
+
+async def test_of_many_reviews_of_one_booking_at_once_one_is_kept(catalog: Catalog) -> None:
+    service = await catalog.offered(await catalog.approved())
+    booking_id = catalog.book(service)
+    attempts = await asyncio.gather(
+        *(review(catalog, catalog.sari, booking_id, rating) for rating in (1, 2, 3, 4, 5)), return_exceptions=True
+    )
+    refused = [reason(attempt) for attempt in attempts if isinstance(attempt, aio.AioRpcError)]
+    assert refused == ["ALREADY_REVIEWED"] * 4
+    assert len(await catalog.events("review.created")) == 1
+
+
+async def test_the_same_review_request_twice_gets_the_same_reply(catalog: Catalog) -> None:
+    service = await catalog.offered(await catalog.approved())
+    request = pb.CreateReviewRequest(booking_id=catalog.book(service), rating=5, request_id="review-1")
+    first = await catalog.api.CreateReview(request, metadata=catalog.sari.headers)
+    assert await catalog.api.CreateReview(request, metadata=catalog.sari.headers) == first
+
+
+async def test_booking_is_not_asked_for_what_its_event_has_told(catalog: Catalog) -> None:
+    service = await catalog.offered(await catalog.approved())
+    booking_id = catalog.book(service)
+    event = {
+        "event_type": "booking.completed",
+        "booking_id": booking_id,
+        "user_id": str(catalog.sari.id),
+        "clinic_id": service.clinic_id,
+        "service_id": service.id,
+        "completed_at": "2026-03-02T03:30:00+00:00",
+    }
+    for _ in range(2):
+        async with catalog.database.transaction() as tx:
+            await booking_completed(tx, event)
+    await review(catalog, catalog.sari, booking_id)
+    assert catalog.played.asked == 0
+
+
+async def test_an_event_that_says_too_little_is_set_aside(catalog: Catalog) -> None:
+    async with catalog.database.transaction() as tx:
+        with pytest.raises(Unprocessable):
+            await booking_completed(tx, {"event_type": "booking.completed", "booking_id": "x"})
+
+
+@pytest.mark.parametrize("rating", [0, 6, -1])
+async def test_a_rating_is_from_one_to_five(catalog: Catalog, rating: int) -> None:
+    service = await catalog.offered(await catalog.approved())
+    with pytest.raises(aio.AioRpcError) as refused:
+        await review(catalog, catalog.sari, catalog.book(service), rating)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_reviews_come_newest_first_in_pages_and_make_the_clinics_rating(catalog: Catalog) -> None:
+    service = await catalog.offered(await catalog.approved())
+    written = []
+    for number, rating in enumerate((5, 4, 4)):
+        person = catalog.person(f"customer {number}", Role.CUSTOMER)
+        written.append(await review(catalog, person, catalog.book(service, person), rating))
+    first = await catalog.api.ListReviews(pb.ListReviewsRequest(clinic_id=service.clinic_id, page_size=2))
+    rest = await catalog.api.ListReviews(
+        pb.ListReviewsRequest(clinic_id=service.clinic_id, page_size=2, page_token=first.next_page_token)
+    )
+    assert [*first.reviews, *rest.reviews] == written[::-1]
+    assert rest.next_page_token == ""
+    clinic = (await catalog.api.GetClinic(pb.GetClinicRequest(clinic_id=service.clinic_id))).clinic
+    assert (clinic.average_rating, clinic.review_count) == (4.33, 3)
+
+
+async def test_a_clinic_without_reviews_has_no_rating(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    assert not clinic.HasField("average_rating")
+    assert clinic.review_count == 0
+
+
+async def test_a_service_writes_no_reviews(catalog: Catalog) -> None:
+    service = await catalog.offered(await catalog.approved())
+    request = pb.CreateReviewRequest(booking_id=catalog.book(service), rating=5)
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.api.CreateReview(request, metadata=catalog.booking_service)
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -12,6 +12,7 @@ from grpc import aio
 from sqlalchemy import text
 
 from petpro.account.v1 import account_pb2 as pb
+from petpro_account import sessions
 from petpro_account.passwords import Passwords
 from services.account.tests.people import PASSWORD, AccountService, bearer, refusal
 
@@ -140,6 +141,29 @@ async def test_of_two_refreshes_at_once_one_wins_and_the_session_ends(account: A
     assert len(won) == 1
     with pytest.raises(aio.AioRpcError):
         await account.refresh(won[0].refresh_token)
+
+
+async def test_a_stolen_token_that_meets_a_refresh_in_hand_ends_the_session(account: AccountService) -> None:
+    first = (await account.person(SARI)).tokens
+    second = await account.refresh(first.refresh_token)
+    await stolen_while_in_hand(account, first.refresh_token, second.refresh_token)
+    elsewhere = await account.sign_in(SARI)
+    await stolen_while_in_hand(account, elsewhere.refresh_token, elsewhere.refresh_token)
+
+
+async def stolen_while_in_hand(account: AccountService, stolen: str, newest: str) -> None:
+    """The theft waits for the refresh that is not yet committed, and ends what that one began."""
+    async with account.database.transaction() as slow:
+        in_hand = await sessions.refresh(slow, newest)
+        theft = asyncio.create_task(account.refresh(stolen))
+        done, _ = await asyncio.wait({theft}, timeout=0.3)
+        assert not done
+    assert isinstance(in_hand, sessions.Grant)
+    with pytest.raises(aio.AioRpcError):
+        await theft
+    with pytest.raises(aio.AioRpcError) as fault:
+        await account.refresh(in_hand.refresh_token)
+    assert refusal(fault.value).reason == "BAD_REFRESH_TOKEN"
 
 
 @pytest.mark.parametrize("token", ["guessed", "x" * 512])

@@ -1,0 +1,88 @@
+"""The service as it ships, with account as it ships, a database, a broker and a mail server; killed while at work."""
+
+import asyncio
+from email import message_from_bytes, policy
+from pathlib import Path
+from uuid import UUID
+
+import nats as nats_client
+import orjson
+import pytest
+from grpc import aio
+
+from devstack.layout import Layout
+from devstack.running import RunningStack
+from devstack.testing import StartStack, surroundings_of
+from petpro.account.v1 import account_pb2
+from petpro.account.v1.account_pb2_grpc import AccountServiceStub
+from petpro.notification.v1 import notification_pb2 as pb
+from petpro.notification.v1.notification_pb2_grpc import NotificationServiceStub
+from petpro_common.ids import new_id
+from services.notification.tests.conftest import confirmed
+
+BOOKINGS = 60
+
+
+@pytest.fixture(scope="module")
+def stack_of_two(start_own_stack: StartStack) -> RunningStack:
+    short = {"DELIVERY_LEASE_SECONDS": "5", "DELIVERY_TRY_SECONDS": "4"}
+    settings = {"notification": {f"PETPRO_NOTIFICATION_{name}": value for name, value in short.items()}}
+    return start_own_stack(["postgres", "nats", "mail", "account", "notification"], settings)
+
+
+async def register(stack: RunningStack) -> tuple[account_pb2.User, str]:
+    """A person, and the token with which they are signed in."""
+    sari = account_pb2.CreateUserRequest(
+        email="sari@petpro.example", password="a long enough one", full_name="Sari Dewi", phone_number="+628123456789"
+    )
+    async with aio.insecure_channel(stack.endpoints["services"]["account"]["grpc"]) as channel:
+        accounts = AccountServiceStub(channel)
+        user = (await accounts.CreateUser(sari)).user
+        sign_in = account_pb2.CreateTokenRequest(email=sari.email, password=sari.password)
+        return user, (await accounts.CreateToken(sign_in)).tokens.access_token
+
+
+async def publish(stack: RunningStack, fields: dict[str, str]) -> None:
+    connection = await nats_client.connect(surroundings_of(stack).nats.operator_url)
+    for number in range(BOOKINGS):
+        event = {"event_type": "booking.confirmed", **fields, "booking_id": str(new_id())}
+        event["reference_code"] = f"PP-{number:04}"
+        headers = {"ce-id": str(new_id()), "ce-type": event["event_type"], "ce-subject": event["booking_id"]}
+        await connection.jetstream().publish("petpro.events.booking.confirmed", orjson.dumps(event), headers=headers)
+    await connection.close()
+
+
+def mails(folder: Path) -> dict[str, set[str]]:
+    """The Message-IDs under which each reference code was mailed to Sari."""
+    found: dict[str, set[str]] = {}
+    for file in folder.glob("*.eml"):
+        mail = message_from_bytes(file.read_bytes(), policy=policy.default)
+        assert mail["To"] == "Sari Dewi <sari@petpro.example>"
+        body = mail.get_body(("plain",))
+        assert body is not None
+        code = body.get_content().split("reference code: ")[1][:7]
+        found.setdefault(code, set()).add(mail["Message-ID"])
+    return found
+
+
+async def test_killed_while_it_sends_it_tells_everything_once_and_loses_no_mail(stack_of_two: RunningStack) -> None:
+    sari, token = await register(stack_of_two)
+    folder = Layout(stack_of_two.run).mail
+    await publish(stack_of_two, confirmed(UUID(sari.id), new_id()))
+    while not mails(folder):
+        await asyncio.sleep(0.01)
+    await stack_of_two.kill("notification")
+    assert len(mails(folder)) < BOOKINGS, "it was killed too late to prove anything"
+    await stack_of_two.start_part("notification")
+    # What the dead process had in hand comes again: messages after the broker's 30 s, mails after their lease.
+    async with asyncio.timeout(100):
+        while len(mails(folder)) < BOOKINGS:
+            await asyncio.sleep(0.1)
+    assert {len(ids) for ids in mails(folder).values()} == {1}
+    async with aio.insecure_channel(stack_of_two.endpoints["services"]["notification"]["grpc"]) as channel:
+        listed = await NotificationServiceStub(channel).ListNotifications(
+            pb.ListNotificationsRequest(page_size=100), metadata=(("authorization", f"Bearer {token}"),)
+        )
+    assert sorted(told.content.split("reference code: ")[1][:7] for told in listed.notifications) == [
+        f"PP-{number:04}" for number in range(BOOKINGS)
+    ]

@@ -33,6 +33,7 @@ STAFF_FIELDS = frozenset(StaffDetails.__dataclass_fields__)
 _DEFAULT_ZONE = "Asia/Jakarta"
 _DEFAULT_COMMISSION = "10.00"
 _DEFAULT_MINUTES = 30
+_METRE_DIGITS = 3
 _DEGREE_DIGITS = Decimal("0.00000001")
 
 _STATUS_TO_PROTO: Mapping[ClinicStatus, pb.ClinicStatus.ValueType] = {
@@ -158,7 +159,7 @@ def clinic(found: Clinic, is_insider: bool) -> pb.Clinic:
         commission_rate=str(details.commission_rate) if is_insider else "",
         timezone=details.timezone,
         cancellation_policy=_policy(found),
-        distance_km=found.distance_km,
+        distance_km=None if found.distance_km is None else round(found.distance_km, _METRE_DIGITS),
         created_at=_timestamp(found.created_at),
         updated_at=_timestamp(found.updated_at),
         version=found.version,

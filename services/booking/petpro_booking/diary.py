@@ -3,6 +3,7 @@
 The clock on the wall is stepped from opening to closing; each slot lasts its full duration in real time.
 
 - A start that the wall clock skips (it is put forward) makes no slot.
+- A start at which the slot before still runs, because the clock was put forward meanwhile, makes no slot.
 - A start that the wall clock shows twice (it is put back) makes one slot, at the first of the two.
 - Closing at or before opening means closing on the next day: a slot may cross midnight, and its date is its start's.
 """
@@ -36,10 +37,12 @@ def openings(
 
     Without hours of their own a person works whenever the clinic is open; with some, not on days that are not named.
     """
-    day = first
-    while day <= last:
-        yield from _openings_of_day(day, clinic, person, zone, duration)
-        day += timedelta(days=1)
+    free_from = datetime.min.replace(tzinfo=UTC)
+    for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
+        for opening in _openings_of_day(day, clinic, person, zone, duration):
+            if opening.starts_at >= free_from:
+                yield opening
+                free_from = opening.ends_at
 
 
 def _openings_of_day(day: date, clinic: Hours, person: Hours, zone: ZoneInfo, duration: timedelta) -> Iterator[Opening]:

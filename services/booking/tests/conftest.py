@@ -1,0 +1,83 @@
+"""What every test of booking begins with: a database of its own, one clinic, and the servicers behind the edge."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from grpc import aio
+
+from devstack.testing import MakeDatabase
+from petpro.account.v1 import account_pb2_grpc
+from petpro.booking.v1 import booking_pb2_grpc
+from petpro.catalog.v1 import catalog_pb2_grpc
+from petpro_booking import cancellation, checkout
+from petpro_booking.copies import Copies
+from petpro_booking.saga import SAGAS
+from petpro_booking.servicer_bookings import BookingServicer
+from petpro_booking.servicer_reservations import ReservationServicer
+from petpro_booking.servicer_slots import SlotServicer
+from petpro_common import rpc
+from petpro_common.auth import ServiceTokens
+from petpro_common.db import Database
+from petpro_common.ids import new_id
+from petpro_common.saga import SagaEngine
+from petpro_common.testing import KeyRing, serving
+from services.booking.tests.servicers_played import PlayedCatalog, PlayedPets
+from services.booking.tests.world import World
+
+HOLD_SECONDS = 600.0
+
+
+@pytest.fixture
+async def booking_database(database: MakeDatabase) -> AsyncIterator[Database]:
+    made = await database("booking")
+    connected = Database(made.url, made.password)
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
+    folder: Path = tmp_path_factory.mktemp("keys")
+    return KeyRing(folder)
+
+
+@asynccontextmanager
+async def others(keys: KeyRing, catalog: PlayedCatalog, pets: PlayedPets) -> AsyncIterator[aio.Channel]:
+    """The channel on which booking asks the played catalog and account, with its own token."""
+    server = rpc.server(rpc.Edge("catalog", keys.verifier()))
+    catalog_pb2_grpc.add_CatalogServiceServicer_to_server(catalog, server)
+    account_pb2_grpc.add_PetServiceServicer_to_server(pets, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    tokens = ServiceTokens("booking", keys.service_key("booking"))
+    async with rpc.channel(f"127.0.0.1:{port}", tokens) as channel:
+        yield channel
+    await server.stop(0)
+
+
+@pytest.fixture
+async def world(booking_database: Database, keys: KeyRing) -> AsyncIterator[World]:
+    # Only what booking asks is played.
+    catalog, pets = PlayedCatalog(), PlayedPets()  # type: ignore[abstract]
+    ani = new_id()
+    clinic_id = catalog.add_clinic(ani, "Asia/Jakarta")
+    service_id = catalog.add_service(clinic_id)
+    steps = {**checkout.local_handlers(timedelta(hours=1)), **cancellation.local_handlers()}
+    engine = SagaEngine(booking_database, SAGAS, steps)
+
+    async with others(keys, catalog, pets) as asked:
+        copies = Copies(booking_database, asked, asked)
+        slots = SlotServicer(booking_database, copies)
+        reservations = ReservationServicer(booking_database, copies, engine, HOLD_SECONDS)
+        bookings = BookingServicer(booking_database, copies, engine)
+
+        def register(server: aio.Server) -> None:
+            booking_pb2_grpc.add_SlotServiceServicer_to_server(slots, server)
+            booking_pb2_grpc.add_ReservationServiceServicer_to_server(reservations, server)
+            booking_pb2_grpc.add_BookingServiceServicer_to_server(bookings, server)
+
+        async with serving("booking", keys.verifier(), register) as channel:
+            yield World(booking_database, keys, channel, catalog, pets, ani, clinic_id, service_id)

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from petpro_common import context, errors, telemetry
@@ -85,6 +85,8 @@ def as_typed(fault: Exception) -> errors.PetProError:
         return fault
     if isinstance(fault, TimeoutError) and not isinstance(fault, PoolTimeout):
         return errors.DeadlineExceeded()
+    if isinstance(fault, DataError) and "NUL" in str(fault.orig):
+        return errors.invalid("", "a text holds a NUL character, which cannot be stored")
     if isinstance(fault, PoolTimeout):
         return errors.Overloaded()
     if isinstance(fault, OperationalError | InterfaceError) or (
@@ -171,8 +173,8 @@ class Edge(aio.ServerInterceptor):
         remaining: float | None = grpc_context.time_remaining()
         allowed = DEFAULT_DEADLINE_SECONDS if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, _LONGEST)
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
-        if len(key) > 128:
-            raise errors.invalid("idempotency-key", "must be at most 128 characters")
+        if len(key) > 128 or not key.isprintable():
+            raise errors.invalid("idempotency-key", "must be at most 128 printable characters")
         with context.within(CallContext(method, request_id, key, caller)):
             async with asyncio.timeout(allowed):
                 return await behaviour(request, grpc_context)

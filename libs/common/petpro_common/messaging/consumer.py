@@ -29,7 +29,7 @@ from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
 Handle = Callable[[Msg], Awaitable[None]]
 KeyOf = Callable[[Msg], str]
 
-ACK_WAIT_SECONDS = 30
+ACK_WAIT_SECONDS = 10  # after this, what a killed process had in hand comes to the next
 MAX_TRIES = 12
 _LANES = 16
 _PULL = 256

@@ -1,0 +1,160 @@
+"""The edge: who gets in, and what a caller is told when something is wrong."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc import aio
+from grpc_status import rpc_status
+
+from petpro.account.v1 import account_pb2, account_pb2_grpc
+from petpro_common import context, errors
+from petpro_common.context import Role
+from petpro_common.ids import new_id
+from petpro_common.rpc import reason_of
+from petpro_common.testing import KeyRing, serving
+
+pytestmark = pytest.mark.unit
+
+SECRET = "the kennel's safe is behind the picture"
+
+
+class KennelFull(errors.WrongState):
+    """No place is left in the kennel."""
+
+    reason = "KENNEL_FULL"
+
+
+class Pets(account_pb2_grpc.PetServiceServicer):
+    """Does what the test wants when a pet is asked for."""
+
+    def __init__(self) -> None:
+        self.do: Callable[[], Any] = lambda: None
+        self.seen: context.CallContext | None = None
+
+    async def GetPet(self, request: account_pb2.GetPetRequest, grpc_context: Any) -> Any:  # noqa: N802
+        self.seen = context.current()
+        self.do()
+        return account_pb2.GetPetResponse(pet=account_pb2.Pet(id=request.pet_id))
+
+    async def CreatePet(self, request: account_pb2.CreatePetRequest, grpc_context: Any) -> Any:  # noqa: N802
+        return account_pb2.CreatePetResponse(pet=request.pet)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path)
+
+
+@pytest.fixture
+def pets() -> Pets:
+    return Pets()  # type: ignore[abstract]  # the other RPCs are not asked for
+
+
+@pytest.fixture
+async def stub(keys: KeyRing, pets: Pets) -> AsyncIterator["account_pb2_grpc.PetServiceAsyncStub"]:
+    def register(server: aio.Server) -> None:
+        account_pb2_grpc.add_PetServiceServicer_to_server(pets, server)
+
+    async with serving("account", keys.verifier(), register) as channel:
+        yield account_pb2_grpc.PetServiceStub(channel)
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
+
+
+async def ask(stub: Any, metadata: Any = (), pet_id: str | None = None) -> Any:
+    return await stub.GetPet(account_pb2.GetPetRequest(pet_id=pet_id or str(new_id())), metadata=metadata)
+
+
+async def refused(call: Any) -> aio.AioRpcError:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+async def test_a_good_token_names_the_caller(stub: Any, pets: Pets, keys: KeyRing) -> None:
+    siti = new_id()
+    await ask(stub, bearer(keys.person(siti, Role.CLINIC)))
+    assert pets.seen is not None
+    assert pets.seen.caller == context.Caller(str(siti), Role.CLINIC)
+
+
+async def test_a_service_is_known_by_its_own_key(stub: Any, pets: Pets, keys: KeyRing) -> None:
+    await ask(stub, bearer(keys.service("booking")))
+    assert pets.seen is not None
+    assert pets.seen.caller == context.Caller("booking", Role.SERVICE)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda _: "not.a.token",
+        lambda keys: keys.person(new_id(), seconds=-1),
+        lambda keys: keys.person(new_id(), iss="somebody"),
+        lambda keys: keys.person(new_id(), iss="petpro:booking"),
+        lambda keys: keys.person(new_id(), aud="somewhere"),
+        lambda keys: keys.person(new_id(), Role.SERVICE),
+        lambda keys: keys.person(new_id())[:-4] + "AAAA",
+    ],
+)
+async def test_a_bad_token_is_refused_even_where_none_is_needed(
+    stub: Any, pets: Pets, keys: KeyRing, make: Callable[[KeyRing], str]
+) -> None:
+    fault = await refused(ask(stub, bearer(make(keys))))
+    assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+    assert pets.seen is None
+
+
+async def test_a_service_cannot_sign_for_another(stub: Any, tmp_path: Path, keys: KeyRing) -> None:
+    (tmp_path / "other").mkdir()
+    forger = KeyRing(tmp_path / "other")
+    assert (await refused(ask(stub, bearer(forger.service("booking"))))).code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_field_rules_are_checked_and_all_violations_are_listed(stub: Any, pets: Pets) -> None:
+    pet = account_pb2.Pet(birthdate="soon", weight="-3")
+    fault = await refused(stub.CreatePet(account_pb2.CreatePetRequest(pet=pet)))
+    assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    details = error_details_pb2.BadRequest()
+    status = rpc_status.from_call(fault)  # type: ignore[arg-type]  # it has what a Call has
+    assert status is not None
+    assert any(detail.Unpack(details) for detail in status.details)
+    assert {violation.field for violation in details.field_violations} == {"pet.birthdate", "pet.weight"}
+
+
+async def test_a_typed_error_arrives_with_its_reason_and_its_message(stub: Any, pets: Pets) -> None:
+    def full() -> None:
+        raise KennelFull(places=3)
+
+    pets.do = full
+    fault = await refused(ask(stub))
+    assert fault.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reason_of(fault) == "KENNEL_FULL"
+    assert fault.details() == "No place is left in the kennel."
+
+
+async def test_a_fault_of_ours_does_not_leak_its_text(stub: Any, pets: Pets) -> None:
+    def break_down() -> None:
+        raise RuntimeError(SECRET)
+
+    pets.do = break_down
+    fault = await refused(ask(stub))
+    assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert SECRET not in f"{fault.details()} {fault.trailing_metadata()}"
+
+
+async def test_an_absurd_idempotency_key_is_refused(stub: Any) -> None:
+    too_long = await refused(ask(stub, (("idempotency-key", "k" * 129),)))
+    with_nul = await refused(stub.CreatePet(account_pb2.CreatePetRequest(pet=account_pb2.Pet(), request_id="a\0b")))
+    assert [reason_of(too_long), reason_of(with_nul)] == ["INVALID_REQUEST"] * 2
+
+
+async def test_the_callers_request_id_is_kept(stub: Any, pets: Pets) -> None:
+    await ask(stub, (("x-request-id", "req-7"), ("idempotency-key", "once")))
+    assert pets.seen is not None
+    assert (pets.seen.request_id, pets.seen.idempotency_key) == ("req-7", "once")

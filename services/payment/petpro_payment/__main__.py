@@ -5,6 +5,7 @@ from petpro_common.messaging.events import event_consumer
 from petpro_common.messaging.participant import command_consumer
 from petpro_common.rpc import channel
 from petpro_common.service import Service, run
+from petpro_payment import backlog
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
 from petpro_payment.providers.provider import Providers
@@ -37,6 +38,7 @@ async def main() -> None:
         worker.wake_with(service.database)
         orders = command_handlers(settings.provider, settings.platform_tax_percent)
         service.background(worker.run())
+        service.background(backlog.run(service.database))
         service.consume(command_consumer(service.database, service.broker, orders))
         service.consume(event_consumer(service.database, service.broker, EVENT_HANDLERS))
         await service.serve()

@@ -137,6 +137,7 @@ class Payment:
     captured: Decimal
     refund_reserved: Decimal
     refund_done: Decimal
+    quarantined_at: datetime | None
     command_id: str | None
     cancel_requested_at: datetime | None
     cancel_command_id: str | None
@@ -233,6 +234,8 @@ def _captured(payment: Payment, money: Money) -> Move:
     if not (payment.is_open or payment.is_unpaid):
         return STAY
     if money != payment.money:
+        if payment.quarantined_at:
+            return STAY
         return Move(PaymentStatus.FAILED if payment.is_open else None, Reason.PAYMENT_REFUSED, quarantine=True)
     if payment.is_unpaid:
         return Move(PaymentStatus.SUCCESS, give_back=Origin.LATE_PAYMENT)

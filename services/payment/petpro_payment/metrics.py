@@ -1,6 +1,6 @@
 """What an operator is alarmed by."""
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 MANUAL_REFUNDS = Counter("petpro_refunds_manual_total", "Refunds that a person has to bring to an end")
 QUARANTINED = Counter(
@@ -9,4 +9,3 @@ QUARANTINED = Counter(
 UNKNOWN_OUTCOMES = Counter(
     "petpro_provider_unknown_outcomes_total", "Calls to a provider after which nobody knew what it did", ["provider"]
 )
-BACKLOG = Gauge("petpro_payment_waiting", "Payments and refunds that wait, by for what", ["what"])

@@ -104,6 +104,12 @@ async def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> N
     await tx.execute(update(refunds).where(*still_asking).values(due_at=NOW + timedelta(seconds=seconds)))
 
 
+async def count_manual(tx: Transaction) -> int:
+    """How many refunds wait for a person."""
+    manual = select(func.count()).where(refunds.c.status == RefundStatus.MANUAL)
+    return int((await tx.execute(manual)).scalar_one())
+
+
 async def seconds_to_next_due(tx: Transaction) -> float | None:
     """Until the next payment or refund is due; None when none waits."""
     soonest = func.least(

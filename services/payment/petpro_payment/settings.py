@@ -1,7 +1,7 @@
 """What payment is told from outside."""
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 
@@ -14,7 +14,7 @@ class Settings(ServiceSettings):
     service: ClassVar[str] = "payment"
 
     catalog_address: str
-    provider: str = "sandbox"
+    provider: Literal["sandbox"] = "sandbox"
     """The provider that takes new payments."""
     sandbox_url: str
     sandbox_api_key: SecretStr

@@ -142,6 +142,19 @@ async def quarantine(tx: Transaction, payment_id: UUID) -> None:
     await tx.execute(update(payments).where(payments.c.id == payment_id).values(quarantined_at=NOW))
 
 
+async def count_quarantined(tx: Transaction) -> int:
+    """How many payments a provider took in another amount than was ordered."""
+    quarantined = select(func.count()).where(payments.c.quarantined_at.is_not(None))
+    return int((await tx.execute(quarantined)).scalar_one())
+
+
+async def count_overdue(tx: Transaction, seconds: float) -> int:
+    """How many payments are still open so long after their deadline: their provider does not say what it did."""
+    too_late = payments.c.deadline < NOW - timedelta(seconds=seconds)
+    overdue = select(func.count()).where(payments.c.status.in_(_OPEN), too_late)
+    return int((await tx.execute(overdue)).scalar_one())
+
+
 async def count_refund(tx: Transaction, payment_id: UUID, reserved: Any, done: Any) -> None:
     """Moves the payment's sums by these differences, and its status with them. Under the row lock.
 

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from petpro.payment.v1 import commands_pb2
 from petpro_common.ids import new_id
+from petpro_payment import backlog
 from petpro_payment.domain import PaymentStatus, RefundStatus, TooEarly, TooLate
 from petpro_payment.outcomes import RefundFailed
 from services.payment.tests.played import PlayedProvider
@@ -133,6 +134,19 @@ async def test_a_refund_that_must_succeed_goes_to_a_person(world: World, provide
     assert (await world.order(sale.settle())).outcome == PENDING
     assert (await world.payment(sale)).refund_reserved == 1000
     assert (await world.events(sale))[-1] == "refund.manual"
+
+
+async def test_what_waits_for_a_person_is_counted(world: World, provider: PlayedProvider) -> None:
+    provider.refuses_refunds = True
+    for sale in [await world.paid(Sale()) for _ in range(2)]:
+        await world.order(sale.reserve("1000"))
+        await world.order(sale.submit(must_succeed=True))
+    await world.work()
+    await backlog.count(world.database)
+    waiting = {
+        what: backlog.WAITING.labels(what)._value.get() for what in ("refund for a person", "quarantined payment")
+    }
+    assert waiting == {"refund for a person": 2, "quarantined payment": 0}
 
 
 async def test_a_refund_of_unknown_outcome_is_never_guessed(world: World, provider: PlayedProvider) -> None:

@@ -31,7 +31,7 @@ from petpro_payment.worker import Timings, Worker
 PRICE = Money(Decimal("250000.00"), "IDR")
 QUICK = Timings(lease=5.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05)
 
-_WAITING = "SELECT 1 FROM payments WHERE due_at IS NOT NULL UNION SELECT 1 FROM refunds WHERE due_at IS NOT NULL"
+WAITING = "SELECT 1 FROM payments WHERE due_at IS NOT NULL UNION SELECT 1 FROM refunds WHERE due_at IS NOT NULL"
 
 SUCCEEDED = saga_pb2.OUTCOME_SUCCEEDED
 REFUSED = saga_pb2.OUTCOME_REFUSED
@@ -156,7 +156,7 @@ class World:
     async def work(self, seconds: float = 10.0) -> None:
         """Steps a worker until nothing waits any more."""
         worker, deadline = self.worker(), time.monotonic() + seconds
-        while await self.rows(_WAITING):
+        while await self.rows(WAITING):
             assert time.monotonic() < deadline, "something still waits"
             if not await worker.round():
                 await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ depends_on = None
 
 PAYMENTS = """
 CREATE TABLE payments (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    id uuid PRIMARY KEY DEFAULT uuidv7(),
     booking_id uuid NOT NULL,
     user_id uuid NOT NULL,
     clinic_id uuid NOT NULL,
@@ -53,6 +53,7 @@ CREATE TABLE payments (
 CREATE INDEX idx_payments_booking ON payments (booking_id);
 CREATE INDEX idx_payments_status ON payments (status) WHERE status IN ('pending', 'processing');
 CREATE INDEX idx_payments_external_ref ON payments (external_reference) WHERE external_reference IS NOT NULL;
+CREATE INDEX idx_payments_quarantined ON payments (quarantined_at) WHERE quarantined_at IS NOT NULL;
 CREATE INDEX idx_payments_due ON payments (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE refunds (
@@ -91,7 +92,7 @@ CREATE TABLE called_off_orders (
 
 LEDGER = """
 CREATE TABLE financial_entries (
-    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    id uuid PRIMARY KEY DEFAULT uuidv7(),
     booking_id uuid NOT NULL,
     clinic_id uuid NOT NULL,
     payment_id uuid REFERENCES payments (id) ON DELETE RESTRICT,

@@ -51,7 +51,9 @@ class Service:
         self.database = Database(
             settings.database_url, settings.database_password.get_secret_value(), settings.database_pool_size
         )
-        self.broker = Broker(self.name, settings.nats_url, settings.nats_password.get_secret_value())
+        self.broker = Broker(
+            self.name, settings.nats_url, settings.nats_password.get_secret_value(), settings.nats_replicas
+        )
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
         self.server = rpc.server(rpc.Edge(self.name, self.verifier))

@@ -25,6 +25,7 @@ class ServiceSettings(BaseSettings):
     database_pool_size: int = 10
     nats_url: str
     nats_password: SecretStr
+    nats_replicas: int = 1
     account_address: str
     service_jwks_file: Path
     service_key: SecretStr

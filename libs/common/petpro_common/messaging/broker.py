@@ -24,12 +24,16 @@ _log = structlog.get_logger()
 
 
 class Broker:
-    """One connection of a service, as the NATS user of that name. It never gives up reconnecting."""
+    """One connection of a service, as the NATS user of that name. It never gives up reconnecting.
 
-    def __init__(self, service: str, url: str, password: str) -> None:
+    `replicas`: on how many servers of a cluster the streams that it makes are kept.
+    """
+
+    def __init__(self, service: str, url: str, password: str, replicas: int = 1) -> None:
         self.service = service
         self._url = url
         self._password = password
+        self._replicas = replicas
         self._client = Client()
         self._connected = asyncio.Event()
         self.reconnects = 0
@@ -82,7 +86,7 @@ class Broker:
             try:
                 await self.jetstream.stream_info(name)
             except NotFoundError:
-                await self.jetstream.add_stream(_stream_config(name, subjects))
+                await self.jetstream.add_stream(_stream_config(name, subjects, self._replicas))
         except (NatsError, TimeoutError) as fault:
             _log.warning("stream is not ready", stream=name, cause=repr(fault))
             return False
@@ -108,12 +112,13 @@ class Broker:
         _log.info("nats reconnected", times=self.reconnects)
 
 
-def _stream_config(name: str, subjects: str) -> StreamConfig:
+def _stream_config(name: str, subjects: str, replicas: int) -> StreamConfig:
     return StreamConfig(
         name=name,
         subjects=[subjects],
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
+        num_replicas=replicas,
         discard=DiscardPolicy.OLD,
         max_age=MAX_AGE_SECONDS,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,

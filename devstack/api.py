@@ -4,15 +4,21 @@ The story and the tests speak through this; it knows the shape of calls and erro
 """
 
 import re
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 
 Json = dict[str, Any]
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Nothing on the loopback speaks TLS, and reading the machine's certificates takes longer than most calls."""
+
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -88,7 +94,15 @@ class Api:
 def open_client(gateway_url: str) -> httpx.AsyncClient:
     """A client for `Api`, with room for many calls at once."""
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
-    return httpx.AsyncClient(base_url=gateway_url, timeout=20, limits=limits, trust_env=False)
+    return httpx.AsyncClient(base_url=gateway_url, timeout=20, limits=limits, trust_env=False, verify=NO_TLS)
+
+
+def open_provider_client(endpoints: Mapping[str, Any]) -> httpx.AsyncClient:
+    """A client for the payment sandbox's own API, by what `stack.json` says."""
+    key = (Path(endpoints["secrets"]) / "payment" / "petpro_payment_sandbox_api_key").read_text().strip()
+    bearer = {"Authorization": f"Bearer {key}"}
+    url = endpoints["sandbox"]["url"]
+    return httpx.AsyncClient(base_url=url, headers=bearer, timeout=20, trust_env=False, verify=NO_TLS)
 
 
 def _text(value: object) -> str:

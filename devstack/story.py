@@ -9,10 +9,10 @@ import typer
 
 from devstack import sample
 from devstack import story_scenes as scenes
-from devstack.api import Api, Json, Refused, open_client
+from devstack.api import Api, Json, Refused, open_client, open_provider_client
 from devstack.stack import Stack
 from devstack.story_scenes import Choice, Person
-from devstack.story_stage import Stage, StoryWentWrong, milliseconds_between, money, plain, provider_client
+from devstack.story_stage import Stage, StoryWentWrong, milliseconds_between, money, plain
 from devstack.transcript import Transcript
 
 _SAME_AFTER_A_REFUSAL = ("status", "reference_code", "amount", "slot_id", "starts_at", "payment_id")
@@ -24,7 +24,7 @@ async def play(stack: Stack) -> None:
     endpoints: dict[str, Any] = dict(stack.endpoints)
     try:
         await sample.load(stack)
-        async with open_client(endpoints["gateway_url"]) as client, provider_client(endpoints) as provider:
+        async with open_client(endpoints["gateway_url"]) as client, open_provider_client(endpoints) as provider:
             visitor = Api(client, heard=told.heard)
             admin = await visitor.sign_in(**endpoints["users"]["admin"])
             told.last = None

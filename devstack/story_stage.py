@@ -4,12 +4,12 @@ import asyncio
 import email
 import email.policy
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -64,14 +64,6 @@ class Stage:
             for file in sorted(self.mails.glob("*.eml"))
         )
         return [str(mail["Subject"]) for mail in read if address in str(mail["X-Envelope-To"])]
-
-
-def provider_client(endpoints: Mapping[str, Any]) -> httpx.AsyncClient:
-    """A client for the payment sandbox's API with the stack's own key."""
-    key = (Path(endpoints["secrets"]) / "payment" / "petpro_payment_sandbox_api_key").read_text().strip()
-    return httpx.AsyncClient(
-        base_url=endpoints["sandbox"]["url"], headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20
-    )
 
 
 def money(amount: Json) -> str:

@@ -1,0 +1,305 @@
+"""A running stack as tests use it: people, clinics and bookings, made through the API; databases and provider, read."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from devstack.api import Api, Json, Refused, open_client, open_provider_client
+from devstack.running import RunningStack
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+FULL_REFUND = [{"min_hours_before": 0, "refund_percent": 100}]
+NO_REFUND = [{"min_hours_before": 8760, "refund_percent": 100}]
+AWAY = (Refused, httpx.TransportError)
+"""How it shows that a part is away."""
+
+_TOKENS: dict[tuple[str, str], str] = {}
+_OWNERS: dict[str, tuple[Json, str]] = {}
+
+Seen = TypeVar("Seen")
+
+
+async def eventually(awaited: str, look: Callable[[], Awaitable[Seen | None]], seconds: float = 30.0) -> Seen:
+    """What `look` sees as soon as it is something; fails after the given time. A part that is away is waited for."""
+    deadline, away = time.monotonic() + seconds, ""
+    while True:
+        try:
+            if seen := await look():
+                return seen
+        except AWAY as fault:
+            if isinstance(fault, Refused) and fault.status not in (503, 504):
+                raise
+            away = f"; {fault}"
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {awaited}{away}"
+        await asyncio.sleep(0.03)
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Somebody with one pet."""
+
+    api: Api
+    id: str
+    email: str
+    token: str
+    pet_id: str
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """An approved clinic with one service and its slots, earliest first."""
+
+    owner: Api
+    owner_id: str
+    owner_token: str
+    id: str
+    service_id: str
+    slots: list[Json] = field(default_factory=list)
+
+    def slot(self, number: int = 0) -> str:
+        """The id of the nth slot."""
+        return str(self.slots[number]["id"])
+
+
+class World:
+    """One test's way to a stack; made by `open_world`."""
+
+    def __init__(
+        self, stack: RunningStack, client: httpx.AsyncClient, provider: httpx.AsyncClient, open_things: AsyncExitStack
+    ) -> None:
+        self.stack = stack
+        self._open_things = open_things
+        self._connections: dict[str, psycopg.AsyncConnection[Json]] = {}
+        self.visitor = Api(client)
+        self.provider = provider
+        self.admin = self.visitor
+        self.clinics: list[str] = []
+        """Of this test: what its invariants are about."""
+
+    async def customer(self) -> Customer:
+        """Sign somebody up, with a pet."""
+        user, token = await self._person("ROLE_CUSTOMER")
+        api = self.visitor.signed_in(token)
+        pet = (await api.post("/v1/pets", {"pet": {"name": "Moko", "species": "cat"}}))["pet"]
+        return Customer(api, user["id"], user["email"], token, pet["id"])
+
+    async def clinic(
+        self,
+        *,
+        price: str = "150000.00",
+        capacity: int = 1,
+        policy: list[dict[str, int]] = FULL_REFUND,
+        requires_approval: bool = False,
+        of_somebody_else: bool = False,
+    ) -> Clinic:
+        """Open a clinic with a day of hourly slots, two days ahead.
+
+        One person owns the clinics of all tests of a process, since sign-ups are limited, unless it is somebody else's.
+        """
+        user, token = await self._person("ROLE_CLINIC") if of_somebody_else else await self._owner()
+        owner = self.visitor.signed_in(token)
+        clinic = (await owner.post("/v1/clinics", {"clinic": _clinic(policy)}))["clinic"]
+        await self.admin.post(f"/v1/clinics/{clinic['id']}:approve")
+        service = {
+            "name": "Check-up",
+            "price": {"amount": price, "currency_code": "IDR"},
+            "duration_minutes": 60,
+            "requires_approval": requires_approval,
+        }
+        made = (await owner.post(f"/v1/clinics/{clinic['id']}/services", {"service": service}))["service"]
+        self.clinics.append(clinic["id"])
+        slots = await self.slots(owner, made["id"], capacity, days_ahead=2)
+        return Clinic(owner, user["id"], token, clinic["id"], made["id"], slots)
+
+    async def slots(self, owner: Api, service_id: str, capacity: int, days_ahead: int) -> list[Json]:
+        """Make a day's slots, once booking knows of the service and of the clinic's approval."""
+        day = (datetime.now(UTC) + timedelta(days=days_ahead)).date().isoformat()
+        wanted = {"from_date": day, "to_date": day, "capacity": capacity}
+
+        async def made() -> list[Json] | None:
+            try:
+                await owner.post(f"/v1/services/{service_id}/slots:generate", wanted)
+            except Refused as refusal:
+                if refusal.reason not in ("SERVICE_NOT_FOUND", "SERVICE_UNAVAILABLE", "CLINIC_NOT_FOUND"):
+                    raise
+            query = {"from_date": day, "to_date": day, "page_size": 100}
+            return list((await owner.get(f"/v1/services/{service_id}/slots", **query))["slots"])
+
+        return await eventually("slots to be made", made)
+
+    async def hold(self, who: Customer, slot_id: str, key: str | None = None) -> Json:
+        """Hold a seat; patient while booking does not know of the clinic's approval yet."""
+
+        async def held() -> Json | None:
+            try:
+                wanted = {"slot_id": slot_id, "pet_id": who.pet_id}
+                return dict((await who.api.post("/v1/reservations", wanted, key))["reservation"])
+            except Refused as refusal:
+                if refusal.reason != "SERVICE_UNAVAILABLE":
+                    raise
+                return None
+
+        return await eventually("the clinic to take bookings", held)
+
+    async def checkout(self, who: Customer, reservation: Json, means: str = "tok_success") -> Json:
+        """Start to pay by card."""
+        card = {"lock_id": reservation["lock_id"], "payment_method": "card", "payment_token": means}
+        return dict((await who.api.post(f"/v1/reservations/{reservation['id']}:checkout", card))["reservation"])
+
+    async def checkout_ends(self, who: Customer, reservation: Json, status: str) -> Json:
+        """The reservation, once its checkout stands so: CONFIRMED, FAILED, AWAITING_APPROVAL."""
+
+        async def ended() -> Json | None:
+            now = await self.reservation(who, reservation["id"])
+            return now if now["checkout_status"] == f"CHECKOUT_STATUS_{status}" else None
+
+        return await eventually(f"the checkout to be {status}", ended)
+
+    async def reservation(self, who: Customer, reservation_id: str) -> Json:
+        return dict((await who.api.get(f"/v1/reservations/{reservation_id}"))["reservation"])
+
+    async def booking(self, api: Api, booking_id: str) -> Json:
+        return dict((await api.get(f"/v1/bookings/{booking_id}"))["booking"])
+
+    async def book(self, who: Customer, slot_id: str, means: str = "tok_success") -> Json:
+        """Hold, pay, and return the confirmed booking once its ledger line is there."""
+        reservation = await self.hold(who, slot_id)
+        await self.checkout(who, reservation, means)
+        confirmed = await self.checkout_ends(who, reservation, "CONFIRMED")
+        await self.saga_ends(f"checkout:{reservation['id']}:", "completed")
+        return await self.booking(who.api, confirmed["booking_id"])
+
+    async def cancel(self, api: Api, booking_id: str, key: str | None = None) -> Json:
+        """Ask for a cancellation."""
+        asked = await api.post(f"/v1/bookings/{booking_id}:cancel", {"reason": "Moko is well again"}, key)
+        return dict(asked["booking"])
+
+    async def saga_ends(self, business_key: str, status: str) -> Json:
+        """The newest saga of that key (or beginning of one), once it stands so."""
+
+        async def ended() -> Json | None:
+            found = (await self.admin.get("/v1/operations/sagas", business_key=business_key))["sagas"]
+            return dict(found[0]) if found and found[0]["status"] == status else None
+
+        return await eventually(f"saga {business_key} to be {status}", ended)
+
+    async def seats_taken(self, clinic: Clinic, slot_id: str) -> int:
+        """How many seats of the slot the API shows as taken."""
+        day = next(slot["slot_date"] for slot in clinic.slots if slot["id"] == slot_id)
+        query = {"from_date": day, "to_date": day, "page_size": 100}
+        slots = (await self.visitor.get(f"/v1/services/{clinic.service_id}/slots", **query))["slots"]
+        return int(next(slot["booked_count"] for slot in slots if slot["id"] == slot_id))
+
+    async def ledger(self, booking: Json) -> list[Json]:
+        """The ledger's lines of a booking, oldest first."""
+        path = f"/v1/clinics/{booking['clinic_id']}/financial-entries"
+        return list((await self.admin.get(path, booking_id=booking["id"]))["entries"])[::-1]
+
+    async def payment(self, api: Api, payment_id: str) -> Json:
+        return dict((await api.get(f"/v1/payments/{payment_id}"))["payment"])
+
+    async def refunds_at_provider(self, payment_intent: str) -> list[Json]:
+        answer = await self.provider.get("/v1/refunds", params={"payment_intent": payment_intent})
+        return list(answer.raise_for_status().json()["data"])
+
+    async def rows(self, service: str, statement: str, **values: Any) -> list[Json]:
+        """Rows of a service's own database; connects again once when the server has gone meanwhile."""
+        try:
+            return await self._rows(service, statement, values)
+        except psycopg.OperationalError:
+            del self._connections[service]
+            return await self._rows(service, statement, values)
+
+    async def _rows(self, service: str, statement: str, values: Json) -> list[Json]:
+        connection = self._connections.get(service)
+        if connection is None or connection.closed:
+            dsn = self.stack.endpoints["services"][service]["dsn"]
+            connection = await psycopg.AsyncConnection.connect(dsn, row_factory=dict_row, autocommit=True)
+            self._open_things.push_async_callback(connection.close)
+            self._connections[service] = connection
+        cursor = await connection.execute(statement, values)
+        return list(await cursor.fetchall()) if cursor.description else []
+
+    async def _owner(self) -> tuple[Json, str]:
+        known = str(self.stack.run)
+        if known not in _OWNERS:
+            _OWNERS[known] = await self._person("ROLE_CLINIC")
+        return _OWNERS[known]
+
+    async def _person(self, role: str) -> tuple[Json, str]:
+        nickname, password = uuid4().hex[:12], uuid4().hex
+        wanted = {
+            "email": f"{nickname}@example.com",
+            "password": password,
+            "full_name": f"Dewi {nickname}",
+            "phone_number": "+628123456789",
+            "role": role,
+        }
+        user = (await _patiently(lambda: self.visitor.post("/v1/users", wanted)))["user"]
+        signing_in = {"email": wanted["email"], "password": password}
+        tokens = (await _patiently(lambda: self.visitor.post("/v1/auth/token", signing_in)))["tokens"]
+        return user, str(tokens["access_token"])
+
+
+@asynccontextmanager
+async def open_world(stack: RunningStack) -> AsyncIterator[World]:
+    """A world for one test."""
+    endpoints = stack.endpoints
+    async with AsyncExitStack() as open_things:
+        client = await open_things.enter_async_context(open_client(endpoints["gateway_url"]))
+        provider = await open_things.enter_async_context(open_provider_client(endpoints))
+        world = World(stack, client, provider, open_things)
+        world.admin = world.visitor.signed_in(await _token_of("admin", world))
+        yield world
+
+
+async def _token_of(who: str, world: World) -> str:
+    """Signed in once for all tests of this process: sign-ins are limited."""
+    known = (str(world.stack.run), who)
+    if known not in _TOKENS:
+        person = world.stack.endpoints["users"][who]
+        tokens = (await _patiently(lambda: world.visitor.post("/v1/auth/token", person)))["tokens"]
+        _TOKENS[known] = tokens["access_token"]
+    return _TOKENS[known]
+
+
+async def _patiently(call: Callable[[], Awaitable[Json]]) -> Json:
+    """Wait out the gateway's limit of sign-ups and sign-ins from one address."""
+
+    async def answered() -> Json | None:
+        try:
+            return await call()
+        except Refused as refusal:
+            if refusal.status != httpx.codes.TOO_MANY_REQUESTS:
+                raise
+            await asyncio.sleep(0.2)
+            return None
+
+    return await eventually("the gateway's limits to allow it", answered)
+
+
+def _clinic(policy: list[dict[str, int]]) -> Json:
+    hours = {"open": "08:00", "close": "20:00", "is_open": True}
+    return {
+        "name": f"Klinik Sahabat {uuid4().hex[:6]}",
+        "address": "Jl. Kenanga 7",
+        "city": "Bandung",
+        "province": "Jawa Barat",
+        "postal_code": "40115",
+        "latitude": -6.9039,
+        "longitude": 107.6186,
+        "phone_number": "+62225550123",
+        "email": "halo@klinik.example",
+        "operating_hours": dict.fromkeys(WEEKDAYS, hours),
+        "timezone": "Asia/Jakarta",
+        "cancellation_policy": {"tiers": policy},
+    }

@@ -9,7 +9,7 @@ import structlog
 from petpro_common.db import Transaction
 from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
-from petpro_payment import messages, metrics, refunds, store
+from petpro_payment import messages, metrics, refund_store, refunds, store
 from petpro_payment.domain import Disposition, Move, Origin, Payment, PaymentStatus, Reason, payment_move
 from petpro_payment.outcomes import CalledOff, Captured, PaymentOutcome, Processing
 
@@ -40,7 +40,7 @@ async def _ordered_again(tx: Transaction, command_id: str, payment: Payment) -> 
         return Pending()
     if payment.is_unpaid:
         return Refused(payment.failure_reason or Reason.PAYMENT_REFUSED)
-    if payment.is_called_off or payment.paid_at is None:
+    if payment.paid_at is None or await refund_store.whole_refund(tx, payment.id):
         return Refused(Reason.CALLED_OFF)
     return Succeeded(messages.payment_taken(Captured(payment.external_reference or "", payment.money, payment.paid_at)))
 

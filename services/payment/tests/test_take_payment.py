@@ -216,6 +216,7 @@ async def test_called_off_after_the_money_was_taken_twice(world: World, provider
         assert returned(answer.payload) == PRICE.amount
     (refund,) = await world.refunds(sale)
     assert refund.status is RefundStatus.SUBMITTED
+    assert (await world.order(sale.take(), command_id="too late")).reason == "CALLED_OFF"
 
 
 async def test_money_after_the_time_out_goes_back_by_itself(world: World, provider: PlayedProvider) -> None:

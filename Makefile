@@ -11,7 +11,7 @@ PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-unit lint format proto lock clean
+.PHONY: help setup up demo test test-unit bench lint format proto lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: setup ## every test, on real PostgreSQL, NATS and Envoy
 
 test-unit: setup ## the tests that need no server, in seconds
 	$(PYTEST) -m unit $(SUITES)
+
+bench: setup ## measure holds beside their limits in one run (ROUNDS=3 SECONDS=5)
+	$(BIN)/python -m bench --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),5)
 
 lint: setup ## style, types, import directions, contracts, generated files
 	$(BIN)/ruff check
@@ -53,7 +56,7 @@ lock: ## resolve requirements.in again, newest versions, with hashes
 
 clean: ## remove the state of the dev stack and everything that was built
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; fi
-	rm -rf .run $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .run $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .setup.lock
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find libs services -name '*.egg-info' -type d -prune -exec rm -rf {} +
 

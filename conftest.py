@@ -8,8 +8,8 @@
 | `nats_server` | a NATS with every service's user; each worker has one |
 | `nats` | the same, emptied of all streams before the test |
 | `stack` | the whole platform, shared by all workers: do not kill its parts |
-| `own_stack` | the whole platform for one test module, which may kill its parts |
-| `start_own_stack` | the same with chosen parts and settings |
+| `own_stack` | the whole platform for tests that kill its parts: no other test runs on it meanwhile |
+| `start_own_stack` | a stack for one test module, with the parts and settings that it wants |
 """
 
 import os
@@ -82,8 +82,11 @@ async def _drop(server: RunningStack, databases: list[Database]) -> None:
 
 @pytest.fixture(scope="session")
 def nats_server() -> Broker:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-    return testing.broker(testing.shared_stack(f"nats-{worker}", ["nats"]))
+    return testing.broker(testing.shared_stack(f"nats-{_worker()}", ["nats"]))
+
+
+def _worker() -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "alone")
 
 
 @pytest.fixture
@@ -115,6 +118,11 @@ def start_own_stack() -> Iterator[StartStack]:
         testing.stop_stack(stack)
 
 
-@pytest.fixture(scope="module")
-def own_stack(start_own_stack: StartStack) -> RunningStack:
-    return start_own_stack()
+@pytest.fixture
+async def own_stack() -> RunningStack:
+    """One for each worker, since it takes long to start; whatever an earlier test left down is started again."""
+    stack = testing.shared_stack(f"own-{_worker()}")
+    for part in PARTS:
+        if stack.state(part) != "ready":
+            await stack.start_part(part)
+    return stack

@@ -10,13 +10,19 @@ import pytest
 from sqlalchemy import Table, insert, inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from petpro_booking import partitions, store
+from petpro_booking import partitions, store, store_upkeep
 from petpro_booking.tables import metadata, slots
 from petpro_common.db import Database
 from petpro_common.ids import id_of_date, new_id
 from services.booking.tests.world import World
 
 JUST_BEFORE_MIDNIGHT = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+async def partitions_of_the_turn_of_the_year(booking_database: Database) -> None:
+    async with booking_database.transaction() as tx:
+        await store_upkeep.ensure_slots_of(tx, [date(2026, 12, 1), date(2027, 1, 1)])
 
 
 def slot(starts: datetime, minutes: int = 30, **more: Any) -> dict[str, Any]:

@@ -40,6 +40,7 @@ async def _book_at(world: World, created_at: str, **changes: Any) -> None:
     slot_id = await world.open_slot()
     booking_id = await world.book(new_id(), slot_id)
     made = await world.sql("SELECT uuidv7(CAST(:at AS timestamptz) - clock_timestamp()) AS id", at=created_at)
+    await world.sql("SELECT ensure_quarter_partition('bookings', CAST(:at AS timestamptz))", at=created_at)
     other = {"id": made[0].id, "created_at": instant_of(made[0].id), **changes}
     async with world.database.transaction() as tx:
         await tx.execute(update(bookings).where(bookings.c.id == booking_id).values(other))

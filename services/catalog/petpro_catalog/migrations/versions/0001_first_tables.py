@@ -46,8 +46,8 @@ CREATE TABLE clinics (
 
     CONSTRAINT valid_commission_rate CHECK (commission_rate BETWEEN 0 AND 100),
     CONSTRAINT valid_location CHECK (
-        latitude BETWEEN -90 AND 90 AND longitude BETWEEN -180 AND 180
-        OR latitude IS NULL AND longitude IS NULL
+        (latitude IS NULL) = (longitude IS NULL)
+        AND latitude BETWEEN -90 AND 90 AND longitude BETWEEN -180 AND 180
     )
 );
 CREATE INDEX idx_clinics_owner ON clinics (owner_id);

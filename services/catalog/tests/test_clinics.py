@@ -109,14 +109,14 @@ async def test_a_status_changes_only_along_the_drawing(catalog: Catalog, verbs: 
         assert len(await catalog.events("clinic.changed")) == len(verbs)
 
 
-@pytest.mark.parametrize("verb", ["Approve", "Reject", "Suspend"])
-async def test_only_administrators_decide(catalog: Catalog, verb: str) -> None:
+async def test_only_administrators_decide(catalog: Catalog) -> None:
     clinic = await catalog.applied()
-    request = getattr(pb, f"{verb}ClinicRequest")(clinic_id=clinic.id)
-    for headers in (catalog.wayan.headers, catalog.sari.headers, catalog.booking_service):
-        with pytest.raises(aio.AioRpcError) as refused:
-            await getattr(catalog.api, f"{verb}Clinic")(request, metadata=headers)
-        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    for verb in ("Approve", "Reject", "Suspend"):
+        request = getattr(pb, f"{verb}ClinicRequest")(clinic_id=clinic.id)
+        for headers in (catalog.wayan.headers, catalog.sari.headers, catalog.booking_service):
+            with pytest.raises(aio.AioRpcError) as refused:
+                await getattr(catalog.api, f"{verb}Clinic")(request, metadata=headers)
+            assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
 async def test_only_the_owner_edits_a_clinic(catalog: Catalog) -> None:
@@ -167,13 +167,13 @@ async def test_an_edit_that_changes_nothing_tells_nobody(catalog: Catalog) -> No
     assert len(await catalog.events("clinic.changed")) == 2
 
 
-@pytest.mark.parametrize("path", ["id", "owner_id", "status", "version", "created_at", "feathers"])
-async def test_what_is_not_the_owners_to_edit_is_refused_by_name(catalog: Catalog, path: str) -> None:
+async def test_what_is_not_the_owners_to_edit_is_refused_by_name(catalog: Catalog) -> None:
     clinic = await catalog.approved()
-    request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(name="x"), update_mask=mask(path))
-    with pytest.raises(aio.AioRpcError) as refused:
-        await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)
-    assert broken_fields(refused.value) == {"update_mask"}
+    for path in ("id", "owner_id", "status", "version", "created_at", "feathers"):
+        request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(name="x"), update_mask=mask(path))
+        with pytest.raises(aio.AioRpcError) as refused:
+            await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)
+        assert broken_fields(refused.value) == {"update_mask"}, path
 
 
 async def test_the_commission_is_set_by_administrators_only(catalog: Catalog) -> None:
@@ -252,12 +252,12 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("fields", "field"), BROKEN)
-async def test_a_clinic_that_breaks_a_rule_is_refused(catalog: Catalog, fields: dict[str, Any], field: str) -> None:
-    with pytest.raises(aio.AioRpcError) as refused:
-        await catalog.applied(**fields)
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert broken_fields(refused.value) == {field}
+async def test_a_clinic_that_breaks_a_rule_is_refused_and_the_field_is_named(catalog: Catalog) -> None:
+    for fields, field in BROKEN:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await catalog.applied(**fields)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT, fields
+        assert broken_fields(refused.value) == {field}, fields
 
 
 async def test_everything_that_is_wrong_is_said_at_once(catalog: Catalog) -> None:

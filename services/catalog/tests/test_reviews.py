@@ -39,13 +39,13 @@ async def test_a_customer_reviews_a_completed_booking(catalog: Catalog) -> None:
     ]
 
 
-@pytest.mark.parametrize("status", ["CONFIRMED", "IN_PROGRESS", "CANCELLED", "NO_SHOW"])
-async def test_a_booking_that_is_not_completed_cannot_be_reviewed(catalog: Catalog, status: str) -> None:
+async def test_a_booking_that_is_not_completed_cannot_be_reviewed(catalog: Catalog) -> None:
     service = await catalog.offered(await catalog.approved())
-    with pytest.raises(aio.AioRpcError) as refused:
-        await review(catalog, catalog.sari, catalog.book(service, status=status))
-    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
+    for status in ("CONFIRMED", "IN_PROGRESS", "CANCELLED", "NO_SHOW"):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await review(catalog, catalog.sari, catalog.book(service, status=status))
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
 
 
 async def test_somebody_elses_booking_and_one_that_is_not_there_are_refused_alike(catalog: Catalog) -> None:
@@ -103,12 +103,12 @@ async def test_an_event_that_says_too_little_is_set_aside(catalog: Catalog) -> N
             await booking_completed(tx, {"event_type": "booking.completed", "booking_id": "x"})
 
 
-@pytest.mark.parametrize("rating", [0, 6, -1])
-async def test_a_rating_is_from_one_to_five(catalog: Catalog, rating: int) -> None:
+async def test_a_rating_is_from_one_to_five(catalog: Catalog) -> None:
     service = await catalog.offered(await catalog.approved())
-    with pytest.raises(aio.AioRpcError) as refused:
-        await review(catalog, catalog.sari, catalog.book(service), rating)
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    for rating in (0, 6, -1):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await review(catalog, catalog.sari, catalog.book(service), rating)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_reviews_come_newest_first_in_pages_and_make_the_clinics_rating(catalog: Catalog) -> None:

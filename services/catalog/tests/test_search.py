@@ -116,11 +116,11 @@ async def test_every_word_must_be_part_of_name_or_description(catalog: Catalog) 
     assert await names(catalog, query="vaksin kemang") == []
 
 
-@pytest.mark.parametrize("query", ["100%", "_", "\\", "' OR 1=1 --", "%"])
-async def test_signs_are_looked_for_as_they_are(catalog: Catalog, query: str) -> None:
+async def test_signs_are_looked_for_as_they_are(catalog: Catalog) -> None:
     await catalog.approved(name="Menteng")
-    await catalog.approved(name=f"Klinik {query}")
-    assert await names(catalog, query=query) == [f"Klinik {query}"]
+    for query in ("100%", "_", "\\", "'OR-1=1--", "$$"):
+        await catalog.approved(name=f"Klinik {query}")
+        assert await names(catalog, query=query) == [f"Klinik {query}"]
 
 
 async def test_words_city_and_place_narrow_each_other(catalog: Catalog) -> None:
@@ -189,23 +189,23 @@ async def test_whoever_works_somewhere_finds_it_among_their_own(catalog: Catalog
     assert await names(catalog, helper.headers, mine=True) == ["Pending"]
 
 
-@pytest.mark.parametrize(
-    ("request_", "field"),
-    [
-        ({"latitude": -6.2}, "latitude"),
-        ({"longitude": 106.8}, "latitude"),
-        ({"latitude": 95.0, "longitude": 0.0}, "latitude"),
-        ({"latitude": math.nan, "longitude": 0.0}, "latitude"),
-        ({"latitude": 0.0, "longitude": 0.0, "radius_km": 501}, "radius_km"),
-        ({"page_size": 101}, "page_size"),
-        ({"query": "a\x00b"}, "query"),
-        ({"city": "\x00"}, "city"),
-    ],
-)
-async def test_a_search_that_makes_no_sense_is_refused(catalog: Catalog, request_: dict[str, Any], field: str) -> None:
-    with pytest.raises(aio.AioRpcError) as refused:
-        await found(catalog, **request_)
-    assert broken_fields(refused.value) == {field}
+NONSENSE: list[tuple[dict[str, Any], str]] = [
+    ({"latitude": -6.2}, "latitude"),
+    ({"longitude": 106.8}, "latitude"),
+    ({"latitude": 95.0, "longitude": 0.0}, "latitude"),
+    ({"latitude": math.nan, "longitude": 0.0}, "latitude"),
+    ({"latitude": 0.0, "longitude": 0.0, "radius_km": 501}, "radius_km"),
+    ({"page_size": 101}, "page_size"),
+    ({"query": "a\x00b"}, "query"),
+    ({"city": "\x00"}, "city"),
+]
+
+
+async def test_a_search_that_makes_no_sense_is_refused_and_the_field_is_named(catalog: Catalog) -> None:
+    for request, field in NONSENSE:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await found(catalog, **request)
+        assert broken_fields(refused.value) == {field}, request
 
 
 BY_ORDER, BY_CONDITION = "enable_sort", "enable_indexscan"

@@ -24,7 +24,7 @@ def sqlalchemy_url(database_url: str, password: str) -> URL:
 
 
 class Database:
-    """A pool of connections. `on_messages` is called after each commit that wrote to the outbox."""
+    """A pool of connections. All of `on_messages` are called after each commit that wrote to the outbox."""
 
     def __init__(self, database_url: str, password: str, pool_size: int = 10) -> None:
         self.engine: AsyncEngine = create_async_engine(
@@ -35,7 +35,7 @@ class Database:
             pool_use_lifo=True,
             connect_args={"options": _OPTIONS, "connect_timeout": 5},
         )
-        self.on_messages: Callable[[], None] = lambda: None
+        self.on_messages: list[Callable[[], None]] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -46,7 +46,8 @@ class Database:
                 yield connection
             wake = connection.info.pop(_WAKE, False)
         if wake:
-            self.on_messages()
+            for woken in self.on_messages:
+                woken()
 
     async def close(self) -> None:
         """Gives all connections back to the server."""

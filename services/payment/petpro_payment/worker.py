@@ -57,13 +57,7 @@ class Worker:
 
     def wake_with(self, database: Database) -> None:
         """Has the worker look whenever a transaction that sent messages has committed: every order answers at once."""
-        wake_relay = database.on_messages
-
-        def wake_both() -> None:
-            wake_relay()
-            self._woken.set()
-
-        database.on_messages = wake_both
+        database.on_messages.append(self._woken.set)
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of the database is logged and tried again."""

@@ -65,7 +65,7 @@ class Relay:
         self._database = database
         self._broker = broker
         self._woken = asyncio.Event()
-        database.on_messages = self._woken.set
+        database.on_messages.append(self._woken.set)
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of database or broker is logged and tried again."""

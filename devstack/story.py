@@ -61,7 +61,9 @@ async def a_visit_is_booked_and_cancelled(stage: Stage) -> tuple[Person, Json, C
     free = await scenes.seat(stage, choice)
     stage.told.step(f"The seat is {plain(free['status'], 'SLOT_STATUS_')} again")
     stage.told.fact("booked", f"{free['booked_count']} of {free['capacity']} seats")
-    await scenes.show_what_people_heard(stage, person, {"booking_confirmed", "booking_cancelled", "refund_settled"})
+    await scenes.show_what_people_heard(
+        stage, person, booking, {"booking_confirmed", "booking_cancelled", "refund_settled"}
+    )
     return person, pet, choice
 
 
@@ -76,7 +78,7 @@ async def _money_is_back(stage: Stage, payment_intent: str, amount: Json) -> Non
     refund = await stage.until("the refund to succeed at the provider", succeeded)
     stage.told.step(f"The money is back: the provider says the refund has {refund['status']}")
     stage.told.fact("amount", money({"amount": refund["amount"], "currency_code": refund["currency"]}))
-    stage.told.fact("provider's id", refund["id"])
+    stage.told.fact("at provider", refund["id"])
 
 
 async def a_refund_is_refused(stage: Stage, person: Person, pet: Json, known: Choice) -> None:
@@ -100,7 +102,7 @@ async def a_refund_is_refused(stage: Stage, person: Person, pet: Json, known: Ch
     total = scenes.show_ledger(stage, "The ledger after: the refund's line is cancelled, the sum is as before", entries)
     if changed or total != sum(Decimal(entry["total_amount"]["amount"]) for entry in before):
         raise StoryWentWrong(f"The booking or its ledger did not come back as it was: {', '.join(changed) or total}.")
-    await scenes.show_what_people_heard(stage, person, {"cancellation_refused"})
+    await scenes.show_what_people_heard(stage, person, booking, {"booking_confirmed", "cancellation_refused"})
 
 
 async def _show_saga(stage: Stage, booking: Json) -> None:

@@ -222,24 +222,30 @@ async def seat(stage: Stage, choice: Choice) -> Json:
     return dict(next(slot for slot in slots if slot["id"] == choice.slot["id"]))
 
 
-async def show_what_people_heard(stage: Stage, person: Person, kinds: set[str]) -> None:
-    """Notifications in the app and mails, once all of these kinds have come and each was mailed."""
+async def show_what_people_heard(stage: Stage, person: Person, booking: Json, kinds: set[str]) -> None:
+    """Notifications about the booking in the app, once all of these kinds have come; and their mails."""
 
     async def told() -> list[Json] | None:
-        found: list[Json] = (await person.api.get("/v1/notifications", page_size=50))["notifications"]
-        return found[::-1] if kinds <= {each["type"] for each in found} else None
+        found = await _told(person, booking)
+        return found if kinds <= {each["type"] for each in found} else None
 
     notifications = await stage.until(f"notifications about {', '.join(sorted(kinds))}", told)
     stage.told.step(f"In the app {person.name} was told")
     stage.told.table(("", ""), [(each["type"].replace("_", " "), each["title"]) for each in notifications])
+    titles = [each["title"] for each in notifications]
 
     async def mailed() -> list[str] | None:
-        mails = stage.mails_to(person.email)
-        return mails if len(mails) >= len(notifications) else None
+        mails = stage.mails_to(person.email)[-len(titles) :]
+        return mails if sorted(mails) == sorted(titles) else None
 
     mails = await stage.until(f"{len(notifications)} mails to {person.email}", mailed)
     stage.told.step(f"and by e-mail, to {person.email}")
     stage.told.table(("",), [(subject,) for subject in mails])
+
+
+async def _told(person: Person, booking: Json) -> list[Json]:
+    found: list[Json] = (await person.api.get("/v1/notifications", page_size=50))["notifications"]
+    return [each for each in reversed(found) if each["booking_id"] == booking["id"]]
 
 
 def _is_refund_under_way(entry: Json) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from devstack.api import Json
 from devstack.running import RunningStack
+from devstack.testing import StartStack
 from tests import invariants
 from tests.world import World, eventually, open_world
 
@@ -20,9 +21,23 @@ MEANS = ("tok_success", "tok_refund_slow:0.4", "tok_refund_refused", "tok_succes
 Disturb = Callable[[RunningStack], Awaitable[None]]
 
 
+# A mail whose sender died is tried again when its lease has run out: a minute, where nobody waits for it.
+IMPATIENT = {
+    "notification": {
+        "PETPRO_NOTIFICATION_DELIVERY_TRY_SECONDS": "3",
+        "PETPRO_NOTIFICATION_DELIVERY_LEASE_SECONDS": "4",
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def impatient_stack(start_own_stack: StartStack) -> RunningStack:
+    return start_own_stack(env=IMPATIENT)
+
+
 @pytest.fixture
-async def world(own_stack: RunningStack) -> AsyncIterator[World]:
-    async with open_world(own_stack) as opened:
+async def world(impatient_stack: RunningStack) -> AsyncIterator[World]:
+    async with open_world(impatient_stack) as opened:
         yield opened
 
 
@@ -72,6 +87,7 @@ async def test_every_cancellation_ends_when(world: World, disturb: Disturb) -> N
         asyncio.create_task(cancel_after(number * SECONDS_BETWEEN, booking)) for number, booking in enumerate(bookings)
     ]
     await asyncio.sleep(len(bookings) * SECONDS_BETWEEN)
+    assert await world.rows("booking", "SELECT id FROM sagas WHERE status IN ('running', 'compensating')")
     await disturb(world.stack)
     await asyncio.gather(*asked)
 

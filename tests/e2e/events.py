@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import nats
 from nats.aio.msg import Msg
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from devstack.api import Json
@@ -32,7 +31,7 @@ async def published(stack: RunningStack, event_type: str) -> list[Published]:
     try:
         while True:
             found += map(_read, await reader.fetch(200, timeout=0.3))
-    except NatsTimeout:
+    except TimeoutError:
         return found
     finally:
         await connection.close()

@@ -2,7 +2,7 @@
 
 | fixture | what it gives |
 |---|---|
-| `postgres_server` | a PostgreSQL of the test run, without durability; all workers share it |
+| `postgres_server` | a PostgreSQL of the test run; all workers share it |
 | `database` | `await database("booking")`: a fresh, migrated database of that service, gone after the test |
 | `empty_database` | the same without migrations |
 | `nats_server` | a NATS with every service's user; each worker has one |
@@ -48,7 +48,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> RunningStack:
-    return testing.shared_stack("postgres", ["postgres"], fast=True)
+    return testing.shared_stack("postgres", ["postgres"])
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ console = Console(soft_wrap=True, highlight=False)
 
 Run = Annotated[Path, typer.Option("--run", help="the stack's folder")]
 Only = Annotated[str, typer.Option(help="the parts to have, with commas between")]
-Fast = Annotated[bool, typer.Option(help="no durability of the database: for tests of single services")]
+Fast = Annotated[bool, typer.Option(help="the database may lose data in a power cut: for tests")]
 Owner = Annotated[int, typer.Option(help="stop when the process with that id ends")]
 Settings = Annotated[list[str], typer.Option("--set", help="PART:NAME=VALUE, a setting more for a part")]
 DEFAULT_RUN = ROOT / ".run"

@@ -30,8 +30,8 @@ Listener = Callable[[Supervised], None]
 class Stack:
     """A stack in a folder.
 
-    `only` names the parts to have (all, unless told); `env` adds settings to parts by name; `fast` gives up
-    the durability of the database, for tests of single services.
+    `only` names the parts to have (all, unless told); `env` adds settings to parts by name; `fast` lets
+    the database lose data in a power cut (not when it is killed), for tests.
     """
 
     def __init__(

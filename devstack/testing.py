@@ -78,12 +78,12 @@ def folder_of_run() -> Path:
     return Path(os.environ[FOLDER_VARIABLE])
 
 
-def shared_stack(name: str, only: Collection[str] = PARTS, *, fast: bool = False) -> RunningStack:
+def shared_stack(name: str, only: Collection[str] = PARTS) -> RunningStack:
     """The stack of that name, started by whoever asks first."""
     run = folder_of_run() / name
     with FileLock(folder_of_run() / f"{name}.lock"):
         if not (run / "stack.json").exists():
-            start_stack(run, only, fast=fast)
+            start_stack(run, only)
     return RunningStack(run)
 
 
@@ -91,14 +91,13 @@ def start_stack(
     run: Path,
     only: Collection[str] = PARTS,
     *,
-    fast: bool = False,
     env: Settings | None = None,
 ) -> RunningStack:
     """Start a stack in that folder and return when every part is ready."""
     run.mkdir(parents=True, exist_ok=True)
     said = run / "supervisor.log"
     command = python_module("devstack", "serve", "--run", str(run), "--only", ",".join(only))
-    command += ["--owner", os.environ[OWNER_VARIABLE], *(["--fast"] if fast else [])]
+    command += ["--fast", "--owner", os.environ[OWNER_VARIABLE]]
     for part, values in (env or {}).items():
         command += [word for name, value in values.items() for word in ("--set", f"{part}:{name}={value}")]
     with said.open("wb") as output:

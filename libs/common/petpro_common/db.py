@@ -33,6 +33,7 @@ class Database:
             max_overflow=0,
             pool_timeout=_CHECKOUT_SECONDS,
             pool_use_lifo=True,
+            hide_parameters=True,  # a failed statement is logged, and its values may be personal
             connect_args={"options": _OPTIONS, "connect_timeout": 5},
         )
         self.on_messages: list[Callable[[], None]] = []

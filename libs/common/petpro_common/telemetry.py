@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
+import structlog.tracebacks
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -45,6 +46,9 @@ BACKGROUND_FAILURES = Counter(
 )
 READY = Gauge("petpro_ready", "1 while the service answers for its dependencies")
 
+# Frames without their locals: these hold passwords, tokens and personal data.
+_render_fault = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("petpro")
 
@@ -65,7 +69,7 @@ def configure_logging(service: str, level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_ids,
-        structlog.processors.dict_tracebacks,
+        _render_fault,
     ]
     structlog.configure(
         processors=[

@@ -5,11 +5,11 @@ No transaction is open while it answers.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ from petpro_booking.domain import ServiceNotFound, StaffNotFound
 from petpro_common.db import Database
 
 Reply = TypeVar("Reply")
+_Row: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,22 +45,33 @@ class Copies:
         self._database = database
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(catalog)
         self._pets = account_pb2_grpc.PetServiceStub(account)
+        self._asking: dict[UUID, asyncio.Future[_Row | None]] = {}
 
     async def refresh_offer(self, slot_id: UUID, pet_id: UUID) -> None:
-        """Learns anew whose the pet is, and what the slot's service and clinic are. What nobody knows is left out."""
+        """Learns anew whose the pet is, and what the slot's service and clinic are. What nobody knows is left out.
+
+        Many who want the same slot at once share the answers about its service and clinic.
+        """
         async with self._database.transaction() as tx:
             slot = await store.get_slot(tx, slot_id)
         if slot is None:
             return
-        service, clinic, pet = await asyncio.gather(
-            self._service(slot.service_id), self._clinic(slot.clinic_id), self._pet(pet_id)
+        service, clinic, _ = await asyncio.gather(
+            self._shared(slot.service_id, self._service),
+            self._shared(slot.clinic_id, self._clinic),
+            self.refresh_pet(pet_id),
         )
         async with self._database.transaction() as tx:
             if service:
                 await store_projections.keep_service(tx, service)
             if clinic:
                 await store_projections.keep_clinic(tx, clinic)
-            if pet:
+
+    async def refresh_pet(self, pet_id: UUID) -> None:
+        """Learns anew whose the pet is."""
+        pet = await self._pet(pet_id)
+        if pet:
+            async with self._database.transaction() as tx:
                 await store_projections.keep_pet(tx, pet)
 
     async def refresh_clinic(self, clinic_id: UUID) -> None:
@@ -93,22 +105,29 @@ class Copies:
             staff["working_hours"] if staff else {},
         )
 
-    async def _clinic(self, clinic_id: UUID) -> dict[str, Any] | None:
+    async def _shared(self, thing_id: UUID, ask: Callable[[UUID], Awaitable[_Row | None]]) -> _Row | None:
+        """What the owner answers to whoever asked first; the others wait for the same answer."""
+        if thing_id not in self._asking:
+            self._asking[thing_id] = asyncio.ensure_future(ask(thing_id))
+            self._asking[thing_id].add_done_callback(lambda _: self._asking.pop(thing_id))
+        return await asyncio.shield(self._asking[thing_id])
+
+    async def _clinic(self, clinic_id: UUID) -> _Row | None:
         request = catalog_pb2.GetClinicRequest(clinic_id=str(clinic_id))
         reply = await _unless_unknown(self._catalog.GetClinic(request))
         return reply and _clinic_row(reply.clinic)
 
-    async def _service(self, service_id: UUID) -> dict[str, Any] | None:
+    async def _service(self, service_id: UUID) -> _Row | None:
         request = catalog_pb2.GetServiceRequest(service_id=str(service_id))
         reply = await _unless_unknown(self._catalog.GetService(request))
         return reply and _service_row(reply.service)
 
-    async def _staff(self, staff_id: UUID) -> dict[str, Any] | None:
+    async def _staff(self, staff_id: UUID) -> _Row | None:
         request = catalog_pb2.GetStaffRequest(staff_id=str(staff_id))
         reply = await _unless_unknown(self._catalog.GetStaff(request))
         return reply and _staff_row(reply.staff)
 
-    async def _pet(self, pet_id: UUID) -> dict[str, Any] | None:
+    async def _pet(self, pet_id: UUID) -> _Row | None:
         request = account_pb2.GetPetRequest(pet_id=str(pet_id))
         reply = await _unless_unknown(self._pets.GetPet(request))
         return reply and {"id": pet_id, "user_id": UUID(reply.pet.user_id), "is_deleted": False, "version": 0}
@@ -124,7 +143,7 @@ async def _unless_unknown(call: Awaitable[Reply]) -> Reply | None:
         raise
 
 
-def _clinic_row(clinic: catalog_pb2.Clinic) -> dict[str, Any]:
+def _clinic_row(clinic: catalog_pb2.Clinic) -> _Row:
     return {
         "id": UUID(clinic.id),
         "owner_id": UUID(clinic.owner_id),
@@ -138,7 +157,7 @@ def _clinic_row(clinic: catalog_pb2.Clinic) -> dict[str, Any]:
     }
 
 
-def _service_row(service: catalog_pb2.Service) -> dict[str, Any]:
+def _service_row(service: catalog_pb2.Service) -> _Row:
     return {
         "id": UUID(service.id),
         "clinic_id": UUID(service.clinic_id),
@@ -152,7 +171,7 @@ def _service_row(service: catalog_pb2.Service) -> dict[str, Any]:
     }
 
 
-def _staff_row(staff: catalog_pb2.Staff) -> dict[str, Any]:
+def _staff_row(staff: catalog_pb2.Staff) -> _Row:
     return {
         "id": UUID(staff.id),
         "clinic_id": UUID(staff.clinic_id),
@@ -162,5 +181,5 @@ def _staff_row(staff: catalog_pb2.Staff) -> dict[str, Any]:
     }
 
 
-def _plain(message: Any) -> dict[str, Any]:
+def _plain(message: Any) -> _Row:
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

@@ -36,7 +36,9 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
 
         try:
             return await once(self._database, request, booking_pb2.CreateReservationResponse, work)
-        except (ServiceNotFound, ServiceUnavailable, PetNotFound):
+        except PetNotFound:
+            await self._copies.refresh_pet(pet_id)
+        except (ServiceNotFound, ServiceUnavailable):
             await self._copies.refresh_offer(slot_id, pet_id)
         return await once(self._database, request, booking_pb2.CreateReservationResponse, work)
 

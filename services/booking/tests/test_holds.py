@@ -127,6 +127,16 @@ async def test_the_owners_are_asked_once_and_then_no_more(world: World) -> None:
     assert (world.catalog.asked, world.pets.asked) == asked
 
 
+async def test_many_who_come_first_at_once_share_one_answer_of_the_catalog(world: World) -> None:
+    slot_id = await world.open_slot(capacity=30)
+    people = [new_id() for _ in range(20)]
+
+    await asyncio.gather(*(world.hold(person, slot_id) for person in people))
+
+    assert world.catalog.asked < len(people)
+    assert world.pets.asked <= len(people)
+
+
 async def test_a_hold_that_is_given_back_frees_its_seat_once(world: World) -> None:
     budi, citra, slot_id = new_id(), new_id(), await world.open_slot(capacity=2)
     await world.hold(citra, slot_id)

@@ -148,6 +148,30 @@ async def test_the_lock_id_is_needed_and_only_the_holder_may_pay(desk: Desk) -> 
     assert desk.payment.asked == []
 
 
+async def test_a_lock_id_in_any_script_is_only_wrong(desk: Desk) -> None:
+    held = await desk.hold(await desk.world.open_slot())
+    assert await reason(desk.pay(held, lock_id="kunci-préférée-鍵")) == "WRONG_LOCK_ID"
+
+
+@pytest.mark.parametrize("declined", [False, True])
+async def test_a_checkout_that_has_ended_remembers_no_means_of_payment(desk: Desk, declined: bool) -> None:
+    if declined:
+        desk.payment.refuse["TakePayment"] = "CARD_DECLINED"
+    paid = await desk.pay(await desk.hold(await desk.world.open_slot()))
+    status = Checkout.CHECKOUT_STATUS_FAILED if declined else Checkout.CHECKOUT_STATUS_CONFIRMED
+    await desk.until_checkout(paid.id, status)
+
+    async def ended() -> bool:
+        (saga,) = await desk.world.sql("SELECT status FROM sagas")
+        return saga.status in ("completed", "compensated")
+
+    await eventually(ended)
+    (saga,) = await desk.world.sql("SELECT data FROM sagas")
+    assert desk.payment.of_type("TakePayment").payment_token == "tok_1"
+    assert "tok_1" not in str(saga.data)
+    assert saga.data["reservation_id"] == paid.id
+
+
 async def test_one_checkout_at_a_time(desk: Desk) -> None:
     held = await desk.hold(await desk.world.open_slot())
 
@@ -202,6 +226,19 @@ async def test_a_clinic_that_wants_to_be_asked_approves_before_anything_is_charg
     await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
 
 
+async def test_a_clinic_that_approves_after_the_hold_ran_out_is_too_late_and_nothing_is_charged(desk: Desk) -> None:
+    desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
+    slot_id = await desk.world.open_slot()
+    held = await desk.pay(await desk.hold(slot_id))
+    await desk.world.run_out(held.id)
+    await expiry.sweep(desk.world.database)
+    request = booking_pb2.ApproveReservationRequest(reservation_id=held.id)
+    approving = desk.world.reservations.ApproveReservation(request, metadata=desk.world.as_ani)
+    assert await reason(approving) == "NOT_AWAITING_APPROVAL"
+    assert await desk.world.seats(slot_id) == (0, "available")
+    assert desk.payment.asked == []
+
+
 async def test_a_clinic_that_says_no_frees_the_seat(desk: Desk) -> None:
     desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
     slot_id = await desk.world.open_slot()
@@ -230,6 +267,33 @@ async def test_cancelled_in_time_everything_goes_back(desk: Desk) -> None:
     (event,) = await desk.world.events("booking.cancelled")
     assert (event["refund_amount"], event["refund_status"]) == ("150000.00", "pending")
     assert await desk.world.seats(slot_id) == (0, "available")
+
+
+async def test_a_refund_that_arrives_before_the_booking_is_cancelled_stays_arrived(desk: Desk) -> None:
+    booking_id = await desk.book(await desk.world.open_slot())
+    desk.payment.before["SubmitRefund"] = lambda: refund_went(desk, booking_id, "refund.succeeded")
+    await desk.cancel(booking_id)
+    booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert booking.refund_status == "succeeded"
+    (event,) = await desk.world.events("booking.cancelled")
+    assert event["refund_status"] == "succeeded"
+
+
+@pytest.mark.parametrize("told", [["succeeded", "manual"], ["manual", "succeeded"]])
+async def test_a_refund_that_the_bank_sent_back_waits_for_a_person_in_whatever_order_it_is_told(
+    desk: Desk, told: list[str]
+) -> None:
+    booking_id = await desk.book(await desk.world.open_slot())
+    await desk.cancel(booking_id)
+    await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    for status in told:
+        await refund_went(desk, booking_id, f"refund.{status}")
+    assert (await desk.booking(booking_id)).refund_status == "manual"
+
+
+async def refund_went(desk: Desk, booking_id: str, event_type: str) -> None:
+    async with desk.world.database.transaction() as tx:
+        await cancellation.refund_changed(tx, {"event_type": event_type, "booking_id": booking_id})
 
 
 async def test_a_refused_refund_leaves_the_booking_as_it_was_and_it_can_be_tried_again(desk: Desk) -> None:

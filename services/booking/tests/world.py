@@ -10,7 +10,7 @@ from grpc import aio
 from sqlalchemy import Row, insert, text
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import bookings, store
+from petpro_booking import bookings, store, store_projections
 from petpro_booking.tables import slots
 from petpro_common.context import Role
 from petpro_common.db import Database
@@ -83,12 +83,19 @@ class World:
         return UUID(str(row["id"]))
 
     async def hold(self, user_id: UUID, slot_id: UUID, pet_id: UUID | None = None, request_id: str = "") -> Any:
-        """Holds a seat over gRPC."""
-        request = booking_pb2.CreateReservationRequest(
-            slot_id=str(slot_id), pet_id=str(pet_id or self.pets.add_pet(user_id)), request_id=request_id
-        )
+        """Holds a seat over gRPC; for a pet that booking has heard of unless another is given."""
+        pet_id = pet_id or await self.known_pet(user_id)
+        request = booking_pb2.CreateReservationRequest(slot_id=str(slot_id), pet_id=str(pet_id), request_id=request_id)
         reply = await self.reservations.CreateReservation(request, metadata=self.signed_in(user_id))
         return reply.reservation
+
+    async def known_pet(self, user_id: UUID) -> UUID:
+        """A pet of which account's event has come already."""
+        pet_id = self.pets.add_pet(user_id)
+        async with self.database.transaction() as tx:
+            pet = {"id": pet_id, "user_id": user_id, "is_deleted": False, "version": 1}
+            await store_projections.keep_pet(tx, pet)
+        return pet_id
 
     async def book(self, user_id: UUID, slot_id: UUID) -> UUID:
         """Holds a seat and confirms it, as the checkout saga does once it is paid."""

@@ -5,16 +5,16 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 LOCK     := requirements/requirements.lock
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
-MODULES  := $(filter-out %.egg-info,$(notdir $(wildcard libs/*/petpro_* libs/petproctl/petproctl services/*/petpro_*))) devstack
+MODULES  := $(filter-out %.egg-info,$(notdir $(wildcard libs/*/petpro_* libs/petproctl/petproctl services/*/petpro_*))) devstack deploy
 SUITES   := $(wildcard tests libs/*/tests services/*/tests)
 PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-unit bench lint format proto lock clean
+.PHONY: help setup up demo test test-unit bench lint format proto k8s lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.packages ## make .venv from the hashed lock (every other target does it by itself)
 
@@ -48,11 +48,17 @@ format: setup ## put the sources into the one format
 	$(BIN)/ruff check --fix
 	$(BIN)/buf format --write
 
-proto: setup ## generate libs/api from protos/
+proto: setup ## generate libs/api from protos/, and what deploy/ takes from elsewhere
 	$(BIN)/python protos/generate.py
+	$(BIN)/python -m deploy.generate
+
+k8s: setup ## render every overlay, validate it, and hold it against the rules for pods
+	@deploy/check.sh $(BIN)/python
+	$(PYTEST) tests/k8s
 
 lock: ## resolve requirements.in again, newest versions, with hashes
 	@requirements/lock.sh
+	@deploy/lock.sh
 
 clean: ## remove the state of the dev stack and everything that was built
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; fi

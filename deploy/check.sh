@@ -1,0 +1,51 @@
+#!/bin/bash
+# Renders every overlay and holds it against the schemas of Kubernetes, and looks over the Dockerfile.
+# Its tools live in a virtual environment of their own: the schemas are large, and nobody else needs them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+kubernetes=${KUBERNETES_VERSION:-1.34.0}
+python=$1
+tools=$(dirname "$(dirname "$python")")/checks
+# What operators of others bring has no schema here: objects of these groups are rendered, and no more.
+unknown='postgresql\.cnpg\.io/v1'
+
+if ! cmp --silent deploy/locks/checks.lock "$tools/installed"; then
+    echo "Installing the tools that check manifests (a minute, the first time) ..."
+    "$python" -m venv --clear "$tools"
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+        --require-hashes --only-binary=:all: -r deploy/locks/checks.lock
+    cp deploy/locks/checks.lock "$tools/installed"
+fi
+
+"$tools/bin/hadolint" deploy/Dockerfile
+echo "deploy/Dockerfile: hadolint has nothing to say"
+
+if command -v kustomize >/dev/null; then render=(kustomize build)
+elif command -v kubectl >/dev/null; then render=(kubectl kustomize)
+else
+    echo "Neither kubectl nor kustomize is installed: the overlays cannot be rendered here." >&2
+    exit 1
+fi
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"$python" -m deploy.make_secrets >"$scratch/secrets.yaml"
+for overlay in deploy/k8s/overlays/*/; do
+    name=$(basename "$overlay")
+    "${render[@]}" "$overlay" >"$scratch/$name.yaml"
+done
+for file in "$scratch"/*.yaml; do
+    name=$(basename "$file" .yaml)
+    # Its exit status says whether an object is wrong; that a schema is missing, it only says.
+    if ! said=$("$tools/bin/kubernetes-validate" --strict -k "$kubernetes" "$file" 2>&1); then
+        grep -v ' passed ' <<<"$said" >&2
+        exit 1
+    fi
+    if grep WARN <<<"$said" | grep -qvE "$unknown"; then
+        grep WARN <<<"$said" | grep -vE "$unknown" >&2
+        exit 1
+    fi
+    echo "$name: $(grep -c '^kind:' "$file") objects are valid for Kubernetes $kubernetes," \
+        "$(grep -c WARN <<<"$said" || true) of others unchecked"
+done

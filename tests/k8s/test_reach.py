@@ -1,0 +1,80 @@
+"""Nobody reaches anybody but whom they have to: the network policies against the settings of the services.
+
+A service that is told another's address (`<other>_address` in its settings class) may call it; nobody else may.
+"""
+
+from importlib import import_module
+
+import pytest
+
+from devstack.layout import SERVICES
+from petpro_common.settings import ServiceSettings
+from tests.k8s.reach import OUTSIDE, PROMETHEUS, connections
+from tests.k8s.rendering import Manifests
+
+pytestmark = pytest.mark.unit
+
+OF_ALL = (
+    {("gateway", service, 50051) for service in SERVICES}
+    | {(service, "nats", 4222) for service in SERVICES}
+    | {(service, "postgres", 5432) for service in SERVICES}
+    | {(f"migration-{service}", "postgres", 5432) for service in SERVICES}
+    | {("nats", "nats", 6222)}
+)
+OF_DEV = {("payment", "sandbox", 8080), ("sandbox", "gateway", 8080), ("notification", "mail", 2525)}
+OF_PRODUCTION = {("postgres", "postgres", 5432)}
+
+
+def _calls() -> set[tuple[str, str, int]]:
+    """Whom each service calls, by its settings."""
+    settings: dict[str, type[ServiceSettings]] = {
+        service: import_module(f"petpro_{service}.settings").Settings for service in SERVICES
+    }
+    return {
+        (service, other, 50051)
+        for service in SERVICES
+        for other in SERVICES
+        if f"{other}_address" in settings[service].model_fields
+    }
+
+
+def test_in_dev_everybody_reaches_whom_they_call_and_nobody_else(dev: Manifests) -> None:
+    assert connections(dev) == OF_ALL | OF_DEV | _calls()
+
+
+def test_in_production_everybody_reaches_whom_they_call_and_nobody_else(production: Manifests) -> None:
+    # What the database's pods may say is their operator's affair: they are no callers of ours.
+    found = {each for each in connections(production) if each[0] != "postgres" or each[1] == "postgres"}
+    assert found == OF_ALL | OF_PRODUCTION | _calls()
+
+
+def test_others_reach_the_gateway_alone(rendered: Manifests) -> None:
+    reached = {each for each in connections(rendered, (OUTSIDE,)) if each[0] == "outside"}
+    assert reached == {("outside", "gateway", 8080)}
+
+
+def test_prometheus_reaches_the_metrics(rendered: Manifests) -> None:
+    reached = {each[1:] for each in connections(rendered, (PROMETHEUS,)) if each[0] == "prometheus"}
+    wanted = {(service, 9100) for service in SERVICES} | {("gateway", 9102)}
+    assert wanted <= reached
+    # The ports are named together for all of them; these two are open with nobody behind.
+    unused = {(service, 9102) for service in SERVICES} | {("gateway", 9100)}
+    assert reached - wanted - unused == {("gateway", 8080)}
+
+
+def test_only_payment_and_notification_reach_beyond_the_cluster(production: Manifests) -> None:
+    beyond = {
+        (policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"], port["port"])
+        for policy in production.of("NetworkPolicy")
+        for rule in policy["spec"].get("egress", [])
+        if any("ipBlock" in peer for peer in rule["to"])
+        for port in rule["ports"]
+    }
+    assert beyond == {("payment", 443), ("notification", 587)}
+
+
+def test_everybody_may_ask_for_names(rendered: Manifests) -> None:
+    spec = rendered.get("NetworkPolicy", "petpro-dns")["spec"]
+    assert spec["podSelector"] == {"matchLabels": {"app.kubernetes.io/part-of": "petpro"}}
+    (rule,) = spec["egress"]
+    assert {(port["port"], port["protocol"]) for port in rule["ports"]} == {(53, "UDP"), (53, "TCP")}

@@ -1,0 +1,79 @@
+"""The sample data: possible places, loaded once however often it is asked for."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+
+from devstack import sample
+from devstack.api import Api, Json, open_client
+from devstack.running import RunningStack
+
+CLINICS: list[Json] = yaml.safe_load(sample.DATA.read_text())["clinics"]
+INDONESIAN_ZONES = {"Asia/Jakarta", "Asia/Pontianak", "Asia/Makassar", "Asia/Jayapura"}
+MENTENG: dict[str, Any] = {"latitude": -6.1953, "longitude": 106.8327}
+
+
+@pytest.mark.unit
+def test_every_clinic_has_its_own_name_and_stands_in_indonesia() -> None:
+    assert len(CLINICS) >= 36
+    assert Counter(clinic["name"] for clinic in CLINICS).most_common(1)[0][1] == 1
+    for clinic in CLINICS:
+        latitude, longitude = clinic["at"]
+        assert -11 < latitude < 6, clinic["name"]
+        assert 95 < longitude < 141, clinic["name"]
+        assert clinic.get("timezone", "Asia/Jakarta") in INDONESIAN_ZONES
+
+
+@pytest.mark.unit
+def test_clocks_go_east_with_the_clinics() -> None:
+    zone_of = {"Asia/Jakarta": 7, "Asia/Pontianak": 7, "Asia/Makassar": 8, "Asia/Jayapura": 9}
+    east = sorted(CLINICS, key=lambda clinic: clinic["at"][1])
+    hours = [zone_of[clinic.get("timezone", "Asia/Jakarta")] for clinic in east]
+    assert hours == sorted(hours)
+
+
+async def everything(stack: RunningStack) -> list[str]:
+    """The ids of all that the sample's owner has: clinics, staff, services and their slots."""
+    ids: list[str] = []
+    async with open_client(stack.endpoints["gateway_url"]) as client:
+        owner = await Api(client).sign_in(**stack.endpoints["users"]["clinic_owner"])
+        for clinic in (await owner.get("/v1/clinics", mine=True, page_size=100))["clinics"]:
+            path = f"/v1/clinics/{clinic['id']}"
+            staff, services = (
+                (await owner.get(f"{path}/staff"))["staff"],
+                (await owner.get(f"{path}/services"))["services"],
+            )
+            ids += [clinic["id"], *(one["id"] for one in (*staff, *services))]
+            for service in services:
+                slots = (await owner.get(f"/v1/services/{service['id']}/slots", page_size=100))["slots"]
+                ids += [slot["id"] for slot in slots]
+    return ids
+
+
+async def test_loading_twice_is_loading_once(stack: RunningStack) -> None:
+    endpoints = stack.endpoints
+    await sample.load_through(endpoints["gateway_url"], endpoints["users"])
+    once = await everything(stack)
+    await sample.load_through(endpoints["gateway_url"], endpoints["users"])
+    assert await everything(stack) == once
+    assert len(once) > len(CLINICS) * 50
+
+
+async def test_somebody_in_menteng_finds_a_free_slot_around_the_corner(stack: RunningStack) -> None:
+    endpoints = stack.endpoints
+    await sample.load_through(endpoints["gateway_url"], endpoints["users"])
+    in_two_weeks = datetime.now(UTC).date() + timedelta(days=sample.DAYS_AHEAD)
+    async with open_client(endpoints["gateway_url"]) as client:
+        api = Api(client)
+        near = (await api.get("/v1/clinics", **MENTENG, query="Cikini"))["clinics"][0]
+        assert near["name"] == "Klinik Hewan Cikini"
+        assert near["distance_km"] == pytest.approx(0.76, abs=0.05)
+        services = (await api.get(f"/v1/clinics/{near['id']}/services"))["services"]
+        assert {service["name"]: service["price"]["amount"] for service in services}["Vaccination"] == "270000.00"
+        for service in services:
+            query = {"from_date": in_two_weeks - timedelta(days=1), "to_date": in_two_weeks, "available_only": True}
+            assert (await api.get(f"/v1/services/{service['id']}/slots", **query))["slots"], service["name"]
+        assert not (await api.get("/v1/clinics", query="Rawamangun"))["clinics"]

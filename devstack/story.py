@@ -1,5 +1,6 @@
 """The main stories, played through the gateway and told as a transcript. Every value comes from the running system."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,24 @@ async def play(stack: Stack) -> None:
     told = Transcript()
     endpoints: dict[str, Any] = dict(stack.endpoints)
     try:
-        await sample.load(stack)
-        async with open_client(endpoints["gateway_url"]) as client, open_provider_client(endpoints) as provider:
-            visitor = Api(client, heard=told.heard)
-            admin = await visitor.sign_in(**endpoints["users"]["admin"])
-            told.last = None
-            stage = Stage(told, visitor, admin, provider, Path(endpoints["mail"]["folder"]))
-            person, pet, choice = await a_visit_is_booked_and_cancelled(stage)
-            await a_refund_is_refused(stage, person, pet, choice)
+        with told.work("Loading the sample data"):
+            await sample.load(stack)
+        await tell(told, endpoints)
     except (StoryWentWrong, Refused, httpx.HTTPError) as trouble:
         told.trouble(f"The story went wrong. {str(trouble) or repr(trouble)}\nThe logs are in {endpoints['logs']}")
         raise typer.Exit(1) from None
     say_where_things_are(told, endpoints)
+
+
+async def tell(told: Transcript, endpoints: Mapping[str, Any]) -> None:
+    """Play both stories on the stack with these endpoints. Raises StoryWentWrong, Refused, or an error of httpx."""
+    async with open_client(endpoints["gateway_url"]) as client, open_provider_client(endpoints) as provider:
+        visitor = Api(client, heard=told.heard)
+        admin = await visitor.sign_in(**endpoints["users"]["admin"])
+        told.last = None
+        stage = Stage(told, visitor, admin, provider, Path(endpoints["mail"]["folder"]))
+        person, pet, choice = await a_visit_is_booked_and_cancelled(stage)
+        await a_refund_is_refused(stage, person, pet, choice)
 
 
 async def a_visit_is_booked_and_cancelled(stage: Stage) -> tuple[Person, Json, Choice]:
@@ -128,7 +135,7 @@ async def _show_saga(stage: Stage, booking: Json) -> None:
     stage.told.table(("after", "step", "direction", "outcome", ""), rows, right=[0])
 
 
-def say_where_things_are(told: Transcript, endpoints: dict[str, Any]) -> None:
+def say_where_things_are(told: Transcript, endpoints: Mapping[str, Any]) -> None:
     """Addresses and people, for whoever wants to go on by hand."""
     told.section("Where things are")
     told.fact("gateway", endpoints["gateway_url"])
@@ -136,6 +143,7 @@ def say_where_things_are(told: Transcript, endpoints: dict[str, Any]) -> None:
     told.fact("mails", endpoints["mail"]["folder"])
     told.fact("logs", endpoints["logs"])
     told.fact("everything", str(Path(endpoints["logs"]).parent / "stack.json"))
-    told.fact("to stop", "Ctrl-C; `make clean` removes all data")
+    told.fact("to stop", "`make up` serves until Ctrl-C; `make clean` removes all data")
+    told.section("Who can sign in")
     people = [(who.replace("_", " "), said["email"], said["password"]) for who, said in endpoints["users"].items()]
     told.table(("who", "e-mail", "password"), people)

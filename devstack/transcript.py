@@ -1,6 +1,8 @@
 """How the story is told: numbered sentences, facts below them, and the call that was made dimmed at the side."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -25,6 +27,14 @@ class Transcript:
 
     def heard(self, call: Call) -> None:
         self.last = call
+
+    @contextmanager
+    def work(self, sentence: str) -> Iterator[None]:
+        """Something that takes a while: shown while it goes on, and how long it took."""
+        began = time.monotonic()
+        with self._console.status(f"{sentence} ...") if self._console.is_terminal else nullcontext():
+            yield
+        self._console.print(f"{sentence} took {time.monotonic() - began:.1f} s")
 
     def story(self, title: str, about: str) -> None:
         """Begin a story: its sentences are numbered from one."""

@@ -17,6 +17,7 @@ from devstack.api import Api, Json, Refused, open_client, open_provider_client
 from devstack.running import RunningStack
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+BANDUNG = (-6.9039, 107.6186)
 FULL_REFUND = [{"min_hours_before": 0, "refund_percent": 100}]
 NO_REFUND = [{"min_hours_before": 8760, "refund_percent": 100}]
 AWAY = (Refused, httpx.TransportError)
@@ -100,6 +101,7 @@ class World:
         policy: list[dict[str, int]] = FULL_REFUND,
         requires_approval: bool = False,
         of_somebody_else: bool = False,
+        at: tuple[float, float] = BANDUNG,
     ) -> Clinic:
         """Open a clinic with a day of hourly slots, two days ahead.
 
@@ -107,7 +109,7 @@ class World:
         """
         user, token = await self._person("ROLE_CLINIC") if of_somebody_else else await self._owner()
         owner = self.visitor.signed_in(token)
-        clinic = (await owner.post("/v1/clinics", {"clinic": _clinic(policy)}))["clinic"]
+        clinic = (await owner.post("/v1/clinics", {"clinic": _clinic(policy, at)}))["clinic"]
         await self.admin.post(f"/v1/clinics/{clinic['id']}:approve")
         service = {
             "name": "Check-up",
@@ -287,7 +289,7 @@ async def _patiently(call: Callable[[], Awaitable[Json]]) -> Json:
     return await eventually("the gateway's limits to allow it", answered)
 
 
-def _clinic(policy: list[dict[str, int]]) -> Json:
+def _clinic(policy: list[dict[str, int]], at: tuple[float, float]) -> Json:
     hours = {"open": "08:00", "close": "20:00", "is_open": True}
     return {
         "name": f"Klinik Sahabat {uuid4().hex[:6]}",
@@ -295,8 +297,8 @@ def _clinic(policy: list[dict[str, int]]) -> Json:
         "city": "Bandung",
         "province": "Jawa Barat",
         "postal_code": "40115",
-        "latitude": -6.9039,
-        "longitude": 107.6186,
+        "latitude": at[0],
+        "longitude": at[1],
         "phone_number": "+62225550123",
         "email": "halo@klinik.example",
         "operating_hours": dict.fromkeys(WEEKDAYS, hours),

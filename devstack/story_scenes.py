@@ -153,7 +153,7 @@ async def show_payment(stage: Stage, person: Person, booking: Json) -> Json:
     payment: Json = (await person.api.get(f"/v1/payments/{booking['payment_id']}"))["payment"]
     stage.told.step(f"The payment: {plain(payment['status'], 'PAYMENT_STATUS_')}")
     stage.told.fact("amount", f"{money(payment['amount'])} by {payment['payment_method']}")
-    stage.told.fact("provider's id", payment["external_reference"])
+    stage.told.fact("at provider", payment["external_reference"])
     return payment
 
 

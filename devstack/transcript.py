@@ -55,8 +55,7 @@ class Transcript:
         self._number += 1
         shown = call or self.last
         self.last = None
-        line = Text(f"{self._number:>3}  ", style="cyan")
-        line.append(sentence, style="default")
+        line = Text.assemble((f"{self._number:>3}  ", "cyan"), sentence)
         side = f"{shown.route}  {shown.milliseconds:>5.0f} ms" if shown else ""
         room = self._width - line.cell_len - cell_len(side)
         self._console.print()
@@ -67,8 +66,7 @@ class Transcript:
 
     def fact(self, label: str, value: str) -> None:
         """A value of the running system, under the last sentence."""
-        line = Text(f"{' ' * _INDENT}{label:<12} ", style="dim")
-        self._console.print(line.append(value, style="default"))
+        self._console.print(Text.assemble((f"{' ' * _INDENT}{label:<12} ", "dim"), value))
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
         """Rows under a head, aligned; columns named in `right` (from 0) to the right. An empty head is left out."""
@@ -76,7 +74,7 @@ class Transcript:
         widths = [max(cell_len(row[column]) for row in shown) for column in range(len(head))]
         for row in shown:
             cells = [_cell(text, widths[column], column in right) for column, text in enumerate(row)]
-            line = Text(f"{' ' * _INDENT}{'   '.join(cells)}".rstrip(), style="dim" if row is head else "default")
+            line = Text(f"{' ' * _INDENT}{'   '.join(cells)}".rstrip(), style="dim" if row is head else "")
             self._console.print(line)
 
     def trouble(self, message: str) -> None:

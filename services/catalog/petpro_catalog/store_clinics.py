@@ -74,10 +74,10 @@ class Found:
 
 async def clinic(tx: Transaction, clinic_id: UUID, viewer: UUID | None, *, lock: bool = False) -> Clinic | None:
     """One clinic. With `lock` its row stays as it is until the transaction ends."""
-    query = _clinics_with_policy(viewer).where(clinics.c.id == clinic_id)
     if lock:
-        query = query.with_for_update(of=clinics)
-    row = (await tx.execute(query)).first()
+        # A statement of its own: one that waits for the lock would see the new clinic, and of its policies the old.
+        await tx.execute(select(clinics.c.id).where(clinics.c.id == clinic_id).with_for_update())
+    row = (await tx.execute(_clinics_with_policy(viewer).where(clinics.c.id == clinic_id))).first()
     return _clinic(row) if row else None
 
 

@@ -1,5 +1,6 @@
 """Clinics: from application to approval, and who may do what with them."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -309,3 +310,34 @@ async def test_the_same_request_twice_makes_one_clinic(catalog: Catalog) -> None
     with pytest.raises(aio.AioRpcError) as refused:
         await catalog.api.CreateClinic(request, metadata=catalog.wayan.headers)
     assert reason(refused.value) == "REQUEST_ID_REUSED"
+
+
+async def test_of_many_edits_at_once_none_is_lost(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    edits = [
+        pb.Clinic(description="Buka malam"),
+        pb.Clinic(website="https://menteng.example"),
+        pb.Clinic(postal_code="10310"),
+        pb.Clinic(cancellation_policy=tier_policy((12, 80))),
+        pb.Clinic(cancellation_policy=tier_policy((12, 70))),
+    ]
+    requests = [pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=edit) for edit in edits]
+    await asyncio.gather(*(catalog.api.UpdateClinic(one, metadata=catalog.wayan.headers) for one in requests))
+
+    now = (await catalog.api.GetClinic(pb.GetClinicRequest(clinic_id=clinic.id))).clinic
+
+    assert (now.description, now.website, now.postal_code) == ("Buka malam", "https://menteng.example", "10310")
+    assert (now.version, now.cancellation_policy.version) == (clinic.version + 5, 3)
+    assert [event["version"] for event in await catalog.events("clinic.changed")] == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_of_two_decisions_at_once_one_is_made(catalog: Catalog) -> None:
+    clinic = await catalog.applied()
+    replies = await asyncio.gather(
+        catalog.api.ApproveClinic(pb.ApproveClinicRequest(clinic_id=clinic.id), metadata=catalog.admin.headers),
+        catalog.api.ApproveClinic(pb.ApproveClinicRequest(clinic_id=clinic.id), metadata=catalog.admin.headers),
+        return_exceptions=True,
+    )
+    refused = [reason(reply) for reply in replies if isinstance(reply, aio.AioRpcError)]
+    assert refused == ["WRONG_CLINIC_STATUS"]
+    assert [event["version"] for event in await catalog.events("clinic.changed")] == [1, 2]

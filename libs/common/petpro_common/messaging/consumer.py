@@ -2,7 +2,8 @@
 
 Messages of one key (an aggregate, a saga) are handled one after the other, others side by side in a few lanes. A
 message whose handling fails comes again after a growing pause; after the last try, or at once when it can never
-succeed, it is set aside in `parked_messages` and no longer blocks anything.
+succeed, it is set aside in `parked_messages` and no longer blocks anything. While the database is away nothing is set
+aside: that is no fault of the message.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from opentelemetry.trace import SpanKind
 from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from petpro_common import context, tasks, telemetry
 from petpro_common.context import CallContext
@@ -35,6 +38,8 @@ _LANES = 16
 _PULL = 256
 _EXPIRES_SECONDS = 30
 _HEARTBEAT_SECONDS = 3
+_MOST_IN_LANE = 2 * _PULL  # what waits too long comes again, and must not pile up
+_AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError)
 _SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
 
 _PARK = text("""
@@ -108,7 +113,7 @@ class Consumer:
     async def _consume(self) -> None:
         inbox = self._broker.client.new_inbox()
         subscription = await self._broker.client.subscribe(inbox)
-        lanes: list[asyncio.Queue[Msg]] = [asyncio.Queue() for _ in range(_LANES)]
+        lanes: list[asyncio.Queue[Msg]] = [asyncio.Queue(_MOST_IN_LANE) for _ in range(_LANES)]
         workers = [asyncio.create_task(self._work(lane)) for lane in lanes]
         try:
             await self._pull(inbox, subscription, lanes)
@@ -130,7 +135,7 @@ class Consumer:
             status = (message.headers or {}).get("Status") if not message.data else None
             if status is None:
                 wanted -= 1
-                lanes[crc32(self._key_of(message).encode()) % _LANES].put_nowait(message)
+                await lanes[crc32(self._key_of(message).encode()) % _LANES].put(message)
             elif status == "503":
                 raise ConsumerLost("no such consumer")
             elif status != "100":
@@ -148,8 +153,10 @@ class Consumer:
     async def _work(self, lane: asyncio.Queue[Msg]) -> None:
         while True:
             message = await lane.get()
-            with contextlib.suppress(NatsError, OSError, TimeoutError):
+            try:
                 await self._process(message)
+            except Exception as fault:  # noqa: BLE001  # it is not acknowledged and comes again; the lane goes on
+                _log.warning("message comes again", subject=message.subject, cause=repr(fault))
 
     async def _process(self, message: Msg) -> None:
         headers = message.headers or {}
@@ -166,7 +173,7 @@ class Consumer:
     async def _failed(self, message: Msg, fault: Exception) -> None:
         tries = message.metadata.num_delivered
         _log.warning("message failed", subject=message.subject, tries=tries, exc_info=fault)
-        if tries >= MAX_TRIES or isinstance(fault, Unprocessable):
+        if isinstance(fault, Unprocessable) or (tries >= MAX_TRIES and not isinstance(fault, _AWAY)):
             await self._park(message, fault)
             return
         telemetry.MESSAGES_HANDLED.labels(self._name, "retried").inc()

@@ -1,0 +1,81 @@
+"""What a consumer does when it cannot do its work: nothing is lost by it, and nothing else waits for it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from petpro_common.db import Database, Transaction
+from petpro_common.ids import new_id
+from petpro_common.messaging import consumer
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.events import Event, event_consumer
+from petpro_common.messaging.outbox import add_event
+from petpro_common.messaging.relay import Relay
+from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
+
+CLINIC = new_id()
+
+
+class Listener:
+    """A service that hears of one clinic, and whose first tries go as the test wants."""
+
+    def __init__(self, *first_tries: Callable[[Transaction], Awaitable[Any]]) -> None:
+        self.heard: list[int] = []
+        self._first_tries = list(first_tries)
+
+    async def on_clinic(self, tx: Transaction, event: Event) -> None:
+        if self._first_tries:
+            await self._first_tries.pop(0)(tx)
+        self.heard.append(event["version"])
+
+    def consumer(self, database: Database, broker: Broker) -> Any:
+        return event_consumer(database, broker, {"clinic.changed": self.on_clinic}).run()
+
+
+async def fail(_: Transaction) -> None:
+    raise ValueError("no such kennel")
+
+
+async def time_out(tx: Transaction) -> None:
+    await tx.execute(text("SET LOCAL statement_timeout = 1"))
+    await tx.execute(text("SELECT pg_sleep(1)"))
+
+
+async def say(database: Database, version: int) -> None:
+    async with database.transaction() as tx:
+        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"clinic_id": CLINIC, "version": version})
+
+
+async def count_parked(database: Database) -> int:
+    async with database.transaction() as tx:
+        return int((await tx.execute(text("SELECT count(*) FROM parked_messages"))).scalar_one())
+
+
+async def test_a_message_that_cannot_even_be_set_aside_does_not_hold_up_those_after_it(
+    database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MAX_TRIES", 1)
+    catalog, booking = await database_of("catalog"), await database_of("booking")
+    async with booking.transaction() as tx:
+        await tx.execute(text("ALTER TABLE parked_messages RENAME TO parked_elsewhere"))
+    listener = Listener(fail)
+    relay = Relay(catalog, await broker_of("catalog"))
+    async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
+        await say(catalog, 1)
+        await say(catalog, 2)
+        await eventually(lambda: 2 in listener.heard, seconds=8)
+
+
+async def test_while_the_database_is_away_no_message_is_given_up(
+    database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MAX_TRIES", 2)
+    catalog, booking = await database_of("catalog"), await database_of("booking")
+    listener = Listener(time_out, time_out, time_out)
+    relay = Relay(catalog, await broker_of("catalog"))
+    async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
+        await say(catalog, 1)
+        await eventually(lambda: listener.heard == [1], seconds=30)
+    assert await count_parked(booking) == 0

@@ -6,8 +6,8 @@ A handler runs in the transaction that claims the command, and returns what it d
     Refused(reason)      nothing was changed, for good
     Pending()            taken on; `answer` gives the definite outcome later, in the transaction that knows it
 
-The reply is stored with the claim. A copy of the command gets the stored reply again, so a lost reply costs nothing
-but time, and a definite answer never changes.
+The reply is stored with the claim, and of the command only whom to answer: what it says may be secret. A copy of the
+command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -122,9 +122,12 @@ def _reply_to(command: saga_pb2.Command, decided: Answer) -> saga_pb2.Reply:
 
 
 async def _reply(tx: Transaction, command: saga_pb2.Command, reply: saga_pb2.Reply) -> None:
+    envelope = saga_pb2.Command()
+    envelope.CopyFrom(command)
+    envelope.ClearField("payload")
     stored = {
         "command_id": command.command_id,
-        "command": command.SerializeToString(),
+        "command": envelope.SerializeToString(),
         "reply": reply.SerializeToString(),
     }
     await tx.execute(_STORE, stored)

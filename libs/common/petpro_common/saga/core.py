@@ -50,7 +50,8 @@ def advance(saga: Saga, state: SagaState, signal: Signal, now: datetime, luck: f
         return _timed_out(saga, state, step, now, luck)
     line = (_line(signal.outcome.value, signal, signal.reason),)
     if signal.outcome is Outcome.PENDING:
-        return Transition(replace(state, due_at=now + step.patience, version=state.version + 1), None, line)
+        due_at = max(state.due_at or now, now + step.patience)  # a wait that has grown stays as long
+        return Transition(replace(state, due_at=due_at, version=state.version + 1), None, line)
     if signal.outcome is Outcome.SUCCEEDED:
         return _succeeded(saga, state, step, signal, now, line)
     return _refused(saga, state, step, signal, now, line)
@@ -105,13 +106,13 @@ def _go_on(saga: Saga, state: SagaState, index: int, now: datetime, line: tuple[
         if step.when(state.data):
             return _order(state, step, Direction.FORWARD, now, line)
         line = (*line, Happening("skipped", step.name))
-    return _end(state, Status.COMPLETED, line)
+    return _end(saga, state, Status.COMPLETED, line)
 
 
 def _undo_next(saga: Saga, state: SagaState, now: datetime, line: tuple[Happening, ...]) -> Transition:
     """Compensates the latest step that is not compensated yet, or ends."""
     if not state.to_undo:
-        return _end(state, Status.COMPENSATED, line)
+        return _end(saga, state, Status.COMPENSATED, line)
     compensating = replace(state, status=Status.COMPENSATING)
     return _order(compensating, saga.step(state.to_undo[-1]), Direction.BACKWARD, now, line)
 
@@ -136,8 +137,9 @@ def _ask(state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...
     return Transition(asked, Order(step, state.direction, attempt, action), (*line, sent))
 
 
-def _end(state: SagaState, status: Status, line: tuple[Happening, ...]) -> Transition:
-    ended = replace(state, status=status, due_at=None, version=state.version + 1)
+def _end(saga: Saga, state: SagaState, status: Status, line: tuple[Happening, ...]) -> Transition:
+    data = {name: value for name, value in state.data.items() if name not in saga.forgets}
+    ended = replace(state, data=data, status=status, due_at=None, version=state.version + 1)
     return Transition(ended, None, (*line, Happening("ended", detail=status.value)))
 
 

@@ -43,6 +43,7 @@ LocalHandler: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
 
 _LONGEST_SLEEP_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
+_AFTER_A_FAULT_SECONDS = 10.0
 _DIRECTIONS = {
     Direction.FORWARD: saga_pb2.DIRECTION_FORWARD,
     Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD,
@@ -125,9 +126,18 @@ class SagaEngine:
                 pause = await store.seconds_to_next_due(tx)
                 return _LONGEST_SLEEP_SECONDS if pause is None else min(max(pause, 0.01), _LONGEST_SLEEP_SECONDS)
             with telemetry.span(f"saga {row.saga_type} timed out", row.trace):
-                state = store.state_of(row)
-                await self._signal(tx, state, Timeout(state.step, state.direction, state.attempt))
+                await self._time_out(tx, store.state_of(row))
             return 0.0
+
+    async def _time_out(self, tx: Transaction, state: SagaState) -> None:
+        """Signals one saga. When that fails it stays as it is for some seconds, and holds up no other."""
+        try:
+            async with tx.begin_nested():
+                await self._signal(tx, state, Timeout(state.step, state.direction, state.attempt))
+        except Exception as fault:  # noqa: BLE001  # one bad saga must not end the timer
+            telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
+            _log.error("saga cannot go on", saga_id=str(state.id), saga_type=state.saga_type, exc_info=fault)
+            await store.postpone(tx, state.id, _AFTER_A_FAULT_SECONDS)
 
     async def _on_reply(self, message: Msg) -> None:
         try:

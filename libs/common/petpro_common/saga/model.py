@@ -105,6 +105,8 @@ class BadSaga(ValueError):
 class Saga:
     """A definition. Steps are compensatable ones, then at most one pivot, then retriable ones.
 
+    `forgets` names what is dropped from the data when the saga ends: secrets, and what people wrote.
+
     Raises BadSaga when the order breaks that, a name comes twice, or a step past the first point of no return has a
     compensation that could never run.
     """
@@ -112,6 +114,7 @@ class Saga:
     type: str
     version: int
     steps: tuple[Step, ...]
+    forgets: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         order = [StepKind.COMPENSATABLE, StepKind.PIVOT, StepKind.RETRIABLE]

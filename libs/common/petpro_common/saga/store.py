@@ -36,6 +36,7 @@ _UPDATE = text("""
         step_began_at = :step_began_at, due_at = :due_at, updated_at = clock_timestamp()
     WHERE id = :id
 """)
+_POSTPONE = text("UPDATE sagas SET due_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id")
 _ADD_HAPPENING = text("""
     INSERT INTO saga_timeline (saga_id, kind, step, direction, attempt, detail)
     VALUES (:saga_id, :kind, :step, :direction, :attempt, :detail)
@@ -79,6 +80,11 @@ async def lock_due(tx: Transaction) -> Row[Any] | None:
 async def update(tx: Transaction, state: SagaState) -> None:
     """Stores the state of a saga that this transaction has locked."""
     await tx.execute(_UPDATE, _row(state))
+
+
+async def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:
+    """Has a saga that this transaction has locked looked at again after so long."""
+    await tx.execute(_POSTPONE, {"id": saga_id, "seconds": seconds})
 
 
 async def add_timeline(tx: Transaction, saga_id: UUID, happenings: Iterable[Happening]) -> None:

@@ -150,6 +150,17 @@ def test_a_refused_compensation_is_parked() -> None:
     assert talk.state.status is Status.PARKED
 
 
+def test_a_pending_step_is_asked_again_as_seldom_as_a_silent_one() -> None:
+    talk = Dialogue().succeed(3)
+    pauses = []
+    for _ in range(8):
+        talk.answer(Outcome.PENDING)
+        pauses.append(talk.state.due_at - talk.now)  # type: ignore[operator]
+        talk.time_out(after=pauses[-1])
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > timedelta(seconds=30)
+
+
 def test_a_pending_step_waits_and_its_definite_answer_to_an_earlier_attempt_counts() -> None:
     talk = Dialogue().succeed(3).answer(Outcome.PENDING)
     assert talk.last.order is None

@@ -190,6 +190,35 @@ async def _start_and_fail(kennel: Kennel) -> None:
         raise ZeroDivisionError
 
 
+async def test_a_saga_that_cannot_go_on_holds_up_no_other(database_of: MakeDatabase) -> None:
+    async def asked(tx: Transaction, state: SagaState) -> Answer:
+        if state.attempt == 1:
+            return Pending()
+        if state.data["dog"] == "rex":
+            raise ValueError("rex has run away")
+        return Succeeded()
+
+    walk = Saga("walk", 1, (Step("ask", StepKind.COMPENSATABLE, Local("ask"), patience=timedelta(seconds=0.1)),))
+    booking = await database_of("booking")
+    engine = SagaEngine(booking, [walk], {"ask": asked})
+    kennel = Kennel(booking, booking, None, engine)  # type: ignore[arg-type]  # nothing is sent
+    async with booking.transaction() as tx:
+        stuck = await engine.start(tx, "walk", "walk:rex", {"dog": "rex"})
+        other = await engine.start(tx, "walk", "walk:bo", {"dog": "bo"})
+    async with running(engine.run_timer()):
+        await kennel.until(other, "completed")
+    assert (await kennel.state(stuck)).status == "running"
+
+
+async def test_what_a_participant_keeps_of_a_command_is_not_what_it_says(kennel: Kennel) -> None:
+    async with running(kennel.participant()):
+        await kennel.until(await kennel.start("rex"), "completed")
+    async with kennel.payment.transaction() as tx:
+        kept = (await tx.execute(text("SELECT command FROM inbox WHERE command IS NOT NULL"))).scalars().all()
+    assert kept
+    assert not any(b"rex" in bytes(command) for command in kept)
+
+
 async def test_an_engine_without_all_its_handlers_does_not_start(database_of: MakeDatabase) -> None:
     with pytest.raises(UnknownSaga, match="confirm"):
         SagaEngine(await database_of("booking"), [KENNEL], {})

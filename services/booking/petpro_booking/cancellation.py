@@ -120,7 +120,9 @@ async def cancel_booking(tx: Transaction, state: SagaState) -> Answer:
     booking = await store.lock_booking(tx, _booking_id(state))
     if booking is None or booking.status == "cancelled":
         return Succeeded()
-    refund_status = str(state.data.get("refund_status", _first_refund_status(state)))
+    refund_status = booking.refund_status
+    if refund_status == "pending":  # what payment told of the refund since then is newer than its answer
+        refund_status = str(state.data.get("refund_status", refund_status))
     await store_sagas.cancel_booking(tx, booking.id, state.data["reason"], refund_status)
     await store.free_seat(tx, booking.slot_id)
     event = {

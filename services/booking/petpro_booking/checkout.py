@@ -63,7 +63,7 @@ async def start(
     reservation = await store.lock_reservation(tx, reservation_id)
     if reservation is None or reservation.user_id != caller.user_id:
         raise ReservationNotFound
-    if not compare_digest(reservation.lock_id, lock_id):
+    if not compare_digest(reservation.lock_id.encode(), lock_id.encode()):
         raise WrongLockId
     if reservation.checkout_status in _ON_ITS_WAY:
         raise CheckoutInProgress
@@ -120,6 +120,9 @@ async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_i
         raise NotAwaitingApproval
     saga_id: UUID = reservation.checkout_saga_id
     await saga_store.lock(tx, saga_id)
+    held = await store.lock_reservation(tx, reservation_id)  # its customer or its time may have ended it meanwhile
+    if held is None or held.status != "pending" or held.has_run_out:
+        raise NotAwaitingApproval
     return saga_id
 
 

@@ -15,8 +15,10 @@ from petpro_common.saga.model import Data
 
 COMPENSATABLE, PIVOT, RETRIABLE = StepKind.COMPENSATABLE, StepKind.PIVOT, StepKind.RETRIABLE
 
-# A provider may take weeks to send money back; until then the saga waits to settle the entry.
+# A provider may take weeks to send money back; until then the saga waits to settle the entry. Payment
+# says by itself when it is gone; asking again only makes up for an answer that was lost.
 _UNTIL_SETTLED = timedelta(days=30)
+_BETWEEN_LOOKS = timedelta(minutes=10)
 
 
 def _money(data: Data, field: str) -> money_pb2.Money:
@@ -120,7 +122,7 @@ CHECKOUT = Saga("checkout", 1, (
     Step("pay",              COMPENSATABLE, _TAKE_PAYMENT, undo=Remote("payment", _cancel_payment)),
     Step("confirm",          PIVOT,         Local("confirm_booking")),
     Step("post_booking_fee", RETRIABLE,     Remote("payment", _post_booking_fee)),
-))
+), forgets=frozenset({"payment_token", "notes"}))
 
 # A customer's: if the refund is refused, the booking stands as before.
 CANCELLATION = Saga("cancellation", 1, (
@@ -132,8 +134,8 @@ CANCELLATION = Saga("cancellation", 1, (
     Step("submit_refund",     PIVOT,         _SUBMIT_REFUND, when=_gives_money_back),
     Step("cancel_booking",    RETRIABLE,     Local("cancel_booking")),
     Step("settle_refund",     RETRIABLE,     Remote("payment", _settle_refund_entry),
-         when=_gives_money_back, horizon=_UNTIL_SETTLED),
-))
+         when=_gives_money_back, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
+), forgets=frozenset({"reason"}))
 
 # A clinic's or an administrator's: it goes through whatever the provider says.
 CLINIC_CANCELLATION = Saga("clinic_cancellation", 1, (
@@ -143,8 +145,8 @@ CLINIC_CANCELLATION = Saga("clinic_cancellation", 1, (
     Step("post_refund_entry", RETRIABLE, Remote("payment", _post_refund_entry), when=_gives_money_back),
     Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND, when=_gives_money_back),
     Step("settle_refund",     RETRIABLE, Remote("payment", _settle_refund_entry),
-         when=_gives_money_back, horizon=_UNTIL_SETTLED),
-))
+         when=_gives_money_back, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
+), forgets=frozenset({"reason"}))
 # fmt: on
 
 SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION)

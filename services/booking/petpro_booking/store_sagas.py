@@ -48,11 +48,11 @@ _CANCEL_BOOKING = text("""
         refund_status = :refund_status, updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
 """)
-# A refund's status only moves on from pending: an event that comes late or twice changes nothing.
+# A refund's status only moves on: pending, succeeded, manual. An event that comes late or twice changes nothing.
 _SET_REFUND_STATUS = text("""
     UPDATE bookings SET refund_status = :refund_status, updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND cancellation_status IN ('requested', 'cancelled')
-      AND refund_status IN ('pending', 'manual')
+      AND (refund_status = 'pending' OR (refund_status = 'succeeded' AND :refund_status = 'manual'))
 """)
 
 

@@ -5,14 +5,15 @@ marks the rows, so a relay that has lost the lock can no longer mark anything. I
 a message and looks by itself every second. A crash between publishing and marking publishes twice; the broker drops the
 copy by its id, and where it does not, the consumer's inbox does.
 
-The broker has forgotten when our newest message on a subject is not there any more under the same number: its store
-was wiped, cut, or restored from an old copy. Then everything of that stream that the outbox still holds is published
-again.
+The broker has forgotten when our newest message on a subject is not there any more under the same number, or when the
+stream is another one than before: its store was wiped, cut, or restored from an old copy. Then everything of that
+stream that the outbox still holds is published again.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -65,6 +66,7 @@ class Relay:
         self._database = database
         self._broker = broker
         self._woken = asyncio.Event()
+        self._created: dict[str, datetime | None] = {}
         database.on_messages.append(self._woken.set)
 
     async def run(self) -> None:
@@ -145,11 +147,23 @@ class Relay:
 
     async def _republish_forgotten(self, connection: AsyncConnection) -> None:
         for stream in STREAMS:
+            is_same = await self._is_same(stream)
             newest = (await connection.execute(_NEWEST_ACKNOWLEDGED, {"stream": stream})).first()
-            if newest and not await self._remembers(stream, newest):
+            if newest and not (is_same and await self._remembers(stream, newest)):
                 again = (await connection.execute(_UNMARK, {"stream": stream})).rowcount
                 telemetry.OUTBOX_REPUBLISHED.inc(again)
                 _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
+
+    async def _is_same(self, stream: str) -> bool:
+        """Whether the stream is the one that we saw last. A new one may already be further than the old one was."""
+        try:
+            created = (await self._broker.jetstream.stream_info(stream)).created
+        except NotFoundError:
+            self._created.pop(stream, None)
+            await self._broker.ensure_streams()
+            return False
+        seen, self._created[stream] = self._created.get(stream, created), created
+        return seen == created
 
     async def _remembers(self, stream: str, newest: Row[Any]) -> bool:
         """Whether the broker still has our newest message. A replica may lag, so a no is asked for twice."""

@@ -146,6 +146,23 @@ async def test_a_broker_restored_from_an_old_copy_is_noticed(
     assert len(listener.heard) == 10
 
 
+async def test_a_broker_that_lost_its_store_and_got_further_than_before_is_noticed(
+    database_of: MakeDatabase, broker_of: MakeBroker, nats: testing.Broker
+) -> None:
+    catalog, notification = await database_of("catalog"), await database_of("notification")
+    listener = Listener()
+    async with running(Relay(catalog, await broker_of("catalog")).run()):
+        for version in range(3):
+            await say(catalog, version)
+        async with asyncio.timeout(10):
+            while len(await column(catalog, "SELECT 1 FROM outbox WHERE published_at IS NOT NULL")) < 3:
+                await asyncio.sleep(0.02)
+        await forget_and_let_others_speak(nats, times=10)
+        await say(catalog, 3)
+        async with running(listener.consumer(notification, await broker_of("notification"))):
+            await eventually(lambda: sorted(listener.heard) == list(range(4)), seconds=25)
+
+
 async def column(database: Database, query: str) -> list[Any]:
     async with database.transaction() as tx:
         return list((await tx.execute(text(query))).scalars())
@@ -154,6 +171,18 @@ async def column(database: Database, query: str) -> list[Any]:
 async def forget_everything(nats: testing.Broker) -> None:
     connection = await nats_client.connect(nats.operator_url)
     await connection.jetstream().delete_stream("PETPRO_EVENTS")
+    await connection.close()
+
+
+async def forget_and_let_others_speak(nats: testing.Broker, times: int) -> None:
+    """A new stream in which others are already further than the old one had been."""
+    connection = await nats_client.connect(nats.operator_url)
+    streams = connection.jetstream()
+    config = (await streams.stream_info("PETPRO_EVENTS")).config
+    await streams.delete_stream("PETPRO_EVENTS")
+    await streams.add_stream(config)
+    for number in range(times):
+        await streams.publish("petpro.events.user.changed", b"{}", headers={"Nats-Msg-Id": f"other {number}"})
     await connection.close()
 
 

@@ -31,16 +31,22 @@ def config_of(package: str) -> Config:
 
 
 @cache
-def head_of(package: str) -> str:
-    """The version that the code of `package` expects."""
-    return str(ScriptDirectory.from_config(config_of(package)).get_current_head())
+def _versions_behind(package: str) -> frozenset[str | None]:
+    """The versions that lack something the code of `package` needs: none at all, and all before its newest."""
+    scripts = ScriptDirectory.from_config(config_of(package))
+    head = scripts.get_current_head()
+    return frozenset({None, *(script.revision for script in scripts.walk_revisions() if script.revision != head)})
 
 
-async def is_current(database: Database, package: str) -> bool:
-    """Whether the database is at the version that the code expects."""
+async def is_migrated(database: Database, package: str) -> bool:
+    """Whether the database has what the code needs: its newest version, or a later one that the code does not know.
+
+    Migrations only add until the code that needs what they remove is gone, so old replicas serve on while new ones
+    come up.
+    """
     async with database.transaction() as tx:
         found = await tx.run_sync(lambda connection: MigrationContext.configure(connection).get_current_revision())
-    return found == head_of(package)
+    return found not in _versions_behind(package)
 
 
 def upgrade(package: str, url: URL) -> None:

@@ -5,7 +5,7 @@
         await service.serve()    # until SIGTERM or SIGINT
 
 Health (grpc.health.v1): `liveness` is SERVING while the process runs; `readiness` and the empty name are SERVING while
-the database answers, is at the version that the code expects, and NATS is connected. On SIGTERM readiness goes first,
+the database answers and has what the code needs, and NATS is connected. On SIGTERM readiness goes first,
 calls in hand are finished, then messages, then connections.
 """
 
@@ -144,7 +144,7 @@ class Service:
             return False
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
-                return await migrate.is_current(self.database, self._package)
+                return await migrate.is_migrated(self.database, self._package)
         except (SQLAlchemyError, OSError, TimeoutError) as fault:
             _log.warning("database is not ready", cause=type(fault).__name__)
             return False

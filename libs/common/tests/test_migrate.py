@@ -1,0 +1,25 @@
+"""A service is ready for its database when that has what the code needs, and also when it has more."""
+
+import pytest
+from sqlalchemy import text
+
+from devstack import testing
+from petpro_common.db import Database
+from petpro_common.migrate import is_migrated
+
+
+@pytest.mark.parametrize("version", ["0001", "9999"])
+async def test_its_own_version_and_later_ones_will_do(database: testing.MakeDatabase, version: str) -> None:
+    made = await database("notification")
+    connected = Database(made.url, made.password)
+    async with connected.transaction() as tx:
+        await tx.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+    assert await is_migrated(connected, "petpro_notification")
+    await connected.close()
+
+
+async def test_a_database_that_was_never_migrated_will_not(empty_database: testing.MakeDatabase) -> None:
+    made = await empty_database("notification")
+    connected = Database(made.url, made.password)
+    assert not await is_migrated(connected, "petpro_notification")
+    await connected.close()

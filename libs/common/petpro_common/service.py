@@ -67,7 +67,7 @@ class Service:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
-        self.background(self.broker.connect())
+        self.background(self.broker.run())
         self.background(Relay(self.database, self.broker).run())
         self.background(housekeeping.run_purges(self.database))
         self.background(self._watch_readiness())

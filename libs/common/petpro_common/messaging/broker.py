@@ -36,6 +36,7 @@ class Broker:
         self._replicas = replicas
         self._client = Client()
         self._connected = asyncio.Event()
+        self._closed = asyncio.Event()
         self.reconnects = 0
 
     @property
@@ -54,6 +55,15 @@ class Broker:
         """Returns as soon as there is a connection with streams behind it."""
         await self._connected.wait()
 
+    async def run(self) -> None:
+        """Connects, and again whenever the client has given up: it does so when the server ends it with an error."""
+        while True:
+            self._closed.clear()
+            await self.connect()
+            await self._closed.wait()
+            self.reconnects += 1
+            _log.error("nats closed the connection; connecting anew")
+
     async def connect(self) -> None:
         """Connects, waiting for the server as long as it takes, and makes the streams."""
         self._client = await nats.connect(
@@ -70,6 +80,7 @@ class Broker:
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
         )
         await self.ensure_streams()
         self._connected.set()
@@ -106,6 +117,9 @@ class Broker:
 
     async def _on_disconnected(self) -> None:
         _log.warning("nats disconnected")
+
+    async def _on_closed(self) -> None:
+        self._closed.set()
 
     async def _on_reconnected(self) -> None:
         self.reconnects += 1

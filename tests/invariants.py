@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from devstack.api import Json
 from devstack.layout import SERVICES
-from tests.world import World
+from tests.world import PATIENCE_SECONDS, World
 
 Check = Callable[[World], Awaitable[list[str]]]
 
@@ -82,7 +82,7 @@ _NOTIFICATIONS = """
 """
 
 
-async def hold(world: World, seconds: float = 30.0) -> None:
+async def hold(world: World, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until nothing of the test's clinics is under way, then assert that everything holds."""
     deadline = time.monotonic() + seconds
     while (unrest := await _of(world, AT_REST)) and time.monotonic() < deadline:

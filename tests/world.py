@@ -20,6 +20,9 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 BANDUNG = (-6.9039, 107.6186)
 FULL_REFUND = [{"min_hours_before": 0, "refund_percent": 100}]
 NO_REFUND = [{"min_hours_before": 8760, "refund_percent": 100}]
+PATIENCE_SECONDS = 60.0
+"""The broker gives a message that was in the hands of a killed service to the next one after half a minute."""
+
 AWAY = (Refused, httpx.TransportError)
 """How it shows that a part is away."""
 
@@ -29,7 +32,9 @@ _OWNERS: dict[str, tuple[Json, str]] = {}
 Seen = TypeVar("Seen")
 
 
-async def eventually(awaited: str, look: Callable[[], Awaitable[Seen | None]], seconds: float = 30.0) -> Seen:
+async def eventually(
+    awaited: str, look: Callable[[], Awaitable[Seen | None]], seconds: float = PATIENCE_SECONDS
+) -> Seen:
     """What `look` sees as soon as it is something; fails after the given time. A part that is away is waited for."""
     deadline, away = time.monotonic() + seconds, ""
     while True:

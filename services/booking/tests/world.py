@@ -1,7 +1,8 @@
 """One clinic with its owner, and booking's servicers behind the real edge on a real database."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -34,6 +35,8 @@ class World:
     ani: UUID
     clinic_id: UUID
     service_id: UUID
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """The test's own use of the pool, which it shares with the servicers: a crowd must not keep them out."""
 
     @property
     def slots(self) -> "booking_pb2_grpc.SlotServiceAsyncStub":
@@ -92,7 +95,7 @@ class World:
     async def known_pet(self, user_id: UUID) -> UUID:
         """A pet of which account's event has come already."""
         pet_id = self.pets.add_pet(user_id)
-        async with self.database.transaction() as tx:
+        async with self.room, self.database.transaction() as tx:
             pet = {"id": pet_id, "user_id": user_id, "is_deleted": False, "version": 1}
             await store_projections.keep_pet(tx, pet)
         return pet_id

@@ -15,7 +15,8 @@ from decimal import Decimal
 
 from devstack.api import Json
 from devstack.layout import SERVICES
-from tests.world import PATIENCE_SECONDS, World
+from tests.waiting import PATIENCE_SECONDS
+from tests.world import World
 
 Check = Callable[[World], Awaitable[list[str]]]
 

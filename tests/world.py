@@ -1,12 +1,11 @@
 """A running stack as tests use it: people, clinics and bookings, made through the API; databases and provider, read."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -15,38 +14,14 @@ from psycopg.rows import dict_row
 
 from devstack.api import Api, Json, Refused, open_client, open_provider_client
 from devstack.running import RunningStack
+from tests.waiting import eventually
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 BANDUNG = (-6.9039, 107.6186)
 FULL_REFUND = [{"min_hours_before": 0, "refund_percent": 100}]
 NO_REFUND = [{"min_hours_before": 8760, "refund_percent": 100}]
-PATIENCE_SECONDS = 60.0
-"""The broker gives a message that was in the hands of a killed service to the next one after half a minute."""
-
-AWAY = (Refused, httpx.TransportError)
-"""How it shows that a part is away."""
-
 _TOKENS: dict[tuple[str, str], str] = {}
 _OWNERS: dict[str, tuple[Json, str]] = {}
-
-Seen = TypeVar("Seen")
-
-
-async def eventually(
-    awaited: str, look: Callable[[], Awaitable[Seen | None]], seconds: float = PATIENCE_SECONDS
-) -> Seen:
-    """What `look` sees as soon as it is something; fails after the given time. A part that is away is waited for."""
-    deadline, away = time.monotonic() + seconds, ""
-    while True:
-        try:
-            if seen := await look():
-                return seen
-        except AWAY as fault:
-            if isinstance(fault, Refused) and fault.status not in (503, 504):
-                raise
-            away = f"; {fault}"
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {awaited}{away}"
-        await asyncio.sleep(0.03)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from devstack.api import Json
 from devstack.running import RunningStack
 from devstack.testing import StartStack
 from tests import invariants
-from tests.world import World, eventually, open_world
+from tests.waiting import eventually
+from tests.world import World, open_world
 
 SECONDS_BETWEEN = 0.03
 MEANS = ("tok_success", "tok_refund_slow:0.4", "tok_refund_refused", "tok_success", "tok_refund_timeout", "tok_success")

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from devstack.api import Json, Refused
-from tests.world import NO_REFUND, Clinic, Customer, World, eventually
+from tests.waiting import eventually
+from tests.world import NO_REFUND, Clinic, Customer, World
 
 PRICE = "150000.00"
 HALF_BACK = [{"min_hours_before": 8760, "refund_percent": 100}, {"min_hours_before": 0, "refund_percent": 50}]

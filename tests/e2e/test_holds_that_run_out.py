@@ -11,7 +11,8 @@ from devstack.running import RunningStack
 from devstack.testing import StartStack
 from tests import invariants
 from tests.e2e.events import Published, published
-from tests.world import Clinic, Customer, World, eventually, open_world
+from tests.waiting import eventually
+from tests.world import Clinic, Customer, World, open_world
 
 QUICK = {"booking": {"PETPRO_BOOKING_HOLD_SECONDS": "3", "PETPRO_BOOKING_EXPIRY_CHECK_SECONDS": "0.2"}}
 SECONDS_BEFORE_THE_END = (0.3, 0.15, 0.1, 0.05, 0.02, 0.0, -0.05)

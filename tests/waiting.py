@@ -1,0 +1,35 @@
+"""Waiting for what other processes do: polled often, with an end."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import httpx
+
+from devstack.api import Refused
+
+PATIENCE_SECONDS = 60.0
+"""The broker gives a message that was in the hands of a killed service to the next one after half a minute."""
+
+AWAY = (Refused, httpx.TransportError)
+"""How it shows that a part is away."""
+
+Seen = TypeVar("Seen")
+
+
+async def eventually(
+    awaited: str, look: Callable[[], Awaitable[Seen | None]], seconds: float = PATIENCE_SECONDS
+) -> Seen:
+    """What `look` sees as soon as it is something; fails after the given time. A part that is away is waited for."""
+    deadline, away = time.monotonic() + seconds, ""
+    while True:
+        try:
+            if seen := await look():
+                return seen
+        except AWAY as fault:
+            if isinstance(fault, Refused) and fault.status not in (503, 504):
+                raise
+            away = f"; {fault}"
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {awaited}{away}"
+        await asyncio.sleep(0.03)

@@ -38,6 +38,8 @@ _LANES = 16
 _PULL = 256
 _EXPIRES_SECONDS = 30
 _HEARTBEAT_SECONDS = 3
+_LOOK_SECONDS = 0.25
+_SILENT_LOOKS = 30  # two and a half heartbeats
 _MOST_IN_LANE = 2 * _PULL  # what waits too long comes again, and must not pile up
 _AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError)
 _SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
@@ -128,10 +130,7 @@ class Consumer:
             if wanted <= _PULL // 2:
                 await self._ask(inbox, _PULL - wanted)
                 wanted = _PULL
-            try:
-                message = await subscription.next_msg(timeout=_HEARTBEAT_SECONDS * 2.5)
-            except TimeoutError:
-                raise ConsumerLost("no heartbeat") from None
+            message = await self._next(subscription)
             status = (message.headers or {}).get("Status") if not message.data else None
             if status is None:
                 wanted -= 1
@@ -140,6 +139,17 @@ class Consumer:
                 raise ConsumerLost("no such consumer")
             elif status != "100":
                 wanted = 0  # the pull has run out (404, 408) or was ended (409): ask again
+
+    async def _next(self, subscription: Subscription) -> Msg:
+        """The next message or heartbeat. A pull does not outlive its connection, so a new one is noticed at once."""
+        connection = self._broker.reconnects
+        for _ in range(_SILENT_LOOKS):
+            try:
+                return await subscription.next_msg(timeout=_LOOK_SECONDS)
+            except TimeoutError:
+                if self._broker.reconnects != connection:
+                    raise ConsumerLost("the connection is a new one") from None
+        raise ConsumerLost("no heartbeat")
 
     async def _ask(self, inbox: str, batch: int) -> None:
         request = {

@@ -53,7 +53,7 @@ async def test_a_service_that_does_not_answer_in_time_is_504(
     answer = await web.get(f"/v1/bookings/{BUSY_BOOKING}", headers=dewi)
     assert (answer.status_code, answer.json()["code"]) == (504, 4)
     assert upstream.last.seconds_left is not None
-    assert 0 < upstream.last.seconds_left <= 0.5
+    assert 0 < upstream.last.seconds_left < 0.75
 
 
 async def test_a_frozen_service_is_504_over_http_and_deadline_exceeded_over_grpc(

@@ -102,7 +102,7 @@ async def test_headers_that_only_we_may_set_are_stripped(
     assert {"x-petpro-role", "x-envoy-upstream-rq-timeout-ms", "x-forwarded-host"}.isdisjoint(seen)
     assert (seen["x-forwarded-proto"], seen["x-envoy-original-path"]) == ("http", "/v1/users/me")
     assert upstream.last.seconds_left is not None
-    assert upstream.last.seconds_left <= 5
+    assert upstream.last.seconds_left < 5.5
 
 
 async def test_the_default_timeout_becomes_a_deadline(
@@ -110,7 +110,7 @@ async def test_the_default_timeout_becomes_a_deadline(
 ) -> None:
     await web.get("/v1/users/me", headers=dewi)
     assert upstream.last.seconds_left is not None
-    assert 4 < upstream.last.seconds_left <= 5
+    assert 4 < upstream.last.seconds_left < 5.5
 
 
 async def test_a_refusal_of_a_service_keeps_all_its_details(web: httpx.AsyncClient, dewi: dict[str, str]) -> None:

@@ -105,7 +105,7 @@ async def test_who_does_not_pay_in_time_is_timed_out(world: World, provider: Pla
 async def test_who_paid_in_the_last_instant_has_paid(world: World, provider: PlayedProvider) -> None:
     sale = Sale()
     provider.waits_for_customer = True
-    await world.order(sale.take(within=0.2))
+    await world.order(sale.take(within=1.0))
     await world.one_step()
     provider.take(sale.payment_id, PRICE)
     await world.work()

@@ -1,24 +1,15 @@
 """Rows to protobuf, and the events that account publishes. Events hold ids, never personal data."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from petpro.account.v1 import account_pb2
 from petpro_account.domain import ACCESS_TOKEN_LIFE, Pet, User
 from petpro_common.context import Role
 from petpro_common.db import Transaction
+from petpro_common.instants import timestamp
 from petpro_common.messaging.outbox import add_event
 
 _SERVICE = "account"
 _ROLES = {role: account_pb2.Role.Value(f"ROLE_{role.name}") for role in (Role.CUSTOMER, Role.CLINIC, Role.ADMIN)}
 _GENDERS = {gender: account_pb2.Gender.Value(f"GENDER_{gender.upper()}") for gender in ("male", "female", "unknown")}
-
-
-def _timestamp(instant: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp
 
 
 def user_message(user: User) -> account_pb2.User:
@@ -32,8 +23,8 @@ def user_message(user: User) -> account_pb2.User:
         role=_ROLES[user.role],
         account_status=user.account_status,
         verification_status=user.verification_status,
-        created_at=_timestamp(user.created_at),
-        updated_at=_timestamp(user.updated_at),
+        created_at=timestamp(user.created_at),
+        updated_at=timestamp(user.updated_at),
     )
 
 
@@ -49,8 +40,8 @@ def pet_message(pet: Pet) -> account_pb2.Pet:
         gender=_GENDERS[pet.gender] if pet.gender else account_pb2.GENDER_UNSPECIFIED,
         photo_url=pet.photo_url or "",
         microchip_id=pet.microchip_id or "",
-        created_at=_timestamp(pet.created_at),
-        updated_at=_timestamp(pet.updated_at),
+        created_at=timestamp(pet.created_at),
+        updated_at=timestamp(pet.updated_at),
     )
 
 

@@ -3,17 +3,17 @@
 Fields beyond the document are additive: `currency`, and the events that the document does not know.
 """
 
-from datetime import datetime, time
+from datetime import time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Row
 
 from petpro.booking.v1 import booking_pb2
 from petpro_common.db import Transaction
 from petpro_common.errors import invalid
+from petpro_common.instants import timestamp
 from petpro_common.messaging.outbox import add_event
 from petpro_common.money import Money
 
@@ -70,8 +70,8 @@ def slot(row: Row[Any]) -> booking_pb2.Slot:
         status=SLOT_STATUS[row.status],
         capacity=row.capacity,
         booked_count=row.booked_count,
-        starts_at=_timestamp(row.starts_at),
-        ends_at=_timestamp(row.ends_at),
+        starts_at=timestamp(row.starts_at),
+        ends_at=timestamp(row.ends_at),
     )
 
 
@@ -85,8 +85,8 @@ def reservation(row: Row[Any], *, with_lock_id: bool) -> booking_pb2.Reservation
         slot_id=str(row.slot_id),
         lock_id=row.lock_id if with_lock_id else "",
         status=RESERVATION_STATUS[row.status],
-        expires_at=_timestamp(row.expires_at),
-        created_at=_timestamp(row.created_at),
+        expires_at=timestamp(row.expires_at),
+        created_at=timestamp(row.created_at),
         price=Money(row.price, row.currency).to_proto(),
         checkout_status=CHECKOUT_STATUS[row.checkout_status],
         failure_reason=_text(row.failure_reason),
@@ -112,10 +112,10 @@ def booking(row: Row[Any]) -> booking_pb2.Booking:
         status=BOOKING_STATUS[row.status],
         cancellation_reason=_text(row.cancellation_reason),
         notes=_text(row.notes),
-        starts_at=_timestamp(row.starts_at),
-        ends_at=_timestamp(row.ends_at),
-        created_at=_timestamp(row.created_at),
-        updated_at=_timestamp(row.updated_at),
+        starts_at=timestamp(row.starts_at),
+        ends_at=timestamp(row.ends_at),
+        created_at=timestamp(row.created_at),
+        updated_at=timestamp(row.updated_at),
         cancellation_status=CANCELLATION_STATUS[row.cancellation_status],
         refund_amount=refund,
         refund_status=_text(row.refund_status),
@@ -214,9 +214,3 @@ def _text(value: object | None) -> str:
 
 def _minutes(value: time) -> str:
     return value.strftime("%H:%M")
-
-
-def _timestamp(instant: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(instant)
-    return message

@@ -6,10 +6,9 @@ Local steps run in booking's own transaction (`checkout`, `cancellation`); the o
 from datetime import datetime, timedelta
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from petpro.payment.v1 import commands_pb2 as payment
 from petpro.type.v1 import money_pb2
+from petpro_common.instants import timestamp
 from petpro_common.saga import Local, Remote, Saga, Step, StepKind
 from petpro_common.saga.model import Data
 
@@ -23,12 +22,6 @@ _BETWEEN_LOOKS = timedelta(minutes=10)
 
 def _money(data: Data, field: str) -> money_pb2.Money:
     return money_pb2.Money(amount=data[field], currency_code=data["currency"])
-
-
-def _instant(text: str) -> Timestamp:
-    instant = Timestamp()
-    instant.FromDatetime(datetime.fromisoformat(text))
-    return instant
 
 
 def _requires_approval(data: Data) -> bool:
@@ -48,7 +41,7 @@ def _take_payment(data: Data) -> payment.TakePayment:
         amount=_money(data, "amount"),
         payment_method=data["payment_method"],
         payment_token=data["payment_token"],
-        deadline=_instant(data["pay_until"]),
+        deadline=timestamp(datetime.fromisoformat(data["pay_until"])),
     )
 
 

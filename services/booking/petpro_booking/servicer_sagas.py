@@ -3,12 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_booking.domain import SagaNotFound
 from petpro_common.context import administrator
 from petpro_common.db import Database
+from petpro_common.instants import timestamp
 from petpro_common.pages import BadPageToken, page_size, read_token, write_token
 from petpro_common.saga import store
 
@@ -60,23 +59,17 @@ def _saga(row: Any) -> booking_pb2.Saga:
         business_key=row.business_key,
         status=row.status,
         step=row.step,
-        created_at=_timestamp(row.created_at),
-        updated_at=_timestamp(row.updated_at),
+        created_at=timestamp(row.created_at),
+        updated_at=timestamp(row.updated_at),
     )
 
 
 def _happening(line: Any) -> booking_pb2.SagaEvent:
     return booking_pb2.SagaEvent(
-        at=_timestamp(line.at),
+        at=timestamp(line.at),
         kind=line.kind,
         step=line.step,
         direction=line.direction,
         attempt=line.attempt,
         detail=line.detail,
     )
-
-
-def _timestamp(instant: Any) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(instant)
-    return timestamp

@@ -1,14 +1,12 @@
 """Clinics, services, staff and reviews in protobuf, both ways."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from petpro.catalog.v1 import catalog_pb2 as pb
 from petpro_catalog import hours, policy
@@ -24,6 +22,7 @@ from petpro_catalog.domain import (
 )
 from petpro_catalog.hours import Day, Week
 from petpro_common.errors import invalid
+from petpro_common.instants import timestamp
 from petpro_common.money import Money
 
 CLINIC_FIELDS = frozenset(ClinicDetails.__dataclass_fields__)
@@ -160,8 +159,8 @@ def clinic(found: Clinic, is_insider: bool) -> pb.Clinic:
         timezone=details.timezone,
         cancellation_policy=_policy(found),
         distance_km=None if found.distance_km is None else round(found.distance_km, _METRE_DIGITS),
-        created_at=_timestamp(found.created_at),
-        updated_at=_timestamp(found.updated_at),
+        created_at=timestamp(found.created_at),
+        updated_at=timestamp(found.updated_at),
         version=found.version,
         average_rating=None if found.average_rating is None else float(found.average_rating),
         review_count=found.review_count,
@@ -180,8 +179,8 @@ def service(found: Service) -> pb.Service:
         duration_minutes=details.duration_minutes,
         requires_approval=details.requires_approval,
         is_available=details.is_available,
-        created_at=_timestamp(found.created_at),
-        updated_at=_timestamp(found.updated_at),
+        created_at=timestamp(found.created_at),
+        updated_at=timestamp(found.updated_at),
         version=found.version,
     )
 
@@ -198,8 +197,8 @@ def staff(found: StaffMember, is_insider: bool) -> pb.Staff:
         specialization=details.specialization,
         photo_url=details.photo_url,
         working_hours=_days(details.working_hours or {}),
-        created_at=_timestamp(found.created_at),
-        updated_at=_timestamp(found.updated_at),
+        created_at=timestamp(found.created_at),
+        updated_at=timestamp(found.updated_at),
         version=found.version,
     )
     if is_insider:
@@ -218,7 +217,7 @@ def review(found: Review) -> pb.Review:
         rating=found.rating,
         comment=found.comment,
         is_verified=found.is_verified,
-        created_at=_timestamp(found.created_at),
+        created_at=timestamp(found.created_at),
     )
 
 
@@ -242,9 +241,3 @@ def _days(week: Week) -> dict[str, pb.DayHours]:
 
 def _degrees(value: float) -> Decimal:
     return Decimal(repr(value)).quantize(_DEGREE_DIGITS)
-
-
-def _timestamp(instant: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp

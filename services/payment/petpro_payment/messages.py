@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from petpro.payment.v1 import commands_pb2, payment_pb2
 from petpro_common.db import Transaction
+from petpro_common.instants import timestamp
 from petpro_common.messaging import outbox
 from petpro_common.money import Money
 from petpro_payment.domain import Payment, Refund, RefundStatus
@@ -84,11 +85,7 @@ async def tell_refund(tx: Transaction, payment: Payment, refund: Refund, status:
 
 
 def _instant(value: datetime | None) -> Timestamp | None:
-    if value is None:
-        return None
-    instant = Timestamp()
-    instant.FromDatetime(value)
-    return instant
+    return None if value is None else timestamp(value)
 
 
 def payment_message(payment: Payment, refunds: Sequence[Refund]) -> payment_pb2.Payment:

@@ -40,6 +40,10 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _log = structlog.get_logger()
 
 
+class BackgroundFailed(RuntimeError):
+    """The service has drained and ends with an error, because it would have run half alive."""
+
+
 class Service:
     """Everything that a service's composition root builds upon."""
 
@@ -62,6 +66,7 @@ class Service:
         self._health = health.aio.HealthServicer()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        self._failed = False
 
     async def __aenter__(self) -> Self:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
@@ -97,7 +102,7 @@ class Service:
         self.background(consumer.run())
 
     async def serve(self) -> None:
-        """Serves until SIGTERM or SIGINT, then drains."""
+        """Serves until SIGTERM or SIGINT, then drains. Raises BackgroundFailed when it was a fault that ended it."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -108,6 +113,8 @@ class Service:
         _log.info("serving", address=self.settings.grpc_address)
         await self._stopping.wait()
         await self._drain()
+        if self._failed:
+            raise BackgroundFailed("a background task has failed; see the log")
 
     async def _drain(self) -> None:
         _log.info("draining")
@@ -118,6 +125,7 @@ class Service:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception():
             _log.error("background task failed; stopping", exc_info=task.exception())
+            self._failed = True
             self._stopping.set()
 
     def _add_reflection(self) -> None:

@@ -31,6 +31,7 @@ from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
 from petpro_common.messaging.subjects import STREAMS
 
 _BATCH = 256
+_UNMARK_BATCH = 5_000
 _POLL_SECONDS = 1.0
 _MEMORY_CHECK_SECONDS = 5.0
 _RETRY_SECONDS = 0.5
@@ -50,8 +51,10 @@ _NEWEST_ACKNOWLEDGED = text("""
     SELECT message_id, subject, stream_seq FROM outbox
     WHERE stream = :stream AND published_at IS NOT NULL ORDER BY stream_seq DESC LIMIT 1
 """)
+# Oldest first: what tells that the broker has forgotten goes last, so a crash in between is noticed again.
 _UNMARK = text("""
-    UPDATE outbox SET published_at = NULL, stream_seq = NULL WHERE stream = :stream AND published_at IS NOT NULL
+    UPDATE outbox SET published_at = NULL, stream_seq = NULL WHERE id = ANY(ARRAY(
+        SELECT id FROM outbox WHERE stream = :stream AND published_at IS NOT NULL ORDER BY stream_seq LIMIT :batch))
 """)
 
 _log = structlog.get_logger()
@@ -150,9 +153,16 @@ class Relay:
             is_same = await self._is_same(stream)
             newest = (await connection.execute(_NEWEST_ACKNOWLEDGED, {"stream": stream})).first()
             if newest and not (is_same and await self._remembers(stream, newest)):
-                again = (await connection.execute(_UNMARK, {"stream": stream})).rowcount
+                again = await self._unmark(connection, stream)
                 telemetry.OUTBOX_REPUBLISHED.inc(again)
                 _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
+
+    async def _unmark(self, connection: AsyncConnection, stream: str) -> int:
+        """Has everything of a stream published again, in batches; how many messages that is."""
+        total = 0
+        while batch := (await connection.execute(_UNMARK, {"stream": stream, "batch": _UNMARK_BATCH})).rowcount:
+            total += batch
+        return total
 
     async def _is_same(self, stream: str) -> bool:
         """Whether the stream is the one that we saw last. A new one may already be further than the old one was."""

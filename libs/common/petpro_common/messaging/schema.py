@@ -14,6 +14,7 @@ CREATE TABLE outbox (
     stream_seq bigint
 );
 CREATE INDEX idx_outbox_unpublished ON outbox (id) WHERE published_at IS NULL;
+CREATE INDEX idx_outbox_published ON outbox USING brin (published_at);
 CREATE INDEX idx_outbox_stream_seq ON outbox (stream, stream_seq) WHERE published_at IS NOT NULL;
 
 CREATE TABLE inbox (

@@ -1,0 +1,78 @@
+"""The life of a service: ready when it can work, and ended with an error when it could only work half."""
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import ClassVar
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import SecretStr
+
+from devstack import testing
+from petpro.notification.v1 import notification_pb2
+from petpro_common import telemetry
+from petpro_common.service import BackgroundFailed, Service
+from petpro_common.settings import ServiceSettings
+from petpro_common.testing import KeyRing, eventually
+
+
+def free_port() -> int:
+    """A port that nobody had a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Settings(ServiceSettings):
+    service: ClassVar[str] = "notification"
+
+
+@pytest.fixture
+async def settings(database: testing.MakeDatabase, nats: testing.Broker, tmp_path: Path) -> Settings:
+    made = await database("notification")
+    keys = KeyRing(tmp_path)
+    return Settings(
+        grpc_address=f"127.0.0.1:{free_port()}",
+        metrics_address=f"127.0.0.1:{free_port()}",
+        database_url=made.url,
+        database_password=SecretStr(made.password),
+        nats_url=nats.url,
+        nats_password=SecretStr(nats.passwords["notification"]),
+        account_address="127.0.0.1:1",
+        service_jwks_file=keys.service_jwks_file,
+        service_key=SecretStr(keys.service_key("notification")),
+        drain_seconds=0.1,
+    )
+
+
+async def health(address: str, name: str) -> int:
+    async with grpc.aio.insecure_channel(address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # its stubs are not generated
+        reply = await check(health_pb2.HealthCheckRequest(service=name), wait_for_ready=True, timeout=5)
+        return int(reply.status)
+
+
+async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert notification_pb2.DESCRIPTOR.package == "petpro.notification.v1", "reflection needs the contract loaded"
+    monkeypatch.setattr(telemetry, "configure_logging", lambda *_: None)  # the log is pytest's own here
+    break_down = asyncio.Event()
+
+    async def work() -> None:
+        await break_down.wait()
+        raise RuntimeError("the kennel has burnt down")
+
+    async with Service("petpro_notification", settings) as service:
+        service.background(work())
+        serving = asyncio.create_task(service.serve())
+
+        async def is_ready() -> bool:
+            return await health(settings.grpc_address, "readiness") == health_pb2.HealthCheckResponse.SERVING
+
+        await eventually(is_ready)
+        assert await health(settings.grpc_address, "liveness") == health_pb2.HealthCheckResponse.SERVING
+        break_down.set()
+        with pytest.raises(BackgroundFailed):
+            await serving

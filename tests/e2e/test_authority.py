@@ -132,6 +132,10 @@ async def test_operations_are_for_administrators(scene: Scene) -> None:
     for api in (scene.customer.api, scene.clinic.owner):
         assert await _refusal(api, "GET", "/v1/operations/sagas") == (FORBIDDEN, "FORBIDDEN")
         assert await _refusal(api, "GET", f"/v1/operations/sagas/{uuid4()}") == (FORBIDDEN, "FORBIDDEN")
+        for verb in ("retry", "skip", "compensate", "resolve"):
+            act = {"expected_version": 1, "reason": "I want my money back", "outcome": "completed"}
+            answer = await _refusal(api, "POST", f"/v1/operations/sagas/{uuid4()}:{verb}", json=act)
+            assert answer == (FORBIDDEN, "FORBIDDEN"), verb
 
 
 async def test_without_a_good_token_there_is_nothing(world: World, scene: Scene) -> None:

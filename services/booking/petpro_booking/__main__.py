@@ -35,7 +35,7 @@ async def main() -> None:
         booking_pb2_grpc.add_SlotServiceServicer_to_server(slots, service.server)
         booking_pb2_grpc.add_ReservationServiceServicer_to_server(reservations, service.server)
         booking_pb2_grpc.add_BookingServiceServicer_to_server(bookings, service.server)
-        booking_pb2_grpc.add_SagaServiceServicer_to_server(SagaServicer(database), service.server)
+        booking_pb2_grpc.add_SagaServiceServicer_to_server(SagaServicer(database, engine), service.server)
 
         service.consume(event_consumer(database, service.broker, HANDLERS))
         service.consume(engine.consumer(service.broker))

@@ -143,12 +143,6 @@ class StaffNotFound(NotFound):
     reason = "STAFF_NOT_FOUND"
 
 
-class SagaNotFound(NotFound):
-    """No such saga."""
-
-    reason = "SAGA_NOT_FOUND"
-
-
 def must_be(wanted: str, status: str, cancellation_status: str) -> None:
     """Lets a booking change only from `wanted`, and not while a cancellation is on its way.
 

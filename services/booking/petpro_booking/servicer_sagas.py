@@ -1,31 +1,54 @@
-"""SagaService: what happened to sagas, for administrators."""
+"""SagaService: what happened to sagas, and what an operator does to them; for administrators."""
 
-from typing import Any
+from dataclasses import astuple
+from datetime import datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking.domain import SagaNotFound
 from petpro_common.context import administrator
-from petpro_common.db import Database
+from petpro_common.db import Database, Transaction
+from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
 from petpro_common.pages import BadPageToken, page_size, read_token, write_token
-from petpro_common.saga import store
+from petpro_common.saga import SagaEngine, store
+from petpro_common.saga.operations import Operation, SagaNotFound, Verb
+
+_ENDS = {"completed": Verb.RESOLVE_COMPLETED, "compensated": Verb.RESOLVE_COMPENSATED}
+
+Response = TypeVar(
+    "Response",
+    booking_pb2.RetrySagaResponse,
+    booking_pb2.SkipSagaResponse,
+    booking_pb2.CompensateSagaResponse,
+    booking_pb2.ResolveSagaResponse,
+)
+Request = (
+    booking_pb2.RetrySagaRequest
+    | booking_pb2.SkipSagaRequest
+    | booking_pb2.CompensateSagaRequest
+    | booking_pb2.ResolveSagaRequest
+)
 
 
 class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
     """See the contract."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, engine: SagaEngine) -> None:
         self._database = database
+        self._engine = engine
 
     async def ListSagas(self, request: booking_pb2.ListSagasRequest, context: Any) -> booking_pb2.ListSagasResponse:
         administrator()
         size = page_size(request.page_size)
-        filters = (request.saga_type, request.status, request.business_key)
-        after = _after(request.page_token, filters)
+        filters = store.Filters(
+            request.saga_type, request.status, request.business_key, request.step, request.min_age_seconds
+        )
+        key = astuple(filters)
+        after = _after(request.page_token, key)
         async with self._database.transaction() as tx:
-            rows = await store.page(tx, *filters, after, size + 1)
-        next_token = write_token((rows[size - 1].id,), *filters) if len(rows) > size else ""
+            rows = await store.page(tx, filters, after, size + 1)
+        next_token = write_token((rows[size - 1].id,), *key) if len(rows) > size else ""
         return booking_pb2.ListSagasResponse(sagas=map(_saga, rows[:size]), next_page_token=next_token)
 
     async def GetSaga(self, request: booking_pb2.GetSagaRequest, context: Any) -> booking_pb2.GetSagaResponse:
@@ -36,11 +59,46 @@ class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
                 raise SagaNotFound
             timeline = await store.timeline(tx, row.id)
         saga = _saga(row)
-        saga.timeline.extend(_happening(line) for line in timeline)
+        saga.timeline.extend(_happening(line, line.at) for line in timeline)
         return booking_pb2.GetSagaResponse(saga=saga)
 
+    async def RetrySaga(self, request: booking_pb2.RetrySagaRequest, context: Any) -> booking_pb2.RetrySagaResponse:
+        return await self._operate(Verb.RETRY, request, booking_pb2.RetrySagaResponse)
 
-def _after(token: str, filters: tuple[str, ...]) -> UUID | None:
+    async def SkipSaga(self, request: booking_pb2.SkipSagaRequest, context: Any) -> booking_pb2.SkipSagaResponse:
+        return await self._operate(Verb.SKIP, request, booking_pb2.SkipSagaResponse)
+
+    async def CompensateSaga(
+        self, request: booking_pb2.CompensateSagaRequest, context: Any
+    ) -> booking_pb2.CompensateSagaResponse:
+        return await self._operate(Verb.COMPENSATE, request, booking_pb2.CompensateSagaResponse)
+
+    async def ResolveSaga(
+        self, request: booking_pb2.ResolveSagaRequest, context: Any
+    ) -> booking_pb2.ResolveSagaResponse:
+        return await self._operate(_ENDS[request.outcome], request, booking_pb2.ResolveSagaResponse)
+
+    async def _operate(self, verb: Verb, request: Request, reply_type: type[Response]) -> Response:
+        operation = Operation(verb, administrator().id, request.reason)
+        saga_id = UUID(request.saga_id)
+
+        async def act(tx: Transaction) -> Response:
+            done = await self._engine.operate(tx, saga_id, request.expected_version, operation, dry_run=request.dry_run)
+            row = await store.one(tx, saga_id)
+            if row is None:
+                raise SagaNotFound
+            saga, at = _saga(row), await store.now(tx)
+            saga.status, saga.step, saga.version = done.state.status.value, done.state.step, done.state.version
+            saga.timeline.extend(_happening(line, at) for line in done.timeline)
+            return reply_type(saga=saga)
+
+        if request.dry_run:  # a request id is kept for what changes something
+            async with self._database.transaction() as tx:
+                return await act(tx)
+        return await once(self._database, request, reply_type, act)
+
+
+def _after(token: str, filters: tuple[Any, ...]) -> UUID | None:
     key = read_token(token, *filters)
     if key is None:
         return None
@@ -61,12 +119,13 @@ def _saga(row: Any) -> booking_pb2.Saga:
         step=row.step,
         created_at=timestamp(row.created_at),
         updated_at=timestamp(row.updated_at),
+        version=row.version,
     )
 
 
-def _happening(line: Any) -> booking_pb2.SagaEvent:
+def _happening(line: Any, at: datetime) -> booking_pb2.SagaEvent:
     return booking_pb2.SagaEvent(
-        at=timestamp(line.at),
+        at=timestamp(at),
         kind=line.kind,
         step=line.step,
         direction=line.direction,

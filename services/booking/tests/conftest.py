@@ -17,6 +17,7 @@ from petpro_booking.copies import Copies
 from petpro_booking.saga import SAGAS
 from petpro_booking.servicer_bookings import BookingServicer
 from petpro_booking.servicer_reservations import ReservationServicer
+from petpro_booking.servicer_sagas import SagaServicer
 from petpro_booking.servicer_slots import SlotServicer
 from petpro_common import rpc
 from petpro_common.auth import ServiceTokens
@@ -78,6 +79,7 @@ async def world(booking_database: Database, keys: KeyRing) -> AsyncIterator[Worl
             booking_pb2_grpc.add_SlotServiceServicer_to_server(slots, server)
             booking_pb2_grpc.add_ReservationServiceServicer_to_server(reservations, server)
             booking_pb2_grpc.add_BookingServiceServicer_to_server(bookings, server)
+            booking_pb2_grpc.add_SagaServiceServicer_to_server(SagaServicer(booking_database, engine), server)
 
         async with serving("booking", keys.verifier(), register) as channel:
             yield World(booking_database, keys, channel, catalog, pets, ani, clinic_id, service_id)

@@ -50,6 +50,10 @@ class World:
     def bookings(self) -> "booking_pb2_grpc.BookingServiceAsyncStub":
         return booking_pb2_grpc.BookingServiceStub(self.channel)
 
+    @property
+    def sagas(self) -> "booking_pb2_grpc.SagaServiceAsyncStub":
+        return booking_pb2_grpc.SagaServiceStub(self.channel)
+
     def signed_in(self, user_id: UUID, role: Role = Role.CUSTOMER) -> Metadata:
         return (("authorization", f"Bearer {self.keys.person(user_id, role)}"),)
 

@@ -15,6 +15,8 @@ stores the new state; all of it commits together.
     compensating  <- <-                  in reverse order -> compensated
     parked                               an operator has to look: retries ran out, or a retriable step was refused
 
+What an operator may do to a saga, and when, stands at the top of `operations`; `core.operate` decides it.
+
 Invariants:
 
 1. Once the pivot has succeeded nothing is compensated; before that nothing is final.

@@ -7,6 +7,7 @@ from petpro_common.saga.model import (
     Data,
     Direction,
     Happening,
+    Local,
     Order,
     Outcome,
     Reply,
@@ -18,9 +19,21 @@ from petpro_common.saga.model import (
     StepKind,
     Timeout,
 )
+from petpro_common.saga.operations import (
+    LocalStepNotSkippable,
+    Operation,
+    PastPointOfNoReturn,
+    PivotNotSkippable,
+    ResultIsNeeded,
+    SagaHasEnded,
+    SagaHasTurnedBack,
+    SagaNotParked,
+    Verb,
+)
 
 _LONGEST_PATIENCE = timedelta(minutes=1)
 FAILURE_REASON = "failure_reason"
+STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,67 @@ def advance(saga: Saga, state: SagaState, signal: Signal, now: datetime, luck: f
     return _refused(saga, state, step, signal, now, line)
 
 
+def operate(saga: Saga, state: SagaState, operation: Operation, now: datetime) -> Transition:
+    """What an operator's act makes of `state`. Raises a WrongState of `operations` where it is not allowed."""
+    if state.has_ended:
+        raise SagaHasEnded(status=state.status)
+    step = saga.step(state.step)
+    line = (_line("operator", state, f"{operation.verb} by {operation.operator}: {operation.reason}"),)
+    if operation.verb is Verb.RETRY:
+        return _ask(_woken(state, now), step, now, line, luck=1.0)
+    if operation.verb is Verb.SKIP:
+        return _skip(saga, state, step, now, line)
+    if operation.verb is Verb.COMPENSATE:
+        return _turn_back(saga, state, step, now, line)
+    return _resolve(saga, state, step, operation.verb, line)
+
+
+def _woken(state: SagaState, now: datetime) -> SagaState:
+    """A parked saga is on its way again, with a fresh horizon; any other stays as it is."""
+    if state.status is not Status.PARKED:
+        return state
+    status = Status.RUNNING if state.direction is Direction.FORWARD else Status.COMPENSATING
+    return replace(state, status=status, step_began_at=now)
+
+
+def _skip(saga: Saga, state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...]) -> Transition:
+    action = step.do if state.direction is Direction.FORWARD else step.undo
+    if step.kind is StepKind.PIVOT:
+        raise PivotNotSkippable(step=step.name)
+    if isinstance(action, Local):
+        raise LocalStepNotSkippable(step=step.name)
+    if action and action.result and state.direction is Direction.FORWARD:
+        raise ResultIsNeeded(step=step.name)
+    done = Reply(step.name, state.direction, state.attempt, Outcome.SUCCEEDED)
+    return _succeeded(saga, _woken(state, now), step, done, now, line)
+
+
+def _turn_back(saga: Saga, state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...]) -> Transition:
+    if state.direction is Direction.BACKWARD:
+        raise SagaHasTurnedBack(step=step.name)
+    if step.kind is not StepKind.COMPENSATABLE:
+        raise PastPointOfNoReturn(step=step.name)
+    return _undo_next(saga, _failed(_outcome_unknown(state, step), STOPPED_BY_OPERATOR), now, line)
+
+
+def _resolve(saga: Saga, state: SagaState, step: Step, verb: Verb, line: tuple[Happening, ...]) -> Transition:
+    if state.status is not Status.PARKED:
+        raise SagaNotParked(status=state.status)
+    forward = state.direction is Direction.FORWARD
+    if verb is Verb.RESOLVE_COMPLETED:
+        if not forward:
+            raise SagaHasTurnedBack(step=step.name)
+        return _end(saga, state, Status.COMPLETED, line)
+    if forward and step.kind is StepKind.RETRIABLE:
+        raise PastPointOfNoReturn(step=step.name)
+    return _end(saga, state, Status.COMPENSATED, line)
+
+
+def _outcome_unknown(state: SagaState, step: Step) -> SagaState:
+    """The step may have been done: it is undone like those that were."""
+    return replace(state, to_undo=(*state.to_undo, step.name)) if step.undo else state
+
+
 def _is_awaited(state: SagaState, signal: Signal) -> bool:
     if state.status not in (Status.RUNNING, Status.COMPENSATING):
         return False
@@ -91,8 +165,7 @@ def _timed_out(saga: Saga, state: SagaState, step: Step, now: datetime, luck: fl
     if state.step_began_at is None or now - state.step_began_at < step.horizon:
         return _ask(state, step, now, line, luck)
     if state.direction is Direction.FORWARD and step.kind is StepKind.COMPENSATABLE:
-        unknown = (*state.to_undo, step.name) if step.undo else state.to_undo
-        return _undo_next(saga, _failed(replace(state, to_undo=unknown), "TIMED_OUT"), now, line)
+        return _undo_next(saga, _failed(_outcome_unknown(state, step), "TIMED_OUT"), now, line)
     return _park(state, line, f"no answer to {step.name} in {step.horizon}")
 
 
@@ -148,8 +221,8 @@ def _park(state: SagaState, line: tuple[Happening, ...], why: str) -> Transition
     return Transition(parked, None, (*line, Happening("parked", state.step, state.direction, state.attempt, why)))
 
 
-def _line(kind: str, signal: Signal, detail: str = "") -> Happening:
-    return Happening(kind, signal.step, signal.direction, signal.attempt, detail)
+def _line(kind: str, about: Signal | SagaState, detail: str = "") -> Happening:
+    return Happening(kind, about.step, about.direction, about.attempt, detail)
 
 
 def failure_reason(data: Data) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from petpro_common.saga import core, store
 from petpro_common.saga.model import (
     Data,
     Direction,
+    Happening,
     Local,
     Order,
     Outcome,
@@ -38,6 +40,7 @@ from petpro_common.saga.model import (
     Status,
     Timeout,
 )
+from petpro_common.saga.operations import Operation, SagaNotFound, SagaVersionConflict
 
 LocalHandler: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
 
@@ -60,6 +63,14 @@ _luck = secrets.SystemRandom().random
 
 class UnknownSaga(LookupError):
     """No such definition, in this version."""
+
+
+@dataclass(frozen=True)
+class Operated:
+    """What an operator's act did, or with `dry_run` would do first: the state after it, and lines of the timeline."""
+
+    state: SagaState
+    timeline: tuple[Happening, ...]
 
 
 class SagaEngine:
@@ -102,6 +113,29 @@ class SagaEngine:
         signal = _local_reply(state.step, state.direction, state.attempt, decided)
         await self._signal(tx, state, signal)
         return True
+
+    async def operate(
+        self, tx: Transaction, saga_id: UUID, expected_version: int, operation: Operation, *, dry_run: bool = False
+    ) -> Operated:
+        """Carries out what an operator asks, with a line in the timeline and one in the audit.
+
+        A dry run changes nothing; it foresees the first transition, and runs no local step. Raises SagaNotFound,
+        SagaVersionConflict when the saga is not at `expected_version`, and the refusals of `core.operate`.
+        """
+        row = await store.lock(tx, saga_id)
+        if row is None:
+            raise SagaNotFound
+        before = store.state_of(row)
+        if before.version != expected_version:
+            raise SagaVersionConflict(version=before.version)
+        saga = self._definition(before.saga_type, before.definition_version)
+        transition = core.operate(saga, before, operation, await store.now(tx))
+        if dry_run:
+            return Operated(transition.state, transition.timeline)
+        with telemetry.span(f"saga {row.saga_type} {operation.verb}", row.trace):
+            done = await self._carry_out(tx, saga, transition)
+        await store.add_operation(tx, operation, before, done.state)
+        return done
 
     def consumer(self, broker: Broker) -> Consumer:
         """The consumer of replies to this service's sagas."""
@@ -171,7 +205,7 @@ class SagaEngine:
         transition = core.advance(saga, state, signal, await store.now(tx), _luck())
         await self._carry_out(tx, saga, transition)
 
-    async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition) -> None:
+    async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition) -> Operated:
         """Stores a transition and has its order done: local ones here and now, as far as they go, remote by command."""
         state = transition.state
         timeline = list(transition.timeline)
@@ -187,6 +221,7 @@ class SagaEngine:
         await store.update(tx, state)
         await store.add_timeline(tx, state.id, timeline)
         self._report(state)
+        return Operated(state, tuple(timeline))
 
     async def _send(self, tx: Transaction, saga: Saga, state: SagaState, order: Order) -> None:
         action = order.action

@@ -1,4 +1,4 @@
-"""The tables of the saga engine, made by the first migration of a service that runs sagas."""
+"""The tables of the saga engine, made by the migrations of a service that runs sagas: V1 first, then V2."""
 
 SAGA_V1 = """
 CREATE TABLE sagas (
@@ -33,4 +33,23 @@ CREATE TABLE saga_timeline (
     detail text NOT NULL
 );
 CREATE INDEX idx_saga_timeline_saga ON saga_timeline (saga_id, id);
+"""
+
+# No foreign key: who did what, and why, is kept longer than the saga.
+SAGA_V2 = """
+CREATE TABLE saga_operations (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    saga_id uuid NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    verb text NOT NULL
+        CHECK (verb IN ('retry', 'skip', 'compensate', 'resolve_completed', 'resolve_compensated')),
+    operator text NOT NULL,
+    reason text NOT NULL CHECK (reason <> ''),
+    saga_version integer NOT NULL,
+    status_before text NOT NULL,
+    step_before text NOT NULL,
+    status_after text NOT NULL,
+    step_after text NOT NULL
+);
+CREATE INDEX idx_saga_operations_saga ON saga_operations (saga_id, id);
 """

@@ -1,6 +1,7 @@
 """Every SQL statement of the saga engine."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from sqlalchemy import Row, text
 
 from petpro_common.db import Transaction
 from petpro_common.saga.model import Direction, Happening, SagaState, Status
+from petpro_common.saga.operations import Operation
 
 _COLUMNS = """
     id, saga_type, definition_version, business_key, status, step, direction, attempt, to_undo, data, version,
@@ -48,8 +50,17 @@ _PAGE = text(f"""
       AND (CAST(:status AS text) = '' OR status = :status)
       AND (CAST(:business_key AS text) = '' OR business_key = :business_key
            OR (right(:business_key, 1) = ':' AND starts_with(business_key, :business_key)))
+      AND (CAST(:step AS text) = '' OR step = :step)
+      AND created_at <= clock_timestamp() - make_interval(secs => CAST(:min_age_seconds AS double precision))
       AND (CAST(:after AS uuid) IS NULL OR id < :after)
     ORDER BY id DESC LIMIT :limit
+""")
+# The audit: written in the transaction of the act, and never changed.
+_ADD_OPERATION = text("""
+    INSERT INTO saga_operations
+        (saga_id, verb, operator, reason, saga_version, status_before, step_before, status_after, step_after)
+    VALUES
+        (:saga_id, :verb, :operator, :reason, :saga_version, :status_before, :step_before, :status_after, :step_after)
 """)
 _ONE = text(f"SELECT {_COLUMNS} FROM sagas WHERE id = :id")
 _TIMELINE = text("SELECT at, kind, step, direction, attempt, detail FROM saga_timeline WHERE saga_id = :id ORDER BY id")
@@ -110,18 +121,36 @@ async def seconds_to_next_due(tx: Transaction) -> float | None:
     return None if found is None else float(found)
 
 
-async def page(
-    tx: Transaction, saga_type: str, status: str, business_key: str, after: UUID | None, limit: int
-) -> list[Row[Any]]:
+@dataclass(frozen=True)
+class Filters:
+    """Which sagas; what is empty asks for nothing. `business_key` is whole, or a beginning that ends in a colon."""
+
+    saga_type: str = ""
+    status: str = ""
+    business_key: str = ""
+    step: str = ""
+    min_age_seconds: int = 0
+
+
+async def page(tx: Transaction, filters: Filters, after: UUID | None, limit: int) -> list[Row[Any]]:
     """Sagas, newest first, after one id."""
-    filters = {
-        "saga_type": saga_type,
-        "status": status,
-        "business_key": business_key,
-        "after": after,
-        "limit": limit,
+    return list((await tx.execute(_PAGE, {**asdict(filters), "after": after, "limit": limit})).all())
+
+
+async def add_operation(tx: Transaction, operation: Operation, before: SagaState, after: SagaState) -> None:
+    """Writes an operator's act into the audit."""
+    row = {
+        "saga_id": before.id,
+        "verb": operation.verb.value,
+        "operator": operation.operator,
+        "reason": operation.reason,
+        "saga_version": before.version,
+        "status_before": before.status.value,
+        "step_before": before.step,
+        "status_after": after.status.value,
+        "step_after": after.step,
     }
-    return list((await tx.execute(_PAGE, filters)).all())
+    await tx.execute(_ADD_OPERATION, row)
 
 
 async def one(tx: Transaction, saga_id: UUID) -> Row[Any] | None:

@@ -917,7 +917,9 @@ class BookingService(object):
 
 
 class SagaServiceStub(object):
-    """Sagas in flight and ended; for administrators.
+    """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
+    saga's timeline. Each such call names the version it was decided on, and is refused with SAGA_VERSION_CONFLICT when
+    the saga has moved on; with dry_run it changes nothing and says what it would do.
     """
 
     def __init__(self, channel):
@@ -936,10 +938,32 @@ class SagaServiceStub(object):
                 request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetSagaRequest.SerializeToString,
                 response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetSagaResponse.FromString,
                 _registered_method=True)
+        self.RetrySaga = channel.unary_unary(
+                '/petpro.booking.v1.SagaService/RetrySaga',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.RetrySagaRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.RetrySagaResponse.FromString,
+                _registered_method=True)
+        self.SkipSaga = channel.unary_unary(
+                '/petpro.booking.v1.SagaService/SkipSaga',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.SkipSagaRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.SkipSagaResponse.FromString,
+                _registered_method=True)
+        self.CompensateSaga = channel.unary_unary(
+                '/petpro.booking.v1.SagaService/CompensateSaga',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CompensateSagaRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CompensateSagaResponse.FromString,
+                _registered_method=True)
+        self.ResolveSaga = channel.unary_unary(
+                '/petpro.booking.v1.SagaService/ResolveSaga',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ResolveSagaRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ResolveSagaResponse.FromString,
+                _registered_method=True)
 
 
 class SagaServiceServicer(object):
-    """Sagas in flight and ended; for administrators.
+    """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
+    saga's timeline. Each such call names the version it was decided on, and is refused with SAGA_VERSION_CONFLICT when
+    the saga has moved on; with dry_run it changes nothing and says what it would do.
     """
 
     def ListSagas(self, request, context):
@@ -951,6 +975,35 @@ class SagaServiceServicer(object):
 
     def GetSaga(self, request, context):
         """One saga with everything that happened to it, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetrySaga(self, request, context):
+        """Asks the current step again, now; a parked saga goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SkipSaga(self, request, context):
+        """Takes the current step of another service as done, because a person has seen to it. Refused with
+        SAGA_STEP_NOT_SKIPPABLE for the point of no return, for a step of booking itself, and where a result is needed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompensateSaga(self, request, context):
+        """Turns a saga back before its point of no return: what was done is undone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveSaga(self, request, context):
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -969,6 +1022,26 @@ def add_SagaServiceServicer_to_server(servicer, server):
                     request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetSagaRequest.FromString,
                     response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetSagaResponse.SerializeToString,
             ),
+            'RetrySaga': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetrySaga,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.RetrySagaRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.RetrySagaResponse.SerializeToString,
+            ),
+            'SkipSaga': grpc.unary_unary_rpc_method_handler(
+                    servicer.SkipSaga,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.SkipSagaRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.SkipSagaResponse.SerializeToString,
+            ),
+            'CompensateSaga': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompensateSaga,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CompensateSagaRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CompensateSagaResponse.SerializeToString,
+            ),
+            'ResolveSaga': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveSaga,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ResolveSagaRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ResolveSagaResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'petpro.booking.v1.SagaService', rpc_method_handlers)
@@ -978,7 +1051,9 @@ def add_SagaServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SagaService(object):
-    """Sagas in flight and ended; for administrators.
+    """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
+    saga's timeline. Each such call names the version it was decided on, and is refused with SAGA_VERSION_CONFLICT when
+    the saga has moved on; with dry_run it changes nothing and says what it would do.
     """
 
     @staticmethod
@@ -1025,6 +1100,114 @@ class SagaService(object):
             '/petpro.booking.v1.SagaService/GetSaga',
             petpro_dot_booking_dot_v1_dot_booking__pb2.GetSagaRequest.SerializeToString,
             petpro_dot_booking_dot_v1_dot_booking__pb2.GetSagaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetrySaga(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.SagaService/RetrySaga',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.RetrySagaRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.RetrySagaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SkipSaga(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.SagaService/SkipSaga',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.SkipSagaRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.SkipSagaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompensateSaga(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.SagaService/CompensateSaga',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.CompensateSagaRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.CompensateSagaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveSaga(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.SagaService/ResolveSaga',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.ResolveSagaRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.ResolveSagaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -318,7 +318,10 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_BookingServiceServicer_to_server(servicer: BookingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class SagaServiceStub:
-    """Sagas in flight and ended; for administrators."""
+    """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
+    saga's timeline. Each such call names the version it was decided on, and is refused with SAGA_VERSION_CONFLICT when
+    the saga has moved on; with dry_run it changes nothing and says what it would do.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -328,19 +331,45 @@ class SagaServiceStub:
     """Sagas, newest first."""
     GetSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetSagaRequest, _booking_pb2.GetSagaResponse]
     """One saga with everything that happened to it, in order."""
+    RetrySaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RetrySagaRequest, _booking_pb2.RetrySagaResponse]
+    """Asks the current step again, now; a parked saga goes on."""
+    SkipSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.SkipSagaRequest, _booking_pb2.SkipSagaResponse]
+    """Takes the current step of another service as done, because a person has seen to it. Refused with
+    SAGA_STEP_NOT_SKIPPABLE for the point of no return, for a step of booking itself, and where a result is needed.
+    """
+    CompensateSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompensateSagaRequest, _booking_pb2.CompensateSagaResponse]
+    """Turns a saga back before its point of no return: what was done is undone."""
+    ResolveSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ResolveSagaRequest, _booking_pb2.ResolveSagaResponse]
+    """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
 
 @_typing.type_check_only
 class SagaServiceAsyncStub(SagaServiceStub):
-    """Sagas in flight and ended; for administrators."""
+    """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
+    saga's timeline. Each such call names the version it was decided on, and is refused with SAGA_VERSION_CONFLICT when
+    the saga has moved on; with dry_run it changes nothing and says what it would do.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSagas: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListSagasRequest, _booking_pb2.ListSagasResponse]  # type: ignore[assignment]
     """Sagas, newest first."""
     GetSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetSagaRequest, _booking_pb2.GetSagaResponse]  # type: ignore[assignment]
     """One saga with everything that happened to it, in order."""
+    RetrySaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.RetrySagaRequest, _booking_pb2.RetrySagaResponse]  # type: ignore[assignment]
+    """Asks the current step again, now; a parked saga goes on."""
+    SkipSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.SkipSagaRequest, _booking_pb2.SkipSagaResponse]  # type: ignore[assignment]
+    """Takes the current step of another service as done, because a person has seen to it. Refused with
+    SAGA_STEP_NOT_SKIPPABLE for the point of no return, for a step of booking itself, and where a result is needed.
+    """
+    CompensateSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompensateSagaRequest, _booking_pb2.CompensateSagaResponse]  # type: ignore[assignment]
+    """Turns a saga back before its point of no return: what was done is undone."""
+    ResolveSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.ResolveSagaRequest, _booking_pb2.ResolveSagaResponse]  # type: ignore[assignment]
+    """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
 
 class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Sagas in flight and ended; for administrators."""
+    """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
+    saga's timeline. Each such call names the version it was decided on, and is refused with SAGA_VERSION_CONFLICT when
+    the saga has moved on; with dry_run it changes nothing and says what it would do.
+    """
 
     @_abc_1.abstractmethod
     def ListSagas(
@@ -357,5 +386,39 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GetSagaResponse, _abc.Awaitable[_booking_pb2.GetSagaResponse]]:
         """One saga with everything that happened to it, in order."""
+
+    @_abc_1.abstractmethod
+    def RetrySaga(
+        self,
+        request: _booking_pb2.RetrySagaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.RetrySagaResponse, _abc.Awaitable[_booking_pb2.RetrySagaResponse]]:
+        """Asks the current step again, now; a parked saga goes on."""
+
+    @_abc_1.abstractmethod
+    def SkipSaga(
+        self,
+        request: _booking_pb2.SkipSagaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.SkipSagaResponse, _abc.Awaitable[_booking_pb2.SkipSagaResponse]]:
+        """Takes the current step of another service as done, because a person has seen to it. Refused with
+        SAGA_STEP_NOT_SKIPPABLE for the point of no return, for a step of booking itself, and where a result is needed.
+        """
+
+    @_abc_1.abstractmethod
+    def CompensateSaga(
+        self,
+        request: _booking_pb2.CompensateSagaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.CompensateSagaResponse, _abc.Awaitable[_booking_pb2.CompensateSagaResponse]]:
+        """Turns a saga back before its point of no return: what was done is undone."""
+
+    @_abc_1.abstractmethod
+    def ResolveSaga(
+        self,
+        request: _booking_pb2.ResolveSagaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.ResolveSagaResponse, _abc.Awaitable[_booking_pb2.ResolveSagaResponse]]:
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
 
 def add_SagaServiceServicer_to_server(servicer: SagaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

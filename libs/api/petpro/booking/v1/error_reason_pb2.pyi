@@ -67,6 +67,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The booked time has come; only the clinic can change or cancel it now (FAILED_PRECONDITION)."""
     ERROR_REASON_BOOKING_HAS_NOT_BEGUN: _ErrorReason.ValueType  # 22
     """The booked time has not come yet (FAILED_PRECONDITION)."""
+    ERROR_REASON_SAGA_HAS_ENDED: _ErrorReason.ValueType  # 23
+    """The saga has ended; nothing can be asked of it any more (FAILED_PRECONDITION)."""
+    ERROR_REASON_SAGA_NOT_PARKED: _ErrorReason.ValueType  # 24
+    """Only a parked saga is ended by a person's word (FAILED_PRECONDITION)."""
+    ERROR_REASON_SAGA_VERSION_CONFLICT: _ErrorReason.ValueType  # 25
+    """The saga has moved on since it was looked at; metadata tells its version (FAILED_PRECONDITION)."""
+    ERROR_REASON_SAGA_PAST_POINT_OF_NO_RETURN: _ErrorReason.ValueType  # 26
+    """The point of no return was asked for or passed; nothing may be compensated (FAILED_PRECONDITION)."""
+    ERROR_REASON_SAGA_HAS_TURNED_BACK: _ErrorReason.ValueType  # 27
+    """The saga compensates already; it can be retried, and no more completed (FAILED_PRECONDITION)."""
+    ERROR_REASON_SAGA_STEP_NOT_SKIPPABLE: _ErrorReason.ValueType  # 28
+    """The step cannot be taken as done; the message says why (FAILED_PRECONDITION)."""
+    ERROR_REASON_STOPPED_BY_OPERATOR: _ErrorReason.ValueType  # 29
+    """Not an error of a call: why a saga turned back when an administrator had it compensated."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -116,4 +130,18 @@ ERROR_REASON_BOOKING_HAS_BEGUN: ErrorReason.ValueType  # 21
 """The booked time has come; only the clinic can change or cancel it now (FAILED_PRECONDITION)."""
 ERROR_REASON_BOOKING_HAS_NOT_BEGUN: ErrorReason.ValueType  # 22
 """The booked time has not come yet (FAILED_PRECONDITION)."""
+ERROR_REASON_SAGA_HAS_ENDED: ErrorReason.ValueType  # 23
+"""The saga has ended; nothing can be asked of it any more (FAILED_PRECONDITION)."""
+ERROR_REASON_SAGA_NOT_PARKED: ErrorReason.ValueType  # 24
+"""Only a parked saga is ended by a person's word (FAILED_PRECONDITION)."""
+ERROR_REASON_SAGA_VERSION_CONFLICT: ErrorReason.ValueType  # 25
+"""The saga has moved on since it was looked at; metadata tells its version (FAILED_PRECONDITION)."""
+ERROR_REASON_SAGA_PAST_POINT_OF_NO_RETURN: ErrorReason.ValueType  # 26
+"""The point of no return was asked for or passed; nothing may be compensated (FAILED_PRECONDITION)."""
+ERROR_REASON_SAGA_HAS_TURNED_BACK: ErrorReason.ValueType  # 27
+"""The saga compensates already; it can be retried, and no more completed (FAILED_PRECONDITION)."""
+ERROR_REASON_SAGA_STEP_NOT_SKIPPABLE: ErrorReason.ValueType  # 28
+"""The step cannot be taken as done; the message says why (FAILED_PRECONDITION)."""
+ERROR_REASON_STOPPED_BY_OPERATOR: ErrorReason.ValueType  # 29
+"""Not an error of a call: why a saga turned back when an administrator had it compensated."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

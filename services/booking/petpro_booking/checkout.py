@@ -180,17 +180,18 @@ async def confirm_booking(tx: Transaction, state: SagaState) -> Answer:
 async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     """The try has failed: says why, and lets the customer try again while the hold lasts.
 
-    When it was the clinic that said no, the reservation ends here and its seat is free.
+    When it was the clinic that said no, the reservation ends here and its seat is free. When its customer had given it
+    back before anything was paid, there is nothing to tell.
     """
     reason = failure_reason(state.data)
+    was_paid = "paid_at" in state.data
     reservation = await store.lock_reservation(tx, _id(state, "reservation_id"))
-    if reservation is None:
+    if reservation is None or (reservation.status == "cancelled" and not was_paid):
         return Succeeded()
     await store_sagas.fail_checkout(tx, reservation.id, reason)
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
         await store_sagas.cancel_reservation(tx, reservation.id)
         await store.free_seat(tx, reservation.slot_id)
-    was_paid = "paid_at" in state.data
     event = {
         "reservation_id": state.data["reservation_id"],
         "booking_id": state.data["booking_id"],

@@ -252,6 +252,22 @@ async def test_a_clinic_that_says_no_frees_the_seat(desk: Desk) -> None:
     assert desk.payment.asked == []
 
 
+async def test_who_gives_a_seat_back_while_the_clinic_is_asked_hears_of_no_failure(desk: Desk) -> None:
+    desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
+    held = await desk.pay(await desk.hold(await desk.world.open_slot()))
+    request = booking_pb2.CancelReservationRequest(reservation_id=held.id)
+    await desk.world.reservations.CancelReservation(request, metadata=desk.world.signed_in(desk.budi))
+    await desk.world.sql("UPDATE sagas SET due_at = clock_timestamp()")
+
+    async def has_ended() -> bool:
+        (saga,) = await desk.world.sql("SELECT status FROM sagas")
+        return bool(saga.status == "compensated")
+
+    await eventually(has_ended)
+    assert await desk.world.events("checkout.failed") == []
+    assert len(await desk.world.events("reservation.cancelled")) == 1
+
+
 async def test_cancelled_in_time_everything_goes_back(desk: Desk) -> None:
     slot_id = await desk.world.open_slot()
     booking_id = await desk.book(slot_id)

@@ -2,7 +2,8 @@
 
 import typer
 
-from petproctl import dev
+from petproctl import dev, saga
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate PetPro.")
 app.add_typer(dev.app, name="dev")
+app.add_typer(saga.app, name="saga")

@@ -1,0 +1,103 @@
+"""The platform as an administrator reaches it: HTTP through the gateway, signed in with e-mail address and password.
+
+They come from the dev stack's `stack.json`, or from `--gateway`, `--email` and the variable PETPROCTL_PASSWORD, so that
+no password stands in a list of processes.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+Json = dict[str, Any]
+
+PASSWORD = "PETPROCTL_PASSWORD"  # noqa: S105  # the variable's name
+SECONDS = 20.0
+"""How long one call may take."""
+
+
+class Unreachable(Exception):
+    """No gateway answered, or it knows nobody by that e-mail address and password."""
+
+
+class Refused(Exception):
+    """The platform said no. `reason` is that of the contract, for example SAGA_VERSION_CONFLICT."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        body = _body(answer)
+        self.reason = next((str(detail["reason"]) for detail in body.get("details", []) if "reason" in detail), "")
+        super().__init__(str(body.get("message") or f"HTTP {answer.status_code}"))
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """Where the gateway is, and who signs in."""
+
+    url: str
+    email: str
+    password: str
+
+
+def sign_in_of(run: Path, url: str, email: str) -> SignIn:
+    """What the options and the environment name, and for the rest the dev stack in `run`. Raises Unreachable."""
+    password = os.environ.get(PASSWORD, "")
+    if url and email and password:
+        return SignIn(url, email, password)
+    if url or email:
+        raise Unreachable(f"--gateway, --email and {PASSWORD} belong together")
+    try:
+        stack = json.loads((run / "stack.json").read_text())
+    except OSError as error:
+        raise Unreachable(f"No dev stack in {run}; name a platform by --gateway, --email and {PASSWORD}") from error
+    admin = stack["users"]["admin"]
+    return SignIn(stack["gateway_url"], admin["email"], admin["password"])
+
+
+class Gateway:
+    """An administrator's session; use it as a context, it signs in on entering."""
+
+    def __init__(self, who: SignIn) -> None:
+        self._who = who
+        self._client = httpx.Client(base_url=who.url, timeout=SECONDS)
+
+    def __enter__(self) -> "Gateway":
+        body = {"email": self._who.email, "password": self._who.password}
+        try:
+            tokens = self._call("POST", "/v1/auth/token", json=body)["tokens"]
+        except Refused as refusal:
+            self._client.close()
+            raise Unreachable(f"{self._who.email} cannot sign in at {self._who.url}: {refusal}") from refusal
+        self._client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: object) -> Json:
+        """What is empty is left out of the query. Raises Refused and Unreachable."""
+        return self._call("GET", path, params={name: str(value) for name, value in query.items() if value})
+
+    def post(self, path: str, body: Json) -> Json:
+        """Under a fresh Idempotency-Key. Raises Refused and Unreachable."""
+        return self._call("POST", path, json=body, headers={"Idempotency-Key": uuid4().hex})
+
+    def _call(self, method: str, path: str, **options: Any) -> Json:
+        try:
+            answer = self._client.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self._who.url} does not answer: {error}") from error
+        if not answer.is_success:
+            raise Refused(answer)
+        return _body(answer)
+
+
+def _body(answer: httpx.Response) -> Json:
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -3,7 +3,9 @@
 import typer
 
 from petproctl import dev, saga
+from petproctl.audit.command import command as audit
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate PetPro.")
 app.add_typer(dev.app, name="dev")
+app.command("audit")(audit)
 app.add_typer(saga.app, name="saga")

@@ -1,0 +1,99 @@
+"""Promise 2, between booking and payment: what is kept belongs to a booking, and what is booked is paid.
+
+Two databases are never read at one instant. So a payment or booking that changed within the grace is left out, and so
+is whatever a saga still works on or waits for a person with; and the runner looks at each suspect again.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from petproctl.audit.look import Look, Row
+from petproctl.audit.model import Findings, invariant
+
+_BOOKINGS = """
+    SELECT id, payment_id, amount, status, refund_amount FROM bookings WHERE id = ANY(%(ids)s)
+"""
+_PAYMENTS = """
+    SELECT id, booking_id, amount, status, captured, refund_reserved, refund_done FROM payments WHERE id = ANY(%(ids)s)
+"""
+_REFUNDS = """
+    SELECT booking_id, sum(amount) AS given FROM refunds
+    WHERE payment_id = ANY(%(ids)s) AND status NOT IN ('refused', 'released') GROUP BY booking_id
+"""
+
+
+@invariant(2)
+def captured_money_has_a_booking(look: Look) -> Findings:
+    """A payment keeps what its booking is due: the price, less what a cancellation gives back; nothing without one."""
+    statement = """SELECT id, booking_id, captured, captured - refund_reserved - refund_done AS kept
+        FROM batch ORDER BY id"""
+    for rows in look.batches("payment", "payments", statement, settled=True):
+        paid = [row for row in rows if row["captured"]]
+        found = look.rows("booking", _BOOKINGS, ids=[row["booking_id"] for row in paid])
+        due = {row["id"]: _kept(row) for row in found}
+        suspects = [row for row in paid if row["kept"] != due.get(row["booking_id"], Decimal(0))]
+        for row in _at_rest(look, suspects, "booking_id"):
+            booking = row["booking_id"]
+            expected = f"is due {due[booking]}" if booking in due else "does not exist"
+            yield str(row["id"]), f"keeps {row['kept']}, its booking {booking} {expected}"
+
+
+@invariant(2)
+def bookings_are_paid(look: Look) -> Findings:
+    """A booking has a payment of exactly its price that was captured. One of no price has a payment that succeeded."""
+    for rows in look.batches("booking", "bookings", "SELECT * FROM batch ORDER BY id", settled=True):
+        found = look.rows("payment", _PAYMENTS, ids=[row["payment_id"] for row in rows if row["payment_id"]])
+        payments = {row["id"]: row for row in found}
+        suspects = [row for row in rows if not _is_paid(row, payments.get(row["payment_id"]))]
+        for row in _at_rest(look, suspects, "id"):
+            yield str(row["id"]), f"costs {row['amount']}, and payment {row['payment_id']} did not take that"
+
+
+@invariant(4)
+def cancellations_gave_their_refund(look: Look) -> Findings:
+    """A cancelled booking has given back what it says, no other booking anything; its refund stands as payment says.
+
+    What the bank sent back counts as given, and waits for a person on both sides.
+    """
+    for rows in look.batches("booking", "bookings", "SELECT * FROM batch ORDER BY id", settled=True):
+        found = look.rows("payment", _REFUNDS, ids=[row["payment_id"] for row in rows if row["payment_id"]])
+        given = {row["booking_id"]: row["given"] for row in found}
+        suspects = [row for row in rows if given.get(row["id"], Decimal(0)) != row["amount"] - _kept(row)]
+        for row in _at_rest(look, suspects, "id"):
+            yield str(row["id"]), f"gave {given.get(row['id'], 0)} back, and says {row['amount'] - _kept(row)}"
+
+
+@invariant(5)
+def bookings_heard_of_their_refund(look: Look) -> Findings:
+    """A booking shows its refund as succeeded or manual once payment has told so. The event has the grace to arrive."""
+    statement = "SELECT id, booking_id, status, origin FROM batch ORDER BY id"
+    for rows in look.batches("payment", "refunds", statement, settled=True):
+        ended = [row for row in rows if row["origin"] == "cancellation" and row["status"] in ("succeeded", "manual")]
+        query = "SELECT id, status, refund_status FROM bookings WHERE id = ANY(%(ids)s) AND status = 'cancelled'"
+        shown = {row["id"]: row["refund_status"] for row in look.rows("booking", query, ids=_ids(ended, "booking_id"))}
+        suspects = [row for row in ended if shown.get(row["booking_id"], row["status"]) != row["status"]]
+        for row in _at_rest(look, suspects, "booking_id"):
+            yield str(row["id"]), f"is {row['status']}, its booking shows {shown[row['booking_id']]}"
+
+
+def _kept(booking: Row) -> Decimal:
+    gone = booking["refund_amount"] if booking["status"] == "cancelled" else 0
+    return Decimal(booking["amount"] - (gone or 0))
+
+
+def _is_paid(booking: Row, payment: Row | None) -> bool:
+    return (
+        payment is not None
+        and payment["booking_id"] == booking["id"]
+        and payment["amount"] == booking["amount"]
+        and payment["status"] in ("success", "refunded", "partially_refunded")
+    )
+
+
+def _at_rest(look: Look, suspects: list[Row], booking: str) -> list[Row]:
+    unended = look.unended(_ids(suspects, booking))
+    return [row for row in suspects if str(row[booking]) not in unended]
+
+
+def _ids(rows: list[Row], column: str) -> list[Any]:
+    return [row[column] for row in rows]

@@ -1,0 +1,140 @@
+"""`petproctl audit`: reads, compares, names what is wrong. Exit code 0 clean, 1 violations, 2 could not look."""
+
+import json
+import os
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from petproctl.audit.events import SERVICES
+from petproctl.audit.look import CannotLook, Databases, Scope
+from petproctl.audit.model import INVARIANTS
+from petproctl.audit.provider import Sandbox
+from petproctl.audit.run import Report, audit
+
+VIOLATIONS, COULD_NOT_LOOK = 1, 2
+
+_KEY_FILE = Path("payment") / "petpro_payment_sandbox_api_key"
+
+Dsns = Annotated[list[str] | None, typer.Option("--dsn", help="SERVICE=URL; else PETPRO_AUDIT_<SERVICE>_DSN")]
+Url = Annotated[str, typer.Option("--provider-url", envvar="PETPRO_AUDIT_PROVIDER_URL", help="else the stack's")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--provider-key-file", envvar="PETPRO_AUDIT_PROVIDER_KEY_FILE", help="a file with the API key"),
+]
+Since = Annotated[str, typer.Option("--since", help="only what changed since; RFC 3339, UTC unless told")]
+Grace = Annotated[float, typer.Option("--grace", min=0, help="seconds that a change over several services may take")]
+Pause = Annotated[float, typer.Option("--pause", min=0, help="seconds between two looks at a suspect")]
+Only = Annotated[list[str] | None, typer.Option("--only", help="an invariant's name; may be repeated")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+RunFolder = Annotated[Path, typer.Option("--run", envvar="PETPRO_RUN", help="a dev stack's folder")]
+
+
+def command(
+    dsn: Dsns = None,
+    provider_url: Url = "",
+    provider_key_file: KeyFile = None,
+    since: Since = "",
+    grace: Grace = 60,
+    pause: Pause = 3,
+    only: Only = None,
+    as_json: AsJson = False,
+    run: RunFolder = Path(".run"),
+) -> None:
+    """Check what must hold over all services, and name what does not. Reads only; traffic may flow.
+
+    Exit code: 0 clean, 1 violations, 2 could not look.
+    """
+    try:
+        _known(only or [])
+        endpoints = _stack(run)
+        dsns = _dsns(dsn or [], endpoints)
+        scope = Scope(_instant(since), timedelta(seconds=grace))
+        with ExitStack() as open_things:
+            client = open_things.enter_context(_client(provider_url, provider_key_file, endpoints))
+            databases = Databases(dsns, open_things)
+            report = audit(databases, Sandbox(client), scope, only or (), timedelta(seconds=pause))
+    except CannotLook as reason:
+        Console(stderr=True).print(str(reason), markup=False, highlight=False)
+        raise typer.Exit(COULD_NOT_LOOK) from reason
+    _print_json(report) if as_json else _print_table(report)
+    raise typer.Exit(VIOLATIONS if report.violations else 0)
+
+
+def _known(only: list[str]) -> None:
+    if unknown := set(only) - INVARIANTS.keys():
+        raise CannotLook(f"No such invariant: {', '.join(sorted(unknown))}. There are: {', '.join(INVARIANTS)}")
+
+
+def _stack(run: Path) -> dict[str, Any]:
+    """What a dev stack says of itself; nothing where there is none."""
+    description = run / "stack.json"
+    try:
+        return dict(json.loads(description.read_text())) if description.exists() else {}
+    except (OSError, ValueError) as fault:
+        raise CannotLook(f"{description} cannot be read: {fault}") from fault
+
+
+def _dsns(given: list[str], endpoints: dict[str, Any]) -> dict[str, str]:
+    """By service, the nearest first: the command line, the environment, the dev stack."""
+    found = {name: said["dsn"] for name, said in endpoints.get("services", {}).items()}
+    for service in SERVICES:
+        if told := os.environ.get(f"PETPRO_AUDIT_{service.upper()}_DSN"):
+            found[service] = told
+    for each in given:
+        service, _, url = each.partition("=")
+        if service not in SERVICES or not url:
+            raise CannotLook(f"--dsn takes SERVICE=URL, and SERVICE is one of {', '.join(SERVICES)}")
+        found[service] = url
+    return found
+
+
+def _client(url: str, key_file: Path | None, endpoints: dict[str, Any]) -> httpx.Client:
+    if not url and endpoints:
+        url, key_file = endpoints["sandbox"]["url"], Path(endpoints["secrets"]) / _KEY_FILE
+    if not url or key_file is None:
+        raise CannotLook("Where is the payment provider? Give --provider-url and --provider-key-file.")
+    try:
+        key = key_file.read_text().strip()
+    except OSError as fault:
+        raise CannotLook(f"The provider's key cannot be read: {fault}") from fault
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=20, trust_env=False)
+
+
+def _instant(told: str) -> datetime | None:
+    try:
+        instant = datetime.fromisoformat(told) if told else None
+    except ValueError as fault:
+        raise CannotLook(f"--since is no instant: {told}") from fault
+    return instant.replace(tzinfo=UTC) if instant and instant.tzinfo is None else instant
+
+
+def _print_json(report: Report) -> None:
+    told = {
+        "clean": not report.violations,
+        "until": report.until.astimezone(UTC).isoformat(),
+        "checked": [each.name for each in report.invariants],
+        "violations": [asdict(violation) for violation in report.violations],
+        "waiting_for_a_person": report.waiting,
+    }
+    typer.echo(json.dumps(told, indent=2))
+
+
+def _print_table(report: Report) -> None:
+    console = Console()
+    if report.violations:
+        table = Table("no.", "invariant", "subject", "what is wrong")
+        for one in report.violations:
+            table.add_row(str(one.number), one.invariant, escape(one.subject), escape(one.detail))
+        console.print(table)
+    waiting = ", ".join(f"{count} {what}" for what, count in report.waiting.items() if count)
+    typer.echo(f"{len(report.invariants)} invariants, {len(report.violations)} violations.")
+    typer.echo(f"Waiting for a person: {waiting or 'nothing'}. Next time: --since {report.until.isoformat()}")

@@ -1,0 +1,110 @@
+"""What a payment provider itself says of charges and refunds. Another provider is another class of this shape."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+import httpx
+
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One attempt to take money. `changed_at` is when it was made, or when the money was taken."""
+
+    id: str
+    reference: str
+    captured: Decimal
+    refunded: Decimal
+    changed_at: datetime
+
+
+@dataclass(frozen=True)
+class Return:
+    """Money on its way back, gone, or sent back by the bank: pending, succeeded, failed."""
+
+    id: str
+    reference: str
+    amount: Decimal
+    status: str
+    changed_at: datetime
+
+
+class ProviderAway(Exception):
+    """The provider did not answer as agreed."""
+
+
+class Provider(Protocol):
+    """Read-only. Every method raises ProviderAway."""
+
+    def charges(self, since: datetime | None) -> Iterator[list[Charge]]:
+        """All charges made since then, in pages."""
+        ...
+
+    def refunds(self, since: datetime | None) -> Iterator[list[Return]]:
+        """All refunds made since then, in pages."""
+        ...
+
+    def charge(self, charge_id: str) -> Charge | None: ...
+
+    def charges_of(self, reference: str) -> list[Charge]: ...
+
+    def refunds_of(self, reference: str) -> list[Return]: ...
+
+
+class Sandbox:
+    """The payment sandbox's API."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def charges(self, since: datetime | None) -> Iterator[list[Charge]]:
+        for page in self._pages("/v1/payment_intents", since):
+            yield [_charge(each) for each in page]
+
+    def refunds(self, since: datetime | None) -> Iterator[list[Return]]:
+        for page in self._pages("/v1/refunds", since):
+            yield [_return(each) for each in page]
+
+    def charge(self, charge_id: str) -> Charge | None:
+        answer = self._get(f"/v1/payment_intents/{charge_id}", {})
+        return None if answer is None else _charge(answer)
+
+    def charges_of(self, reference: str) -> list[Charge]:
+        found = self._get("/v1/payment_intents", {"reference": reference})
+        return [_charge(each) for each in (found or {"data": []})["data"]]
+
+    def refunds_of(self, reference: str) -> list[Return]:
+        found = self._get("/v1/refunds", {"reference": reference})
+        return [_return(each) for each in (found or {"data": []})["data"]]
+
+    def _pages(self, path: str, since: datetime | None) -> Iterator[list[dict[str, Any]]]:
+        query = {"limit": str(_PAGE)} | ({"created_from": since.isoformat()} if since else {})
+        while answer := self._get(path, query):
+            yield answer["data"]
+            if not answer["has_more"]:
+                return
+            query["starting_after"] = answer["data"][-1]["id"]
+
+    def _get(self, path: str, query: Mapping[str, str]) -> dict[str, Any] | None:
+        try:
+            answer = self._client.get(path, params=query)
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return None
+            return dict(answer.raise_for_status().json())
+        except (httpx.HTTPError, ValueError) as fault:
+            raise ProviderAway(f"The payment provider cannot be asked: {fault}") from fault
+
+
+def _charge(told: Mapping[str, Any]) -> Charge:
+    captured, refunded = Decimal(told["amount_captured"]), Decimal(told["amount_refunded"])
+    changed_at = datetime.fromisoformat(told["captured_at"] or told["created"])
+    return Charge(told["id"], told["reference"], captured, refunded, changed_at)
+
+
+def _return(told: Mapping[str, Any]) -> Return:
+    changed_at = datetime.fromisoformat(told["created"])
+    return Return(told["id"], told["reference"], Decimal(told["amount"]), told["status"], changed_at)

@@ -1,0 +1,97 @@
+"""Promise 4: cancellations follow the policy, and every saga ends or waits for a person."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from petpro_common.money import Money
+from petproctl.audit.look import Look
+from petproctl.audit.model import Findings, invariant
+
+
+@invariant(4)
+def sagas_move_on(look: Look) -> Findings:
+    """A saga that has not ended is looked at again when it is due, or is parked.
+
+    A saga that waits has its next look ahead of it, however long it runs; only one that is overdue by more than the
+    grace, or that nobody will ever look at, has stopped.
+    """
+    return look.broken(
+        "booking",
+        "sagas",
+        """SELECT id, CASE WHEN status IN ('running', 'compensating')
+                AND (due_at IS NULL OR due_at < CURRENT_TIMESTAMP - %(grace)s)
+            THEN business_key || ' is ' || status || ' at ' || step || ', and nobody looks at it' END AS broken
+        FROM batch ORDER BY id""",
+        settled=True,
+    )
+
+
+@invariant(4)
+def checkouts_have_sagas(look: Look) -> Findings:
+    """A checkout on its way belongs to a saga that has not ended. The saga's step sets both in one transaction."""
+    return look.broken(
+        "booking",
+        "reservations",
+        """SELECT batch.id, CASE WHEN batch.checkout_status IN ('awaiting_approval', 'awaiting_payment')
+                AND coalesce(s.status IN ('completed', 'compensated'), true)
+            THEN 'is ' || batch.checkout_status || ', and its saga is ' || coalesce(s.status, 'missing') END AS broken
+        FROM batch LEFT JOIN sagas s ON s.id = batch.checkout_saga_id ORDER BY batch.id""",
+    )
+
+
+@invariant(4)
+def cancellations_have_sagas(look: Look) -> Findings:
+    """A cancellation that was asked for belongs to a saga that has not ended. One transaction sets both."""
+    return look.broken(
+        "booking",
+        "bookings",
+        """SELECT batch.id, CASE WHEN batch.cancellation_status = 'requested'
+                AND coalesce(s.status IN ('completed', 'compensated'), true)
+            THEN 'waits to be cancelled, and its saga is ' || coalesce(s.status, 'missing') END AS broken
+        FROM batch LEFT JOIN sagas s ON s.id = batch.cancellation_saga_id ORDER BY batch.id""",
+    )
+
+
+@invariant(4)
+def bookings_and_cancellations_agree(look: Look) -> Findings:
+    """A booking is cancelled exactly when its cancellation is. One statement sets both."""
+    return look.broken(
+        "booking",
+        "bookings",
+        """SELECT id, CASE WHEN (status = 'cancelled') <> (cancellation_status = 'cancelled')
+            THEN 'is ' || status || ', its cancellation ' || cancellation_status END AS broken
+        FROM batch ORDER BY id""",
+    )
+
+
+@invariant(4)
+def refunds_follow_the_policy(look: Look) -> Findings:
+    """What a cancelled booking gives back is exactly the policy's amount at the instant of the request.
+
+    All of it when the clinic cancelled. The instant is the saga's beginning, and the amount is frozen then, so a
+    cancellation in flight is right already; it is judged when it has gone through.
+    """
+    statement = """
+        SELECT batch.id, batch.amount, batch.currency, batch.refund_amount, batch.cancelled_by, batch.starts_at,
+            batch.cancellation_policy, s.created_at AS asked_at
+        FROM batch LEFT JOIN sagas s ON s.id = batch.cancellation_saga_id AND batch.status = 'cancelled'
+        ORDER BY batch.id"""
+    for rows in look.batches("booking", "bookings", statement, settled=False):
+        for row in rows:
+            if row["asked_at"] is not None and row["refund_amount"] != (due := _due(row)):
+                yield str(row["id"]), f"gives {row['refund_amount']} back, its policy says {due}"
+
+
+def _due(booking: dict[str, Any]) -> Decimal:
+    price = Money(booking["amount"], booking["currency"])
+    if booking["cancelled_by"] != "customer":
+        return price.amount
+    ahead: timedelta = booking["starts_at"] - booking["asked_at"]
+    met = [
+        tier
+        for tier in booking["cancellation_policy"].get("tiers", [])
+        if ahead >= timedelta(hours=int(tier["min_hours_before"]))
+    ]
+    best = max(met, key=lambda tier: int(tier["min_hours_before"]), default={"refund_percent": 0})
+    return price.share(Decimal(int(best["refund_percent"]))).amount

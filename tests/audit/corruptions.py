@@ -1,0 +1,102 @@
+"""What can be wrong, planted by hand: which statement in whose database, and which invariant must name whom."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """`subject` and the statement's parameters are names of things that the test has made."""
+
+    invariant: str
+    service: str
+    table: str
+    subject: str
+    plant: str
+
+
+_ANOTHER_REFUND = """INSERT INTO refunds
+    SELECT (jsonb_populate_record(r, jsonb_build_object('id', gen_random_uuid()))).* FROM refunds r
+    WHERE booking_id = %(cancelled)s"""
+_ANOTHER_NOTIFICATION = """INSERT INTO notifications
+    SELECT (jsonb_populate_record(n, jsonb_build_object('id', gen_random_uuid()))).* FROM notifications n
+    WHERE booking_id = %(booked)s AND type = 'booking_confirmed'"""
+_PARKED = """INSERT INTO parked_messages (message_id, consumer, subject, headers, payload, error)
+    VALUES ('m', 'payment', 'petpro.commands.payment', '{}', '', 'what is this')"""
+
+# fmt: off
+CORRUPTIONS = tuple(Corruption(*each) for each in (
+    ("seats-counted", "booking", "slots", "slot",
+     "UPDATE slots SET booked_count = booked_count + 1 WHERE id = %(slot)s"),
+    ("seats-counted", "booking", "reservations", "held_slot",
+     "UPDATE reservations SET status = 'expired' WHERE id = %(hold)s"),
+    ("seats-within-capacity", "booking", "slots", "slot", "UPDATE slots SET capacity = 0 WHERE id = %(slot)s"),
+    ("staff-time-is-taken", "booking", "slots", "slot",
+     "UPDATE slots SET staff_id = gen_random_uuid() WHERE id = %(slot)s"),
+    ("staff-in-one-place", "booking", "slots", "slot",
+     "UPDATE slots SET staff_id = %(customer)s, ends_at = ends_at + interval '90 minutes' "
+     "WHERE id IN (%(slot)s, %(next_slot)s)"),
+    ("holds-end-in-time", "booking", "reservations", "hold",
+     "UPDATE reservations SET expires_at = CURRENT_TIMESTAMP - interval '1 hour' WHERE id = %(hold)s"),
+    ("bookings-come-from-their-holds", "booking", "reservations", "booked",
+     "UPDATE reservations SET status = 'cancelled' WHERE booking_id = %(booked)s"),
+    ("confirmed-holds-became-bookings", "booking", "bookings", "booked_hold",
+     "DELETE FROM bookings WHERE id = %(booked)s"),
+    ("captured-money-has-a-booking", "booking", "bookings", "payment", "DELETE FROM bookings WHERE id = %(booked)s"),
+    ("bookings-sit-in-their-slots", "booking", "bookings", "booked",
+     "UPDATE bookings SET starts_at = starts_at + interval '1 hour' WHERE id = %(booked)s"),
+    ("reference-codes-name-their-bookings", "booking", "reference_codes", "booked",
+     "UPDATE reference_codes SET booking_id = gen_random_uuid() WHERE booking_id = %(booked)s"),
+    ("bookings-are-paid", "payment", "payments", "booked", "DELETE FROM payments WHERE id = %(payment)s"),
+    ("entries-balance", "payment", "financial_entries", "fee",
+     "UPDATE financial_entries SET platform_fee = platform_fee + 1 WHERE id = %(fee)s"),
+    ("entries-belong-to-their-payments", "payment", "financial_entries", "fee",
+     "UPDATE financial_entries SET clinic_id = gen_random_uuid() WHERE id = %(fee)s"),
+    ("payments-count-their-refunds", "payment", "payments", "payment",
+     "UPDATE payments SET refund_reserved = 1 WHERE id = %(payment)s"),
+    ("payments-say-what-they-are", "payment", "payments", "cancelled_payment",
+     "UPDATE payments SET status = 'success' WHERE id = %(cancelled_payment)s"),
+    ("captured-is-what-was-ordered", "payment", "payments", "payment",
+     "UPDATE payments SET captured = captured / 2 WHERE id = %(payment)s"),
+    ("ledger-keeps-what-payments-keep", "payment", "financial_entries", "payment",
+     "DELETE FROM financial_entries WHERE id = %(fee)s"),
+    ("refund-entries-follow-their-refunds", "payment", "refunds", "refund_entry",
+     "UPDATE refunds SET amount = amount - 1 WHERE id = %(refund)s"),
+    ("refund-entries-follow-their-refunds", "payment", "financial_entries", "refund_entry",
+     "UPDATE financial_entries SET status = 'pending' WHERE id = %(refund_entry)s"),
+    ("one-refund-a-booking", "payment", "refunds", "refund", _ANOTHER_REFUND),
+    ("open-payments-are-asked-about", "payment", "payments", "payment",
+     "UPDATE payments SET status = 'processing', due_at = NULL WHERE id = %(payment)s"),
+    ("open-refunds-are-asked-about", "payment", "refunds", "refund",
+     "UPDATE refunds SET status = 'pending', due_at = NULL WHERE id = %(refund)s"),
+    ("cancellations-gave-their-refund", "booking", "bookings", "cancelled",
+     "UPDATE bookings SET refund_amount = 1 WHERE id = %(cancelled)s"),
+    ("refunds-follow-the-policy", "booking", "bookings", "kept",
+     "UPDATE bookings SET refund_amount = 5 WHERE id = %(kept)s"),
+    ("bookings-heard-of-their-refund", "booking", "bookings", "refund",
+     "UPDATE bookings SET refund_status = 'pending' WHERE id = %(cancelled)s"),
+    ("sagas-move-on", "booking", "sagas", "saga",
+     "UPDATE sagas SET status = 'running', due_at = NULL WHERE id = %(saga)s"),
+    ("checkouts-have-sagas", "booking", "sagas", "waiting",
+     "DELETE FROM sagas WHERE data->>'reservation_id' = %(waiting)s"),
+    ("cancellations-have-sagas", "booking", "bookings", "kept",
+     "UPDATE bookings SET cancellation_status = 'requested' WHERE id = %(kept)s"),
+    ("bookings-and-cancellations-agree", "booking", "bookings", "kept",
+     "UPDATE bookings SET status = 'confirmed' WHERE id = %(kept)s"),
+    ("payments-agree-with-the-provider", "payment", "payments", "payment",
+     "UPDATE payments SET external_reference = 'pi_gone' WHERE id = %(payment)s"),
+    ("charges-are-ours", "payment", "payments", "payment",
+     "UPDATE payments SET status = 'failed', captured = 0 WHERE id = %(payment)s"),
+    ("returns-are-ours", "payment", "refunds", "refund",
+     "UPDATE refunds SET status = 'released' WHERE id = %(refund)s"),
+    ("messages-leave", "booking", "outbox", "message",
+     "UPDATE outbox SET published_at = NULL, created_at = CURRENT_TIMESTAMP - interval '1 hour' "
+     "WHERE id = %(confirmed_event)s"),
+    ("messages-are-handled", "payment", "parked_messages", "parked", _PARKED),
+    ("customers-are-told-once", "notification", "notifications", "message",
+     "DELETE FROM notifications WHERE booking_id = %(booked)s"),
+    ("customers-are-told-once", "notification", "notifications", "message", _ANOTHER_NOTIFICATION),
+    ("mails-are-sent", "notification", "deliveries", "mail",
+     "UPDATE deliveries SET status = 'pending', sent_at = NULL, due_at = CURRENT_TIMESTAMP - interval '1 hour' "
+     "WHERE id = %(mail)s"),
+))
+# fmt: on

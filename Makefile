@@ -11,7 +11,7 @@ PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-unit bench lint format proto k8s lock clean
+.PHONY: help setup up demo test test-unit simulate bench lint format proto k8s lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: setup ## every test, on real PostgreSQL, NATS and Envoy
 
 test-unit: setup ## the tests that need no server, in seconds
 	$(PYTEST) -m unit $(SUITES)
+
+simulate: setup ## play sagas through invented trouble (SCHEDULES=100000 SEED=0); a failing seed is told line by line
+	$(BIN)/python -m libs.common.tests.simulator --schedules $(or $(SCHEDULES),100000) --seed $(or $(SEED),0)
 
 bench: setup ## measure holds beside their limits in one run (ROUNDS=3 SECONDS=5)
 	$(BIN)/python -m bench --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),5)

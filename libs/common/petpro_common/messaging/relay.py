@@ -103,7 +103,7 @@ class Relay:
                 await self._republish_forgotten(connection)
                 checked_at = clock()
             self._woken.clear()
-            if not await self._publish_round(connection):
+            if not await self._publish_round(connection, checked_connection):
                 await self._wait()
 
     async def _wait(self) -> None:
@@ -111,14 +111,18 @@ class Relay:
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._woken.wait()
 
-    async def _publish_round(self, connection: AsyncConnection) -> bool:
-        """Publishes one batch; whether there may be more to do at once."""
+    async def _publish_round(self, connection: AsyncConnection, connected: int) -> bool:
+        """Publishes one batch; whether there may be more to do at once. `connected`: when the memory was checked."""
         rows = (await connection.execute(_UNPUBLISHED, {"batch": _BATCH})).all()
         if not rows:
             return False
         by_aggregate = sorted(rows, key=lambda row: (row.aggregate, row.id))
         lanes = [list(lane) for _, lane in groupby(by_aggregate, key=lambda row: row.aggregate)]
         acknowledged = [ack for lane in await asyncio.gather(*map(self._publish_lane, lanes)) for ack in lane]
+        if self._broker.reconnects != connected:
+            # What the broker took before it went may be gone, and its numbers given again: the round goes once more.
+            await self._republish_overtaken(connection, acknowledged)
+            return True
         await self._mark(connection, acknowledged)
         if len(acknowledged) < len(rows):
             await asyncio.sleep(_RETRY_SECONDS)
@@ -153,9 +157,19 @@ class Relay:
             is_same = await self._is_same(stream)
             newest = (await connection.execute(_NEWEST_ACKNOWLEDGED, {"stream": stream})).first()
             if newest and not (is_same and await self._remembers(stream, newest)):
-                again = await self._unmark(connection, stream)
-                telemetry.OUTBOX_REPUBLISHED.inc(again)
-                _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
+                await self._republish(connection, stream)
+
+    async def _republish_overtaken(self, connection: AsyncConnection, acknowledged: Sequence[Acknowledged]) -> None:
+        """A number that is not beyond our newest was given a second time: the store is an old copy."""
+        for stream in {stream: None for _, stream, _ in acknowledged}:
+            newest = (await connection.execute(_NEWEST_ACKNOWLEDGED, {"stream": stream})).first()
+            if newest and min(seq for _, name, seq in acknowledged if name == stream) <= newest.stream_seq:
+                await self._republish(connection, stream)
+
+    async def _republish(self, connection: AsyncConnection, stream: str) -> None:
+        again = await self._unmark(connection, stream)
+        telemetry.OUTBOX_REPUBLISHED.inc(again)
+        _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
 
     async def _unmark(self, connection: AsyncConnection, stream: str) -> int:
         """Has everything of a stream published again, in batches; how many messages that is."""

@@ -1,0 +1,286 @@
+"""Planted bugs, as data: each replaces one function of the code under test by one that is wrong in one way."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from libs.common.tests.simulator.tables import Transaction
+from petpro.saga.v1 import saga_pb2
+from petpro_common.messaging import inbox, outbox, participant
+from petpro_common.messaging.consumer import Consumer
+from petpro_common.messaging.participant import Answer
+from petpro_common.messaging.relay import Relay
+from petpro_common.messaging.subjects import command_subject, reply_subject
+from petpro_common.saga import core, engine, store
+from petpro_common.saga.model import Direction, Outcome, Reply, Saga, SagaState, Signal, Status, StepKind, Timeout
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`wrong` is given what the right function was, and makes what stands in its place."""
+
+    name: str
+    place: Any
+    function: str
+    wrong: Callable[[Any], Any]
+
+    def planted(self) -> AbstractContextManager[Any]:
+        return mock.patch.object(self.place, self.function, self.wrong(getattr(self.place, self.function)))
+
+
+def _is_open(state: SagaState) -> bool:
+    return state.status in (Status.RUNNING, Status.COMPENSATING)
+
+
+def _any_direction(right: Any) -> Any:
+    def is_awaited(state: SagaState, signal: Signal) -> bool:
+        return bool(right(state, replace(signal, direction=state.direction)))
+
+    return is_awaited
+
+
+def _any_step(right: Any) -> Any:
+    def is_awaited(state: SagaState, signal: Signal) -> bool:
+        return bool(right(state, replace(signal, step=state.step)))
+
+    return is_awaited
+
+
+def _any_attempt(_: Any) -> Any:
+    def is_awaited(state: SagaState, signal: Signal) -> bool:
+        return _is_open(state) and (signal.step, signal.direction) == (state.step, state.direction)
+
+    return is_awaited
+
+
+def _also_after_the_end(right: Any) -> Any:
+    def is_awaited(state: SagaState, signal: Signal) -> bool:
+        return bool(right(replace(state, status=Status.RUNNING), signal))
+
+    return is_awaited
+
+
+def _drop_timeouts(right: Any) -> Any:
+    def advance(saga: Saga, state: SagaState, signal: Signal, now: datetime, luck: float) -> core.Transition:
+        if isinstance(signal, Timeout):
+            return core.Transition(replace(state, due_at=None))
+        transition: core.Transition = right(saga, state, signal, now, luck)
+        return transition
+
+    return advance
+
+
+def _skip_one(right: Any) -> Any:
+    def undo_next(saga: Saga, state: SagaState, now: datetime, line: Any) -> Any:
+        return right(saga, replace(state, to_undo=state.to_undo[:-1]), now, line)
+
+    return undo_next
+
+
+def _oldest_first(_: Any) -> Any:
+    def undo_next(saga: Saga, state: SagaState, now: datetime, line: Any) -> Any:
+        if not state.to_undo:
+            return core._end(saga, state, Status.COMPENSATED, line)
+        turned = replace(state, status=Status.COMPENSATING, to_undo=(*state.to_undo[1:], state.to_undo[0]))
+        return core._order(turned, saga.step(state.to_undo[0]), Direction.BACKWARD, now, line)
+
+    return undo_next
+
+
+def _undo_what_was_refused(right: Any) -> Any:
+    def refused(saga: Saga, state: SagaState, step: Any, reply: Reply, now: datetime, line: Any) -> Any:
+        undoable = (*state.to_undo, step.name) if step.undo and state.direction is Direction.FORWARD else state.to_undo
+        return right(saga, replace(state, to_undo=undoable), step, reply, now, line)
+
+    return refused
+
+
+def _leave_what_is_unknown(right: Any) -> Any:
+    def timed_out(saga: Saga, state: SagaState, step: Any, now: datetime, luck: float) -> Any:
+        return right(saga, state, replace(step, undo=None) if state.direction is Direction.FORWARD else step, now, luck)
+
+    return timed_out
+
+
+def _compensate_at_the_pivot_too(right: Any) -> Any:
+    def timed_out(saga: Saga, state: SagaState, step: Any, now: datetime, luck: float) -> Any:
+        if step.kind is StepKind.PIVOT and state.attempt > 3:
+            return core._undo_next(saga, core._failed(state, "TIMED_OUT"), now, ())
+        return right(saga, state, step, now, luck)
+
+    return timed_out
+
+
+def _go_on_when_refused(_: Any) -> Any:
+    def refused(saga: Saga, state: SagaState, step: Any, reply: Reply, now: datetime, line: Any) -> Any:
+        return core._succeeded(saga, state, step, reply, now, line)
+
+    return refused
+
+
+def _never_skip(right: Any) -> Any:
+    def go_on(saga: Saga, state: SagaState, index: int, now: datetime, line: Any) -> Any:
+        steps = tuple(replace(step, when=lambda _: True) for step in saga.steps)
+        return right(replace(saga, steps=steps), state, index, now, line)
+
+    return go_on
+
+
+def _pending_is_done(_: Any) -> Any:
+    return {**engine._OUTCOMES, saga_pb2.OUTCOME_PENDING: Outcome.SUCCEEDED}
+
+
+def _keep_secrets(right: Any) -> Any:
+    def end(saga: Saga, state: SagaState, status: Status, line: Any) -> Any:
+        return right(replace(saga, forgets=frozenset()), state, status, line)
+
+    return end
+
+
+def _key_by_attempt(right: Any) -> Any:
+    async def send(self: Any, tx: Any, saga: Saga, state: SagaState, order: Any) -> None:
+        attempt = SimpleNamespace(name=f"{order.step.name}#{order.attempt}")
+        if order.step.kind is StepKind.PIVOT:
+            await outbox.add_protobuf(tx, *_renamed(saga, state, order, attempt.name))
+        else:
+            await right(self, tx, saga, state, order)
+
+    return send
+
+
+def _renamed(saga: Saga, state: SagaState, order: Any, key: str) -> tuple[str, str, str, Any]:
+    message = order.action.build(state.data)
+    command = saga_pb2.Command(
+        command_id=f"{state.id}:{key}",
+        saga_id=str(state.id),
+        saga_type=saga.type,
+        step=order.step.name,
+        direction=saga_pb2.DIRECTION_FORWARD,
+        attempt=order.attempt,
+        reply_to=reply_subject(saga.type),
+    )
+    command.payload.Pack(message)
+    return command.command_id, command_subject(order.action.service, message), str(state.id), command
+
+
+def _outside_the_transaction(right: Any) -> Any:
+    async def write(tx: Transaction, *args: Any) -> Any:
+        return await right(Transaction(tx.tables), *args)
+
+    return write
+
+
+def _always_new(_: Any) -> Any:
+    async def claim(tx: Transaction, message_id: str) -> bool:
+        return True
+
+    return claim
+
+
+def _dropped(_: Any) -> Any:
+    async def nothing(*args: Any) -> int:
+        return 0
+
+    return nothing
+
+
+def _answer_again(_: Any) -> Any:
+    async def answer(tx: Any, command_id: str, decided: Answer) -> None:
+        row = (await tx.execute(participant._LOCKED, {"command_id": command_id})).first()
+        if row and row.command:
+            command = saga_pb2.Command.FromString(bytes(row.command))
+            reply = participant._reply_to(command, decided)
+            await participant._reply(tx, command, reply)
+
+    return answer
+
+
+def _answer_without_asking_the_stored_one(_: Any) -> Any:
+    async def reply_again(tx: Any, command: saga_pb2.Command) -> None:
+        await participant._send(tx, command.reply_to, participant._reply_to(command, participant.Succeeded()))
+
+    return reply_again
+
+
+def _mark_first(right: Any) -> Any:
+    async def publish(self: Any, rows: Iterable[Any]) -> list[Any]:
+        rows = list(rows)
+        await right(self, rows)
+        return [(row.id, "PETPRO_EVENTS", 0) for row in rows]
+
+    return publish
+
+
+class _EveryConnection(int):
+    """A connection that passes for each other one."""
+
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+def _trust_a_round_that_was_cut(right: Any) -> Any:
+    async def publish_round(self: Any, connection: Any, connected: int) -> Any:
+        return await right(self, connection, _EveryConnection(connected))
+
+    return publish_round
+
+
+def _ack_first(right: Any) -> Any:
+    async def process(self: Any, message: Any) -> None:
+        await message.ack_sync(timeout=1.0)
+        await right(self, message)
+
+    return process
+
+
+def _forget_what_was_learned(right: Any) -> Any:
+    async def update(tx: Any, state: SagaState) -> None:
+        await right(tx, replace(state, to_undo=()))
+
+    return update
+
+
+MUTANTS = (
+    Mutant("a reply of the other direction counts", core, "_is_awaited", _any_direction),
+    Mutant("a reply to another step counts", core, "_is_awaited", _any_step),
+    Mutant("a reply to an attempt never made counts", core, "_is_awaited", _any_attempt),
+    Mutant("a saga that has ended goes on", core, "_is_awaited", _also_after_the_end),
+    Mutant("a time-out is dropped", core, "advance", _drop_timeouts),
+    Mutant("a compensation is skipped", core, "_undo_next", _skip_one),
+    Mutant("compensations run oldest first", core, "_undo_next", _oldest_first),
+    Mutant("a refused step is compensated", core, "_refused", _undo_what_was_refused),
+    Mutant("an unknown step is not compensated", core, "_timed_out", _leave_what_is_unknown),
+    Mutant("an unknown pivot is compensated", core, "_timed_out", _compensate_at_the_pivot_too),
+    Mutant("a refusal counts as success", core, "_refused", _go_on_when_refused),
+    Mutant("a step that is not needed runs", core, "_go_on", _never_skip),
+    Mutant("an ended saga keeps its secrets", core, "_end", _keep_secrets),
+    Mutant("a pending answer counts as success", engine, "_OUTCOMES", _pending_is_done),
+    Mutant("the pivot is asked again under a new key", engine.SagaEngine, "_send", _key_by_attempt),
+    Mutant("what is to be undone is not stored", store, "update", _forget_what_was_learned),
+    Mutant("the state is stored outside the transaction", store, "update", _outside_the_transaction),
+    Mutant("the inbox claims outside the transaction", inbox, "claim", _outside_the_transaction),
+    Mutant("a copy of a message is handled again", inbox, "claim", _always_new),
+    Mutant("the outbox is written outside the transaction", outbox, "add", _outside_the_transaction),
+    Mutant("a definite answer changes later", participant, "answer", _answer_again),
+    Mutant("a pending step is never answered", participant, "answer", _dropped),
+    Mutant(
+        "a copy of a command is not given the stored reply",
+        participant,
+        "_reply_again",
+        _answer_without_asking_the_stored_one,
+    ),
+    Mutant("the relay marks what it has not published", Relay, "_publish_lane", _mark_first),
+    Mutant("the relay trusts a round in which the broker went", Relay, "_publish_round", _trust_a_round_that_was_cut),
+    Mutant("the relay never marks", Relay, "_mark", _dropped),
+    Mutant("the relay does not notice that the broker forgot", Relay, "_unmark", _dropped),
+    Mutant("a message is acknowledged before its commit", Consumer, "_process", _ack_first),
+)

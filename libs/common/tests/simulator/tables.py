@@ -1,0 +1,321 @@
+"""The played database of one service: answers each SQL statement of the code under test, and commits or forgets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace, TracebackType
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import orjson
+
+from libs.common.tests.simulator.pauses import Clock, Pause
+from petpro_common.messaging import consumer, inbox, outbox, participant, relay
+from petpro_common.saga import store
+
+Params: TypeAlias = Any
+Effect: TypeAlias = tuple[int, str, str, str]  # the order of all effects, business key, step, direction
+_JSON_COLUMNS = ("data", "to_undo", "trace")
+
+
+class Counter:
+    """Numbers in the order in which they are asked for."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def next(self) -> int:
+        self.last += 1
+        return self.last
+
+
+@dataclass
+class Tables:
+    """What has been written. Rows are replaced and never changed, so that a transaction can take them back."""
+
+    clock: Clock
+    order: Counter
+    sagas: dict[UUID, Any] = field(default_factory=dict)
+    keys: dict[str, UUID] = field(default_factory=dict)
+    timeline: dict[int, Any] = field(default_factory=dict)
+    outbox: dict[int, Any] = field(default_factory=dict)
+    message_ids: dict[str, int] = field(default_factory=dict)
+    inbox: dict[str, Any] = field(default_factory=dict)
+    parked: dict[str, Any] = field(default_factory=dict)
+    works: dict[tuple[str, str], str] = field(default_factory=dict)
+    decisions: dict[str, Any] = field(default_factory=dict)
+    effects: dict[int, Effect] = field(default_factory=dict)
+
+    def unpublished(self) -> list[Any]:
+        return [row for row in self.outbox.values() if row.published_at is None]
+
+
+class Result:
+    """The rows of a statement; a row of one column is its value."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+        self.rowcount = len(rows)
+
+    def first(self) -> Any:
+        return self._rows[0] if self._rows else None
+
+    def all(self) -> list[Any]:
+        return self._rows
+
+    def one(self) -> Any:
+        (row,) = self._rows
+        return row
+
+    scalar = first
+    scalar_one = one
+
+
+class Transaction:
+    """Everything put into it is there at once, and gone again when it is rolled back."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.info: dict[str, Any] = {}
+        self._taken_back: list[Callable[[], None]] = []
+
+    def put(self, table: dict[Any, Any], key: Any, row: Any) -> None:
+        if key in table:
+            before = table[key]
+            self._taken_back.append(lambda: table.__setitem__(key, before))
+        else:
+            self._taken_back.append(lambda: table.pop(key))
+        table[key] = row
+
+    def effect(self, business_key: str, step: str, direction: str) -> None:
+        """Something real is done: the invariants count these."""
+        number = self.tables.order.next()
+        self.put(self.tables.effects, number, (number, business_key, step, direction))
+
+    def mark(self) -> int:
+        """A place that can be rolled back to."""
+        return len(self._taken_back)
+
+    def roll_back(self, to: int = 0) -> None:
+        while len(self._taken_back) > to:
+            self._taken_back.pop()()
+
+    async def execute(self, statement: object, params: Params = None) -> Result:
+        return Result(_STATEMENTS[id(statement)](self, params))
+
+    def begin_nested(self) -> "Savepoint":
+        return Savepoint(self, self.mark())
+
+
+@dataclass
+class Savepoint:
+    """As SAVEPOINT: an error takes back what came after it."""
+
+    tx: Transaction
+    size: int
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None) -> None:
+        if kind:
+            self.tx.roll_back(self.size)
+
+
+class Database:
+    """One process's connections to the tables; as `petpro_common.db.Database`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.on_messages: list[Callable[[], None]] = []
+        self.engine = self
+
+    def transaction(self) -> "Block":
+        return Block(self)
+
+    def connect(self) -> "Connection":
+        return Connection(self.tables)
+
+
+class Block:
+    """A transaction that commits when its block ends; a process may die right before and right after."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tx = Transaction(database.tables)
+
+    async def __aenter__(self) -> Transaction:
+        return self._tx
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                await Pause("before commit", is_in_transaction=True)
+        except BaseException:
+            self._tx.roll_back()
+            raise
+        if kind is not None:
+            self._tx.roll_back()
+            return
+        if self._tx.info:
+            for woken in self._database.on_messages:
+                woken()
+        await Pause("after commit")
+
+
+class Connection:
+    """The relay's connection: each statement commits by itself."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def __aenter__(self) -> "Connection":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None) -> None:
+        return None
+
+    async def execution_options(self, isolation_level: str) -> None:
+        assert isolation_level == "AUTOCOMMIT"
+
+    async def invalidate(self) -> None:
+        return None
+
+    async def execute(self, statement: object, params: Params = None) -> Result:
+        await Pause("before a statement of the relay")
+        return await Transaction(self._tables).execute(statement, params)
+
+
+def _changed(row: Any, **columns: Any) -> Any:
+    return SimpleNamespace(**{**vars(row), **columns})
+
+
+def _now(tx: Transaction, _: Params) -> list[Any]:
+    return [tx.tables.clock.now()]
+
+
+def _read(params: Params) -> dict[str, Any]:
+    return {name: orjson.loads(value) if name in _JSON_COLUMNS else value for name, value in params.items()}
+
+
+def _insert_saga(tx: Transaction, params: Params) -> list[Any]:
+    if params["business_key"] in tx.tables.keys:
+        return []
+    tx.put(tx.tables.keys, params["business_key"], params["id"])
+    tx.put(tx.tables.sagas, params["id"], SimpleNamespace(**_read(params)))
+    return [params["id"]]
+
+
+def _lock_saga(tx: Transaction, params: Params) -> list[Any]:
+    row = tx.tables.sagas.get(params["id"])
+    return [row] if row else []
+
+
+def due(tables: Tables) -> list[Any]:
+    """Sagas that wait for their time, the first due first."""
+    waiting = [row for row in tables.sagas.values() if row.due_at is not None]
+    return sorted(waiting, key=lambda row: row.due_at)
+
+
+def _lock_due(tx: Transaction, _: Params) -> list[Any]:
+    return [row for row in due(tx.tables)[:1] if row.due_at <= tx.tables.clock.now()]
+
+
+def _seconds_to_next_due(tx: Transaction, _: Params) -> list[Any]:
+    return [(row.due_at - tx.tables.clock.now()).total_seconds() for row in due(tx.tables)[:1]]
+
+
+def _update_saga(tx: Transaction, params: Params) -> list[Any]:
+    tx.put(tx.tables.sagas, params["id"], _changed(tx.tables.sagas[params["id"]], **_read(params)))
+    return []
+
+
+def _add_timeline(tx: Transaction, params: Params) -> list[Any]:
+    for line in params:
+        tx.put(tx.tables.timeline, tx.tables.order.next(), SimpleNamespace(**line))
+    return []
+
+
+def _claim(tx: Transaction, params: Params) -> list[Any]:
+    if params["message_id"] in tx.tables.inbox:
+        return []
+    tx.put(tx.tables.inbox, params["message_id"], SimpleNamespace(command=None, reply=None))
+    return [1]
+
+
+def _store_reply(tx: Transaction, params: Params) -> list[Any]:
+    row = SimpleNamespace(command=params["command"], reply=params["reply"])
+    tx.put(tx.tables.inbox, params["command_id"], row)
+    return []
+
+
+def _lock_command(tx: Transaction, params: Params) -> list[Any]:
+    row = tx.tables.inbox.get(params["command_id"])
+    return [row] if row else []
+
+
+def _add_message(tx: Transaction, params: Params) -> list[Any]:
+    if params["message_id"] in tx.tables.message_ids:
+        return []
+    number = tx.tables.order.next()
+    columns = {**params, "headers": orjson.loads(params["headers"])}
+    row = SimpleNamespace(id=number, published_at=None, stream=None, stream_seq=None, **columns)
+    tx.put(tx.tables.message_ids, params["message_id"], number)
+    tx.put(tx.tables.outbox, number, row)
+    return []
+
+
+def _unpublished(tx: Transaction, params: Params) -> list[Any]:
+    return tx.tables.unpublished()[: params["batch"]]
+
+
+def _mark(tx: Transaction, params: Params) -> list[Any]:
+    for number, stream, seq in zip(params["ids"], params["streams"], params["seqs"], strict=True):
+        row = tx.tables.outbox[number]
+        tx.tables.outbox[number] = _changed(row, published_at=tx.tables.clock.now(), stream=stream, stream_seq=seq)
+    return []
+
+
+def _published_on(tables: Tables, stream: str) -> list[Any]:
+    rows = [row for row in tables.outbox.values() if row.stream == stream and row.published_at is not None]
+    return sorted(rows, key=lambda row: row.stream_seq, reverse=True)
+
+
+def _newest_acknowledged(tx: Transaction, params: Params) -> list[Any]:
+    return _published_on(tx.tables, params["stream"])[:1]
+
+
+def _unmark(tx: Transaction, params: Params) -> list[Any]:
+    rows = _published_on(tx.tables, params["stream"])
+    for row in rows:
+        tx.tables.outbox[row.id] = _changed(row, published_at=None, stream_seq=None)
+    return rows
+
+
+def _park(tx: Transaction, params: Params) -> list[Any]:
+    tx.put(tx.tables.parked, params["message_id"], params)
+    return []
+
+
+def _lead(_: Transaction, __: Params) -> list[Any]:
+    return [True]
+
+
+_STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
+    id(store._NOW): _now,
+    id(store._INSERT): _insert_saga,
+    id(store._LOCK): _lock_saga,
+    id(store._LOCK_DUE): _lock_due,
+    id(store._NEXT_DUE): _seconds_to_next_due,
+    id(store._UPDATE): _update_saga,
+    id(store._ADD_HAPPENING): _add_timeline,
+    id(inbox._CLAIM): _claim,
+    id(participant._STORE): _store_reply,
+    id(participant._LOCKED): _lock_command,
+    id(outbox._ADD): _add_message,
+    id(consumer._PARK): _park,
+    id(relay._LEAD): _lead,
+    id(relay._UNPUBLISHED): _unpublished,
+    id(relay._MARK): _mark,
+    id(relay._NEWEST_ACKNOWLEDGED): _newest_acknowledged,
+    id(relay._UNMARK): _unmark,
+}

@@ -1,0 +1,53 @@
+"""The simulator finds nothing in the code as it is, and finds each planted bug."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from libs.common.tests.simulator.mutants import MUTANTS, Mutant
+from libs.common.tests.simulator.schedule import Schedule
+
+pytestmark = pytest.mark.unit
+
+BUDGET_SECONDS = 8.0
+SEEDS_FOR_A_MUTANT = 300
+
+
+def test_sagas_survive_whatever_the_seeds_bring() -> None:
+    began, seed, faults = time.monotonic(), 0, 0
+    while time.monotonic() - began < BUDGET_SECONDS:
+        report = Schedule(seed).run()
+        assert not report.violations, f"make simulate SCHEDULES=1 SEED={seed}: {report.violations}"
+        seed, faults = seed + 1, faults + report.faults
+    assert seed >= 50, "too slow to find anything"
+    assert faults > seed
+
+
+def test_the_schedules_reach_every_end_and_every_fault() -> None:
+    statuses, told = set(), ""
+    for seed in range(60):
+        schedule = Schedule(seed)
+        told += "\n".join(schedule.run().trace)
+        statuses |= {row.status for row in schedule.tables["booking"].sagas.values()}
+    assert statuses == {"completed", "compensated", "parked"}
+    for place in ("before commit", "after commit", "before publish", "after publish", "before ack", "after ack"):
+        assert f"{place}" in told
+    for trouble in ("forget", "backup", "stray", "contradict", "again", "drop", "database fails"):
+        assert f"! {trouble}" in told
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_planted_bug_is_found(mutant: Mutant) -> None:
+    with mutant.planted():
+        assert any(Schedule(seed).run().violations for seed in range(SEEDS_FOR_A_MUTANT))
+
+
+def test_a_seed_replays_exactly_also_in_another_process() -> None:
+    here = Schedule(7).run()
+    again = Schedule(7).run()
+    assert (here.trace, here.violations) == (again.trace, again.violations)
+    command = [sys.executable, "-m", "libs.common.tests.simulator", "--schedules", "1", "--seed", "7"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told[: len(here.trace)] == here.trace

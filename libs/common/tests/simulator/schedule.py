@@ -233,9 +233,9 @@ class Schedule:
             self._resume(task)
 
     def _has_to_look(self, owner: str) -> bool:
-        """Whether an old copy is back and this relay has not looked yet; see the limits."""
+        """Whether the broker forgot and this relay has not looked yet; see the limits."""
         process = self.up.get(owner)
-        return bool(process and self.server.is_old_copy and process.client.checked_epoch != self.server.epoch)
+        return bool(process and process.client.checked_epoch != self.server.epoch)
 
     def _kill(self, owner: str, place: str) -> None:
         self._note(f"{owner} is killed in: {place}")

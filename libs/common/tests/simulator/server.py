@@ -66,7 +66,6 @@ class Server:
         self.streams: dict[str, Stream] = {}
         self.epoch = 0
         self.reconnects = 0
-        self.is_old_copy = False
         self.on_ack: Callable[[str, str], None] = _nobody
         self._copy: dict[str, Stream] = {}
         self.make_streams()
@@ -89,7 +88,6 @@ class Server:
         is_restored = bool(self._copy) and self.dice.random() < 0.5
         self.streams = copy.deepcopy(self._copy) if is_restored else {}
         self._copy = {}
-        self.is_old_copy = is_restored
         self.epoch += 1
         self.reconnects += 1
 

@@ -58,7 +58,7 @@ async def test_nobody_is_in_two_places_at_once_across_midnight_and_months(bookin
 
 
 async def test_of_two_who_plan_a_person_at_the_same_moment_one_is_refused(booking_database: Database) -> None:
-    for _ in range(10):
+    for _ in range(40):
         doctor = new_id()
         rows = [slot(JUST_BEFORE_MIDNIGHT, staff_id=doctor), slot(JUST_BEFORE_MIDNIGHT, 15, staff_id=doctor)]
         outcomes = await asyncio.gather(*(add(booking_database, row) for row in rows), return_exceptions=True)

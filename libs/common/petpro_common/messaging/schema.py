@@ -1,4 +1,4 @@
-"""The tables of the message layer, made by the first migration of each service. A later change is a new constant."""
+"""The tables of the message layer, made by the migrations of each service: V1 first, then V2."""
 
 MESSAGING_V1 = """
 CREATE TABLE outbox (
@@ -35,4 +35,9 @@ CREATE TABLE parked_messages (
     error text NOT NULL,
     parked_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
+"""
+
+# By which store a message was acknowledged: a stream made anew, or a server that started again, may have forgotten it.
+MESSAGING_V2 = """
+ALTER TABLE outbox ADD COLUMN stream_created timestamptz, ADD COLUMN server_id text;
 """

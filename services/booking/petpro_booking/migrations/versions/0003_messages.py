@@ -1,0 +1,33 @@
+"""What acknowledged a message; and one diary at a time is written for a person."""
+
+from alembic import op
+
+from petpro_common.messaging.schema import MESSAGING_V2
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+# Two who write into one diary at once would wait for each other in the exclusion constraint, and PostgreSQL would end
+# one of them as a deadlock. With the diary locked first the second waits, and is refused for what it is. The lock is
+# the one that `store_slots.lock_diary` takes.
+DIARY = """
+CREATE OR REPLACE FUNCTION occupy_staff() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        DELETE FROM staff_occupancy WHERE slot_id = OLD.id;
+    END IF;
+    IF NEW.staff_id IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(CAST(NEW.staff_id AS text), 0));
+        INSERT INTO staff_occupancy (slot_id, slot_date, staff_id, during)
+        VALUES (NEW.id, NEW.slot_date, NEW.staff_id, tstzrange(NEW.starts_at, NEW.ends_at));
+    END IF;
+    RETURN NULL;
+END $$;
+"""
+
+
+def upgrade() -> None:
+    op.execute(MESSAGING_V2)
+    op.execute(DIARY)

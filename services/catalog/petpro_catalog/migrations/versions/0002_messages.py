@@ -1,0 +1,14 @@
+"""What acknowledged a message."""
+
+from alembic import op
+
+from petpro_common.messaging.schema import MESSAGING_V2
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(MESSAGING_V2)

@@ -96,13 +96,21 @@ def _own_settings(around: Surroundings, service: str) -> dict[str, str]:
 
 async def _migrate(around: Surroundings, service: str, env: dict[str, str]) -> None:
     """Bring the service's database to its newest version; at once when it already is there."""
-    stamp = around.layout.postgres / f"migrated-{service}"
-    version = _migrations_version(service)
-    if stamp.exists() and stamp.read_text() == version:
+    stamp = _stamp(around, service)
+    if stamp.exists() and stamp.read_text() == _migrations_version(service):
         return
     command = python_module("petpro_common.migrate", f"petpro_{service}")
     await run_to_end(service, command, env, around.layout.log(service))
-    stamp.write_text(version)
+    remember_migrated(around, service)
+
+
+def remember_migrated(around: Surroundings, service: str) -> None:
+    """Note that the service's database is at its newest version."""
+    _stamp(around, service).write_text(_migrations_version(service))
+
+
+def _stamp(around: Surroundings, service: str) -> Path:
+    return around.layout.postgres / f"migrated-{service}"
 
 
 def _migrations_version(service: str) -> str:

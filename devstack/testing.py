@@ -22,9 +22,12 @@ from devstack.layout import ROOT, SERVICES, Layout
 from devstack.part import python_module
 from devstack.ports import Ports
 from devstack.process import is_running
+from devstack.postgres import role_of
 from devstack.running import RunningStack
-from devstack.services import Surroundings, settings
+from devstack.services import Surroundings, remember_migrated
 from devstack.stack import PARTS, surroundings
+from petpro_common.db import sqlalchemy_url
+from petpro_common.migrate import upgrade
 
 FOLDER_VARIABLE = "PETPRO_TEST_STACKS"
 OWNER_VARIABLE = "PETPRO_TEST_OWNER"
@@ -93,7 +96,13 @@ def start_stack(
     *,
     env: Settings | None = None,
 ) -> RunningStack:
-    """Start a stack in that folder and return when every part is ready."""
+    """Start a stack in that folder and return when every part is ready; its databases are migrated already."""
+    if "postgres" in only:
+        _give_databases(run)
+    return _launch(run, only, env=env)
+
+
+def _launch(run: Path, only: Collection[str], *, env: Settings | None = None) -> RunningStack:
     run.mkdir(parents=True, exist_ok=True)
     said = run / "supervisor.log"
     command = python_module("devstack", "serve", "--run", str(run), "--only", ",".join(only))
@@ -104,6 +113,28 @@ def start_stack(
         supervisor = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
     _wait_until_ready(supervisor, run, set(only), said)
     return RunningStack(run)
+
+
+def _give_databases(run: Path) -> None:
+    """Copy the data of a PostgreSQL in which all services' databases are made and migrated, and its passwords."""
+    template = Layout(folder_of_run() / "template")
+    with FileLock(folder_of_run() / "template.lock"):
+        if not template.run.exists():
+            _make_template(template.run)
+    own = Layout(run)
+    own.prepare()
+    subprocess.run(["cp", "-a", template.postgres, own.postgres], check=True)
+    shutil.copytree(template.secrets, own.secrets, dirs_exist_ok=True)
+
+
+def _make_template(run: Path) -> None:
+    stack = _launch(run, ["postgres"])
+    around = surroundings_of(stack)
+    for service in SERVICES:
+        url = around.postgres.url(role_of(service), role_of(service))
+        upgrade(f"petpro_{service}", sqlalchemy_url(url, around.secrets.database_password(service)))
+        remember_migrated(around, service)
+    _stop(stack.endpoints["supervisor"]["pid"])
 
 
 def stop_stack(stack: RunningStack) -> None:
@@ -161,17 +192,9 @@ class Database:
 
 
 async def make_database(stack: RunningStack, service: str, name: str) -> Database:
-    """Clone the migrated template of that service; made by whoever asks first in this test run."""
+    """Clone the migrated database of that service, which nobody uses in a stack of PostgreSQL alone."""
     around = surroundings_of(stack)
-    template = f"template_{service}"
-    stamp = stack.run / template
-    with FileLock(stack.run / f"{template}.lock"):
-        if not stamp.exists():
-            await around.postgres.drop_database(template)
-            await around.postgres.make_database(template, service)
-            migrate(around, service, template)
-            stamp.touch()
-    await around.postgres.make_database(name, service, template)
+    await around.postgres.make_database(name, service, role_of(service))
     return database(around, service, name)
 
 
@@ -192,16 +215,6 @@ def database(around: Surroundings, service: str, name: str) -> Database:
         dsn=around.postgres.service_url(service, name),
         superuser_dsn=around.postgres.superuser_url(name),
     )
-
-
-def migrate(around: Surroundings, service: str, database_name: str) -> None:
-    """Bring a database to the service's newest version."""
-    url = around.postgres.url(f"petpro_{service}", database_name)
-    env = settings(around, service) | {f"PETPRO_{service.upper()}_DATABASE_URL": url}
-    command = python_module("petpro_common.migrate", f"petpro_{service}")
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | env, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StackDidNotStart(f"migrations of {service} failed:\n{done.stdout}{done.stderr}")
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,18 @@ def may_publish(service: str) -> list[str]:
     ]
     return [
         *own,
-        *(f"$JS.API.DIRECT.GET.{stream}.{subject}" for stream in STREAMS for subject in own),
+        *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in _streams_of(own)),
         "$JS.API.INFO",
         "$JS.API.STREAM.NAMES",
         *(f"$JS.API.STREAM.{verb}.{stream}" for stream in STREAMS for verb in ("INFO", "CREATE", "UPDATE")),
         *(subject for stream in STREAMS for subject in _own_consumer(stream, service)),
     ]
+
+
+def _streams_of(subjects: list[str]) -> list[str]:
+    """The streams that take these subjects, in which a service must find its own messages again."""
+    kinds = {subject.split(".")[1].upper() for subject in subjects}
+    return [stream for stream in STREAMS if stream.removeprefix("PETPRO_") in kinds]
 
 
 def may_subscribe(service: str) -> list[str]:

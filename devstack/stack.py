@@ -105,9 +105,9 @@ class Stack:
             os.close(self._lock_file)
             self._lock_file = None
 
-    async def start_part(self, name: str) -> None:
-        """Start a part that is down and wait until it is ready."""
-        await self._part(name).start()
+    async def start_part(self, name: str, settings: Mapping[str, str] | None = None) -> None:
+        """Start a part that is down, for this once with some settings more, and wait until it is ready."""
+        await self._part(name).start(settings)
 
     async def stop_part(self, name: str) -> None:
         """Drain and end one part; the others live on."""

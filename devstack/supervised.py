@@ -7,7 +7,7 @@ down -> waiting -> preparing -> starting -> ready -> down      (stopped or kille
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,14 +65,17 @@ class Supervised:
         """Say that it cannot start before what it needs is ready."""
         self._enter(State.WAITING)
 
-    async def start(self) -> None:
-        """Prepare and start it, and return when it is ready; PartFailed when it does not get there."""
+    async def start(self, settings: Mapping[str, str] | None = None) -> None:
+        """Prepare and start it, for this once with some settings more, and return when it is ready.
+
+        Raises PartFailed when it does not get there.
+        """
         async with self._turn:
             if self.pid is not None:
                 return
             began = time.monotonic()
             try:
-                await self._bring_up()
+                await self._bring_up(settings or {})
             except BaseException as fault:
                 await self._end()
                 self._enter(State.DOWN if isinstance(fault, asyncio.CancelledError) else State.FAILED)
@@ -95,13 +98,13 @@ class Supervised:
             await self._end()
             self._enter(State.DOWN)
 
-    async def _bring_up(self) -> None:
+    async def _bring_up(self, settings: Mapping[str, str]) -> None:
         if self.part.prepare is not None:
             self._enter(State.PREPARING)
             await self.part.prepare()
         self._process = await launch(
             self.part.argv,
-            env=self.part.env,
+            env={**self.part.env, **settings},
             cwd=ROOT,
             log=self.log,
             death_signal=self.part.death_signal,

@@ -11,6 +11,9 @@ from typing import TypeAlias
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from petpro_common import kill_points
+from petpro_common.kill_points import Moment
+
 Transaction: TypeAlias = AsyncConnection
 
 _OPTIONS = "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000 -c lock_timeout=5000"
@@ -45,6 +48,8 @@ class Database:
             connection.info.pop(_WAKE, None)  # what a rolled back transaction left behind
             async with connection.begin():
                 yield connection
+                kill_points.reach(Moment.BEFORE_COMMIT)
+            kill_points.reach(Moment.AFTER_COMMIT)
             wake = connection.info.pop(_WAKE, False)
         if wake:
             for woken in self.on_messages:

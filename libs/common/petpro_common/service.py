@@ -23,7 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from sqlalchemy.exc import SQLAlchemyError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
-from petpro_common import housekeeping, migrate, rpc, tasks, telemetry
+from petpro_common import housekeeping, kill_points, migrate, rpc, tasks, telemetry
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
 from petpro_common.messaging.broker import Broker
@@ -34,6 +34,7 @@ from petpro_common.settings import ServiceSettings
 LIVENESS = "liveness"
 READINESS = "readiness"
 _READY_EVERY_SECONDS = 1.0
+_UNREADY_EVERY_SECONDS = 0.1
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -52,6 +53,7 @@ class Service:
         self.settings = settings
         telemetry.configure_logging(self.name, settings.log_level)
         telemetry.configure_tracing(self.name, settings.otlp_endpoint)
+        kill_points.arm(settings.kill_at, settings.kill_on)
         self.database = Database(
             settings.database_url, settings.database_password.get_secret_value(), settings.database_pool_size
         )
@@ -145,7 +147,7 @@ class Service:
         while True:
             ready = await self._is_ready()
             await self._set_readiness(ready and not self._stopping.is_set())
-            await asyncio.sleep(_READY_EVERY_SECONDS)
+            await asyncio.sleep(_READY_EVERY_SECONDS if ready else _UNREADY_EVERY_SECONDS)
 
     async def _is_ready(self) -> bool:
         if not self.broker.is_connected:

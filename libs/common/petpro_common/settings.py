@@ -12,7 +12,8 @@ class ServiceSettings(BaseSettings):
     """What every service is told.
 
     A subclass names its `service`; its fields are then read from `PETPRO_<SERVICE>_<FIELD>`, and its secrets from
-    files named `petpro_<service>_<field>` in the folder `PETPRO_<SERVICE>_SECRETS_DIR`.
+    files named `petpro_<service>_<field>` in the folder `PETPRO_<SERVICE>_SECRETS_DIR`. `kill_at` and `kill_on` are for
+    tests alone: see `kill_points`.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
@@ -32,6 +33,8 @@ class ServiceSettings(BaseSettings):
     log_level: str = "info"
     drain_seconds: float = 5.0
     otlp_endpoint: str | None = None
+    kill_at: str = ""
+    kill_on: int = 1
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -6,7 +6,9 @@ same row and look at its status, so of any two exactly one wins. Time is the dat
 
 from petpro_booking import messages, store
 from petpro_booking.rounds import in_rounds
+from petpro_common import kill_points
 from petpro_common.db import Database
+from petpro_common.kill_points import Moment
 
 BATCH = 100
 _SHORTEST_SLEEP_SECONDS = 0.05
@@ -32,4 +34,7 @@ async def sweep(database: Database) -> int:
         for reservation in sorted(expired, key=lambda row: row.slot_id):
             await store.free_seat(tx, reservation.slot_id)
             await messages.reservation_expired(tx, reservation)
+            kill_points.reach(Moment.BEFORE_COMMIT, "expiry")
+    if expired:
+        kill_points.reach(Moment.AFTER_COMMIT, "expiry")
     return len(expired)

@@ -18,8 +18,10 @@ from grpc import aio
 from prometheus_client import Counter
 from sqlalchemy.exc import SQLAlchemyError
 
-from petpro_common import telemetry
+from petpro_common import context, kill_points, telemetry
+from petpro_common.context import CallContext
 from petpro_common.db import Database
+from petpro_common.kill_points import Moment
 from petpro_notification import store
 from petpro_notification.directory import Directory
 from petpro_notification.domain import Outcome, Status, after_failed_try, pause_after
@@ -67,17 +69,20 @@ class Deliveries:
         return len(claimed)
 
     async def _deliver(self, due: Due) -> None:
+        with context.within(CallContext("delivery", str(due.id))):
+            await self._record(due, await self._outcome(due))
+
+    async def _outcome(self, due: Due) -> Outcome:
         try:
             async with asyncio.timeout(self._settings.delivery_try_seconds):
-                outcome = await self._send(due)
+                return await self._send(due)
         except RefusedForGood as refusal:
-            outcome = Outcome(Status.FAILED, str(refusal))
+            return Outcome(Status.FAILED, str(refusal))
         except (SMTPException, aio.AioRpcError, OSError, TimeoutError, SQLAlchemyError) as fault:
-            outcome = self._failed(due, fault)
+            return self._failed(due, fault)
         except Exception as fault:  # noqa: BLE001  # one mail that cannot be written must not hold up the others
             _log.error("delivery failed", delivery_id=str(due.id), exc_info=fault)
-            outcome = self._failed(due, fault)
-        await self._record(due, outcome)
+            return self._failed(due, fault)
 
     async def _send(self, due: Due) -> Outcome:
         person = await self._directory.person(due.user_id)
@@ -86,7 +91,10 @@ class Deliveries:
         if not person.wants_email:
             return Outcome(Status.SUPPRESSED, "not wanted")
         words, names = await self._naming.complete(due)
-        await self._post.send(self._post.compose(due, words, names, person))
+        mail = self._post.compose(due, words, names, person)
+        kill_points.reach(Moment.BEFORE_CALL)
+        await self._post.send(mail)
+        kill_points.reach(Moment.AFTER_CALL)
         return Outcome(Status.SENT)
 
     def _failed(self, due: Due, fault: Exception) -> Outcome:

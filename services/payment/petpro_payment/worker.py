@@ -15,8 +15,10 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from petpro_common import telemetry
+from petpro_common import context, kill_points, telemetry
+from petpro_common.context import CallContext
 from petpro_common.db import Database
+from petpro_common.kill_points import Moment
 from petpro_payment import metrics, payments, refund_store, refunds, store
 from petpro_payment.domain import Payment, Refund, RefundStatus
 from petpro_payment.outcomes import CalledOff, PaymentOutcome, Processing, RefundOutcome, Unknown
@@ -152,6 +154,7 @@ class Worker:
     async def _asked(self, provider: Provider, asking: Awaitable[_Outcome]) -> _Outcome | Unknown:
         """The outcome. Whatever else happens while asking, a fault of an adapter too, tells nothing of the money."""
         outcome: _Outcome | Unknown
+        kill_points.reach(Moment.BEFORE_CALL)
         try:
             outcome = await asyncio.wait_for(asking, self._timings.lease * 0.8)
         except Exception as fault:  # noqa: BLE001  # no fault may pass for an outcome
@@ -160,11 +163,13 @@ class Worker:
         if isinstance(outcome, Unknown):
             metrics.UNKNOWN_OUTCOMES.labels(provider.capabilities.name).inc()
             _log.warning("outcome is not known", provider=provider.capabilities.name, cause=outcome.cause)
+        kill_points.reach(Moment.AFTER_CALL)
         return outcome
 
     async def _work(self, item: Payment | Refund) -> None:
         try:
-            await self.step(item)
+            with context.within(CallContext(f"worker {type(item).__name__.lower()}", str(item.id))):
+                await self.step(item)
         except Exception as fault:  # noqa: BLE001  # one item must not end the worker; its lease runs out
             self._report(fault)
         finally:

@@ -136,5 +136,4 @@ def _stream_config(name: str, subjects: str, replicas: int) -> StreamConfig:
         discard=DiscardPolicy.OLD,
         max_age=MAX_AGE_SECONDS,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
-        allow_direct=True,
     )

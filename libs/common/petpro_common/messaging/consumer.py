@@ -23,10 +23,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from petpro_common import context, tasks, telemetry
+from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database
 from petpro_common.ids import new_id
+from petpro_common.kill_points import Moment
 from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
 
 Handle = Callable[[Msg], Awaitable[None]]
@@ -178,7 +179,9 @@ class Consumer:
                 await self._failed(message, fault)
                 return
         telemetry.MESSAGES_HANDLED.labels(self._name, "done").inc()
+        kill_points.reach(Moment.BEFORE_ACK, message.subject)
         await message.ack_sync(timeout=REQUEST_SECONDS)
+        kill_points.reach(Moment.AFTER_ACK, message.subject)
 
     async def _failed(self, message: Msg, fault: Exception) -> None:
         tries = message.metadata.num_delivered

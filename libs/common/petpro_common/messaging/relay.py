@@ -5,28 +5,28 @@ marks the rows, so a relay that has lost the lock can no longer mark anything. I
 a message and looks by itself every second. A crash between publishing and marking publishes twice; the broker drops the
 copy by its id, and where it does not, the consumer's inbox does.
 
-The broker has forgotten when our newest message on a subject is not there any more under the same number, or when the
-stream is another one than before: its store was wiped, cut, or restored from an old copy. Then everything of that
-stream that the outbox still holds is published again.
+Before it publishes on a new connection, and every few seconds, it looks whether the broker has forgotten something
+(`memory`): its store was wiped, cut, damaged, or restored from an old copy. Then everything of that stream that the
+outbox still holds is published again.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 import structlog
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
-from nats.js.errors import NoStreamResponseError, NotFoundError
+from nats.js.errors import NoStreamResponseError
 from sqlalchemy import Row, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from petpro_common import telemetry
+from petpro_common import kill_points, telemetry
 from petpro_common.db import Database
+from petpro_common.kill_points import Moment
+from petpro_common.messaging import memory
 from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
 from petpro_common.messaging.subjects import STREAMS
 
@@ -47,10 +47,6 @@ _MARK = text("""
     FROM unnest(CAST(:ids AS bigint[]), CAST(:streams AS text[]), CAST(:seqs AS bigint[])) AS acked(id, stream, seq)
     WHERE outbox.id = acked.id
 """)
-_NEWEST_ACKNOWLEDGED = text("""
-    SELECT message_id, subject, stream_seq FROM outbox
-    WHERE stream = :stream AND published_at IS NOT NULL ORDER BY stream_seq DESC LIMIT 1
-""")
 # Oldest first: what tells that the broker has forgotten goes last, so a crash in between is noticed again.
 _UNMARK = text("""
     UPDATE outbox SET published_at = NULL, stream_seq = NULL WHERE id = ANY(ARRAY(
@@ -69,7 +65,6 @@ class Relay:
         self._database = database
         self._broker = broker
         self._woken = asyncio.Event()
-        self._created: dict[str, datetime | None] = {}
         database.on_messages.append(self._woken.set)
 
     async def run(self) -> None:
@@ -120,9 +115,7 @@ class Relay:
         lanes = [list(lane) for _, lane in groupby(by_aggregate, key=lambda row: row.aggregate)]
         acknowledged = [ack for lane in await asyncio.gather(*map(self._publish_lane, lanes)) for ack in lane]
         if self._broker.reconnects != connected:
-            # What the broker took before it went may be gone, and its numbers given again: the round goes once more.
-            await self._republish_overtaken(connection, acknowledged)
-            return True
+            return True  # what the broker took before it went may be gone: after another look the round goes once more
         await self._mark(connection, acknowledged)
         if len(acknowledged) < len(rows):
             await asyncio.sleep(_RETRY_SECONDS)
@@ -133,6 +126,7 @@ class Relay:
         done: list[Acknowledged] = []
         for row in rows:
             headers = {**row.headers, "Nats-Msg-Id": row.message_id}
+            kill_points.reach(Moment.BEFORE_PUBLISH, row.subject)
             try:
                 ack = await self._broker.jetstream.publish(
                     row.subject, bytes(row.payload), timeout=REQUEST_SECONDS, headers=headers
@@ -143,6 +137,7 @@ class Relay:
             except (NatsError, OSError, TimeoutError) as fault:
                 _log.warning("publish failed", subject=row.subject, message_id=row.message_id, cause=repr(fault))
                 return done
+            kill_points.reach(Moment.AFTER_PUBLISH, row.subject)
             telemetry.MESSAGES_PUBLISHED.labels(ack.stream).inc()
             done.append((row.id, ack.stream, ack.seq))
         return done
@@ -150,26 +145,18 @@ class Relay:
     async def _mark(self, connection: AsyncConnection, acknowledged: Sequence[Acknowledged]) -> None:
         if acknowledged:
             ids, streams, seqs = (list(column) for column in zip(*acknowledged, strict=True))
+            kill_points.reach(Moment.BEFORE_MARK, "relay")
             await connection.execute(_MARK, {"ids": ids, "streams": streams, "seqs": seqs})
+            kill_points.reach(Moment.AFTER_MARK, "relay")
 
     async def _republish_forgotten(self, connection: AsyncConnection) -> None:
         for stream in STREAMS:
-            is_same = await self._is_same(stream)
-            newest = (await connection.execute(_NEWEST_ACKNOWLEDGED, {"stream": stream})).first()
-            if newest and not (is_same and await self._remembers(stream, newest)):
-                await self._republish(connection, stream)
-
-    async def _republish_overtaken(self, connection: AsyncConnection, acknowledged: Sequence[Acknowledged]) -> None:
-        """A number that is not beyond our newest was given a second time: the store is an old copy."""
-        for stream in {stream: None for _, stream, _ in acknowledged}:
-            newest = (await connection.execute(_NEWEST_ACKNOWLEDGED, {"stream": stream})).first()
-            if newest and min(seq for _, name, seq in acknowledged if name == stream) <= newest.stream_seq:
-                await self._republish(connection, stream)
-
-    async def _republish(self, connection: AsyncConnection, stream: str) -> None:
-        again = await self._unmark(connection, stream)
-        telemetry.OUTBOX_REPUBLISHED.inc(again)
-        _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
+            now = await memory.look(self._broker, stream)
+            if await memory.has_forgotten(connection, self._broker, stream, now):
+                again = await self._unmark(connection, stream)
+                telemetry.OUTBOX_REPUBLISHED.inc(again)
+                _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
+            await memory.keep(connection, stream, now)
 
     async def _unmark(self, connection: AsyncConnection, stream: str) -> int:
         """Has everything of a stream published again, in batches; how many messages that is."""
@@ -177,39 +164,3 @@ class Relay:
         while batch := (await connection.execute(_UNMARK, {"stream": stream, "batch": _UNMARK_BATCH})).rowcount:
             total += batch
         return total
-
-    async def _is_same(self, stream: str) -> bool:
-        """Whether the stream is the one that we saw last. A new one may already be further than the old one was."""
-        try:
-            created = (await self._broker.jetstream.stream_info(stream)).created
-        except NotFoundError:
-            self._created.pop(stream, None)
-            await self._broker.ensure_streams()
-            return False
-        seen, self._created[stream] = self._created.get(stream, created), created
-        return seen == created
-
-    async def _remembers(self, stream: str, newest: Row[Any]) -> bool:
-        """Whether the broker still has our newest message. A replica may lag, so a no is asked for twice."""
-        for _ in range(2):
-            if await self._has(stream, newest):
-                return True
-            await asyncio.sleep(_RETRY_SECONDS)
-        return False
-
-    async def _has(self, stream: str, newest: Row[Any]) -> bool:
-        jetstream = self._broker.jetstream
-        try:
-            last = await jetstream.get_last_msg(stream, newest.subject, direct=True)
-        except (NotFoundError, NoRespondersError):
-            return await self._let_go_by_age(stream, newest.stream_seq)
-        same = (last.headers or {}).get("Nats-Msg-Id") == newest.message_id
-        return same if last.seq == newest.stream_seq else bool((last.seq or 0) > newest.stream_seq)
-
-    async def _let_go_by_age(self, stream: str, seq: int) -> bool:
-        try:
-            state = (await self._broker.jetstream.stream_info(stream)).state
-        except NotFoundError:
-            await self._broker.ensure_streams()
-            return False
-        return bool(state.first_seq > seq)

@@ -37,7 +37,12 @@ CREATE TABLE parked_messages (
 );
 """
 
-# By which store a message was acknowledged: a stream made anew, or a server that started again, may have forgotten it.
+# What the relay saw of each stream when it looked the last time; see `memory`.
 MESSAGING_V2 = """
-ALTER TABLE outbox ADD COLUMN stream_created timestamptz, ADD COLUMN server_id text;
+CREATE TABLE broker_memory (
+    stream text PRIMARY KEY,
+    created timestamptz NOT NULL,
+    first_seq bigint NOT NULL,
+    holes bigint NOT NULL
+);
 """

@@ -16,9 +16,10 @@ from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common import telemetry
+from petpro_common import kill_points, telemetry
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
+from petpro_common.kill_points import Moment
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable
@@ -161,7 +162,9 @@ class SagaEngine:
                 return _LONGEST_SLEEP_SECONDS if pause is None else min(max(pause, 0.01), _LONGEST_SLEEP_SECONDS)
             with telemetry.span(f"saga {row.saga_type} timed out", row.trace):
                 await self._time_out(tx, store.state_of(row))
-            return 0.0
+            kill_points.reach(Moment.BEFORE_COMMIT, "saga timer")
+        kill_points.reach(Moment.AFTER_COMMIT, "saga timer")
+        return 0.0
 
     async def _time_out(self, tx: Transaction, state: SagaState) -> None:
         """Signals one saga. When that fails it stays as it is for some seconds, and holds up no other."""

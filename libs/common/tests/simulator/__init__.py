@@ -9,6 +9,5 @@ each pause anything else may happen, also the end of its process, and then every
 
 Limits: transactions are carried out one after the other (races inside PostgreSQL are tested on PostgreSQL), a service
 is one process at a time, messages do not grow too old, and a backup of the broker's store is never older than the last
-time it forgot. After the broker forgot, no relay is killed before it has looked: that gap is open. If what it
-publishes until then runs past the newest number that it knows, its next life takes the new store for the old one.
+time it forgot.
 """

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 from libs.common.tests.simulator.tables import Transaction
 from petpro.saga.v1 import saga_pb2
-from petpro_common.messaging import inbox, outbox, participant
+from petpro_common.messaging import inbox, memory, outbox, participant
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.participant import Answer
 from petpro_common.messaging.relay import Relay
@@ -215,6 +215,27 @@ def _mark_first(right: Any) -> Any:
     return publish
 
 
+def _see_no_new_stream(right: Any) -> Any:
+    async def look(broker: Any, stream: str) -> memory.Look:
+        return replace(await right(broker, stream), created=datetime(2026, 1, 1, tzinfo=UTC))
+
+    return look
+
+
+def _see_no_holes(right: Any) -> Any:
+    async def look(broker: Any, stream: str) -> memory.Look:
+        return replace(await right(broker, stream), holes=0)
+
+    return look
+
+
+def _think_it_has_everything(_: Any) -> Any:
+    async def has(broker: Any, stream: str, newest: Any) -> bool:
+        return True
+
+    return has
+
+
 class _EveryConnection(int):
     """A connection that passes for each other one."""
 
@@ -282,5 +303,9 @@ MUTANTS = (
     Mutant("the relay trusts a round in which the broker went", Relay, "_publish_round", _trust_a_round_that_was_cut),
     Mutant("the relay never marks", Relay, "_mark", _dropped),
     Mutant("the relay does not notice that the broker forgot", Relay, "_unmark", _dropped),
+    Mutant("a stream made anew passes for the old one", memory, "look", _see_no_new_stream),
+    Mutant("a hole in a stream is overlooked", memory, "look", _see_no_holes),
+    Mutant("a lost beginning passes for age", memory, "_went_too_early", _dropped),
+    Mutant("our newest message is never looked for", memory, "_has", _think_it_has_everything),
     Mutant("a message is acknowledged before its commit", Consumer, "_process", _ack_first),
 )

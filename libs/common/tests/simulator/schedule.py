@@ -19,7 +19,7 @@ from libs.common.tests.simulator.server import Server, Weather
 from libs.common.tests.simulator.services import Booking, Payment, Process, Work, make_plans, new_tables
 from libs.common.tests.simulator.tables import Counter, due
 from petpro.saga.v1 import saga_pb2
-from petpro_common.messaging.subjects import reply_subject
+from petpro_common.messaging.subjects import REPLIES, reply_subject
 
 _MOST_STEPS = 6_000
 _LAST_SECOND = 3_000.0
@@ -224,18 +224,13 @@ class Schedule:
             self.tasks.remove(task)  # as the lane, the timer and the client do: it comes again
             return
         task.pause, task.wakes_at = pause, self.clock.seconds + pause.seconds
-        if self.server.is_bad(self.server.weather.killed) and not self._has_to_look(task.owner):
+        if self.server.is_bad(self.server.weather.killed):
             self._kill(task.owner, f"{task.name} {pause.place}")
         elif "commit" in pause.place and self.server.is_bad(self.server.weather.database_fault):
             self._note(f"database fails {task.owner} {task.name} {pause.place}")
             self._resume(task, OperationalError(pause.place, None, Exception("gone")))
         elif pause.is_in_transaction:
             self._resume(task)
-
-    def _has_to_look(self, owner: str) -> bool:
-        """Whether the broker forgot and this relay has not looked yet; see the limits."""
-        process = self.up.get(owner)
-        return bool(process and process.client.checked_epoch != self.server.epoch)
 
     def _kill(self, owner: str, place: str) -> None:
         self._note(f"{owner} is killed in: {place}")
@@ -262,13 +257,29 @@ class Schedule:
     def _trouble(self) -> None:
         """Something that nobody asked for."""
         trouble = self.dice.choice(
-            [self._forget, self._backup, self._wait, self._stray, self._contradict, self._again, self._drop]
+            [
+                self._forget,
+                self._lose,
+                self._delete,
+                self._backup,
+                self._wait,
+                self._stray,
+                self._contradict,
+                self._again,
+                self._drop,
+            ]
         )
         self._note(trouble.__name__.removeprefix("_"))
         trouble()
 
     def _forget(self) -> None:
         self.server.forget()
+
+    def _lose(self) -> None:
+        self.server.lose()
+
+    def _delete(self) -> None:
+        self.server.delete()
 
     def _drop(self) -> None:
         self.server.drop()
@@ -297,7 +308,7 @@ class Schedule:
     def _stray(self) -> None:
         """A reply to an attempt that was never made."""
         running = [row for row in self.tables["booking"].sagas.values() if row.due_at]
-        if not running or len(self.server.streams) < len(_KINDS):
+        if not running or REPLIES not in self.server.streams:
             return
         row = self.dice.choice(running)
         reply = saga_pb2.Reply(
@@ -310,5 +321,4 @@ class Schedule:
             reason="STRAY",
         )
         headers = {"Nats-Msg-Id": str(UUID(int=self.dice.getrandbits(128)))}
-        # On a subject of its own: the relay reads from the last message on a subject that only it publishes to.
-        self.server.take(reply_subject("stray"), reply.SerializeToString(), headers)
+        self.server.take(reply_subject(row.saga_type), reply.SerializeToString(), headers)

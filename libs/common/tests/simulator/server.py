@@ -91,6 +91,26 @@ class Server:
         self.epoch += 1
         self.reconnects += 1
 
+    def lose(self) -> None:
+        """The server starts again, and some of a stream is gone: a block at its end, in its middle, or its beginning."""
+        stream = self.streams.get(self.dice.choice(sorted(STREAMS)))
+        if stream and stream.messages:
+            numbers = sorted(stream.messages)
+            first = self.dice.choice([numbers[0], self.dice.choice(numbers)])
+            last = self.dice.choice([number for number in numbers if number >= first])
+            for number in range(first, last + 1):
+                stream.messages.pop(number, None)
+            if last == stream.last_seq:
+                stream.last_seq = first - 1
+            stream.known = {}
+        self.epoch += 1
+        self.reconnects += 1
+
+    def delete(self) -> None:
+        """Somebody deletes a stream of a server that lives on."""
+        self.streams.pop(self.dice.choice(sorted(STREAMS)), None)
+        self.epoch += 1
+
     def drop(self) -> None:
         """A message is never delivered again, though the stream still has it."""
         waiting = [message for name in self.streams for message in self.waiting(name)]
@@ -197,17 +217,18 @@ class Client:
         return taken
 
     async def stream_info(self, name: str) -> SimpleNamespace:
+        await Pause("before a look at a stream")
         if name == next(iter(STREAMS)):
             self.checked_epoch = self._server.epoch
         if name not in self._server.streams:
             raise NotFoundError
         stream = self._server.streams[name]
         first = min(stream.messages, default=stream.last_seq + 1)
-        return SimpleNamespace(created=stream.created, state=SimpleNamespace(first_seq=first))
+        state = SimpleNamespace(first_seq=first, last_seq=stream.last_seq, messages=len(stream.messages))
+        return SimpleNamespace(created=stream.created, state=state)
 
-    async def get_last_msg(self, name: str, subject: str, direct: bool) -> Stored:
-        stream = self._server.streams.get(name, Stream(0))
-        found = [message for message in stream.messages.values() if message.subject == subject]
-        if not found:
+    async def get_msg(self, name: str, seq: int) -> Stored:
+        stream = self._server.streams.get(name)
+        if not stream or seq not in stream.messages:
             raise NotFoundError
-        return found[-1]
+        return stream.messages[seq]

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from libs.common.tests.simulator.pauses import Clock, Pause
-from petpro_common.messaging import consumer, inbox, outbox, participant, relay
+from petpro_common.messaging import consumer, inbox, memory, outbox, participant, relay
 from petpro_common.saga import store
 
 Params: TypeAlias = Any
@@ -44,6 +44,7 @@ class Tables:
     works: dict[tuple[str, str], str] = field(default_factory=dict)
     decisions: dict[str, Any] = field(default_factory=dict)
     effects: dict[int, Effect] = field(default_factory=dict)
+    broker_memory: dict[str, Any] = field(default_factory=dict)
 
     def unpublished(self) -> list[Any]:
         return [row for row in self.outbox.values() if row.published_at is None]
@@ -284,6 +285,22 @@ def _newest_acknowledged(tx: Transaction, params: Params) -> list[Any]:
     return _published_on(tx.tables, params["stream"])[:1]
 
 
+def _gone_too_early(tx: Transaction, params: Params) -> list[Any]:
+    """Messages in a schedule never grow too old."""
+    gone = range(params["seen_first"], params["first_seq"])
+    return [row for row in _published_on(tx.tables, params["stream"]) if row.stream_seq in gone]
+
+
+def _seen(tx: Transaction, params: Params) -> list[Any]:
+    row = tx.tables.broker_memory.get(params["stream"])
+    return [row] if row else []
+
+
+def _keep(tx: Transaction, params: Params) -> list[Any]:
+    tx.put(tx.tables.broker_memory, params["stream"], SimpleNamespace(**params))
+    return []
+
+
 def _unmark(tx: Transaction, params: Params) -> list[Any]:
     rows = _published_on(tx.tables, params["stream"])
     for row in rows:
@@ -316,6 +333,9 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(relay._LEAD): _lead,
     id(relay._UNPUBLISHED): _unpublished,
     id(relay._MARK): _mark,
-    id(relay._NEWEST_ACKNOWLEDGED): _newest_acknowledged,
+    id(memory._NEWEST): _newest_acknowledged,
+    id(memory._GONE_TOO_EARLY): _gone_too_early,
+    id(memory._SEEN): _seen,
+    id(memory._KEEP): _keep,
     id(relay._UNMARK): _unmark,
 }

@@ -34,7 +34,7 @@ def test_the_schedules_reach_every_end_and_every_fault() -> None:
     assert statuses == {"completed", "compensated", "parked"}
     for place in ("before commit", "after commit", "before publish", "after publish", "before ack", "after ack"):
         assert f"{place}" in told
-    for trouble in ("forget", "backup", "stray", "contradict", "again", "drop", "database fails"):
+    for trouble in ("forget", "lose", "delete", "backup", "stray", "contradict", "again", "drop", "database fails"):
         assert f"! {trouble}" in told
 
 

@@ -1,4 +1,4 @@
-"""What acknowledged a message; and one diary at a time is written for a person."""
+"""What the broker is known to have; and a person's diary is locked before it is written."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What acknowledged a message."""
+"""What the broker is known to have."""
 
 from alembic import op
 

@@ -1,0 +1,95 @@
+"""Whether the broker still has what it acknowledged to us. JetStream may lose its store, or get an old copy of it back.
+
+Four things are held against what was seen of a stream the last time (`broker_memory`):
+
+1. It is the same stream: one that was made anew has another instant of creation.
+2. Our newest message is there, under the number that it was given, or has grown too old.
+3. There are no more holes than before: only age takes messages out, at the beginning.
+4. What went at the beginning had grown too old.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nats.js.errors import NotFoundError
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from petpro_common.messaging.broker import MAX_AGE_SECONDS, Broker
+
+_AGE_MARGIN_SECONDS = 3600  # clocks of two machines
+
+_SEEN = text("SELECT created, first_seq, holes FROM broker_memory WHERE stream = :stream")
+_KEEP = text("""
+    INSERT INTO broker_memory (stream, created, first_seq, holes) VALUES (:stream, :created, :first_seq, :holes)
+    ON CONFLICT (stream) DO UPDATE
+        SET created = excluded.created, first_seq = excluded.first_seq, holes = excluded.holes
+""")
+_NEWEST = text("""
+    SELECT message_id, stream_seq FROM outbox
+    WHERE stream = :stream AND published_at IS NOT NULL ORDER BY stream_seq DESC LIMIT 1
+""")
+_GONE_TOO_EARLY = text("""
+    SELECT message_id FROM outbox
+    WHERE stream = :stream AND published_at IS NOT NULL AND stream_seq >= :seen_first AND stream_seq < :first_seq
+      AND published_at > clock_timestamp() - make_interval(secs => :seconds)
+    LIMIT 1
+""")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a stream looks like now."""
+
+    created: datetime
+    first_seq: int
+    holes: int
+
+
+async def look(broker: Broker, stream: str) -> Look:
+    """Looks at a stream, and makes it when it is not there."""
+    while True:
+        try:
+            info = await broker.jetstream.stream_info(stream)
+        except NotFoundError:
+            await broker.ensure_streams()
+            continue
+        state = info.state
+        holes = state.last_seq - state.first_seq + 1 - state.messages if state.messages else 0
+        return Look(info.created, state.first_seq, holes)
+
+
+async def has_forgotten(connection: AsyncConnection, broker: Broker, stream: str, now: Look) -> bool:
+    """Whether something is gone that the broker had acknowledged to this service."""
+    seen = (await connection.execute(_SEEN, {"stream": stream})).first()
+    if seen and (seen.created != now.created or now.holes > seen.holes):
+        return True
+    if seen and now.first_seq > seen.first_seq and await _went_too_early(connection, stream, seen, now):
+        return True
+    newest = (await connection.execute(_NEWEST, {"stream": stream})).first()
+    return newest is not None and newest.stream_seq >= now.first_seq and not await _has(broker, stream, newest)
+
+
+async def keep(connection: AsyncConnection, stream: str, now: Look) -> None:
+    """Stores what was seen, once everything that had been forgotten is going to be published again."""
+    row = {"stream": stream, "created": now.created, "first_seq": now.first_seq, "holes": now.holes}
+    await connection.execute(_KEEP, row)
+
+
+async def _went_too_early(connection: AsyncConnection, stream: str, seen: Row[Any], now: Look) -> bool:
+    row = {
+        "stream": stream,
+        "seen_first": seen.first_seq,
+        "first_seq": now.first_seq,
+        "seconds": MAX_AGE_SECONDS - _AGE_MARGIN_SECONDS,
+    }
+    return (await connection.execute(_GONE_TOO_EARLY, row)).first() is not None
+
+
+async def _has(broker: Broker, stream: str, newest: Row[Any]) -> bool:
+    try:
+        found = await broker.jetstream.get_msg(stream, newest.stream_seq)
+    except NotFoundError:
+        return False
+    return bool((found.headers or {}).get("Nats-Msg-Id") == newest.message_id)

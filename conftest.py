@@ -121,7 +121,7 @@ def start_own_stack() -> Iterator[StartStack]:
 @pytest.fixture
 async def own_stack() -> RunningStack:
     """One for each worker, since it takes long to start; whatever an earlier test left down is started again."""
-    stack = testing.shared_stack(f"own-{_worker()}")
+    stack = testing.shared_stack(f"own-{_worker()}", env=testing.IMPATIENT)
     for part in PARTS:
         if stack.state(part) != "ready":
             await stack.start_part(part)

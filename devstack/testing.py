@@ -21,8 +21,8 @@ from filelock import FileLock
 from devstack.layout import ROOT, SERVICES, Layout
 from devstack.part import python_module
 from devstack.ports import Ports
-from devstack.process import is_running
 from devstack.postgres import role_of
+from devstack.process import is_running
 from devstack.running import RunningStack
 from devstack.services import Surroundings, remember_migrated
 from devstack.stack import PARTS, surroundings
@@ -37,6 +37,22 @@ STOP_SECONDS = 40.0
 
 Settings = Mapping[str, Mapping[str, str]]
 """Settings more, by part."""
+
+
+IMPATIENT: Settings = {
+    "payment": {
+        "PETPRO_PAYMENT_LEASE_SECONDS": "3",
+        "PETPRO_PAYMENT_PROVIDER_TIMEOUT_SECONDS": "1.5",
+        "PETPRO_PAYMENT_NOT_FOUND_GRACE_SECONDS": "3",
+        "PETPRO_PAYMENT_POLL_SECONDS": "0.3",
+        "PETPRO_PAYMENT_POLL_LIMIT_SECONDS": "2",
+    },
+    "notification": {
+        "PETPRO_NOTIFICATION_DELIVERY_TRY_SECONDS": "3",
+        "PETPRO_NOTIFICATION_DELIVERY_LEASE_SECONDS": "4",
+    },
+}
+"""Leases that end soon: what a killed process had in hand is waited for by somebody."""
 
 
 class StartStack(Protocol):
@@ -81,12 +97,12 @@ def folder_of_run() -> Path:
     return Path(os.environ[FOLDER_VARIABLE])
 
 
-def shared_stack(name: str, only: Collection[str] = PARTS) -> RunningStack:
+def shared_stack(name: str, only: Collection[str] = PARTS, env: Settings | None = None) -> RunningStack:
     """The stack of that name, started by whoever asks first."""
     run = folder_of_run() / name
     with FileLock(folder_of_run() / f"{name}.lock"):
         if not (run / "stack.json").exists():
-            start_stack(run, only)
+            start_stack(run, only, env=env)
     return RunningStack(run)
 
 

@@ -1,6 +1,7 @@
 """A running stack as tests use it: people, clinics and bookings, made through the API; databases and provider, read."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 BANDUNG = (-6.9039, 107.6186)
 FULL_REFUND = [{"min_hours_before": 0, "refund_percent": 100}]
 NO_REFUND = [{"min_hours_before": 8760, "refund_percent": 100}]
-_TOKENS: dict[tuple[str, str], str] = {}
+_TOKENS: dict[tuple[str, str], tuple[float, str]] = {}
+_TOKEN_SECONDS = 300.0
 _OWNERS: dict[str, tuple[Json, str]] = {}
 
 
@@ -245,13 +247,14 @@ async def open_world(stack: RunningStack) -> AsyncIterator[World]:
 
 
 async def _token_of(who: str, world: World) -> str:
-    """Signed in once for all tests of this process: sign-ins are limited."""
-    known = (str(world.stack.run), who)
-    if known not in _TOKENS:
+    """Signed in once in five minutes for all tests of this process: sign-ins are limited, and tokens end."""
+    key = (str(world.stack.run), who)
+    signed_in_at, token = _TOKENS.get(key, (float("-inf"), ""))
+    if time.monotonic() - signed_in_at > _TOKEN_SECONDS:
         person = world.stack.endpoints["users"][who]
-        tokens = (await _patiently(lambda: world.visitor.post("/v1/auth/token", person)))["tokens"]
-        _TOKENS[known] = tokens["access_token"]
-    return _TOKENS[known]
+        token = (await _patiently(lambda: world.visitor.post("/v1/auth/token", person)))["tokens"]["access_token"]
+        _TOKENS[key] = (time.monotonic(), token)
+    return token
 
 
 async def _patiently(call: Callable[[], Awaitable[Json]]) -> Json:

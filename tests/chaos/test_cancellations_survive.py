@@ -10,7 +10,6 @@ import pytest
 
 from devstack.api import Json
 from devstack.running import RunningStack
-from devstack.testing import StartStack
 from tests import invariants
 from tests.waiting import eventually
 from tests.world import World, open_world
@@ -27,23 +26,9 @@ Moment = Callable[[World, list[str]], Awaitable[None]]
 """Returns when it is time to disturb; it knows the payments at the provider."""
 
 
-# A mail whose sender died is tried again when its lease has run out: a minute, where nobody waits for it.
-IMPATIENT = {
-    "notification": {
-        "PETPRO_NOTIFICATION_DELIVERY_TRY_SECONDS": "3",
-        "PETPRO_NOTIFICATION_DELIVERY_LEASE_SECONDS": "4",
-    }
-}
-
-
-@pytest.fixture(scope="module")
-def impatient_stack(start_own_stack: StartStack) -> RunningStack:
-    return start_own_stack(env=IMPATIENT)
-
-
 @pytest.fixture
-async def world(impatient_stack: RunningStack) -> AsyncIterator[World]:
-    async with open_world(impatient_stack) as opened:
+async def world(own_stack: RunningStack) -> AsyncIterator[World]:
+    async with open_world(own_stack) as opened:
         yield opened
 
 

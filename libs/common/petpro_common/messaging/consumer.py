@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import ServerError
 from opentelemetry.trace import SpanKind
 from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -29,6 +30,7 @@ from petpro_common.db import Database
 from petpro_common.ids import new_id
 from petpro_common.kill_points import Moment
 from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
+from petpro_common.messaging.subjects import durable_names
 
 Handle = Callable[[Msg], Awaitable[None]]
 KeyOf = Callable[[Msg], str]
@@ -43,6 +45,7 @@ _LOOK_SECONDS = 0.25
 _SILENT_LOOKS = 30  # two and a half heartbeats
 _MOST_IN_LANE = 2 * _PULL  # what waits too long comes again, and must not pile up
 _AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError)
+_STATE_UNREADABLE = (10012, 10104)  # the server cannot create the consumer, or the store for it
 _SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
 
 _PARK = text("""
@@ -86,6 +89,7 @@ class Consumer:
         self._handle = handle
         self._key_of = key_of
         self._name = broker.service
+        self._durable = broker.service
 
     async def run(self) -> None:
         """Runs until cancelled; makes the consumer anew whenever the broker has lost it."""
@@ -96,14 +100,29 @@ class Consumer:
                 await self._consume()
             except (NatsError, ConsumerLost, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels(f"consumer {self._stream}").inc()
-                _log.warning("consumer starts again", stream=self._stream, cause=repr(fault))
+                _log.warning("consumer starts again", stream=self._stream, cause=str(fault) or repr(fault))
                 await asyncio.sleep(0.25)
 
     async def _ensure(self) -> None:
+        """Makes the consumer. Where the broker cannot read its state, another reads everything again."""
         await self._broker.ensure_streams()
+        *first, last = durable_names(self._name)
+        for self._durable in first:
+            try:
+                await self._make_durable()
+            except ServerError as fault:
+                if fault.err_code not in _STATE_UNREADABLE:
+                    raise
+                _log.error("the broker has lost a consumer's state", stream=self._stream, durable=self._durable)
+            else:
+                return
+        self._durable = last
+        await self._make_durable()
+
+    async def _make_durable(self) -> None:
         config = ConsumerConfig(
-            name=self._name,
-            durable_name=self._name,
+            name=self._durable,
+            durable_name=self._durable,
             deliver_policy=DeliverPolicy.ALL,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT_SECONDS,
@@ -158,7 +177,7 @@ class Consumer:
             "expires": _EXPIRES_SECONDS * 1_000_000_000,
             "idle_heartbeat": _HEARTBEAT_SECONDS * 1_000_000_000,
         }
-        subject = f"{_SUBJECT_OF_PULL}.{self._stream}.{self._name}"
+        subject = f"{_SUBJECT_OF_PULL}.{self._stream}.{self._durable}"
         await self._broker.client.publish(subject, orjson.dumps(request), reply=inbox)
 
     async def _work(self, lane: asyncio.Queue[Msg]) -> None:

@@ -92,7 +92,7 @@ class Server:
         self.reconnects += 1
 
     def lose(self) -> None:
-        """The server starts again, and some of a stream is gone: a block at its end, in its middle, or its beginning."""
+        """The server starts again, and a part of a stream is gone: its end, its beginning, or some of its middle."""
         stream = self.streams.get(self.dice.choice(sorted(STREAMS)))
         if stream and stream.messages:
             numbers = sorted(stream.messages)

@@ -1,0 +1,105 @@
+"""A round: some parts are killed at their points again and again while customers come and go; then all must be well."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from devstack.control import ControlRefused
+from devstack.running import RunningStack
+from tests.chaos.points import Point
+from tests.chaos.traffic import Traffic, open_traffic
+from tests.chaos.verdict import Verdict, judge
+from tests.world import World, open_world
+
+HIT_SECONDS = 60.0
+"""How long a part may run before its point is reached."""
+
+Trouble = Callable[[RunningStack], Awaitable[int]]
+"""Makes trouble for a while and puts things right again, but for what the platform must do by itself; how often."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table. What is wrong after a round stands in the lines of all that was done in it."""
+
+    name: str
+    runs: int
+    sagas: int
+    lost: int
+    doubled: int
+    stuck: int
+
+
+async def kill_round(stack: RunningStack, points: Sequence[Point], kills: int) -> tuple[list[Line], Verdict]:
+    """Kills each point's part `kills` times at that point; the points are of different parts."""
+    visits = [point.visit for point in points]
+    troubles = [lambda stack, point=point: _keep_killing(stack, point, kills) for point in points]
+    counts, verdict = await _round(stack, troubles, visits)
+    return _lines([point.name for point in points], counts, verdict), verdict
+
+
+async def trouble_round(
+    stack: RunningStack, name: str, trouble: Trouble, visits: Sequence[str]
+) -> tuple[list[Line], Verdict]:
+    """One kind of trouble."""
+    counts, verdict = await _round(stack, [trouble], visits)
+    return _lines([name], counts, verdict), verdict
+
+
+async def _round(stack: RunningStack, troubles: Sequence[Trouble], visits: Sequence[str]) -> tuple[list[int], Verdict]:
+    async with open_world(stack) as world:
+        since = await _now(world)
+        traffic = await open_traffic(world)
+        counts = await _in_traffic(stack, traffic, troubles, visits)
+        return counts, await judge(world, traffic, since)
+
+
+async def _in_traffic(
+    stack: RunningStack, traffic: Traffic, troubles: Sequence[Trouble], visits: Sequence[str]
+) -> list[int]:
+    end = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(traffic.flow(visits, end))
+        counts = await asyncio.gather(*(trouble(stack) for trouble in troubles))
+        end.set()
+    return list(counts)
+
+
+async def _now(world: World) -> datetime:
+    [row] = await world.rows("booking", "SELECT clock_timestamp() AS now")
+    return row["now"]  # type: ignore[no-any-return]
+
+
+def _lines(names: Sequence[str], counts: Sequence[int], verdict: Verdict) -> list[Line]:
+    wrong = (len(verdict.lost), len(verdict.doubled), len(verdict.stuck))
+    return [Line(name, count, verdict.sagas, *wrong) for name, count in zip(names, counts, strict=True)]
+
+
+async def _keep_killing(stack: RunningStack, point: Point, kills: int) -> int:
+    """How often the part killed itself at the point; less than `kills` when the point is not reached any more."""
+    done = 0
+    await stack.kill(point.part)
+    while done < kills and await _dies(stack, point):
+        done += 1
+    await stack.kill(point.part)
+    await stack.start_part(point.part)
+    return done
+
+
+async def _dies(stack: RunningStack, point: Point) -> bool:
+    """Starts the part with its point armed, and sees it die there."""
+    prefix = f"PETPRO_{point.part.upper()}"
+    armed = {f"{prefix}_KILL_AT": point.pattern, f"{prefix}_KILL_ON": str(random.randint(1, 3))}
+    try:
+        await stack.start_part(point.part, armed)
+    except ControlRefused:
+        return stack.pid(point.part) is None
+    try:
+        async with asyncio.timeout(HIT_SECONDS):
+            while stack.pid(point.part) is not None:
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return False
+    return True

@@ -11,7 +11,7 @@ PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-unit simulate bench lint format proto k8s lock clean
+.PHONY: help setup up demo test test-unit simulate chaos bench lint format proto k8s lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-unit: setup ## the tests that need no server, in seconds
 
 simulate: setup ## play sagas through invented trouble (SCHEDULES=100000 SEED=0); a failing seed is told line by line
 	$(BIN)/python -m libs.common.tests.simulator --schedules $(or $(SCHEDULES),100000) --seed $(or $(SEED),0)
+
+chaos: setup ## kill, pause, cut and harm parts in traffic, over and over; it goes on where it was (KILLS=9 TIMES=3 ONLY='*')
+	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),9) --times $(or $(TIMES),3) --only '$(or $(ONLY),*)'
 
 bench: setup ## measure holds beside their limits in one run (ROUNDS=3 SECONDS=5)
 	$(BIN)/python -m bench --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),5)
@@ -65,7 +68,7 @@ lock: ## resolve requirements.in again, newest versions, with hashes
 
 clean: ## remove the state of the dev stack and everything that was built
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; fi
-	rm -rf .run $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .setup.lock
+	rm -rf .run .chaos $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .setup.lock
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find libs services -name '*.egg-info' -type d -prune -exec rm -rf {} +
 

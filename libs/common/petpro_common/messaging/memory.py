@@ -68,7 +68,9 @@ async def has_forgotten(connection: AsyncConnection, broker: Broker, stream: str
     if seen and now.first_seq > seen.first_seq and await _went_too_early(connection, stream, seen, now):
         return True
     newest = (await connection.execute(_NEWEST, {"stream": stream})).first()
-    return newest is not None and newest.stream_seq >= now.first_seq and not await _has(broker, stream, newest)
+    if newest is None or newest.stream_seq < now.first_seq:
+        return False
+    return not await has(broker, stream, newest.stream_seq, newest.message_id)
 
 
 async def keep(connection: AsyncConnection, stream: str, now: Look) -> None:
@@ -87,9 +89,10 @@ async def _went_too_early(connection: AsyncConnection, stream: str, seen: Row[An
     return (await connection.execute(_GONE_TOO_EARLY, row)).first() is not None
 
 
-async def _has(broker: Broker, stream: str, newest: Row[Any]) -> bool:
+async def has(broker: Broker, stream: str, seq: int, message_id: str) -> bool:
+    """Whether the message under that number is there, and is that one."""
     try:
-        found = await broker.jetstream.get_msg(stream, newest.stream_seq)
+        found = await broker.jetstream.get_msg(stream, seq)
     except NotFoundError:
         return False
-    return bool((found.headers or {}).get("Nats-Msg-Id") == newest.message_id)
+    return bool((found.headers or {}).get("Nats-Msg-Id") == message_id)

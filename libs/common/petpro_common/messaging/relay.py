@@ -138,6 +138,8 @@ class Relay:
                 _log.warning("publish failed", subject=row.subject, message_id=row.message_id, cause=repr(fault))
                 return done
             kill_points.reach(Moment.AFTER_PUBLISH, row.subject)
+            if ack.duplicate and not await memory.has(self._broker, ack.stream, ack.seq, row.message_id):
+                return done  # it lost the message and still knows the id: it takes no copy until that is forgotten too
             telemetry.MESSAGES_PUBLISHED.labels(ack.stream).inc()
             done.append((row.id, ack.stream, ack.seq))
         return done

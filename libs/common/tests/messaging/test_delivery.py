@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from devstack import testing
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
+from petpro_common.messaging import broker, relay
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.events import Event, event_consumer
 from petpro_common.messaging.outbox import add_event
@@ -19,6 +20,13 @@ from petpro_common.messaging.relay import Relay
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
 CLINIC = UUID("0197a0c0-0000-7000-8000-000000000001")
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay looks twice a second whether the broker has forgotten something; the broker forgets ids as soon."""
+    monkeypatch.setattr(relay, "_MEMORY_CHECK_SECONDS", 0.5)
+    monkeypatch.setattr(broker, "DUPLICATE_WINDOW_SECONDS", 2)
 
 
 class Listener:
@@ -55,8 +63,8 @@ async def test_events_of_one_aggregate_arrive_once_and_in_order(
 ) -> None:
     catalog, booking = await database_of("catalog"), await database_of("booking")
     listener = Listener()
-    relay = Relay(catalog, await broker_of("catalog"))
-    async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
+    publishing = Relay(catalog, await broker_of("catalog"))
+    async with running(publishing.run(), listener.consumer(booking, await broker_of("booking"))):
         for version in range(200):
             await say(catalog, version)
         await eventually(lambda: len(listener.heard) >= 200)
@@ -67,8 +75,8 @@ async def test_events_of_one_aggregate_arrive_once_and_in_order(
 async def test_what_rolls_back_is_never_said(database_of: MakeDatabase, broker_of: MakeBroker) -> None:
     catalog, booking = await database_of("catalog"), await database_of("booking")
     listener = Listener()
-    relay = Relay(catalog, await broker_of("catalog"))
-    async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
+    publishing = Relay(catalog, await broker_of("catalog"))
+    async with running(publishing.run(), listener.consumer(booking, await broker_of("booking"))):
         with pytest.raises(DBAPIError):
             await say_and_fail(catalog, 1)
         await say(catalog, 2)
@@ -80,8 +88,8 @@ async def test_a_handler_that_fails_is_tried_again(database_of: MakeDatabase, br
     catalog, booking = await database_of("catalog"), await database_of("booking")
     listener = Listener()
     listener.fail_times = 3
-    relay = Relay(catalog, await broker_of("catalog"))
-    async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
+    publishing = Relay(catalog, await broker_of("catalog"))
+    async with running(publishing.run(), listener.consumer(booking, await broker_of("booking"))):
         await say(catalog, 1)
         await eventually(lambda: listener.heard == [1])
 
@@ -110,9 +118,9 @@ async def test_a_broker_that_lost_its_store_is_filled_again_from_the_outbox(
 ) -> None:
     catalog, booking = await database_of("catalog"), await database_of("booking")
     early, late = Listener(), Listener()
-    relay = Relay(catalog, await broker_of("catalog"))
+    publishing = Relay(catalog, await broker_of("catalog"))
     hearing = await broker_of("booking")
-    async with running(relay.run()):
+    async with running(publishing.run()):
         async with running(early.consumer(booking, hearing)):
             for version in range(20):
                 await say(catalog, version)
@@ -132,8 +140,8 @@ async def test_a_broker_restored_from_an_old_copy_is_noticed(
     database_of: MakeDatabase, broker_of: MakeBroker, nats: testing.Broker
 ) -> None:
     catalog, notification = await database_of("catalog"), await database_of("notification")
-    relay = Relay(catalog, await broker_of("catalog"))
-    async with running(relay.run()):
+    publishing = Relay(catalog, await broker_of("catalog"))
+    async with running(publishing.run()):
         for version in range(10):
             await say(catalog, version, new_id())
         async with asyncio.timeout(10):
@@ -163,9 +171,37 @@ async def test_a_broker_that_lost_its_store_and_got_further_than_before_is_notic
             await eventually(lambda: sorted(listener.heard) == list(range(4)), seconds=25)
 
 
+@pytest.mark.parametrize("lost", [range(4, 7), range(1, 4)], ids=["in the middle", "at the beginning"])
+async def test_a_broker_that_lost_a_part_of_a_stream_is_noticed(
+    database_of: MakeDatabase, broker_of: MakeBroker, nats: testing.Broker, lost: range
+) -> None:
+    catalog, notification = await database_of("catalog"), await database_of("notification")
+    listener = Listener()
+    async with running(Relay(catalog, await broker_of("catalog")).run()):
+        for version in range(9):
+            await say(catalog, version, new_id())
+        async with asyncio.timeout(10):
+            while len(await column(catalog, "SELECT 1 FROM outbox WHERE published_at IS NOT NULL")) < 9:
+                await asyncio.sleep(0.05)
+        await lose(nats, lost)
+        async with running(listener.consumer(notification, await broker_of("notification"))):
+            await eventually(lambda: len(listener.heard) >= 9, seconds=25)
+            await asyncio.sleep(1.2)
+        published_again = await column(catalog, "SELECT max(stream_seq) FROM outbox")
+    assert sorted(listener.heard) == list(range(9))
+    assert published_again == [9 + len(lost)], "once, not at each look"
+
+
 async def column(database: Database, query: str) -> list[Any]:
     async with database.transaction() as tx:
         return list((await tx.execute(text(query))).scalars())
+
+
+async def lose(nats: testing.Broker, numbers: range) -> None:
+    connection = await nats_client.connect(nats.operator_url)
+    for number in numbers:
+        await connection.jetstream().delete_msg("PETPRO_EVENTS", number)
+    await connection.close()
 
 
 async def forget_everything(nats: testing.Broker) -> None:

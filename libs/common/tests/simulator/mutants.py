@@ -230,7 +230,7 @@ def _see_no_holes(right: Any) -> Any:
 
 
 def _think_it_has_everything(_: Any) -> Any:
-    async def has(broker: Any, stream: str, newest: Any) -> bool:
+    async def has(broker: Any, stream: str, seq: int, message_id: str) -> bool:
         return True
 
     return has
@@ -306,6 +306,6 @@ MUTANTS = (
     Mutant("a stream made anew passes for the old one", memory, "look", _see_no_new_stream),
     Mutant("a hole in a stream is overlooked", memory, "look", _see_no_holes),
     Mutant("a lost beginning passes for age", memory, "_went_too_early", _dropped),
-    Mutant("our newest message is never looked for", memory, "_has", _think_it_has_everything),
+    Mutant("our newest message is never looked for", memory, "has", _think_it_has_everything),
     Mutant("a message is acknowledged before its commit", Consumer, "_process", _ack_first),
 )

@@ -102,7 +102,7 @@ class Server:
                 stream.messages.pop(number, None)
             if last == stream.last_seq:
                 stream.last_seq = first - 1
-            stream.known = {}
+            stream.known = self.dice.choice([{}, stream.known])
         self.epoch += 1
         self.reconnects += 1
 
@@ -123,14 +123,15 @@ class Server:
             raise NoStreamResponseError
         stream = self.streams[name]
         seq, at = stream.known.get(headers["Nats-Msg-Id"], (0, -1e9))
-        if self.clock.seconds - at > DUPLICATE_WINDOW_SECONDS:
+        is_known = self.clock.seconds - at <= DUPLICATE_WINDOW_SECONDS
+        if not is_known:
             stream.last_seq += 1
             seq = stream.last_seq
             visible_at = self.clock.seconds + self.dice.expovariate(1 / self.weather.delay)
             message = Stored(seq, headers["Nats-Msg-Id"], subject, headers, data, visible_at)
             stream.messages[seq] = message
             stream.known[message.message_id] = (seq, self.clock.seconds)
-        return SimpleNamespace(stream=name, seq=seq)
+        return SimpleNamespace(stream=name, seq=seq, duplicate=is_known)
 
     def waiting(self, stream: str) -> list[Stored]:
         """What the consumer has not acknowledged."""

@@ -1,8 +1,8 @@
-"""What acknowledged a message; and one diary at a time is written for a person."""
+"""What acknowledged a message; who had parked ones handled again; and one diary at a time is written for a person."""
 
 from alembic import op
 
-from petpro_common.messaging.schema import MESSAGING_V2
+from petpro_common.messaging.schema import MESSAGING_V2, PARKED_V2
 
 revision = "0003"
 down_revision = "0002"
@@ -30,4 +30,5 @@ END $$;
 
 def upgrade() -> None:
     op.execute(MESSAGING_V2)
+    op.execute(PARKED_V2)
     op.execute(DIARY)

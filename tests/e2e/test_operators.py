@@ -1,28 +1,12 @@
 """An administrator at the command line helps real checkouts that cannot go on."""
 
-import asyncio
-import json
-import sys
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from devstack.api import Json
+from tests.e2e.terminal import Said, petproctl
 from tests.world import Clinic, Customer, World
-
-
-@dataclass
-class Said:
-    """What a command wrote, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass
@@ -35,11 +19,7 @@ class Desk:
     reservation: Json
 
     async def petproctl(self, *words: str, typed: str = "") -> Said:
-        command = ["-m", "petproctl", "saga", "--run", str(self.world.stack.run), *words]
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(sys.executable, *command, stdin=pipe, stdout=pipe, stderr=pipe)
-        out, err = await process.communicate(typed.encode())
-        return Said(process.returncode or 0, out.decode(), err.decode())
+        return await petproctl(self.world.stack, "saga", *words, typed=typed)
 
     @property
     def key(self) -> str:

@@ -23,12 +23,14 @@ from grpc_reflection.v1alpha import reflection
 from sqlalchemy.exc import SQLAlchemyError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
+from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
 from petpro_common import housekeeping, kill_points, migrate, rpc, tasks, telemetry
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.relay import Relay
+from petpro_common.messaging.servicer import ParkedMessageServicer
 from petpro_common.settings import ServiceSettings
 
 LIVENESS = "liveness"
@@ -67,11 +69,14 @@ class Service:
         self._package = package
         self._health = health.aio.HealthServicer()
         self._tasks: list[asyncio.Task[None]] = []
+        self._consumers: list[Consumer] = []
         self._stopping = asyncio.Event()
         self._failed = False
 
     async def __aenter__(self) -> Self:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
+        parked = ParkedMessageServicer(self.name, self.database, self._consumers)
+        messages_pb2_grpc.add_ParkedMessageServiceServicer_to_server(parked, self.server)
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
         self.background(self.broker.run())
@@ -100,7 +105,8 @@ class Service:
         self._tasks.append(task)
 
     def consume(self, consumer: Consumer) -> None:
-        """Runs a consumer until the service stops."""
+        """Runs a consumer until the service stops; what it sets aside can be redriven."""
+        self._consumers.append(consumer)
         self.background(consumer.run())
 
     async def serve(self) -> None:
@@ -131,12 +137,9 @@ class Service:
             self._stopping.set()
 
     def _add_reflection(self) -> None:
-        own = (
-            descriptor_pool.Default()
-            .FindFileByName(f"petpro/{self.name}/v1/{self.name}.proto")
-            .services_by_name.values()
-        )
-        names = [service.full_name for service in own]
+        own = descriptor_pool.Default().FindFileByName(f"petpro/{self.name}/v1/{self.name}.proto")
+        shared = messages_pb2.DESCRIPTOR
+        names = [service.full_name for file in (own, shared) for service in file.services_by_name.values()]
         reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
 
     async def _account_keys(self) -> list[dict[str, Any]]:

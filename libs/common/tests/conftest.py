@@ -9,7 +9,7 @@ from sqlalchemy import text
 from devstack import testing
 from petpro_common.db import Database
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.schema import MESSAGING_V1, MESSAGING_V2
+from petpro_common.messaging.schema import MESSAGING_V1, MESSAGING_V2, PARKED_V2
 from petpro_common.saga.schema import SAGA_V1, SAGA_V2
 from petpro_common.testing.running import MakeBroker, MakeDatabase
 
@@ -24,7 +24,7 @@ async def database_of(empty_database: testing.MakeDatabase) -> AsyncIterator[Mak
             database = Database(made.url, made.password)
             stack.push_async_callback(database.close)
             async with database.transaction() as tx:
-                for statement in (MESSAGING_V1 + MESSAGING_V2 + SAGA_V1 + SAGA_V2).split(";\n"):
+                for statement in (MESSAGING_V1 + MESSAGING_V2 + PARKED_V2 + SAGA_V1 + SAGA_V2).split(";\n"):
                     if statement.strip():
                         await tx.execute(text(statement))
             return database

@@ -18,6 +18,7 @@ Json = dict[str, Any]
 PASSWORD = "PETPROCTL_PASSWORD"  # noqa: S105  # the variable's name
 SECONDS = 20.0
 """How long one call may take."""
+_PAGE = 100
 
 
 class Unreachable(Exception):
@@ -80,6 +81,18 @@ class Gateway:
     def get(self, path: str, **query: object) -> Json:
         """What is empty is left out of the query. Raises Refused and Unreachable."""
         return self._call("GET", path, params={name: str(value) for name, value in query.items() if value})
+
+    def pages(self, path: str, name: str, limit: int, **filters: object) -> list[Json]:
+        """The first `limit` things of a list, which its pages hold under `name`. Raises Refused and Unreachable."""
+        found: list[Json] = []
+        token = ""
+        while len(found) < limit:
+            page = self.get(path, **filters, page_size=min(_PAGE, limit - len(found)), page_token=token)
+            found += page.get(name, [])
+            token = page.get("next_page_token", "")
+            if not token:
+                break
+        return found
 
     def post(self, path: str, body: Json) -> Json:
         """Under a fresh Idempotency-Key. Raises Refused and Unreachable."""

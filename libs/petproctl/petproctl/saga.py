@@ -1,31 +1,24 @@
 """`petproctl saga ...`: look at sagas and help those that cannot go on, as an administrator, through the gateway.
 
-Every act is on the version that was looked at, needs a reason, is audited, and with `--dry-run` only foreseen.
-
-Exit codes: 0 done; 1 refused, or one of several was; 2 wrong usage; 3 the platform cannot be reached or signed in to.
+Every act is on the version that was looked at, needs a reason, is audited, and with `--dry-run` only foreseen. Exit
+codes are those of `terminal`.
 """
 
-import json
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from petproctl import saga_drawing
-from petproctl.gateway import Gateway, Json, Refused, Unreachable, sign_in_of
+from petproctl.gateway import Gateway, Json, Refused
+from petproctl.terminal import REFUSED, AsJson, DryRun, Limit, Reason, Yes, connection, say, seconds, session
 
 SAGAS = "/v1/operations/sagas"
-REFUSED, UNREACHABLE = 1, 3
-_PAGE = 100
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 app = typer.Typer(no_args_is_help=True, help="Sagas: look, retry, skip, compensate, resolve.")
+app.callback()(connection)
 
 
 class End(StrEnum):
@@ -50,37 +43,15 @@ class Act:
         return body | ({"outcome": self.outcome} if self.outcome else {})
 
 
-def _seconds(text: str) -> int:
-    found = re.fullmatch(r"(\d+)([smhd])", text)
-    if text and not found:
-        raise typer.BadParameter("write it like 90s, 15m, 2h or 1d")
-    return int(found[1]) * _SECONDS[found[2]] if found else 0
-
-
 SagaId = Annotated[str, typer.Argument(help="the saga's id", show_default=False)]
 Type = Annotated[str, typer.Option("--type", help="checkout, cancellation or clinic_cancellation")]
 StatusOption = Annotated[str, typer.Option("--status", help="running, compensating, parked, completed, compensated")]
 Key = Annotated[str, typer.Option("--key", help="business key, or its beginning up to and with a colon")]
 StepOption = Annotated[str, typer.Option("--step", help="the step at which it stands")]
 OlderThan = Annotated[str, typer.Option("--older-than", help="began so long ago or earlier: 90s, 15m, 2h, 1d")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="how many at most")]
-AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
-Reason = Annotated[str, typer.Option("--reason", help="why; kept with your name", show_default=False)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="change nothing, say what would happen")]
 Version = Annotated[
     int, typer.Option("--version", help="the version you saw, unless as it stands now", show_default=False)
 ]
-
-
-@app.callback()
-def connection(
-    context: typer.Context,
-    run: Annotated[Path, typer.Option("--run", envvar="PETPRO_RUN", help="a dev stack's folder")] = Path(".run"),
-    gateway: Annotated[str, typer.Option("--gateway", envvar="PETPROCTL_GATEWAY", help="the gateway's URL")] = "",
-    email: Annotated[str, typer.Option("--email", envvar="PETPROCTL_EMAIL", help="an administrator's")] = "",
-) -> None:
-    """Who signs in where: a dev stack's administrator, or --gateway with --email and PETPROCTL_PASSWORD."""
-    context.obj = lambda: Gateway(sign_in_of(run, gateway, email))
 
 
 @app.command("list")
@@ -96,17 +67,17 @@ def list_(
 ) -> None:
     """List sagas, newest first."""
     filters = _filters(saga_type, status, key, step, older_than)
-    with _session(context) as gateway:
+    with session(context) as gateway:
         sagas = _found(gateway, filters, limit)
-    _say(as_json, {"sagas": sagas}, lambda console: console.print(saga_drawing.table(sagas)))
+    say(as_json, {"sagas": sagas}, lambda console: console.print(saga_drawing.table(sagas)))
 
 
 @app.command()
 def show(context: typer.Context, saga_id: SagaId, as_json: AsJson = False) -> None:
     """Draw one saga's timeline: every command, reply, retry, time-out and act of an operator, with durations."""
-    with _session(context) as gateway:
+    with session(context) as gateway:
         saga = gateway.get(f"{SAGAS}/{saga_id}")["saga"]
-    _say(as_json, saga, lambda console: console.print(saga_drawing.whole(saga)))
+    say(as_json, saga, lambda console: console.print(saga_drawing.whole(saga)))
 
 
 @app.command()
@@ -122,14 +93,14 @@ def retry(
     limit: Limit = 100,
     version: Version = 0,
     dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask before retrying several")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the current step again now; a parked saga goes on. Without an id: all that the filters find."""
     filters = _filters(saga_type, status, key, step, older_than)
     if version and not saga_id:
         raise typer.BadParameter("--version goes with one saga's id")
-    with _session(context) as gateway:
+    with session(context) as gateway:
         sagas = [_seen(gateway, saga_id, version)] if saga_id else _found(gateway, filters, limit)
         if not (saga_id or dry_run or yes or not sagas):
             Console(stderr=True).print(saga_drawing.table(sagas))
@@ -177,33 +148,13 @@ def resolve(
     _act_on_one(context, saga_id, version, Act("resolve", reason, dry_run, outcome.value), as_json)
 
 
-@contextmanager
-def _session(context: typer.Context) -> Iterator[Gateway]:
-    """A signed-in gateway; what goes wrong is said on stderr and becomes the exit code."""
-    try:
-        with context.obj() as gateway:
-            yield gateway
-    except (Refused, Unreachable) as error:
-        name = f"{error.reason}: " if isinstance(error, Refused) and error.reason else ""
-        Console(stderr=True).print(f"{name}{error}", markup=False, highlight=False)
-        raise typer.Exit(UNREACHABLE if isinstance(error, Unreachable) else REFUSED) from error
-
-
 def _filters(saga_type: str, status: str, key: str, step: str, older_than: str) -> Json:
     names = {"saga_type": saga_type, "status": status, "business_key": key, "step": step}
-    return names | {"min_age_seconds": _seconds(older_than)}
+    return names | {"min_age_seconds": seconds(older_than)}
 
 
 def _found(gateway: Gateway, filters: Json, limit: int) -> list[Json]:
-    sagas: list[Json] = []
-    token = ""
-    while len(sagas) < limit:
-        page = gateway.get(SAGAS, **filters, page_size=min(_PAGE, limit - len(sagas)), page_token=token)
-        sagas += page.get("sagas", [])
-        token = page.get("next_page_token", "")
-        if not token:
-            break
-    return sagas
+    return gateway.pages(SAGAS, "sagas", limit, **filters)
 
 
 def _seen(gateway: Gateway, saga_id: str, version: int) -> Json:
@@ -212,14 +163,14 @@ def _seen(gateway: Gateway, saga_id: str, version: int) -> Json:
 
 
 def _act_on_one(context: typer.Context, saga_id: str, version: int, act: Act, as_json: bool) -> None:
-    with _session(context) as gateway:
+    with session(context) as gateway:
         _act(gateway, [_seen(gateway, saga_id, version)], act, as_json)
 
 
 def _act(gateway: Gateway, sagas: list[Json], act: Act, as_json: bool) -> None:
     """Acts on each, also when one before was refused; exits with REFUSED when any was."""
     results = [_result(gateway, saga, act) for saga in sagas]
-    _say(as_json, {"dry_run": act.dry_run, "results": results}, lambda console: _tell(console, act, sagas, results))
+    say(as_json, {"dry_run": act.dry_run, "results": results}, lambda console: _tell(console, act, sagas, results))
     if any("reason" in result for result in results):
         raise typer.Exit(REFUSED)
 
@@ -246,10 +197,3 @@ def _tell(console: Console, act: Act, sagas: list[Json], results: list[Json]) ->
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not results:
         console.print("No saga is like that.")
-
-
-def _say(as_json: bool, answer: Json, draw: Callable[[Console], Any]) -> None:
-    if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-    else:
-        draw(Console())

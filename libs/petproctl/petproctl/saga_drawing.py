@@ -27,7 +27,7 @@ def table(sagas: list[Json]) -> Table:
     drawn.columns[0].no_wrap = True
     now = datetime.now(UTC)
     for saga in sagas:
-        age = duration(now - _instant(saga["created_at"]))
+        age = duration(now - instant(saga["created_at"]))
         version = str(saga.get("version", 0))
         about = (saga.get("step", ""), age, version, saga["business_key"])
         drawn.add_row(saga["id"], saga["saga_type"], _coloured(saga["status"]), *about)
@@ -45,7 +45,7 @@ def whole(saga: Json) -> Group:
 def timeline(lines: list[Json]) -> Table:
     """The lines, each with the time since the line before, which the bar shows as a share of the whole."""
     drawn = Table("at", "since start", "took", "", "what", "step", "try", "detail", box=None)
-    instants = [_instant(line["at"]) for line in lines]
+    instants = [instant(line["at"]) for line in lines]
     whole_time = instants[-1] - instants[0] if instants else timedelta(0)
     for number, (line, at) in enumerate(zip(lines, instants, strict=True)):
         took = at - instants[max(number - 1, 0)]
@@ -75,7 +75,8 @@ def duration(length: timedelta) -> str:
     return f"{seconds:.1f} s"
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """As the gateway writes it."""
     return datetime.fromisoformat(text)
 
 

@@ -6,7 +6,7 @@ Read from the descriptor set that `make proto` writes beside the generated stubs
 import importlib.resources
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from buf.validate import validate_pb2
@@ -14,6 +14,8 @@ from google.api import annotations_pb2, http_pb2  # type: ignore[import-untyped]
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
+SERVICE = "service"
+"""The variable of a path that names the service which answers."""
 _VARIABLE = re.compile(r"{([a-z][a-z0-9_]*)}")
 
 
@@ -34,6 +36,10 @@ class Binding:
     def variables(self) -> tuple[str, ...]:
         """The request's fields that the path holds, in order."""
         return tuple(_VARIABLE.findall(self.template))
+
+    def at(self, service: str) -> "Binding":
+        """The same where the path names this service."""
+        return replace(self, template=self.template.replace(f"{{{SERVICE}}}", service))
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class Method:
     def domain(self) -> str:
         """The part of PetPro that answers, for example `booking`."""
         return self.service.split(".")[1]
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether every service answers for itself: then the path names it, and so is told which one is meant."""
+        return any(SERVICE in binding.variables for binding in self.bindings)
 
 
 @dataclass(frozen=True)

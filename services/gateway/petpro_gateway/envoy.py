@@ -41,7 +41,7 @@ class Places:
 def configuration(contracts: Contracts, policy: Policy, places: Places) -> Config:
     """The bootstrap of one Envoy process. Raises PolicyError when a service has no upstream."""
     methods = reachable(contracts, policy)
-    missing = sorted({method.domain for method in methods} - set(places.upstreams))
+    missing = sorted({method.domain for method in methods if not method.is_everywhere} - set(places.upstreams))
     if missing:
         raise PolicyError(f"no --upstream for: {', '.join(missing)}")
     return {
@@ -64,28 +64,29 @@ def _clusters(policy: Policy, places: Places) -> list[Config]:
 
 def _listeners(contracts: Contracts, methods: Sequence[Method], policy: Policy, places: Places) -> list[Config]:
     listeners = [
-        _public_listener(contracts, methods, policy, places.listen),
+        _public_listener(contracts, methods, policy, places),
         _keys_listener(contracts, policy, places.keys),
     ]
     return [*listeners, _metrics_listener(places.metrics)] if places.metrics else listeners
 
 
-def _public_listener(contracts: Contracts, methods: Sequence[Method], policy: Policy, listen: Address) -> Config:
+def _public_listener(contracts: Contracts, methods: Sequence[Method], policy: Policy, places: Places) -> Config:
     manager = {
-        **_manager("public", _public_routes(contracts, methods, policy)),
+        **_manager("public", _public_routes(contracts, methods, policy, places)),
         **_edge(policy),
         "http_filters": filters.public_filters(contracts, methods, policy),
         "local_reply_config": errors.local_reply(),
         "access_log": [_access_log()],
     }
-    return _listener("public", listen.socket, manager, policy.limits.body_bytes)
+    return _listener("public", places.listen.socket, manager, policy.limits.body_bytes)
 
 
-def _public_routes(contracts: Contracts, methods: Sequence[Method], policy: Policy) -> Config:
+def _public_routes(contracts: Contracts, methods: Sequence[Method], policy: Policy, places: Places) -> Config:
+    of_methods = routes.method_routes(methods, places.upstreams, policy)
     host = {
         "name": "petpro",
         "domains": ["*"],
-        "routes": [*routes.method_routes(methods, policy), *routes.page_routes(pages(contracts, policy))],
+        "routes": [*of_methods, *routes.page_routes(pages(contracts, policy))],
         "typed_per_filter_config": {"envoy.filters.http.cors": filters.cors_policy(policy.cors)},
     }
     return {"virtual_hosts": [host], "max_direct_response_body_size_bytes": 4 << 20}

@@ -59,6 +59,8 @@ def transcoder(contracts: Contracts, services: Sequence[str], policy: Policy) ->
         "services": list(services),
         "match_incoming_request_route": True,
         "convert_grpc_status": True,
+        # As browsers and most HTTP clients write a space in a query.
+        "query_param_unescape_plus": True,
         "print_options": {"preserve_proto_field_names": True, "always_print_primitive_fields": True},
         "request_validation_options": {
             "reject_unknown_query_parameters": True,

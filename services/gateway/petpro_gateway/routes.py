@@ -1,9 +1,13 @@
-"""The routes: one for each HTTP binding of a reachable method, one for its gRPC path, and what answers the rest."""
+"""The routes: one for each HTTP binding of a reachable method, one for its gRPC path, and what answers the rest.
+
+A method that every service has is told apart by its HTTP path, which names the service: one route for each. A gRPC path
+cannot name one, so over gRPC the gateway does not have these methods.
+"""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from petpro_gateway.descriptors import Binding, Method
+from petpro_gateway.descriptors import SERVICE, Binding, Method
 from petpro_gateway.errors import Config
 from petpro_gateway.policy import Bucket, Policy
 
@@ -17,21 +21,30 @@ _RETRIES = {
 """Only what has certainly not reached a service is sent again."""
 
 
-def method_routes(methods: Iterable[Method], policy: Policy) -> list[Config]:
+def method_routes(methods: Iterable[Method], services: Iterable[str], policy: Policy) -> list[Config]:
     """Routes to the services, then for each known path an answer to all other HTTP methods."""
-    pairs = [(binding, method) for method in methods for binding in method.bindings]
-    pairs.sort(key=lambda pair: bool(pair[0].variables))
+    ways = [way for method in methods for way in _ways(method, sorted(services))]
+    ways.sort(key=lambda way: bool(way[0].variables))
     allowed: dict[str, list[str]] = {}
-    for binding, _ in pairs:
+    for binding, _, _ in ways:
         allowed.setdefault(_path_pattern(binding.template), []).append(binding.verb)
-    grpc_paths = [f"/{method.full_name}" for method in methods]
+    over_grpc = [method for method in methods if not method.is_everywhere]
     return [
         preflight_route(),
-        *(_http_route(binding, method, policy) for binding, method in pairs),
-        *(_grpc_route(method, policy) for method in methods),
+        *(_http_route(binding, method, service, policy) for binding, method, service in ways),
+        *(_grpc_route(method, policy) for method in over_grpc),
         *(_other_verbs({"safe_regex": {"regex": path}}, verbs) for path, verbs in allowed.items()),
-        *(_other_verbs({"path": path}, ["POST"]) for path in grpc_paths),
+        *(_other_verbs({"path": f"/{method.full_name}"}, ["POST"]) for method in over_grpc),
     ]
+
+
+def _ways(method: Method, services: Sequence[str]) -> Iterator[tuple[Binding, Method, str]]:
+    """Each HTTP binding with the service that answers: the method's own, or each that the path may name."""
+    for binding in method.bindings:
+        if SERVICE in binding.variables:
+            yield from ((binding.at(service), method, service) for service in services)
+        else:
+            yield binding, method, method.domain
 
 
 def preflight_route() -> Config:
@@ -54,13 +67,14 @@ def page_routes(pages: dict[str, tuple[str, str, dict[str, str]]]) -> Iterator[C
         yield _other_verbs({"path": path}, ["GET", "HEAD"])
 
 
-def _http_route(binding: Binding, method: Method, policy: Policy) -> Config:
+def _http_route(binding: Binding, method: Method, service: str, policy: Policy) -> Config:
     """The deadline upstream is the route's own timeout; HTTP clients have none of their own."""
     path = _path_pattern(binding.template)
     match = {"safe_regex": {"regex": path}} if binding.variables else {"path": binding.template}
     seconds = policy.timeout_seconds(method)
+    limits = {"timeout": f"{seconds:g}s"}
     return {
-        **_route({**match, "headers": [_verb(binding.verb)]}, method, policy, {"timeout": f"{seconds:g}s"}),
+        **_route({**match, "headers": [_verb(binding.verb)]}, method, service, policy, limits),
         "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
     }
 
@@ -75,14 +89,15 @@ def _grpc_route(method: Method, policy: Policy) -> Config:
         "header": {"key": "grpc-timeout", "value": f"{round(seconds * 1000)}m"},
         "append_action": "ADD_IF_ABSENT",
     }
-    route = _route({"path": f"/{method.full_name}", "headers": [_verb("POST"), grpc]}, method, policy, limits)
+    match = {"path": f"/{method.full_name}", "headers": [_verb("POST"), grpc]}
+    route = _route(match, method, method.domain, policy, limits)
     # The services refuse what is too large, with the status that gRPC has for it; the buffer has none.
     unlimited = {"envoy.filters.http.buffer": {"@type": f"{_TYPES}.buffer.v3.BufferPerRoute", "disabled": True}}
     rules = {**route["typed_per_filter_config"], **unlimited}
     return {**route, "request_headers_to_add": [default], "typed_per_filter_config": rules}
 
 
-def _route(match: Config, method: Method, policy: Policy, limits: Config) -> Config:
+def _route(match: Config, method: Method, service: str, policy: Policy, limits: Config) -> Config:
     rules: Config = {"envoy.filters.http.jwt_authn": _token_rule(method, policy)}
     bucket = policy.rate_limits.per_address.get(method.full_name)
     if bucket:
@@ -90,7 +105,7 @@ def _route(match: Config, method: Method, policy: Policy, limits: Config) -> Con
     return {
         "name": method.full_name,
         "match": match,
-        "route": {"cluster": method.domain, "retry_policy": _RETRIES, **limits},
+        "route": {"cluster": service, "retry_policy": _RETRIES, **limits},
         "typed_per_filter_config": rules,
     }
 

@@ -29,6 +29,14 @@ async def test_query_parameters_become_fields_and_absent_values_are_printed(
     assert (asked.city, asked.page_size, asked.latitude, asked.HasField("longitude")) == ("Jakarta", 1, -6.2, False)
 
 
+@pytest.mark.parametrize("city", ["Tanjung+Pinang", "Tanjung%20Pinang"])
+async def test_a_space_in_a_query_may_be_written_in_both_ways(
+    web: httpx.AsyncClient, upstream: Upstream, city: str
+) -> None:
+    assert (await web.get(f"/v1/clinics?city={city}&page_size=1")).status_code == 200
+    assert upstream.last.request.city == "Tanjung Pinang"
+
+
 async def test_a_verb_after_a_colon_reaches_its_method(
     web: httpx.AsyncClient, upstream: Upstream, dewi: dict[str, str]
 ) -> None:

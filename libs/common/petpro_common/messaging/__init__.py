@@ -9,7 +9,7 @@ Invariants:
    again gets its stored reply again (`participant`).
 4. Messages of one aggregate are published in the order in which they were committed.
 5. A message is acknowledged only after its effects have committed (`consumer`). One that cannot be handled is set aside
-   in `parked_messages` and blocks nothing.
+   in `parked_messages` and blocks nothing; an administrator has it handled again (`parked`, `servicer`).
 
     use case --tx--> outbox --relay--> JetStream --consumer--> inbox + effects --tx--> outbox ...
 """

@@ -3,12 +3,14 @@
 Messages of one key (an aggregate, a saga) are handled one after the other, others side by side in a few lanes. A
 message whose handling fails comes again after a growing pause; after the last try, or at once when it can never
 succeed, it is set aside in `parked_messages` and no longer blocks anything. While the database is away nothing is set
-aside: that is no fault of the message.
+aside: that is no fault of the message. An operator has it handled again by `redrive`.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 from zlib import crc32
 
@@ -21,16 +23,17 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import ServerError
 from opentelemetry.trace import SpanKind
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database
+from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
 from petpro_common.kill_points import Moment
 from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
-from petpro_common.messaging.subjects import durable_names
+from petpro_common.messaging.subjects import STREAMS, durable_names
 
 Handle = Callable[[Msg], Awaitable[None]]
 KeyOf = Callable[[Msg], str]
@@ -49,16 +52,16 @@ _STATE_UNREADABLE = (10012, 10104)  # the server cannot create the consumer, or 
 _SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
 
 _PARK = text("""
-    INSERT INTO parked_messages (message_id, consumer, subject, headers, payload, error)
-    VALUES (:message_id, :consumer, :subject, CAST(:headers AS jsonb), :payload, :error)
-    ON CONFLICT (message_id) DO UPDATE SET error = excluded.error, parked_at = CURRENT_TIMESTAMP
+    INSERT INTO parked_messages (message_id, consumer, subject, headers, payload, error, tries)
+    VALUES (:message_id, :consumer, :subject, CAST(:headers AS jsonb), :payload, :error, :tries)
+    ON CONFLICT (message_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, parked_at = CURRENT_TIMESTAMP
 """)
 
 _log = structlog.get_logger()
 
 
 class Unprocessable(Exception):
-    """This message can never be handled: it is set aside without another try."""
+    """This message can never be handled: it is set aside without another try. Its words name no secret and nobody."""
 
 
 class ConsumerLost(Exception):
@@ -68,6 +71,29 @@ class ConsumerLost(Exception):
 def pause_after(tries: int) -> float:
     """Seconds until the next try: 0.1, 0.2, 0.4 ... at most 30."""
     return float(min(0.1 * 2 ** (tries - 1), 30.0))
+
+
+def told(fault: Exception) -> str:
+    """What an operator may read of a fault: its kind and where it arose, and its words only where they are our own.
+
+    Those of others may quote the message, which can hold a payment token or a name.
+    """
+    kind = type(fault).__name__
+    if isinstance(fault, Unprocessable | PetProError):
+        return f"{kind}: {fault}"
+    if isinstance(fault, DBAPIError):
+        constraint = getattr(getattr(fault.orig, "diag", None), "constraint_name", None)
+        kind = " ".join(filter(None, (type(fault.orig).__name__, constraint)))
+    ours = [frame for frame in traceback.extract_tb(fault.__traceback__) if "petpro_" in frame.filename]
+    return f"{kind} in {ours[-1].name} ({PurePath(ours[-1].filename).name}:{ours[-1].lineno})" if ours else kind
+
+
+@contextlib.contextmanager
+def _in_hand(message: Msg) -> Iterator[None]:
+    headers = message.headers or {}
+    call = CallContext(message.subject, headers.get("ce-id") or str(new_id()))
+    with telemetry.span(message.subject, headers, SpanKind.CONSUMER), context.within(call):
+        yield
 
 
 class Consumer:
@@ -90,6 +116,19 @@ class Consumer:
         self._key_of = key_of
         self._name = broker.service
         self._durable = broker.service
+        self._turns = [asyncio.Lock() for _ in range(_LANES)]
+
+    def takes(self, subject: str) -> bool:
+        """Whether messages on `subject` come from this consumer's stream."""
+        return subject.startswith(STREAMS[self._stream].removesuffix(">"))
+
+    async def redrive(self, subject: str, headers: Mapping[str, str], payload: bytes) -> None:
+        """Handles a message that was set aside, in its turn and without the broker. Raises what the handler raises."""
+        message = Msg(self._broker.client, subject, data=payload, headers=dict(headers))
+        async with self._turns[self._lane_of(message)]:
+            with _in_hand(message):
+                await self._handle(message)
+        telemetry.MESSAGES_HANDLED.labels(self._name, "redriven").inc()
 
     async def run(self) -> None:
         """Runs until cancelled; makes the consumer anew whenever the broker has lost it."""
@@ -136,7 +175,7 @@ class Consumer:
         inbox = self._broker.client.new_inbox()
         subscription = await self._broker.client.subscribe(inbox)
         lanes: list[asyncio.Queue[Msg]] = [asyncio.Queue(_MOST_IN_LANE) for _ in range(_LANES)]
-        workers = [asyncio.create_task(self._work(lane)) for lane in lanes]
+        workers = [asyncio.create_task(self._work(lane, turn)) for lane, turn in zip(lanes, self._turns, strict=True)]
         try:
             await self._pull(inbox, subscription, lanes)
         finally:
@@ -154,7 +193,7 @@ class Consumer:
             status = (message.headers or {}).get("Status") if not message.data else None
             if status is None:
                 wanted -= 1
-                await lanes[crc32(self._key_of(message).encode()) % _LANES].put(message)
+                await lanes[self._lane_of(message)].put(message)
             elif status == "503":
                 raise ConsumerLost("no such consumer")
             elif status != "100":
@@ -180,18 +219,20 @@ class Consumer:
         subject = f"{_SUBJECT_OF_PULL}.{self._stream}.{self._durable}"
         await self._broker.client.publish(subject, orjson.dumps(request), reply=inbox)
 
-    async def _work(self, lane: asyncio.Queue[Msg]) -> None:
+    def _lane_of(self, message: Msg) -> int:
+        return crc32(self._key_of(message).encode()) % _LANES
+
+    async def _work(self, lane: asyncio.Queue[Msg], turn: asyncio.Lock) -> None:
         while True:
             message = await lane.get()
             try:
-                await self._process(message)
+                async with turn:
+                    await self._process(message)
             except Exception as fault:  # noqa: BLE001  # it is not acknowledged and comes again; the lane goes on
                 _log.warning("message comes again", subject=message.subject, cause=repr(fault))
 
     async def _process(self, message: Msg) -> None:
-        headers = message.headers or {}
-        call = CallContext(message.subject, headers.get("ce-id") or str(new_id()))
-        with telemetry.span(message.subject, headers, SpanKind.CONSUMER), context.within(call):
+        with _in_hand(message):
             try:
                 await self._handle(message)
             except Exception as fault:  # noqa: BLE001  # one bad message must not end the consumer
@@ -219,7 +260,8 @@ class Consumer:
             "subject": message.subject,
             "headers": orjson.dumps(dict(headers)).decode(),
             "payload": message.data,
-            "error": f"{type(fault).__name__}: {fault}",
+            "error": told(fault),
+            "tries": message.metadata.num_delivered,
         }
         async with self._database.transaction() as tx:
             await tx.execute(_PARK, row)

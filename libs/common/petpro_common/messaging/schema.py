@@ -1,4 +1,4 @@
-"""The tables of the message layer, made by the migrations of each service: V1 first, then V2."""
+"""The tables of the message layer, made by the migrations of each service: V1 first, then the V2 of each part."""
 
 MESSAGING_V1 = """
 CREATE TABLE outbox (
@@ -45,4 +45,25 @@ CREATE TABLE broker_memory (
     first_seq bigint NOT NULL,
     holes bigint NOT NULL
 );
+"""
+
+# How often a message was tried, and who had it handled again, when and why. What was set aside before may quote what
+# somebody had entered, so only the kind of the fault stays. No foreign key: a message that was handled is gone, and
+# what was done about it is kept.
+PARKED_V2 = """
+ALTER TABLE parked_messages ADD COLUMN tries integer NOT NULL DEFAULT 1;
+UPDATE parked_messages SET error = split_part(error, ':', 1);
+CREATE TABLE message_redrives (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    message_id text NOT NULL,
+    subject text NOT NULL,
+    error_before text NOT NULL,
+    operator text NOT NULL,
+    reason text NOT NULL CHECK (reason <> ''),
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    outcome text NOT NULL DEFAULT 'begun' CHECK (outcome IN ('begun', 'handled', 'failed')),
+    error text NOT NULL DEFAULT '',
+    ended_at timestamptz
+);
+CREATE INDEX idx_message_redrives_message ON message_redrives (message_id, id);
 """

@@ -1,8 +1,8 @@
-"""What the broker is known to have; and a person's diary is locked before it is written."""
+"""What the broker is known to have; who had parked messages handled again; a person's diary is locked first."""
 
 from alembic import op
 
-from petpro_common.messaging.schema import MESSAGING_V2
+from petpro_common.messaging.schema import MESSAGING_V2, PARKED_V2
 
 revision = "0003"
 down_revision = "0002"
@@ -30,4 +30,5 @@ END $$;
 
 def upgrade() -> None:
     op.execute(MESSAGING_V2)
+    op.execute(PARKED_V2)
     op.execute(DIARY)

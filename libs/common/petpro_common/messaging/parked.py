@@ -1,0 +1,155 @@
+"""Parked messages in their table, the audit of their redrives, and what may be told of a message.
+
+A message that was handled again leaves `parked_messages`, and its payload with it; who had it handled, and why, stays
+in `message_redrives`. A redrive is written down before the message is handled, so that it is known also of one that was
+cut off: then the message is still parked, and to redrive it once more is safe.
+
+    parked --begin--> parked, redrive begun --handled--> gone, redrive handled
+      ^                                     |
+      +------- redrive failed, new error ---+
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from google.protobuf.message import DecodeError
+from sqlalchemy import Row, text
+
+from petpro.saga.v1 import saga_pb2
+from petpro_common.db import Transaction
+from petpro_common.errors import NotFound
+from petpro_common.messaging.subjects import COMMANDS, EVENTS, REPLIES, STREAMS
+
+_COLUMNS = """
+    id, message_id, subject, headers, payload, error, tries, parked_at,
+    (SELECT count(*) FROM message_redrives WHERE message_redrives.message_id = parked_messages.message_id)
+        AS redrive_count
+"""
+# Those that were set aside first come first: so they are redriven.
+_PAGE = text(f"""
+    SELECT {_COLUMNS} FROM parked_messages
+    WHERE (CAST(:subject AS text) = '' OR subject = :subject
+           OR (right(:subject, 1) = '.' AND starts_with(subject, :subject)))
+      AND (CAST(:error AS text) = '' OR position(lower(:error) IN lower(error)) > 0)
+      AND parked_at <= clock_timestamp() - make_interval(secs => CAST(:min_age_seconds AS double precision))
+      AND id > :after
+    ORDER BY id LIMIT :limit
+""")  # noqa: S608  # the columns are a constant
+_ONE = text(f"SELECT {_COLUMNS} FROM parked_messages WHERE id = :id")  # noqa: S608  # the same
+_REDRIVES = text("""
+    SELECT at, operator, reason, outcome, error FROM message_redrives WHERE message_id = :message_id ORDER BY id
+""")
+# Nothing is written when the message is no longer parked.
+_BEGIN = text("""
+    INSERT INTO message_redrives (message_id, subject, error_before, operator, reason)
+    SELECT message_id, subject, error, :operator, :reason FROM parked_messages WHERE id = :id RETURNING id
+""")
+_HANDLED = text("""
+    WITH handled AS (DELETE FROM parked_messages WHERE id = :id)
+    UPDATE message_redrives SET outcome = 'handled', ended_at = clock_timestamp() WHERE id = :redrive_id
+""")
+# The instant stays: since then the effect has been missing.
+_FAILED = text("""
+    WITH failed AS (UPDATE parked_messages SET error = :error WHERE id = :id)
+    UPDATE message_redrives SET outcome = 'failed', error = :error, ended_at = clock_timestamp() WHERE id = :redrive_id
+""")
+_TOLD_HEADERS = ("ce-id", "ce-type", "ce-source", "ce-subject", "ce-time", "content-type", "traceparent")
+
+
+class ParkedMessageNotFound(NotFound):
+    """No such message is parked; perhaps it was redriven."""
+
+    reason = "PARKED_MESSAGE_NOT_FOUND"
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which messages; what is empty asks for nothing. `subject` is whole, or a beginning that ends in a dot."""
+
+    subject: str = ""
+    error: str = ""
+    min_age_seconds: int = 0
+
+
+async def page(tx: Transaction, filters: Filters, after: int, limit: int) -> list[Row[Any]]:
+    """Parked messages, those set aside first before others, after one id."""
+    return list((await tx.execute(_PAGE, {**asdict(filters), "after": after, "limit": limit})).all())
+
+
+async def one(tx: Transaction, id_: int) -> Row[Any]:
+    """One parked message. Raises ParkedMessageNotFound."""
+    row = (await tx.execute(_ONE, {"id": id_})).first()
+    if row is None:
+        raise ParkedMessageNotFound
+    return row
+
+
+async def redrives(tx: Transaction, message_id: str) -> list[Row[Any]]:
+    """Who had a message handled again, oldest first."""
+    return list((await tx.execute(_REDRIVES, {"message_id": message_id})).all())
+
+
+async def begin(tx: Transaction, id_: int, operator: str, reason: str) -> int | None:
+    """Writes down that a message is to be handled again; the redrive's id, or None when it is no longer parked."""
+    redrive_id: int | None = (
+        await tx.execute(_BEGIN, {"id": id_, "operator": operator, "reason": reason})
+    ).scalar_one_or_none()
+    return redrive_id
+
+
+async def end(tx: Transaction, id_: int, redrive_id: int, error: str) -> None:
+    """Writes down how a redrive ended; without an error the message is no longer parked."""
+    if error:
+        await tx.execute(_FAILED, {"id": id_, "redrive_id": redrive_id, "error": error})
+    else:
+        await tx.execute(_HANDLED, {"id": id_, "redrive_id": redrive_id})
+
+
+def facts(subject: str, headers: Mapping[str, str], payload: bytes) -> dict[str, str]:
+    """What may be told of a message: headers of ours, ids, and where in which saga it belongs. Never what it says."""
+    told = {name: headers[name] for name in _TOLD_HEADERS if name in headers}
+    for stream, read in _READERS.items():
+        if subject.startswith(STREAMS[stream].removesuffix(">")):
+            told |= read(payload)
+    return told
+
+
+def _event_facts(payload: bytes) -> dict[str, str]:
+    try:
+        event = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return {}
+    fields = event.items() if isinstance(event, dict) else ()
+    # A reservation's lock_id, which is its customer's secret, is no UUID.
+    return {name: value for name, value in fields if name.endswith("_id") and _is_uuid(value)}
+
+
+def _is_uuid(value: object) -> bool:
+    try:
+        return isinstance(value, str) and str(UUID(value)) == value
+    except ValueError:
+        return False
+
+
+def _command_facts(payload: bytes) -> dict[str, str]:
+    return _saga_facts(saga_pb2.Command, payload)
+
+
+def _reply_facts(payload: bytes) -> dict[str, str]:
+    return _saga_facts(saga_pb2.Reply, payload)
+
+
+def _saga_facts(kind: type[saga_pb2.Command] | type[saga_pb2.Reply], payload: bytes) -> dict[str, str]:
+    try:
+        message = kind.FromString(payload)
+        direction = saga_pb2.Direction.Name(message.direction).removeprefix("DIRECTION_").lower()
+    except (DecodeError, ValueError):
+        return {}
+    names = {name: getattr(message, name) for name in ("command_id", "saga_id", "saga_type", "step")}
+    return {**names, "direction": direction, "attempt": str(message.attempt), "type": message.payload.TypeName()}
+
+
+_READERS = {EVENTS: _event_facts, COMMANDS: _command_facts, REPLIES: _reply_facts}

@@ -1,0 +1,152 @@
+"""ParkedMessageService: messages that this service set aside, and having them handled again; for administrators."""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any
+
+import structlog
+from sqlalchemy import Row
+
+from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
+from petpro_common.context import administrator
+from petpro_common.db import Database
+from petpro_common.errors import invalid
+from petpro_common.instants import timestamp
+from petpro_common.messaging import parked
+from petpro_common.messaging.consumer import Consumer, told
+from petpro_common.pages import BadPageToken, page_size, read_token, write_token
+
+_OUTCOMES = {
+    "begun": messages_pb2.REDRIVE_OUTCOME_BEGUN,
+    "handled": messages_pb2.REDRIVE_OUTCOME_HANDLED,
+    "failed": messages_pb2.REDRIVE_OUTCOME_FAILED,
+}
+_NOBODY = "No consumer of this service takes this subject"
+
+_log = structlog.get_logger()
+
+
+class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
+    """See the contract. `consumers` are those of the service; more may join later."""
+
+    def __init__(self, service: str, database: Database, consumers: Sequence[Consumer]) -> None:
+        self._service = service
+        self._database = database
+        self._consumers = consumers
+
+    async def ListParkedMessages(
+        self, request: messages_pb2.ListParkedMessagesRequest, context: Any
+    ) -> messages_pb2.ListParkedMessagesResponse:
+        administrator()
+        self._check(request.service)
+        size = page_size(request.page_size)
+        filters = _filters(request)
+        key = astuple(filters)
+        async with self._database.transaction() as tx:
+            rows = await parked.page(tx, filters, _after(request.page_token, key), size + 1)
+        next_token = write_token((rows[size - 1].id,), *key) if len(rows) > size else ""
+        return messages_pb2.ListParkedMessagesResponse(messages=map(_message, rows[:size]), next_page_token=next_token)
+
+    async def GetParkedMessage(
+        self, request: messages_pb2.GetParkedMessageRequest, context: Any
+    ) -> messages_pb2.GetParkedMessageResponse:
+        administrator()
+        self._check(request.service)
+        async with self._database.transaction() as tx:
+            row = await parked.one(tx, request.id)
+            redrives = await parked.redrives(tx, row.message_id)
+        message = _message(row)
+        message.redrives.extend(map(_redrive, redrives))
+        return messages_pb2.GetParkedMessageResponse(message=message)
+
+    async def RedriveParkedMessages(
+        self, request: messages_pb2.RedriveParkedMessagesRequest, context: Any
+    ) -> messages_pb2.RedriveParkedMessagesResponse:
+        operator = administrator().id
+        self._check(request.service)
+        async with self._database.transaction() as tx:
+            one = [await parked.one(tx, request.id)] if request.id else None
+            rows = one or await parked.page(tx, _filters(request), 0, page_size(request.limit))
+        if request.dry_run:
+            foreseen = [_result(row, messages_pb2.REDRIVE_OUTCOME_FORESEEN) for row in rows]
+            return messages_pb2.RedriveParkedMessagesResponse(results=foreseen)
+        results = [await self._redrive(row, operator, request.reason) for row in rows]
+        return messages_pb2.RedriveParkedMessagesResponse(results=filter(None, results))
+
+    def _check(self, service: str) -> None:
+        if service != self._service:
+            raise invalid("service", f"this is {self._service}")
+
+    async def _redrive(self, row: Row[Any], operator: str, reason: str) -> messages_pb2.RedriveResult | None:
+        """Handles one message again; None when somebody else has redriven it meanwhile."""
+        async with self._database.transaction() as tx:
+            redrive_id = await parked.begin(tx, row.id, operator, reason)
+        if redrive_id is None:
+            return None
+        error = await self._handle(row)
+        async with self._database.transaction() as tx:
+            await parked.end(tx, row.id, redrive_id, error)
+        outcome = messages_pb2.REDRIVE_OUTCOME_FAILED if error else messages_pb2.REDRIVE_OUTCOME_HANDLED
+        result = _result(row, outcome)
+        result.message.error = error or row.error
+        result.message.redrive_count += 1
+        return result
+
+    async def _handle(self, row: Row[Any]) -> str:
+        """Has the consumer of its stream handle a message; what went wrong, or nothing."""
+        consumer = next((each for each in self._consumers if each.takes(row.subject)), None)
+        if consumer is None:
+            return _NOBODY
+        try:
+            await consumer.redrive(row.subject, row.headers, bytes(row.payload))
+        except Exception as fault:  # noqa: BLE001  # it stays parked, and the operator reads why
+            _log.warning("redrive failed", subject=row.subject, message_id=row.message_id, exc_info=fault)
+            return told(fault)
+        _log.info("redriven", subject=row.subject, message_id=row.message_id)
+        return ""
+
+
+def _filters(
+    request: messages_pb2.ListParkedMessagesRequest | messages_pb2.RedriveParkedMessagesRequest,
+) -> parked.Filters:
+    return parked.Filters(request.subject, request.error, request.min_age_seconds)
+
+
+def _after(token: str, filters: tuple[Any, ...]) -> int:
+    key = read_token(token, *filters)
+    if key is None:
+        return 0
+    try:
+        (last,) = key
+        return int(last)
+    except ValueError:
+        raise BadPageToken from None
+
+
+def _message(row: Row[Any]) -> messages_pb2.ParkedMessage:
+    payload = bytes(row.payload)
+    return messages_pb2.ParkedMessage(
+        id=row.id,
+        message_id=row.message_id,
+        subject=row.subject,
+        facts=parked.facts(row.subject, row.headers, payload),
+        payload_bytes=len(payload),
+        error=row.error,
+        tries=row.tries,
+        parked_at=timestamp(row.parked_at),
+        redrive_count=row.redrive_count,
+    )
+
+
+def _redrive(row: Row[Any]) -> messages_pb2.Redrive:
+    return messages_pb2.Redrive(
+        at=timestamp(row.at),
+        operator=row.operator,
+        reason=row.reason,
+        outcome=_OUTCOMES[row.outcome],
+        error=row.error,
+    )
+
+
+def _result(row: Row[Any], outcome: messages_pb2.RedriveOutcome.ValueType) -> messages_pb2.RedriveResult:
+    return messages_pb2.RedriveResult(message=_message(row), outcome=outcome)

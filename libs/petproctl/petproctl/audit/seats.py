@@ -74,9 +74,10 @@ def holds_end_in_time(look: Look) -> Findings:
     return look.broken(
         "booking",
         "reservations",
-        """SELECT id, CASE WHEN status = 'pending' AND expires_at < CURRENT_TIMESTAMP - %(grace)s
+        """SELECT id, CASE WHEN expires_at < CURRENT_TIMESTAMP - %(grace)s
             THEN 'has been over since ' || expires_at END AS broken
         FROM batch ORDER BY id""",
+        always="status = 'pending'",
     )
 
 
@@ -90,7 +91,9 @@ def bookings_come_from_their_holds(look: Look) -> Findings:
                 AND (r.status, r.booking_id) IS DISTINCT FROM ('confirmed', batch.id)
             THEN 'its hold is ' || coalesce(r.status, 'missing') || ' with booking '
                 || coalesce(r.booking_id::text, 'none') END AS broken
-        FROM batch LEFT JOIN reservations r ON r.id = batch.reservation_id ORDER BY batch.id""",
+        FROM batch LEFT JOIN reservations r ON r.id = batch.reservation_id
+            AND r.created_at = uuid_extract_timestamp(batch.reservation_id)
+        ORDER BY batch.id""",
     )
 
 
@@ -102,7 +105,9 @@ def confirmed_holds_became_bookings(look: Look) -> Findings:
         "reservations",
         """SELECT batch.id, CASE WHEN batch.status = 'confirmed' AND b.id IS NULL
             THEN 'is confirmed without a booking' END AS broken
-        FROM batch LEFT JOIN bookings b ON b.id = batch.booking_id ORDER BY batch.id""",
+        FROM batch LEFT JOIN bookings b ON b.id = batch.booking_id
+            AND b.created_at = uuid_extract_timestamp(batch.booking_id)
+        ORDER BY batch.id""",
     )
 
 

@@ -10,8 +10,10 @@ from psycopg.rows import dict_row
 
 Row = dict[str, Any]
 
-_OPTIONS = "-c default_transaction_read_only=on -c statement_timeout=60s -c jit=off -c timezone=UTC"
-"""Compiling a statement over many partitions takes longer than one batch of it."""
+_OPTIONS = (
+    "-c default_transaction_read_only=on -c statement_timeout=60s -c timezone=UTC -c jit=off -c random_page_cost=1.1"
+)
+"""A batch is small: compiling a statement, or reading a whole table to join it, would take longer than the batch."""
 
 
 class CannotLook(Exception):

@@ -55,14 +55,15 @@ def staff_time_is_taken(look: Look) -> Findings:
 
 @invariant(1)
 def staff_in_one_place(look: Look) -> Findings:
-    """Nobody serves two slots at once. Exact in one snapshot."""
+    """Nobody serves two slots at once. Exact in one snapshot. A slot is no longer than a day."""
     return look.broken(
         "booking",
         "slots",
         """SELECT id, CASE WHEN staff_id IS NOT NULL AND EXISTS (
                 SELECT FROM slots other WHERE other.staff_id = batch.staff_id AND other.id <> batch.id
                 AND other.slot_date BETWEEN batch.slot_date - 1 AND batch.slot_date + 1
-                AND other.starts_at < batch.ends_at AND other.ends_at > batch.starts_at)
+                AND other.starts_at > batch.starts_at - interval '1 day' AND other.starts_at < batch.ends_at
+                AND other.ends_at > batch.starts_at)
             THEN 'its person serves another slot at that time' END AS broken
         FROM batch ORDER BY id""",
     )

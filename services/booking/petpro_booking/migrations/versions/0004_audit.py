@@ -18,6 +18,13 @@ CREATE INDEX idx_sagas_unended_booking ON sagas ((data->>'booking_id'))
 CREATE INDEX idx_outbox_published_at ON outbox (published_at);
 """
 
+# By time too: a person's slots of years are not compared each with each.
+STAFF = """
+DROP INDEX idx_slots_staff;
+CREATE INDEX idx_slots_staff ON slots (staff_id, starts_at) WHERE staff_id IS NOT NULL;
+"""
+
 
 def upgrade() -> None:
     op.execute(CHANGES)
+    op.execute(STAFF)

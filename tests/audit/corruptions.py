@@ -99,4 +99,45 @@ CORRUPTIONS = tuple(Corruption(*each) for each in (
      "UPDATE deliveries SET status = 'pending', sent_at = NULL, due_at = CURRENT_TIMESTAMP - interval '1 hour' "
      "WHERE id = %(mail)s"),
 ))
+
+# Each changes one row, and breaks what holds of another, which says of no change; or only time has passed.
+CHANGES = tuple(Corruption(*each) for each in (
+    ("seats-counted", "booking", "reservations", "held_slot",
+     "UPDATE reservations SET status = 'expired', updated_at = CURRENT_TIMESTAMP WHERE id = %(hold)s"),
+    ("seats-counted", "booking", "bookings", "slot",
+     "UPDATE bookings SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP WHERE id = %(booked)s"),
+    ("holds-end-in-time", "booking", "reservations", "hold",
+     "UPDATE reservations SET expires_at = CURRENT_TIMESTAMP - interval '1 hour' WHERE id = %(hold)s"),
+    ("bookings-come-from-their-holds", "booking", "reservations", "booked",
+     "UPDATE reservations SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP WHERE booking_id = %(booked)s"),
+    ("checkouts-have-sagas", "booking", "sagas", "waiting",
+     "UPDATE sagas SET status = 'completed', updated_at = CURRENT_TIMESTAMP "
+     "WHERE data->>'reservation_id' = %(waiting)s"),
+    ("sagas-move-on", "booking", "sagas", "saga",
+     "UPDATE sagas SET status = 'running', due_at = NULL WHERE id = %(saga)s"),
+    ("captured-money-has-a-booking", "booking", "bookings", "payment",
+     "UPDATE bookings SET amount = amount + 1, updated_at = CURRENT_TIMESTAMP WHERE id = %(booked)s"),
+    ("bookings-are-paid", "payment", "payments", "booked",
+     "UPDATE payments SET amount = amount + 1, updated_at = CURRENT_TIMESTAMP WHERE id = %(payment)s"),
+    ("cancellations-gave-their-refund", "payment", "refunds", "cancelled",
+     "UPDATE refunds SET amount = amount - 1, updated_at = CURRENT_TIMESTAMP WHERE id = %(refund)s"),
+    ("payments-count-their-refunds", "payment", "refunds", "cancelled_payment",
+     "UPDATE refunds SET amount = amount - 1, updated_at = CURRENT_TIMESTAMP WHERE id = %(refund)s"),
+    ("refund-entries-follow-their-refunds", "payment", "refunds", "refund_entry",
+     "UPDATE refunds SET amount = amount - 1, updated_at = CURRENT_TIMESTAMP WHERE id = %(refund)s"),
+    ("ledger-keeps-what-payments-keep", "payment", "financial_entries", "payment",
+     "UPDATE financial_entries SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP WHERE id = %(fee)s"),
+    ("open-refunds-are-asked-about", "payment", "refunds", "refund",
+     "UPDATE refunds SET status = 'pending', due_at = NULL WHERE id = %(refund)s"),
+    ("messages-leave", "booking", "outbox", "message",
+     "UPDATE outbox SET published_at = NULL, created_at = CURRENT_TIMESTAMP - interval '1 hour' "
+     "WHERE id = %(confirmed_event)s"),
+))
+
+HIDDEN = tuple(Corruption(*each) for each in (
+    ("captured-money-has-a-booking", "payment", "payments", "payment",
+     "UPDATE payments SET captured = captured / 2 WHERE id = %(payment)s"),
+    ("sagas-move-on", "booking", "sagas", "saga", "UPDATE sagas SET status = 'running' WHERE id = %(saga)s"),
+))
+"""While the second stands, the first cannot be judged."""
 # fmt: on

@@ -1,5 +1,6 @@
 """The auditor as tests call it, on a stack of theirs."""
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -8,13 +9,23 @@ import httpx
 
 from devstack.api import NO_TLS
 from devstack.running import RunningStack
-from petproctl.audit.look import Databases, Scope
+from petproctl.audit.databases import Databases
+from petproctl.audit.look import Scope
 from petproctl.audit.provider import Sandbox
 from petproctl.audit.run import Report, audit
+from petproctl.audit.state import State
+
+FROM_THE_BEGINNING = State()
 
 
-def look_over(stack: RunningStack, grace: float = 1, pause: float = 0) -> Report:
-    """One audit of the whole stack; `grace` and `pause` in seconds."""
+def look_over(
+    stack: RunningStack,
+    grace: float = 1,
+    pause: float = 0,
+    last: State = FROM_THE_BEGINNING,
+    only: Collection[str] = (),
+) -> Report:
+    """One audit of the whole stack; `grace` and `pause` in seconds, `last` is what an earlier one has left."""
     endpoints = stack.endpoints
     key = (Path(endpoints["secrets"]) / "payment" / "petpro_payment_sandbox_api_key").read_text().strip()
     with ExitStack() as open_things:
@@ -23,8 +34,8 @@ def look_over(stack: RunningStack, grace: float = 1, pause: float = 0) -> Report
         )
         open_things.enter_context(client)
         databases = Databases({name: said["dsn"] for name, said in endpoints["services"].items()}, open_things)
-        scope = Scope(None, timedelta(seconds=grace), batch=7)
-        return audit(databases, Sandbox(client), scope, pause=timedelta(seconds=pause))
+        scope = Scope(last.since, timedelta(seconds=grace), batch=7)
+        return audit(databases, Sandbox(client), scope, only, timedelta(seconds=pause), last.unsettled)
 
 
 def named(report: Report) -> set[tuple[str, str]]:

@@ -5,14 +5,16 @@ is whatever a saga still works on or waits for a person with; and the runner loo
 """
 
 from decimal import Decimal
-from typing import Any
 
-from petproctl.audit.look import Look, Row
+from petproctl.audit.databases import Row
+from petproctl.audit.look import Look
 from petproctl.audit.model import Findings, invariant
 
 _BOOKINGS = """
-    SELECT id, payment_id, amount, status, refund_amount FROM bookings WHERE id = ANY(%(ids)s)
+    SELECT b.id, payment_id, amount, status, refund_amount, refund_status FROM unnest(%(ids)s::uuid[]) AS wanted (id)
+    JOIN bookings b ON b.id = wanted.id AND b.created_at = uuid_extract_timestamp(wanted.id)
 """
+_PRICES = "SELECT id, payment_id, amount, status, refund_amount FROM batch ORDER BY id"
 _PAYMENTS = """
     SELECT id, booking_id, amount, status, captured, refund_reserved, refund_done FROM payments WHERE id = ANY(%(ids)s)
 """
@@ -32,7 +34,7 @@ def captured_money_has_a_booking(look: Look) -> Findings:
         found = look.rows("booking", _BOOKINGS, ids=[row["booking_id"] for row in paid])
         due = {row["id"]: _kept(row) for row in found}
         suspects = [row for row in paid if row["kept"] != due.get(row["booking_id"], Decimal(0))]
-        for row in _at_rest(look, suspects, "booking_id"):
+        for row in look.at_rest(suspects, "booking_id"):
             booking = row["booking_id"]
             expected = f"is due {due[booking]}" if booking in due else "does not exist"
             yield str(row["id"]), f"keeps {row['kept']}, its booking {booking} {expected}"
@@ -41,11 +43,11 @@ def captured_money_has_a_booking(look: Look) -> Findings:
 @invariant(2)
 def bookings_are_paid(look: Look) -> Findings:
     """A booking has a payment of exactly its price that was captured. One of no price has a payment that succeeded."""
-    for rows in look.batches("booking", "bookings", "SELECT * FROM batch ORDER BY id", settled=True):
+    for rows in look.batches("booking", "bookings", _PRICES, settled=True):
         found = look.rows("payment", _PAYMENTS, ids=[row["payment_id"] for row in rows if row["payment_id"]])
         payments = {row["id"]: row for row in found}
         suspects = [row for row in rows if not _is_paid(row, payments.get(row["payment_id"]))]
-        for row in _at_rest(look, suspects, "id"):
+        for row in look.at_rest(suspects, "id"):
             yield str(row["id"]), f"costs {row['amount']}, and payment {row['payment_id']} did not take that"
 
 
@@ -55,11 +57,11 @@ def cancellations_gave_their_refund(look: Look) -> Findings:
 
     What the bank sent back counts as given, and waits for a person on both sides.
     """
-    for rows in look.batches("booking", "bookings", "SELECT * FROM batch ORDER BY id", settled=True):
+    for rows in look.batches("booking", "bookings", _PRICES, settled=True):
         found = look.rows("payment", _REFUNDS, ids=[row["payment_id"] for row in rows if row["payment_id"]])
         given = {row["booking_id"]: row["given"] for row in found}
         suspects = [row for row in rows if given.get(row["id"], Decimal(0)) != row["amount"] - _kept(row)]
-        for row in _at_rest(look, suspects, "id"):
+        for row in look.at_rest(suspects, "id"):
             yield str(row["id"]), f"gave {given.get(row['id'], 0)} back, and says {row['amount'] - _kept(row)}"
 
 
@@ -69,10 +71,10 @@ def bookings_heard_of_their_refund(look: Look) -> Findings:
     statement = "SELECT id, booking_id, status, origin FROM batch ORDER BY id"
     for rows in look.batches("payment", "refunds", statement, settled=True):
         ended = [row for row in rows if row["origin"] == "cancellation" and row["status"] in ("succeeded", "manual")]
-        query = "SELECT id, status, refund_status FROM bookings WHERE id = ANY(%(ids)s) AND status = 'cancelled'"
-        shown = {row["id"]: row["refund_status"] for row in look.rows("booking", query, ids=_ids(ended, "booking_id"))}
+        found = look.rows("booking", _BOOKINGS, ids=[row["booking_id"] for row in ended])
+        shown = {row["id"]: row["refund_status"] for row in found if row["status"] == "cancelled"}
         suspects = [row for row in ended if shown.get(row["booking_id"], row["status"]) != row["status"]]
-        for row in _at_rest(look, suspects, "booking_id"):
+        for row in look.at_rest(suspects, "booking_id"):
             yield str(row["id"]), f"is {row['status']}, its booking shows {shown[row['booking_id']]}"
 
 
@@ -88,12 +90,3 @@ def _is_paid(booking: Row, payment: Row | None) -> bool:
         and payment["amount"] == booking["amount"]
         and payment["status"] in ("success", "refunded", "partially_refunded")
     )
-
-
-def _at_rest(look: Look, suspects: list[Row], booking: str) -> list[Row]:
-    unended = look.unended(_ids(suspects, booking))
-    return [row for row in suspects if str(row[booking]) not in unended]
-
-
-def _ids(rows: list[Row], column: str) -> list[Any]:
-    return [row[column] for row in rows]

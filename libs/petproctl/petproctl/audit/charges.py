@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from uuid import UUID
 
-from petproctl.audit.look import Look, Row
+from petproctl.audit.databases import Row
+from petproctl.audit.look import Look
 from petproctl.audit.model import Findings, invariant
 from petproctl.audit.provider import Charge, Return
 
 _AT_ONCE = 8
-_PAYMENTS = "SELECT id, status, captured, quarantined_at FROM payments WHERE id = ANY(%(ids)s)"
+_PAYMENTS = "SELECT id, status, captured, quarantined_at, external_reference FROM payments WHERE id = ANY(%(ids)s)"
 _REFUNDS = "SELECT id, status, amount FROM refunds WHERE id = ANY(%(ids)s)"
 _ON_THE_WAY = ("pending", "processing")
 _SAME = {
@@ -34,8 +35,11 @@ def payments_agree_with_the_provider(look: Look) -> Findings:
     with ThreadPoolExecutor(_AT_ONCE) as crowd:
         for rows in look.batches("payment", "payments", statement, settled=True):
             ours = [row for row in rows if _is_told(row)]
-            for row, detail in zip(ours, crowd.map(lambda row: _difference(look, row), ours), strict=True):
-                if detail:
+            for row, charge in zip(ours, crowd.map(lambda row: _charge(look, row), ours), strict=True):
+                detail = _difference(row, charge)
+                if detail and charge and _is_fresh(look, charge):
+                    look.postpone(row["id"])
+                elif detail:
                     yield str(row["id"]), detail
 
 
@@ -45,15 +49,19 @@ def _is_told(payment: Row) -> bool:
     return not is_moving and bool(payment["captured"] or payment["external_reference"])
 
 
-def _difference(look: Look, payment: Row) -> str:
+def _charge(look: Look, payment: Row) -> Charge | None:
     reference = payment["external_reference"]
-    charge = look.provider.charge(reference) if reference else None
+    return look.provider.charge(reference) if reference else None
+
+
+def _difference(payment: Row, charge: Charge | None) -> str:
     if charge is None:
-        return f"has taken {payment['captured']}, and the provider does not know charge {reference}"
+        unknown = payment["external_reference"]
+        return f"has taken {payment['captured']}, and the provider does not know charge {unknown}"
     if charge.reference != str(payment["id"]):
         return f"names charge {charge.id}, which belongs to {charge.reference}"
     ours, theirs = (payment["captured"], payment["refund_done"]), (charge.captured, charge.refunded)
-    if ours == theirs or _is_fresh(look, charge):
+    if ours == theirs:
         return ""
     return f"took {ours[0]} and gave {ours[1]} back, the provider says {theirs[0]} and {theirs[1]}"
 
@@ -62,6 +70,7 @@ def _difference(look: Look, payment: Row) -> str:
 def charges_are_ours(look: Look) -> Findings:
     """Whatever the provider took is a payment of ours that knows of it, and was taken once."""
     for page in _charges(look):
+        look.tally.rows += len(page)
         taken = [charge for charge in page if charge.captured and not _is_fresh(look, charge)]
         ours = {str(row["id"]): row for row in look.rows("payment", _PAYMENTS, ids=_uuids(taken))}
         for charge in taken:
@@ -74,6 +83,8 @@ def _of_charge(look: Look, charge: Charge, payment: Row | None) -> str:
         return f"charge {charge.id} took {charge.captured} for no payment of ours"
     if not (payment["captured"] or payment["quarantined_at"] or payment["status"] in _ON_THE_WAY):
         return f"charge {charge.id} took {charge.captured}, our payment is {payment['status']}"
+    if charge.id == payment["external_reference"]:
+        return ""
     others = [other.id for other in look.provider.charges_of(charge.reference) if other.captured]
     return f"was taken by {len(others)} charges: {', '.join(sorted(others))}" if len(others) > 1 else ""
 
@@ -82,6 +93,7 @@ def _of_charge(look: Look, charge: Charge, payment: Row | None) -> str:
 def returns_are_ours(look: Look) -> Findings:
     """Whatever the provider gives back is a refund of ours that stands the same, and was given once."""
     for page in _returns(look):
+        look.tally.rows += len(page)
         told = [each for each in page if not _is_fresh(look, each)]
         ours = {str(row["id"]): row for row in look.rows("payment", _REFUNDS, ids=_uuids(told))}
         for each in told:

@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from petproctl.audit import metrics, state
+from petproctl.audit.databases import CannotLook, Databases
 from petproctl.audit.events import SERVICES
-from petproctl.audit.look import CannotLook, Databases, Scope
+from petproctl.audit.look import Scope
 from petproctl.audit.model import INVARIANTS
 from petproctl.audit.provider import Sandbox
-from petproctl.audit.run import Report, audit
+from petproctl.audit.run import Outcome, Report, audit
 
 VIOLATIONS, COULD_NOT_LOOK = 1, 2
 
@@ -31,6 +33,8 @@ KeyFile = Annotated[
     typer.Option("--provider-key-file", envvar="PETPRO_AUDIT_PROVIDER_KEY_FILE", help="a file with the API key"),
 ]
 Since = Annotated[str, typer.Option("--since", help="only what changed since; RFC 3339, UTC unless told")]
+StateFile = Annotated[Path | None, typer.Option("--state", help="go on where the last run with this file ended")]
+MetricsFile = Annotated[Path | None, typer.Option("--metrics", help="Prometheus text, for a textfile collector")]
 Grace = Annotated[float, typer.Option("--grace", min=0, help="seconds that a change over several services may take")]
 Pause = Annotated[float, typer.Option("--pause", min=0, help="seconds between two looks at a suspect")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="an invariant's name; may be repeated")]
@@ -43,6 +47,8 @@ def command(
     provider_url: Url = "",
     provider_key_file: KeyFile = None,
     since: Since = "",
+    state_file: StateFile = None,
+    metrics_file: MetricsFile = None,
     grace: Grace = 60,
     pause: Pause = 3,
     only: Only = None,
@@ -57,11 +63,16 @@ def command(
         _known(only or [])
         endpoints = _stack(run)
         dsns = _dsns(dsn or [], endpoints)
-        scope = Scope(_instant(since), timedelta(seconds=grace))
+        last = _last(state_file, since, only or [])
+        scope = Scope(last.since, timedelta(seconds=grace))
         with ExitStack() as open_things:
             client = open_things.enter_context(_client(provider_url, provider_key_file, endpoints))
             databases = Databases(dsns, open_things)
-            report = audit(databases, Sandbox(client), scope, only or (), timedelta(seconds=pause))
+            report = audit(databases, Sandbox(client), scope, only or (), timedelta(seconds=pause), last.unsettled)
+        if state_file:
+            state.save(state_file, report)
+        if metrics_file:
+            metrics.write(metrics_file, report)
     except CannotLook as reason:
         Console(stderr=True).print(str(reason), markup=False, highlight=False)
         raise typer.Exit(COULD_NOT_LOOK) from reason
@@ -72,6 +83,15 @@ def command(
 def _known(only: list[str]) -> None:
     if unknown := set(only) - INVARIANTS.keys():
         raise CannotLook(f"No such invariant: {', '.join(sorted(unknown))}. There are: {', '.join(INVARIANTS)}")
+
+
+def _last(file: Path | None, since: str, only: list[str]) -> state.State:
+    """Where to go on. What a file remembers is about all invariants."""
+    if file and (since or only):
+        raise CannotLook(
+            "--state says by itself since when, and is about all invariants: no --since or --only with it."
+        )
+    return state.load(file) if file else state.State(_instant(since))
 
 
 def _stack(run: Path) -> dict[str, Any]:
@@ -121,11 +141,23 @@ def _print_json(report: Report) -> None:
     told = {
         "clean": not report.violations,
         "until": report.until.astimezone(UTC).isoformat(),
-        "checked": [each.name for each in report.invariants],
+        "seconds": round(report.seconds, 3),
+        "checked": [_checked(each) for each in report.outcomes],
         "violations": [asdict(violation) for violation in report.violations],
         "waiting_for_a_person": report.waiting,
     }
     typer.echo(json.dumps(told, indent=2))
+
+
+def _checked(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "invariant": outcome.invariant.name,
+        "violations": len(outcome.standing),
+        "is_cut": outcome.is_cut,
+        "postponed": len(outcome.tally.postponed),
+        "rows": outcome.tally.rows,
+        "seconds": round(outcome.seconds, 3),
+    }
 
 
 def _print_table(report: Report) -> None:
@@ -136,5 +168,8 @@ def _print_table(report: Report) -> None:
             table.add_row(str(one.number), one.invariant, escape(one.subject), escape(one.detail))
         console.print(table)
     waiting = ", ".join(f"{count} {what}" for what, count in report.waiting.items() if count)
-    typer.echo(f"{len(report.invariants)} invariants, {len(report.violations)} violations.")
+    rows = sum(each.tally.rows for each in report.outcomes)
+    typer.echo(f"{len(report.outcomes)} invariants, {rows} rows, {len(report.violations)} violations.")
+    if cut := [each.invariant.name for each in report.outcomes if each.is_cut]:
+        typer.echo(f"There are more of: {', '.join(cut)}")
     typer.echo(f"Waiting for a person: {waiting or 'nothing'}. Next time: --since {report.until.isoformat()}")

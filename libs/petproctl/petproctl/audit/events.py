@@ -1,6 +1,7 @@
 """Promise 5: every event reached every effect, once. It can be seen as far back as the outbox goes: seven days."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import LiteralString
 
 from petproctl.audit.look import Look
@@ -32,9 +33,9 @@ _TOLD = """
 @invariant(5)
 def messages_leave(look: Look) -> Findings:
     """Every message leaves for the broker within the grace. While the broker is down, those that wait are named."""
-    statement = """SELECT id, CASE WHEN published_at IS NULL AND created_at < CURRENT_TIMESTAMP - %(grace)s
+    statement = """SELECT id, CASE WHEN created_at < CURRENT_TIMESTAMP - %(grace)s
         THEN subject || ' of ' || aggregate || ' waits since ' || created_at END AS broken FROM batch ORDER BY id"""
-    return _everywhere(look, "outbox", statement)
+    return _everywhere(look, "outbox", statement, always="published_at IS NULL")
 
 
 @invariant(5)
@@ -44,19 +45,19 @@ def messages_are_handled(look: Look) -> Findings:
     return _everywhere(look, "parked_messages", statement)
 
 
-def _everywhere(look: Look, table: str, statement: LiteralString) -> Findings:
+def _everywhere(look: Look, table: str, statement: LiteralString, always: LiteralString = "true") -> Findings:
     """The same in every service; a subject is `service:id`."""
     for service in SERVICES:
-        again = None if look.only is None else tuple(_of_service(look.only, service))
-        if again == ():
-            continue
-        here = Look(look.databases, look.provider, look.scope, again)
-        for subject, detail in here.broken(service, table, statement, dated=False):
+        for subject, detail in _here(look, service).broken(service, table, statement, always=always):
             yield f"{service}:{subject}", detail
 
 
-def _of_service(subjects: tuple[str, ...], service: str) -> list[str]:
-    return [subject.partition(":")[2] for subject in subjects if subject.partition(":")[0] == service]
+def _here(look: Look, service: str) -> Look:
+    """The same look at the subjects of one service."""
+    if look.only is None:
+        return look
+    named = (subject.partition(":") for subject in look.only)
+    return replace(look, only=tuple(id_ for name, _, id_ in named if name == service))
 
 
 @invariant(5)
@@ -71,15 +72,10 @@ def customers_are_told_once(look: Look) -> Findings:
             FROM batch CROSS JOIN LATERAL (SELECT published_at < CURRENT_TIMESTAMP - %(grace)s AS settled) AS leaves
             CROSS JOIN LATERAL (SELECT CASE WHEN subject LIKE 'petpro.events.%%'
                 THEN convert_from(payload, 'UTF8')::jsonb END AS event) AS body ORDER BY id"""
-        again = None if look.only is None else tuple(_of_service(look.only, service))
-        if again != ():
-            here = Look(look.databases, look.provider, look.scope, again)
-            for rows in here.batches(service, "outbox", statement, settled=False, dated=False):
-                events = [row for row in rows if row["kind"] in kinds and row["settled"]]
-                for id_, detail in _miscounted(
-                    look, [(row["id"], row["booking"], kinds[row["kind"]]) for row in events]
-                ):
-                    yield f"{service}:{id_}", detail
+        for rows in _here(look, service).batches(service, "outbox", statement, settled=False):
+            events = [row for row in rows if row["kind"] in kinds and row["settled"]]
+            for id_, detail in _miscounted(look, [(row["id"], row["booking"], kinds[row["kind"]]) for row in events]):
+                yield f"{service}:{id_}", detail
 
 
 def _miscounted(look: Look, events: list[tuple[int, str, str]]) -> Findings:
@@ -97,7 +93,7 @@ def mails_are_sent(look: Look) -> Findings:
     return look.broken(
         "notification",
         "deliveries",
-        """SELECT id, CASE WHEN status = 'pending' AND due_at < CURRENT_TIMESTAMP - %(grace)s
+        """SELECT id, CASE WHEN due_at < CURRENT_TIMESTAMP - %(grace)s
             THEN 'is due since ' || due_at END AS broken FROM batch ORDER BY id""",
-        dated=False,
+        always="status = 'pending'",
     )

@@ -1,40 +1,25 @@
-"""How an invariant reads: a table in batches along its primary key, or only the rows that are under suspicion."""
+"""How an invariant reads: a whole table along its primary key, what has changed, or only what is under suspicion."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 
+from petproctl.audit.changes import NUMBERED, before_all, changed
+from petproctl.audit.databases import Databases, Row
 from petproctl.audit.provider import Provider
 
-Row = dict[str, Any]
-
-_SECONDS_FOR_A_STATEMENT = 60
-_NUMBERED = ("outbox", "parked_messages")
-"""Tables whose id is a number; all others have UUIDs."""
-
-_BATCH = sql.SQL("""
-    WITH batch AS MATERIALIZED (
-        SELECT * FROM {table} WHERE id > %(after)s {changed} ORDER BY id LIMIT %(limit)s
-    )
-""")
-_ONLY = sql.SQL("WITH batch AS MATERIALIZED (SELECT * FROM {table} WHERE id = ANY(%(only)s) {changed} ORDER BY id)")
-_SINCE = sql.SQL(" AND updated_at >= %(since)s")
-_SETTLED = sql.SQL(" AND updated_at <= CURRENT_TIMESTAMP - %(grace)s")
+_WALK = sql.SQL("id > %(after)s AND ({always}) {settled} ORDER BY id LIMIT %(limit)s")
+_THESE = sql.SQL("id = ANY(%(ids)s) AND ({always}) {settled}")
+_BATCH = sql.SQL("WITH batch AS MATERIALIZED (SELECT * FROM {table} WHERE {which}) {statement}")
+_SETTLED = sql.SQL("AND updated_at <= CURRENT_TIMESTAMP - %(grace)s")
 _UNENDED = """
     SELECT data->>'booking_id' AS booking_id FROM sagas
     WHERE status IN ('running', 'compensating', 'parked') AND data->>'booking_id' = ANY(%(bookings)s)
 """
-
-
-class CannotLook(Exception):
-    """A database or the provider could not be read; nothing is known then."""
 
 
 @dataclass(frozen=True)
@@ -47,31 +32,12 @@ class Scope:
     batch: int = 1000
 
 
-class Databases:
-    """One read-only session for each service that is asked for."""
+@dataclass
+class Tally:
+    """What one invariant has looked at so far: rows, and subjects that it could not judge yet."""
 
-    def __init__(self, dsns: Mapping[str, str], open_things: ExitStack) -> None:
-        self._dsns = dsns
-        self._open_things = open_things
-        self._connections: dict[str, psycopg.Connection[Row]] = {}
-
-    def rows(self, service: str, statement: sql.Composed | LiteralString, values: Row) -> list[Row]:
-        """Raises CannotLook."""
-        try:
-            return self._connection(service).execute(statement, values).fetchall()
-        except psycopg.Error as fault:
-            raise CannotLook(f"The database of {service} cannot be read: {fault}") from fault
-
-    def _connection(self, service: str) -> psycopg.Connection[Row]:
-        if service not in self._connections:
-            if service not in self._dsns:
-                raise CannotLook(f"Where is the database of {service}? Give --dsn {service}=URL.")
-            options = f"-c default_transaction_read_only=on -c statement_timeout={_SECONDS_FOR_A_STATEMENT}s"
-            opened = psycopg.Connection[Row].connect(
-                self._dsns[service], row_factory=dict_row, autocommit=True, options=options, connect_timeout=10
-            )
-            self._connections[service] = self._open_things.enter_context(opened)
-        return self._connections[service]
+    rows: int = 0
+    postponed: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -82,30 +48,36 @@ class Look:
     provider: Provider
     scope: Scope
     only: tuple[str, ...] | None = None
+    tally: Tally = field(default_factory=Tally)
 
     def batches(
-        self, service: str, table: str, statement: LiteralString, *, settled: bool, dated: bool = True
+        self, service: str, table: str, statement: LiteralString, *, settled: bool, always: LiteralString | None = None
     ) -> Iterator[list[Row]]:
         """What `statement` makes of each batch of the table; it reads from `batch`, and gives every row's `id`.
 
-        `settled` leaves out what changed within the grace. A table that is not `dated` has no `updated_at`.
+        `settled` leaves out what changed within the grace. Rows that meet `always` are few, found by an index of
+        theirs, and looked at in every run: of them time makes faults, and no change.
         """
-        last: Any = 0 if table in _NUMBERED else UUID(int=0)
-        changed = sql.Composed([_SINCE] if self.scope.since and dated and self.only is None else [])
-        changed += sql.Composed([_SETTLED] if settled else [])
-        start = _BATCH if self.only is None else _ONLY
-        query = start.format(table=sql.Identifier(table), changed=changed) + sql.SQL(statement)
-        while rows := self.databases.rows(service, query, self._values(table, last)):
-            yield rows
-            if self.only is not None or len(rows) < self.scope.batch:
-                return
-            last = max(row["id"] for row in rows)
+        conditions = {"always": sql.SQL(always or "true"), "settled": _SETTLED if settled else sql.SQL("")}
+        parts = {"table": sql.Identifier(table), "statement": sql.SQL(statement)}
+        if self.only is None and (always or self.scope.since is None):
+            yield from self._walk(service, table, _BATCH.format(which=_WALK.format(**conditions), **parts))
+            return
+        query = _BATCH.format(which=_THESE.format(**conditions), **parts)
+        for ids in self._ids(service, table):
+            yield self._read(service, query, {"ids": ids})
 
     def broken(
-        self, service: str, table: str, statement: LiteralString, *, settled: bool = False, dated: bool = True
+        self,
+        service: str,
+        table: str,
+        statement: LiteralString,
+        *,
+        settled: bool = False,
+        always: LiteralString | None = None,
     ) -> Iterator[tuple[str, str]]:
         """The rows of which `statement` says in `broken` what is wrong."""
-        for rows in self.batches(service, table, statement, settled=settled, dated=dated):
+        for rows in self.batches(service, table, statement, settled=settled, always=always):
             for row in rows:
                 if row["broken"] is not None:
                     yield str(row["id"]), row["broken"]
@@ -114,12 +86,36 @@ class Look:
         """Any rows, by an index."""
         return self.databases.rows(service, statement, values)
 
-    def unended(self, bookings: Iterable[Any]) -> set[str]:
-        """Which of these bookings a saga still works on, or waits for a person with."""
-        ids = [str(booking) for booking in bookings]
-        return {row["booking_id"] for row in self.rows("booking", _UNENDED, bookings=ids)} if ids else set()
+    def at_rest(self, suspects: list[Row], booking: str) -> list[Row]:
+        """Those of which no saga works on the booking, or waits for a person with it; the others are postponed."""
+        bookings = [str(row[booking]) for row in suspects]
+        found = self.rows("booking", _UNENDED, bookings=bookings) if bookings else []
+        unended = {row["booking_id"] for row in found}
+        for row in suspects:
+            if str(row[booking]) in unended:
+                self.postpone(row["id"])
+        return [row for row in suspects if str(row[booking]) not in unended]
 
-    def _values(self, table: str, last: Any) -> Row:
-        only = [int(each) if table in _NUMBERED else UUID(each) for each in self.only or ()]
-        scope = self.scope
-        return {"after": last, "limit": scope.batch, "only": only, "since": scope.since, "grace": scope.grace}
+    def postpone(self, subject: Any) -> None:
+        """It cannot be judged yet, so the next run looks at it again, whether it changes or not."""
+        self.tally.postponed.add(str(subject))
+
+    def _walk(self, service: str, table: str, query: sql.Composed) -> Iterator[list[Row]]:
+        last = before_all(table)
+        while rows := self._read(service, query, {"after": last, "limit": self.scope.batch}):
+            yield rows
+            if len(rows) < self.scope.batch:
+                return
+            last = max(row["id"] for row in rows)
+
+    def _ids(self, service: str, table: str) -> Iterator[list[Any]]:
+        if self.only is not None:
+            of_text = int if table in NUMBERED else UUID
+            yield [of_text(each) for each in self.only]
+        elif self.scope.since is not None:
+            yield from changed(self.databases, service, table, self.scope.since, self.scope.batch)
+
+    def _read(self, service: str, query: sql.Composed, values: Row) -> list[Row]:
+        rows = self.databases.rows(service, query, {**values, "grace": self.scope.grace})
+        self.tally.rows += len(rows)
+        return rows

@@ -41,11 +41,11 @@ class Provider(Protocol):
     """Read-only. Every method raises ProviderAway."""
 
     def charges(self, since: datetime | None) -> Iterator[list[Charge]]:
-        """All charges made since then, in pages."""
+        """In pages, all charges that were made or changed since then; without an instant, all there are."""
         ...
 
     def refunds(self, since: datetime | None) -> Iterator[list[Return]]:
-        """All refunds made since then, in pages."""
+        """The same of refunds."""
         ...
 
     def charge(self, charge_id: str) -> Charge | None: ...
@@ -64,10 +64,14 @@ class Sandbox:
     def charges(self, since: datetime | None) -> Iterator[list[Charge]]:
         for page in self._pages("/v1/payment_intents", since):
             yield [_charge(each) for each in page]
+        for reference in self._happened("payment_intent", since):
+            yield self.charges_of(reference)
 
     def refunds(self, since: datetime | None) -> Iterator[list[Return]]:
         for page in self._pages("/v1/refunds", since):
             yield [_return(each) for each in page]
+        for reference in self._happened("refund", since):
+            yield self.refunds_of(reference)
 
     def charge(self, charge_id: str) -> Charge | None:
         answer = self._get(f"/v1/payment_intents/{charge_id}", {})
@@ -80,6 +84,18 @@ class Sandbox:
     def refunds_of(self, reference: str) -> list[Return]:
         found = self._get("/v1/refunds", {"reference": reference})
         return [_return(each) for each in (found or {"data": []})["data"]]
+
+    def _happened(self, kind: str, since: datetime | None) -> Iterator[str]:
+        """References of older objects to which something happened: paid late, or sent back by the bank."""
+        if since is None:
+            return
+        for page in self._pages("/v1/events", since):
+            objects = (event["data"]["object"] for event in page)
+            yield from {
+                each["reference"]
+                for each in objects
+                if each["object"] == kind and datetime.fromisoformat(each["created"]) < since
+            }
 
     def _pages(self, path: str, since: datetime | None) -> Iterator[list[dict[str, Any]]]:
         query = {"limit": str(_PAGE)} | ({"created_from": since.isoformat()} if since else {})

@@ -1,14 +1,15 @@
 """Runs invariants: finds suspects, and looks at them again until only what stands is left."""
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 
 from petproctl.audit import bookings, charges, events, ledger, sagas, seats
-from petproctl.audit.look import CannotLook, Databases, Look, Scope
-from petproctl.audit.model import INVARIANTS, PAUSE, Check, Invariant, Violation
+from petproctl.audit.databases import CannotLook, Databases
+from petproctl.audit.look import Look, Scope, Tally
+from petproctl.audit.model import INVARIANTS, PAUSE, Findings, Invariant, Violation
 from petproctl.audit.provider import Provider, ProviderAway
 
 CHECKED = (seats, bookings, ledger, charges, sagas, events)
@@ -18,7 +19,10 @@ AGAIN = 2
 """How often a suspect is looked at again."""
 
 MOST = 1000
-"""How many suspects of one invariant are followed up in one run."""
+"""How many suspects of one invariant are followed up at a time; the rest waits until none of these has stood."""
+
+OVERLAP = timedelta(seconds=60)
+"""How long a transaction may take from its stamp to its commit, and how far the clocks of two servers may differ."""
 
 _WAITING = {
     "parked sagas": ("booking", "SELECT count(*) FROM sagas WHERE status = 'parked'"),
@@ -28,15 +32,42 @@ _WAITING = {
 }
 
 
+@dataclass
+class Outcome:
+    """What became of one invariant. `is_cut` says that suspects are left which nobody has followed up."""
+
+    invariant: Invariant
+    findings: Iterator[tuple[str, str]]
+    tally: Tally = field(default_factory=Tally)
+    seconds: float = 0
+    standing: dict[str, str] = field(default_factory=dict)
+    is_cut: bool = False
+
+    @property
+    def unsettled(self) -> tuple[str, ...]:
+        """What the next run has to look at, whether it changes or not: subjects that stand or were postponed."""
+        return tuple(sorted(self.tally.postponed | self.standing.keys()))
+
+
 @dataclass(frozen=True)
 class Report:
-    """What an audit found. `until` is where the next one may begin (`--since`): all before that has been looked at."""
+    """What an audit found. `until` is where the next one may begin: all that changed before has been looked at."""
 
     until: datetime
-    invariants: tuple[Invariant, ...]
-    violations: tuple[Violation, ...]
+    seconds: float
+    outcomes: tuple[Outcome, ...]
     waiting: dict[str, int]
     """What is no violation, and waits for a person."""
+
+    @property
+    def violations(self) -> list[Violation]:
+        """By promise."""
+        found = [
+            Violation(each.invariant.name, each.invariant.number, subject, detail)
+            for each in self.outcomes
+            for subject, detail in each.standing.items()
+        ]
+        return sorted(found, key=lambda one: one.number)
 
 
 def audit(
@@ -45,35 +76,58 @@ def audit(
     scope: Scope,
     only: Collection[str] = (),
     pause: timedelta = PAUSE,
+    unsettled: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Report:
-    """Looks at everything in scope. Raises CannotLook."""
-    chosen = tuple(each for each in INVARIANTS.values() if not only or each.name in only)
+    """Looks at everything in scope, and at what an earlier run could not settle. Raises CannotLook."""
+    began = time.monotonic()
     look = Look(databases, provider, scope)
+    chosen = [each for each in INVARIANTS.values() if not only or each.name in only]
     try:
         until = databases.rows("booking", "SELECT CURRENT_TIMESTAMP - %(grace)s AS at", {"grace": scope.grace})[0]["at"]
-        found = {each.name: _found(each.check, look) for each in chosen}
-        for _ in range(AGAIN):
-            found = _again(found, look, pause)
+        outcomes = tuple(_begin(each, look, (unsettled or {}).get(each.name, ())) for each in chosen)
+        _follow_up(outcomes, look, pause)
         waiting = {name: databases.rows(where, count, {})[0]["count"] for name, (where, count) in _WAITING.items()}
     except ProviderAway as away:
         raise CannotLook(str(away)) from away
-    violations = [
-        Violation(name, INVARIANTS[name].number, subject, detail)
-        for name, subjects in found.items()
-        for subject, detail in subjects.items()
-    ]
-    return Report(until, chosen, tuple(sorted(violations, key=lambda one: one.number)), waiting)
+    return Report(until - OVERLAP, time.monotonic() - began, outcomes, waiting)
 
 
-def _again(found: dict[str, dict[str, str]], look: Look, pause: timedelta) -> dict[str, dict[str, str]]:
-    if any(found.values()):
-        time.sleep(pause.total_seconds())
-    kept = {}
-    for name, subjects in found.items():
-        now = _found(INVARIANTS[name].check, replace(look, only=tuple(subjects))) if subjects else {}
-        kept[name] = {subject: detail for subject, detail in now.items() if subject in subjects}
-    return kept
+def _begin(invariant: Invariant, look: Look, unsettled: tuple[str, ...]) -> Outcome:
+    """Nothing is read yet. A run over everything meets what was unsettled anyway."""
+    tally = Tally()
+    look = replace(look, tally=tally)
+    findings: Findings = invariant.check(look)
+    if unsettled and look.scope.since is not None:
+        findings = chain(findings, invariant.check(replace(look, only=unsettled)))
+    return Outcome(invariant, findings, tally)
 
 
-def _found(check: Check, look: Look) -> dict[str, str]:
-    return dict(islice(check(look), MOST))
+def _follow_up(outcomes: tuple[Outcome, ...], look: Look, pause: timedelta) -> None:
+    """All invariants share the pauses. One with more suspects than MOST goes on until some stand."""
+    open_ones = outcomes
+    while open_ones:
+        found = [_suspects(each) for each in open_ones]
+        for _ in range(AGAIN):
+            if any(found):
+                time.sleep(pause.total_seconds())
+            found = [_still(each, look, suspects) for each, suspects in zip(open_ones, found, strict=True)]
+        for each, standing in zip(open_ones, found, strict=True):
+            each.standing = standing
+        open_ones = tuple(each for each in open_ones if each.is_cut and not each.standing)
+
+
+def _suspects(outcome: Outcome) -> dict[str, str]:
+    began = time.monotonic()
+    found = dict(islice(outcome.findings, MOST))
+    outcome.is_cut = len(found) == MOST
+    outcome.seconds += time.monotonic() - began
+    return found
+
+
+def _still(outcome: Outcome, look: Look, suspects: dict[str, str]) -> dict[str, str]:
+    if not suspects:
+        return {}
+    began = time.monotonic()
+    now = dict(outcome.invariant.check(replace(look, only=tuple(suspects), tally=outcome.tally)))
+    outcome.seconds += time.monotonic() - began
+    return {subject: detail for subject, detail in now.items() if subject in suspects}

@@ -19,11 +19,11 @@ def sagas_move_on(look: Look) -> Findings:
     return look.broken(
         "booking",
         "sagas",
-        """SELECT id, CASE WHEN status IN ('running', 'compensating')
-                AND (due_at IS NULL OR due_at < CURRENT_TIMESTAMP - %(grace)s)
+        """SELECT id, CASE WHEN due_at IS NULL OR due_at < CURRENT_TIMESTAMP - %(grace)s
             THEN business_key || ' is ' || status || ' at ' || step || ', and nobody looks at it' END AS broken
         FROM batch ORDER BY id""",
         settled=True,
+        always="status IN ('running', 'compensating')",
     )
 
 

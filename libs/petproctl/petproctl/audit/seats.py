@@ -55,14 +55,15 @@ def staff_time_is_taken(look: Look) -> Findings:
 
 @invariant(1)
 def staff_in_one_place(look: Look) -> Findings:
-    """Nobody serves two slots at once. Exact in one snapshot."""
+    """Nobody serves two slots at once. Exact in one snapshot. A slot is no longer than a day."""
     return look.broken(
         "booking",
         "slots",
         """SELECT id, CASE WHEN staff_id IS NOT NULL AND EXISTS (
                 SELECT FROM slots other WHERE other.staff_id = batch.staff_id AND other.id <> batch.id
                 AND other.slot_date BETWEEN batch.slot_date - 1 AND batch.slot_date + 1
-                AND other.starts_at < batch.ends_at AND other.ends_at > batch.starts_at)
+                AND other.starts_at > batch.starts_at - interval '1 day' AND other.starts_at < batch.ends_at
+                AND other.ends_at > batch.starts_at)
             THEN 'its person serves another slot at that time' END AS broken
         FROM batch ORDER BY id""",
     )
@@ -74,9 +75,10 @@ def holds_end_in_time(look: Look) -> Findings:
     return look.broken(
         "booking",
         "reservations",
-        """SELECT id, CASE WHEN status = 'pending' AND expires_at < CURRENT_TIMESTAMP - %(grace)s
+        """SELECT id, CASE WHEN expires_at < CURRENT_TIMESTAMP - %(grace)s
             THEN 'has been over since ' || expires_at END AS broken
         FROM batch ORDER BY id""",
+        always="status = 'pending'",
     )
 
 
@@ -90,7 +92,9 @@ def bookings_come_from_their_holds(look: Look) -> Findings:
                 AND (r.status, r.booking_id) IS DISTINCT FROM ('confirmed', batch.id)
             THEN 'its hold is ' || coalesce(r.status, 'missing') || ' with booking '
                 || coalesce(r.booking_id::text, 'none') END AS broken
-        FROM batch LEFT JOIN reservations r ON r.id = batch.reservation_id ORDER BY batch.id""",
+        FROM batch LEFT JOIN reservations r ON r.id = batch.reservation_id
+            AND r.created_at = uuid_extract_timestamp(batch.reservation_id)
+        ORDER BY batch.id""",
     )
 
 
@@ -102,7 +106,9 @@ def confirmed_holds_became_bookings(look: Look) -> Findings:
         "reservations",
         """SELECT batch.id, CASE WHEN batch.status = 'confirmed' AND b.id IS NULL
             THEN 'is confirmed without a booking' END AS broken
-        FROM batch LEFT JOIN bookings b ON b.id = batch.booking_id ORDER BY batch.id""",
+        FROM batch LEFT JOIN bookings b ON b.id = batch.booking_id
+            AND b.created_at = uuid_extract_timestamp(batch.booking_id)
+        ORDER BY batch.id""",
     )
 
 

@@ -1,0 +1,242 @@
+"""The auditor raises no false alarm, in traffic and at rest, and names whatever is then planted."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from psycopg import sql
+
+from devstack.api import Json
+from devstack.running import RunningStack
+from devstack.stack import PARTS
+from devstack.testing import StartStack
+from petproctl.audit import state
+from petproctl.audit.model import INVARIANTS
+from petproctl.audit.run import Report
+from tests import invariants
+from tests.audit.corruptions import CHANGES, CORRUPTIONS, HIDDEN, Corruption
+from tests.audit.kinds import bookings_of_every_kind
+from tests.audit.looking import look_over, named
+from tests.audit.traffic import visits
+from tests.waiting import eventually
+from tests.world import World, open_world
+
+PARTS_THAT_WOULD_REPAIR = ("booking", "payment", "notification")
+CHECKED_TABLES = ("slots", "reservations", "bookings", "payments", "refunds", "financial_entries")
+SECONDS_OF_TRAFFIC = 8
+
+
+@pytest.fixture(scope="module")
+def started(start_own_stack: StartStack) -> RunningStack:
+    return start_own_stack()
+
+
+@pytest.fixture
+async def audited(started: RunningStack) -> RunningStack:
+    """Whatever another test has stopped is started again."""
+    for part in PARTS:
+        if started.state(part) != "ready":
+            await started.start_part(part)
+    return started
+
+
+@pytest.mark.timeout(240)
+async def test_traffic_raises_no_false_alarm(audited: RunningStack, tmp_path: Path) -> None:
+    """Nor do runs that each go on where the last one ended; and what they had to postpone, they settle."""
+    file, before = tmp_path / "state.json", named(await asyncio.to_thread(look_over, audited))
+    async with open_world(audited) as world:
+        traffic = asyncio.create_task(visits(world, SECONDS_OF_TRAFFIC))
+        reports = []
+        while not traffic.done():
+            reports += [await _goes_on(audited, file), await asyncio.to_thread(look_over, audited, 2, 0.5)]
+        await invariants.hold(world)
+        await eventually("nothing to be postponed", lambda: _settled(audited, file))
+    assert set().union(*(named(report) for report in reports)) - before == set()
+    assert len(reports) > 3
+    assert await traffic > 8
+
+
+async def _goes_on(stack: RunningStack, file: Path) -> Report:
+    report = await asyncio.to_thread(look_over, stack, 2, 0.5, state.load(file))
+    state.save(file, report)
+    return report
+
+
+async def _settled(stack: RunningStack, file: Path) -> bool:
+    return not any(each.tally.postponed for each in (await _goes_on(stack, file)).outcomes)
+
+
+@pytest.mark.timeout(400)
+async def test_what_is_planted_is_named_and_nothing_else_was(audited: RunningStack, tmp_path: Path) -> None:
+    async with open_world(audited) as world:
+        made = await bookings_of_every_kind(world)
+        await eventually("a clean audit", lambda: _clean(audited))
+        _goes_on_by_itself(audited, tmp_path)
+        for part in PARTS_THAT_WOULD_REPAIR:
+            await audited.stop_part(part)
+        await asyncio.to_thread(_drop_checks, audited)
+        before = named(await asyncio.to_thread(look_over, audited))
+        assert [one for one in CORRUPTIONS if not await _is_named(audited, one, made, before)] == []
+        assert {one.invariant for one in CORRUPTIONS} == INVARIANTS.keys()
+        assert [one for one in CHANGES if not await _is_named(audited, one, made, before, since_now=True)] == []
+        await _what_is_postponed_is_looked_at_again(audited, made)
+        # The saga that waits for approval comes due while nobody is there to look at it, and is named rightly.
+        left = {subject for _, subject in named(await asyncio.to_thread(look_over, audited)) - before}
+        assert left.isdisjoint(made.values()), "a corruption outlived its turn"
+        await _plant_at_the_provider(world, made)
+        _tells_what_is_wrong(audited, tmp_path)
+
+
+def _goes_on_by_itself(stack: RunningStack, folder: Path) -> None:
+    """A second run reads less than the first, which has left a state."""
+    options = ["--state", str(folder / "state.json"), "--metrics", str(folder / "audit.prom")]
+    runs = [_run(stack, *options) for _ in range(2)]
+    assert [(run.returncode, run.stderr) for run in runs] == [(0, "")] * 2
+    first, second = (json.loads(run.stdout) for run in runs)
+    assert first["clean"]
+    assert first["until"] < second["until"]
+    metrics = _metrics(folder / "audit.prom")
+    assert metrics["petpro_audit_violations"] == dict.fromkeys(INVARIANTS, 0)
+    assert metrics["petpro_audit_rows"]["seats-counted"] > 0
+    assert metrics["petpro_audit_waiting_for_a_person"]["manual_refunds"] > 0
+
+
+def _tells_what_is_wrong(stack: RunningStack, folder: Path) -> None:
+    told = _run(stack, "--state", str(folder / "state.json"), "--metrics", str(folder / "audit.prom"))
+    assert told.returncode == 1
+    said = json.loads(told.stdout)
+    assert not said["clean"]
+    wrong = [one["subject"] for one in said["violations"] if one["invariant"] == "returns-are-ours"]
+    assert wrong
+    assert _metrics(folder / "audit.prom")["petpro_audit_violations"]["returns-are-ours"] == len(wrong)
+    assert set(wrong) <= set(state.load(folder / "state.json").unsettled["returns-are-ours"])
+
+
+def _metrics(file: Path) -> dict[str, dict[str, float]]:
+    """By metric and its first label."""
+    return {
+        family.name: {next(iter(sample.labels.values()), ""): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(file.read_text())
+    }
+
+
+async def _what_is_postponed_is_looked_at_again(stack: RunningStack, made: dict[str, str]) -> None:
+    """A payment that takes too little is not judged while a saga works on it, but is once that has ended."""
+    short, working = HIDDEN
+    async with _planted(stack, short, made):
+        async with _planted(stack, working, made):
+            postponing = await asyncio.to_thread(look_over, stack, only=[short.invariant])
+        assert named(postponing) == set()
+        [outcome] = postponing.outcomes
+        assert outcome.unsettled == (made[short.subject],)
+        last = state.State(datetime.now(UTC), {short.invariant: outcome.unsettled})
+        assert named(await asyncio.to_thread(look_over, stack, last=last, only=[short.invariant])) == {
+            (short.invariant, made[short.subject])
+        }
+
+
+async def _clean(stack: RunningStack) -> bool:
+    report = await asyncio.to_thread(look_over, stack)
+    return not report.violations
+
+
+async def _is_named(
+    stack: RunningStack,
+    one: Corruption,
+    made: dict[str, str],
+    before: Iterable[tuple[str, str]],
+    *,
+    since_now: bool = False,
+) -> bool:
+    last = state.State(datetime.now(UTC) if since_now else None)
+    async with _planted(stack, one, made):
+        found = named(await asyncio.to_thread(look_over, stack, last=last, only=[one.invariant]))
+    return (one.invariant, made[one.subject]) in found - set(before)
+
+
+@asynccontextmanager
+async def _planted(stack: RunningStack, one: Corruption, made: dict[str, str]) -> AsyncIterator[None]:
+    """The corruption, past every trigger and foreign key; the table is put back afterwards."""
+    table, superuser = sql.Identifier(one.table), _superuser(stack, one.service)
+    async with await psycopg.AsyncConnection.connect(superuser, autocommit=True) as connection:
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute(sql.SQL("CREATE TEMP TABLE saved AS TABLE {}").format(table))
+        await connection.execute(one.plant.encode(), made)
+        yield
+        await connection.execute(sql.SQL("DELETE FROM {}").format(table))
+        await connection.execute(sql.SQL("INSERT INTO {} OVERRIDING SYSTEM VALUE TABLE saved").format(table))
+
+
+def _drop_checks(stack: RunningStack) -> None:
+    """What the databases themselves refuse is to be found too, should they ever have let it in."""
+    for service in ("booking", "payment", "notification"):
+        with psycopg.connect(_superuser(stack, service), autocommit=True) as connection:
+            checks = connection.execute(
+                "SELECT conrelid::regclass::text, conname FROM pg_constraint"
+                " WHERE contype = 'c' AND coninhcount = 0 AND conrelid::regclass::text = ANY(%s)",
+                [[*CHECKED_TABLES, "deliveries"]],
+            ).fetchall()
+            for table, name in checks:
+                drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
+                connection.execute(drop.format(sql.Identifier(table), sql.Identifier(name)))
+
+
+def _superuser(stack: RunningStack, service: str) -> str:
+    url: str = stack.endpoints["postgres"]["dsn"]
+    return url.removesuffix("/postgres") + f"/petpro_{service}"
+
+
+async def _plant_at_the_provider(world: World, made: dict[str, str]) -> None:
+    """A charge that nobody ordered, one taken twice, and money given back that nobody asked for."""
+    stranger, giver = str(uuid4()), str(uuid4())
+    charge = {"amount": "150000.00", "currency": "IDR", "payment_method": "card", "payment_token": "tok_success"}
+    await _at_provider(world, "/v1/payment_intents", {**charge, "reference": stranger})
+    again = await _at_provider(world, "/v1/payment_intents", {**charge, "reference": made["payment"]})
+    await _at_provider(
+        world, "/v1/refunds", {"payment_intent": again["id"], "amount": "1000.00", "reference": giver, "reason": "?"}
+    )
+    sent_back = datetime.now(UTC)
+    answer = await world.provider.post(f"/v1/test/refunds/{made['refund_at_provider']}/fail")
+    answer.raise_for_status()
+    await asyncio.sleep(1.2)
+    found = named(await asyncio.to_thread(look_over, world.stack))
+    assert found >= {
+        ("charges-are-ours", stranger),
+        ("charges-are-ours", made["payment"]),
+        ("returns-are-ours", giver),
+        ("returns-are-ours", made["refund"]),
+        ("payments-agree-with-the-provider", made["cancelled_payment"]),
+    }
+    last = state.State(sent_back)
+    assert ("returns-are-ours", made["refund"]) in named(await asyncio.to_thread(look_over, world.stack, last=last))
+
+
+async def _at_provider(world: World, path: str, body: Json) -> Json:
+    answer = await world.provider.post(path, json=body, headers={"Idempotency-Key": uuid4().hex})
+    return dict(answer.raise_for_status().json())
+
+
+def _run(stack: RunningStack, *more: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "petproctl", "audit", "--json", "--grace", "1", "--pause", "0", *more]
+    return subprocess.run(
+        command, env={**os.environ, "PETPRO_RUN": str(stack.run)}, capture_output=True, text=True, check=False
+    )
+
+
+def test_who_cannot_look_says_so(started: RunningStack) -> None:
+    nowhere = _run(started, "--dsn", "booking=postgresql://nobody@127.0.0.1:1/nowhere")
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
+    assert "booking cannot be read" in nowhere.stderr.replace("\n", " ")
+    assert _run(started, "--only", "no-such-thing").returncode == 2
+    both = _run(started, "--state", "state.json", "--only", "seats-counted")
+    assert (both.returncode, both.stdout) == (2, "")

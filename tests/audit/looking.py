@@ -24,6 +24,7 @@ def look_over(
     pause: float = 0,
     last: State = FROM_THE_BEGINNING,
     only: Collection[str] = (),
+    batch: int = 7,
 ) -> Report:
     """One audit of the whole stack; `grace` and `pause` in seconds, `last` is what an earlier one has left."""
     endpoints = stack.endpoints
@@ -34,7 +35,7 @@ def look_over(
         )
         open_things.enter_context(client)
         databases = Databases({name: said["dsn"] for name, said in endpoints["services"].items()}, open_things)
-        scope = Scope(last.since, timedelta(seconds=grace), batch=7)
+        scope = Scope(last.since, timedelta(seconds=grace), batch=batch)
         return audit(databases, Sandbox(client), scope, only, timedelta(seconds=pause), last.unsettled)
 
 

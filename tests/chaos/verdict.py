@@ -2,18 +2,12 @@
 
 import asyncio
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 
-import httpx
-
-from devstack.api import NO_TLS
 from devstack.layout import SERVICES
-from petproctl.audit.look import Databases, Scope
-from petproctl.audit.provider import Sandbox
-from petproctl.audit.run import Report, audit
+from petproctl.audit.state import State
+from tests.audit.looking import look_over
 from tests.chaos.traffic import Traffic
 from tests.world import World
 
@@ -65,7 +59,7 @@ async def judge(world: World, traffic: Traffic, since: datetime) -> Verdict:
     verdict.lost += await _broken_promises(world, traffic)
     for service in SERVICES:
         verdict.lost += [row["what"] for row in await world.rows(service, _PARKED)]
-    report = await asyncio.to_thread(_look_over, world, since)
+    report = await asyncio.to_thread(look_over, world.stack, last=State(since), pause=1, batch=1000)
     for violation in report.violations:
         said = f"{violation.invariant}: {violation.subject} {violation.detail}"
         _column(verdict, violation.invariant, violation.detail).append(said)
@@ -95,18 +89,6 @@ async def _broken_promises(world: World, traffic: Traffic) -> list[str]:
         for id_, status in promised.items()
         if now.get(id_) != status
     ]
-
-
-def _look_over(world: World, since: datetime) -> Report:
-    endpoints = world.stack.endpoints
-    key = (Path(endpoints["secrets"]) / "payment" / "petpro_payment_sandbox_api_key").read_text().strip()
-    bearer = {"Authorization": f"Bearer {key}"}
-    with ExitStack() as open_things:
-        client = open_things.enter_context(
-            httpx.Client(base_url=endpoints["sandbox"]["url"], headers=bearer, verify=NO_TLS, trust_env=False)
-        )
-        databases = Databases({name: said["dsn"] for name, said in endpoints["services"].items()}, open_things)
-        return audit(databases, Sandbox(client), Scope(since, timedelta(seconds=1)), pause=timedelta(seconds=1))
 
 
 def _column(verdict: Verdict, invariant: str, detail: str) -> list[str]:

@@ -216,14 +216,14 @@ def _mark_first(right: Any) -> Any:
 
 
 def _see_no_new_stream(right: Any) -> Any:
-    async def look(broker: Any, stream: str) -> memory.Look:
+    async def look(broker: Any, stream: str) -> Any:
         return replace(await right(broker, stream), created=datetime(2026, 1, 1, tzinfo=UTC))
 
     return look
 
 
 def _see_no_holes(right: Any) -> Any:
-    async def look(broker: Any, stream: str) -> memory.Look:
+    async def look(broker: Any, stream: str) -> Any:
         return replace(await right(broker, stream), holes=0)
 
     return look

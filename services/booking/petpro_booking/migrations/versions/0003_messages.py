@@ -1,8 +1,10 @@
-"""What acknowledged a message; and one diary at a time is written for a person."""
+"""What acknowledged a message; tables that are purged by an index; one diary at a time is written for a person."""
 
 from alembic import op
 
-from petpro_common.messaging.schema import MESSAGING_V2
+from petpro_common.idempotency import IDEMPOTENCY_STORAGE_V1
+from petpro_common.messaging.schema import MESSAGING_V2, STORAGE_V1
+from petpro_common.saga.schema import SAGA_STORAGE_V1
 
 revision = "0003"
 down_revision = "0002"
@@ -29,5 +31,5 @@ END $$;
 
 
 def upgrade() -> None:
-    op.execute(MESSAGING_V2)
-    op.execute(DIARY)
+    for part in (MESSAGING_V2, STORAGE_V1, IDEMPOTENCY_STORAGE_V1, SAGA_STORAGE_V1, DIARY):
+        op.execute(part)

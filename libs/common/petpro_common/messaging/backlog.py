@@ -63,7 +63,8 @@ class Backlog:
         telemetry.OUTBOX_OLDEST_SECONDS.set(found.oldest_seconds)
         if self.is_full != (found.waiting >= self._limit):
             self.is_full = not self.is_full
-            _log.error("outbox", is_full=self.is_full, waiting=found.waiting, limit=self._limit)
+            tell = _log.error if self.is_full else _log.info
+            tell("outbox is full; new work is refused" if self.is_full else "outbox has room again", limit=self._limit)
 
     def _refuse_new_work(self) -> None:
         call = context.current()

@@ -27,7 +27,7 @@ async def test_a_long_outage_loses_nothing_and_refuses_new_work_cleanly(
     database_of: MakeDatabase, start_own_stack: StartStack, tmp_path: Path
 ) -> None:
     stack = start_own_stack(["nats"])
-    report = await play(2_000, await database_of("catalog"), await database_of("booking"), stack, tmp_path)
+    report = await play(1_000, await database_of("catalog"), await database_of("booking"), stack, tmp_path)
     assert report.wrong == []
     assert report.refused.startswith("20 of 20, RESOURCE_EXHAUSTED")
 

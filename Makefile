@@ -11,7 +11,7 @@ PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-unit simulate chaos bench lint format proto k8s lock clean
+.PHONY: help setup up demo test test-unit simulate chaos outage bench lint format proto k8s lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ simulate: setup ## play sagas through invented trouble (SCHEDULES=100000 SEED=0)
 
 chaos: setup ## kill, pause, cut and harm parts in traffic, over and over; it goes on where it was (KILLS=9 TIMES=3 ONLY='*')
 	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),9) --times $(or $(TIMES),3) --only '$(or $(ONLY),*)'
+
+outage: setup ## keep the broker away while ROWS=100000 messages are written, and count what comes out afterwards
+	$(BIN)/python -m libs.common.tests.messaging.outage --rows $(or $(ROWS),100000)
 
 bench: setup ## measure holds beside their limits in one run (ROUNDS=3 SECONDS=5)
 	$(BIN)/python -m bench --rounds $(or $(ROUNDS),3) --seconds $(or $(SECONDS),5)

@@ -1,10 +1,12 @@
 """What is known of the call in hand: who calls, and which ids name it in logs, traces and replies."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from petpro_common.errors import Forbidden, Unauthenticated
@@ -45,13 +47,20 @@ class Caller:
 
 @dataclass(frozen=True)
 class CallContext:
-    """The call in hand. `idempotency_key` is what the caller sent as Idempotency-Key, or empty."""
+    """The call in hand. `idempotency_key` is what the caller sent as Idempotency-Key, or empty.
+
+    `begins_work`: somebody asks for something that can be asked for without end; see `ends_what_was_begun`.
+    """
 
     method: str
     request_id: str
     idempotency_key: str = ""
     caller: Caller | None = None
+    begins_work: bool = False
 
+
+Arguments = ParamSpec("Arguments")
+Reply = TypeVar("Reply")
 
 _current: ContextVar[CallContext | None] = ContextVar("petpro_call", default=None)
 
@@ -69,6 +78,24 @@ def within(call: CallContext) -> Iterator[None]:
 def current() -> CallContext | None:
     """The call in hand, or None outside of one."""
     return _current.get()
+
+
+def ends_what_was_begun(
+    rpc: Callable[Arguments, Coroutine[Any, Any, Reply]],
+) -> Callable[Arguments, Coroutine[Any, Any, Reply]]:
+    """For an RPC that brings something to its end, and so cannot be asked for more often than there are such things.
+
+    It is taken also while new work is refused (`messaging.backlog`), which would keep a seat, a saga or money in the
+    air.
+    """
+
+    @functools.wraps(rpc)
+    async def serve(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Reply:
+        call = current()
+        with within(replace(call, begins_work=False)) if call else nullcontext():
+            return await rpc(*args, **kwargs)
+
+    return serve
 
 
 def maybe_caller() -> Caller | None:

@@ -27,7 +27,11 @@ def sqlalchemy_url(database_url: str, password: str) -> URL:
 
 
 class Database:
-    """A pool of connections. All of `on_messages` are called after each commit that wrote to the outbox."""
+    """A pool of connections.
+
+    Around each commit that wrote to the outbox all of `before_messages` are called, whose errors roll it back, and then
+    all of `on_messages`.
+    """
 
     def __init__(self, database_url: str, password: str, pool_size: int = 10) -> None:
         self.engine: AsyncEngine = create_async_engine(
@@ -39,6 +43,7 @@ class Database:
             hide_parameters=True,  # a failed statement is logged, and its values may be personal
             connect_args={"options": _OPTIONS, "connect_timeout": 5},
         )
+        self.before_messages: list[Callable[[], None]] = []
         self.on_messages: list[Callable[[], None]] = []
 
     @asynccontextmanager
@@ -48,6 +53,9 @@ class Database:
             connection.info.pop(_WAKE, None)  # what a rolled back transaction left behind
             async with connection.begin():
                 yield connection
+                if _WAKE in connection.info:
+                    for asked in self.before_messages:
+                        asked()
                 kill_points.reach(Moment.BEFORE_COMMIT)
             kill_points.reach(Moment.AFTER_COMMIT)
             wake = connection.info.pop(_WAKE, False)

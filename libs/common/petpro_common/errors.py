@@ -8,6 +8,7 @@
     ├── AlreadyExists         ALREADY_EXISTS
     ├── WrongState            FAILED_PRECONDITION
     ├── Overloaded            RESOURCE_EXHAUSTED   says when to try again
+    │   └── OutboxFull                             new work alone; what ends something goes on
     ├── DeadlineExceeded      DEADLINE_EXCEEDED
     └── Unavailable           UNAVAILABLE          says when to try again
 
@@ -97,6 +98,13 @@ class Overloaded(PetProError):
 
     reason = "OVERLOADED"
     retry_after = timedelta(seconds=1)
+
+
+class OutboxFull(Overloaded):
+    """Too much waits to be told to the other services, so nothing new is begun; try again later."""
+
+    reason = "OUTBOX_FULL"
+    retry_after = timedelta(seconds=15)
 
 
 class DeadlineExceeded(PetProError):

@@ -28,6 +28,13 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idx_idempotency_keys_created ON idempotency_keys USING brin (created_at);
 """
 
+# For the reasons in messaging.schema.STORAGE_V1.
+IDEMPOTENCY_STORAGE_V1 = """
+ALTER TABLE idempotency_keys SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
+DROP INDEX idx_idempotency_keys_created;
+CREATE INDEX idx_idempotency_keys_created ON idempotency_keys (created_at);
+"""
+
 _CLAIM = text("""
     INSERT INTO idempotency_keys (caller, method, key, request_hash) VALUES (:caller, :method, :key, :hash)
     ON CONFLICT DO NOTHING RETURNING 1

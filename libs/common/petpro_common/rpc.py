@@ -175,7 +175,7 @@ class Edge(aio.ServerInterceptor):
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
         if len(key) > 128 or not key.isprintable():
             raise errors.invalid("idempotency-key", "must be at most 128 printable characters")
-        with context.within(CallContext(method, request_id, key, caller)):
+        with context.within(CallContext(method, request_id, key, caller, begins_work=True)):
             async with asyncio.timeout(allowed):
                 return await behaviour(request, grpc_context)
 

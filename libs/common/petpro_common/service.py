@@ -5,8 +5,9 @@
         await service.serve()    # until SIGTERM or SIGINT
 
 Health (grpc.health.v1): `liveness` is SERVING while the process runs; `readiness` and the empty name are SERVING while
-the database answers and has what the code needs, and NATS is connected. On SIGTERM readiness goes first,
-calls in hand are finished, then messages, then connections.
+the database answers and has what the code needs, once NATS has been connected; when NATS goes later on, calls are
+answered and their messages wait in the outbox. On SIGTERM readiness goes first, calls in hand are finished, then
+messages, then connections.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
 from petpro_common import housekeeping, kill_points, migrate, rpc, tasks, telemetry
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
+from petpro_common.messaging.backlog import Backlog
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.relay import Relay
@@ -81,6 +83,7 @@ class Service:
         await self._set_readiness(ready=False)
         self.background(self.broker.run())
         self.background(Relay(self.database, self.broker).run())
+        self.background(Backlog(self.database, self.settings.outbox_limit).run())
         self.background(housekeeping.run_purges(self.database))
         self.background(self._watch_readiness())
         return self
@@ -153,7 +156,7 @@ class Service:
             await asyncio.sleep(_READY_EVERY_SECONDS if ready else _UNREADY_EVERY_SECONDS)
 
     async def _is_ready(self) -> bool:
-        if not self.broker.is_connected:
+        if not self.broker.was_connected:
             return False
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):

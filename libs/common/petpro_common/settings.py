@@ -12,8 +12,13 @@ class ServiceSettings(BaseSettings):
     """What every service is told.
 
     A subclass names its `service`; its fields are then read from `PETPRO_<SERVICE>_<FIELD>`, and its secrets from
-    files named `petpro_<service>_<field>` in the folder `PETPRO_<SERVICE>_SECRETS_DIR`. `kill_at` and `kill_on` are for
-    tests alone: see `kill_points`.
+    files named `petpro_<service>_<field>` in the folder `PETPRO_<SERVICE>_SECRETS_DIR`.
+
+    `outbox_limit`: with so many messages waiting to leave, new work is refused. Half a million are about half a
+    gigabyte of table and indexes, nearly three hours without a broker at 50 messages a second, and two minutes of
+    publishing afterwards.
+
+    `kill_at` and `kill_on` are for tests alone: see `kill_points`.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
@@ -27,6 +32,7 @@ class ServiceSettings(BaseSettings):
     nats_url: str
     nats_password: SecretStr
     nats_replicas: int = 1
+    outbox_limit: int = 500_000
     account_address: str
     service_jwks_file: Path
     service_key: SecretStr

@@ -37,6 +37,15 @@ MESSAGES_HANDLED = Counter(
 OUTBOX_REPUBLISHED = Counter(
     "petpro_outbox_republished_total", "Outbox messages published again because the broker forgot them"
 )
+OUTBOX_UNPUBLISHED = Gauge(
+    "petpro_outbox_unpublished", "Outbox messages that the broker never had, counted up to the limit"
+)
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "petpro_outbox_oldest_seconds", "How long the oldest of petpro_outbox_unpublished has waited; 0 when none waits"
+)
+OUTBOX_REFUSALS = Counter(
+    "petpro_outbox_refusals_total", "Transactions that would have begun new work while too much waited in the outbox"
+)
 PARKED_MESSAGES = Counter("petpro_messages_parked_total", "Messages set aside for an operator", ["consumer"])
 SAGAS_ENDED = Counter("petpro_sagas_ended_total", "Sagas that came to an end", ["saga_type", "status"])
 BACKGROUND_FAILURES = Counter(

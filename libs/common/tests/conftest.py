@@ -9,9 +9,11 @@ from sqlalchemy import text
 from devstack import testing
 from petpro_common.db import Database
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.schema import MESSAGING_V1, MESSAGING_V2, PARKED_V2
-from petpro_common.saga.schema import SAGA_V1, SAGA_V2
+from petpro_common.messaging.schema import MESSAGING_V1, MESSAGING_V2, PARKED_V2, STORAGE_V1
+from petpro_common.saga.schema import SAGA_STORAGE_V1, SAGA_V1, SAGA_V2
 from petpro_common.testing.running import MakeBroker, MakeDatabase
+
+_TABLES = MESSAGING_V1 + MESSAGING_V2 + PARKED_V2 + STORAGE_V1 + SAGA_V1 + SAGA_V2 + SAGA_STORAGE_V1
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ async def database_of(empty_database: testing.MakeDatabase) -> AsyncIterator[Mak
             database = Database(made.url, made.password)
             stack.push_async_callback(database.close)
             async with database.transaction() as tx:
-                for statement in (MESSAGING_V1 + MESSAGING_V2 + PARKED_V2 + SAGA_V1 + SAGA_V2).split(";\n"):
+                for statement in _TABLES.split(";\n"):
                     if statement.strip():
                         await tx.execute(text(statement))
             return database

@@ -53,6 +53,28 @@ async def health(address: str, name: str) -> int:
         return int(reply.status)
 
 
+async def test_it_stays_ready_while_the_broker_is_away(
+    settings: Settings, start_own_stack: testing.StartStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "configure_logging", lambda *_: None)
+    stack = start_own_stack(["nats"])
+    nats = testing.broker(stack)
+    own = {"nats_url": nats.url, "nats_password": SecretStr(nats.passwords["notification"])}
+    async with Service("petpro_notification", settings.model_copy(update=own)) as service:
+        serving = asyncio.create_task(service.serve())
+
+        async def is_ready() -> bool:
+            return await health(settings.grpc_address, "readiness") == health_pb2.HealthCheckResponse.SERVING
+
+        await eventually(is_ready)
+        await stack.kill("nats")
+        await eventually(lambda: not service.broker.is_connected)
+        await asyncio.sleep(1.5)  # it is looked at every second
+        assert await is_ready()
+        service._stopping.set()
+        await serving
+
+
 async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from petpro_booking.servicer_sagas import SagaServicer
 from petpro_booking.servicer_slots import SlotServicer
 from petpro_booking.settings import Settings
 from petpro_common import rpc
+from petpro_common.housekeeping import SAGA_PURGES, run_purges
 from petpro_common.messaging.events import event_consumer
 from petpro_common.saga import SagaEngine
 from petpro_common.service import Service, run
@@ -42,6 +43,7 @@ async def main() -> None:
         service.background(engine.run_timer())
         service.background(expiry.run(database, min(settings.expiry_check_seconds, settings.hold_seconds)))
         service.background(partitions.run(database, settings.partition_check_seconds))
+        service.background(run_purges(database, SAGA_PURGES))
         service.background(summary.run(database, settings.summary_refresh_seconds))
         await service.serve()
         await catalog.close()

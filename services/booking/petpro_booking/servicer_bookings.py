@@ -7,7 +7,7 @@ from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_booking import bookings, cancellation, messages, summary
 from petpro_booking.copies import Copies
 from petpro_booking.domain import ClinicNotFound
-from petpro_common.context import signed_in
+from petpro_common.context import ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
 from petpro_common.pages import BadPageToken, page_size, read_token, write_token
@@ -43,6 +43,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
             row = await bookings.get(tx, caller, UUID(request.booking_id))
         return booking_pb2.GetBookingResponse(booking=messages.booking(row))
 
+    @ends_what_was_begun
     async def CancelBooking(
         self, request: booking_pb2.CancelBookingRequest, context: Any
     ) -> booking_pb2.CancelBookingResponse:
@@ -66,6 +67,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
 
         return await once(self._database, request, booking_pb2.RescheduleBookingResponse, work)
 
+    @ends_what_was_begun
     async def CheckInBooking(
         self, request: booking_pb2.CheckInBookingRequest, context: Any
     ) -> booking_pb2.CheckInBookingResponse:
@@ -77,6 +79,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
 
         return await once(self._database, request, booking_pb2.CheckInBookingResponse, work)
 
+    @ends_what_was_begun
     async def CompleteBooking(
         self, request: booking_pb2.CompleteBookingRequest, context: Any
     ) -> booking_pb2.CompleteBookingResponse:
@@ -88,6 +91,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
 
         return await once(self._database, request, booking_pb2.CompleteBookingResponse, work)
 
+    @ends_what_was_begun
     async def MarkBookingNoShow(
         self, request: booking_pb2.MarkBookingNoShowRequest, context: Any
     ) -> booking_pb2.MarkBookingNoShowResponse:

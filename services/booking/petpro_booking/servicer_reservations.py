@@ -9,7 +9,7 @@ from petpro_booking import checkout, messages, reservations
 from petpro_booking.checkout import Tender
 from petpro_booking.copies import Copies
 from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
-from petpro_common.context import Caller, signed_in
+from petpro_common.context import Caller, ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
 from petpro_common.saga import SagaEngine
@@ -63,6 +63,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
 
         return await once(self._database, request, booking_pb2.CheckoutReservationResponse, work)
 
+    @ends_what_was_begun
     async def CancelReservation(
         self, request: booking_pb2.CancelReservationRequest, context: Any
     ) -> booking_pb2.CancelReservationResponse:
@@ -74,6 +75,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
 
         return await once(self._database, request, booking_pb2.CancelReservationResponse, work)
 
+    @ends_what_was_begun
     async def ApproveReservation(
         self, request: booking_pb2.ApproveReservationRequest, context: Any
     ) -> booking_pb2.ApproveReservationResponse:
@@ -87,6 +89,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
 
         return await once(self._database, request, booking_pb2.ApproveReservationResponse, work)
 
+    @ends_what_was_begun
     async def DeclineReservation(
         self, request: booking_pb2.DeclineReservationRequest, context: Any
     ) -> booking_pb2.DeclineReservationResponse:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_common.context import administrator
+from petpro_common.context import administrator, ends_what_was_begun
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
@@ -78,6 +78,7 @@ class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
     ) -> booking_pb2.ResolveSagaResponse:
         return await self._operate(_ENDS[request.outcome], request, booking_pb2.ResolveSagaResponse)
 
+    @ends_what_was_begun
     async def _operate(self, verb: Verb, request: Request, reply_type: type[Response]) -> Response:
         operation = Operation(verb, administrator().id, request.reason)
         saga_id = UUID(request.saga_id)

@@ -16,7 +16,7 @@ from petpro.payment.v1.payment_pb2 import (
     ReceiveWebhookResponse,
 )
 from petpro_common import pages
-from petpro_common.context import signed_in
+from petpro_common.context import ends_what_was_begun, signed_in
 from petpro_common.db import Database
 from petpro_common.errors import invalid
 from petpro_payment import ledger_store, messages, refund_store, store, webhooks
@@ -63,6 +63,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
         entries = [messages.entry_message(row) for row in rows[:size]]
         return ListFinancialEntriesResponse(entries=entries, next_page_token=token)
 
+    @ends_what_was_begun
     async def ReceiveWebhook(self, request: ReceiveWebhookRequest, context: _Context) -> ReceiveWebhookResponse:
         metadata = context.invocation_metadata() or ()
         headers = {key.lower(): value for key, value in metadata if isinstance(value, str)}

@@ -21,6 +21,7 @@ from petpro.payment.v1.payment_pb2 import ReceiveWebhookRequest
 from petpro.payment.v1.payment_pb2_grpc import PaymentServiceStub, add_PaymentServiceServicer_to_server
 from petpro_common.db import Database
 from petpro_common.ids import new_id
+from petpro_common.messaging.backlog import Backlog
 from petpro_common.money import Money
 from petpro_common.rpc import reason_of
 from petpro_common.testing import KeyRing, serving
@@ -107,6 +108,15 @@ async def asked_once(world: World) -> Sale:
     await world.order(sale.take())
     await world.one_step()
     return sale
+
+
+async def test_while_the_outbox_is_full_the_provider_is_still_listened_to(post: Post, told: World) -> None:
+    sale = await asked_once(told)
+    backlog = Backlog(told.database, limit=1)
+    await backlog.look()
+    assert backlog.is_full
+    await post.send(about_payment(sale.payment_id, "succeeded"))
+    assert (await told.payment(sale)).status is PaymentStatus.SUCCESS
 
 
 async def test_forged_and_stale_webhooks_change_nothing(post: Post, told: World) -> None:

@@ -29,7 +29,10 @@ def sagas_move_on(look: Look) -> Findings:
 
 @invariant(4)
 def checkouts_have_sagas(look: Look) -> Findings:
-    """A checkout on its way belongs to a saga that has not ended. The saga's step sets both in one transaction."""
+    """A checkout on its way belongs to a saga that has not ended. The saga's step sets both in one transaction.
+
+    Only sagas that ended long ago are purged, so one that is missing here has ended, or never was.
+    """
     return look.broken(
         "booking",
         "reservations",
@@ -42,7 +45,10 @@ def checkouts_have_sagas(look: Look) -> Findings:
 
 @invariant(4)
 def cancellations_have_sagas(look: Look) -> Findings:
-    """A cancellation that was asked for belongs to a saga that has not ended. One transaction sets both."""
+    """A cancellation that was asked for belongs to a saga that has not ended. One transaction sets both.
+
+    As with checkouts, a purged saga had ended.
+    """
     return look.broken(
         "booking",
         "bookings",
@@ -70,7 +76,8 @@ def refunds_follow_the_policy(look: Look) -> Findings:
     """What a cancelled booking gives back is exactly the policy's amount at the instant of the request.
 
     All of it when the clinic cancelled. The instant is the saga's beginning, and the amount is frozen then, so a
-    cancellation in flight is right already; it is judged when it has gone through.
+    cancellation in flight is right already; it is judged when it has gone through. It can be judged as long as the saga
+    is kept: 180 days after its end.
     """
     statement = """
         SELECT batch.id, batch.amount, batch.currency, batch.refund_amount, batch.cancelled_by, batch.starts_at,

@@ -41,6 +41,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A fault of ours; the request id in the metadata finds it in our logs (INTERNAL)."""
     ERROR_REASON_BAD_PAGE_TOKEN: _ErrorReason.ValueType  # 9
     """The page token was not made by this list with these filters (INVALID_ARGUMENT)."""
+    ERROR_REASON_OUTBOX_FULL: _ErrorReason.ValueType  # 10
+    """Messages to other services cannot leave and too many wait, so nothing new is begun. What ends something that was
+    begun is still taken. Nothing was changed; try again after RetryInfo (RESOURCE_EXHAUSTED).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons that every service may give in google.rpc.ErrorInfo, with its own domain "<service>.petpro"."""
@@ -64,4 +68,8 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 8
 """A fault of ours; the request id in the metadata finds it in our logs (INTERNAL)."""
 ERROR_REASON_BAD_PAGE_TOKEN: ErrorReason.ValueType  # 9
 """The page token was not made by this list with these filters (INVALID_ARGUMENT)."""
+ERROR_REASON_OUTBOX_FULL: ErrorReason.ValueType  # 10
+"""Messages to other services cannot leave and too many wait, so nothing new is begun. What ends something that was
+begun is still taken. Nothing was changed; try again after RetryInfo (RESOURCE_EXHAUSTED).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

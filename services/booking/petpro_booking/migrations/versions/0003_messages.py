@@ -1,8 +1,10 @@
-"""What the broker is known to have; who had parked messages handled again; a person's diary is locked first."""
+"""What the broker is known to have, who had parked messages handled again, and tables that do not swell."""
 
 from alembic import op
 
-from petpro_common.messaging.schema import MESSAGING_V2, PARKED_V2
+from petpro_common.idempotency import IDEMPOTENCY_STORAGE_V1
+from petpro_common.messaging.schema import MESSAGING_V2, PARKED_V2, STORAGE_V1
+from petpro_common.saga.schema import SAGA_STORAGE_V1
 
 revision = "0003"
 down_revision = "0002"
@@ -29,6 +31,5 @@ END $$;
 
 
 def upgrade() -> None:
-    op.execute(MESSAGING_V2)
-    op.execute(PARKED_V2)
-    op.execute(DIARY)
+    for part in (MESSAGING_V2, PARKED_V2, STORAGE_V1, IDEMPOTENCY_STORAGE_V1, SAGA_STORAGE_V1, DIARY):
+        op.execute(part)

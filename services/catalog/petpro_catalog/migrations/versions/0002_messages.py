@@ -1,8 +1,9 @@
-"""What the broker is known to have, and who had parked messages handled again."""
+"""What the broker is known to have, who had parked messages handled again, and tables that do not swell."""
 
 from alembic import op
 
-from petpro_common.messaging.schema import MESSAGING_V2, PARKED_V2
+from petpro_common.idempotency import IDEMPOTENCY_STORAGE_V1
+from petpro_common.messaging.schema import MESSAGING_V2, PARKED_V2, STORAGE_V1
 
 revision = "0002"
 down_revision = "0001"
@@ -11,5 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute(MESSAGING_V2)
-    op.execute(PARKED_V2)
+    for part in (MESSAGING_V2, PARKED_V2, STORAGE_V1, IDEMPOTENCY_STORAGE_V1):
+        op.execute(part)

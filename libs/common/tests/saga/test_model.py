@@ -1,5 +1,6 @@
 """A definition that could not be rolled back, asked again or told apart is refused when it is written down."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -61,9 +62,9 @@ def test_an_order_that_cannot_be_rolled_back_is_refused(steps: tuple[Step, ...],
     ("patience", "horizon"), [(0, 60), (-1, 60), (60, 60), (61, 60)], ids=["none", "negative", "equal", "longer"]
 )
 def test_a_step_that_would_never_be_asked_again_is_refused(patience: int, horizon: int) -> None:
-    waits = {"patience": timedelta(seconds=patience), "horizon": timedelta(seconds=horizon)}
+    waits = replace(HOLD, patience=timedelta(seconds=patience), horizon=timedelta(seconds=horizon))
     with pytest.raises(BadSaga, match="hold needs a patience above zero, and a longer horizon"):
-        Saga("visit", 1, (Step("hold", COMPENSATABLE, Local("hold"), **waits),))
+        Saga("visit", 1, (waits,))
 
 
 @pytest.mark.parametrize("name", ["", "hold it", "hold:backward", "hold.it", "Hold", "hold>", "1st"])

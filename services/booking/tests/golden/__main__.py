@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from petpro_booking.saga import SAGAS
+from petpro_booking.saga import FINISHING, SAGAS
 from petpro_common.saga import Saga
 from services.booking.tests.golden.histories import FOLDER, folder_of
 from services.booking.tests.golden.scripts import histories_of
@@ -18,7 +18,7 @@ def write(saga: Saga, inside: Path = FOLDER) -> int:
 
 
 def main() -> None:
-    for saga in SAGAS:
+    for saga in (*SAGAS, *FINISHING):
         try:
             print(f"{saga.type} version {saga.version}: {write(saga)} histories")
         except FileExistsError:

@@ -6,7 +6,7 @@ from petpro.booking.v1 import booking_pb2_grpc
 from petpro_booking import cancellation, checkout, expiry, partitions, summary
 from petpro_booking.consumer import HANDLERS
 from petpro_booking.copies import Copies
-from petpro_booking.saga import SAGAS
+from petpro_booking.saga import FINISHING, SAGAS
 from petpro_booking.servicer_bookings import BookingServicer
 from petpro_booking.servicer_reservations import ReservationServicer
 from petpro_booking.servicer_sagas import SagaServicer
@@ -28,7 +28,7 @@ async def main() -> None:
         copies = Copies(database, catalog, service.account_channel)
         time_to_approve = timedelta(seconds=settings.approval_seconds)
         steps = {**checkout.local_handlers(time_to_approve), **cancellation.local_handlers()}
-        engine = SagaEngine(database, SAGAS, steps)
+        engine = SagaEngine(database, SAGAS, steps, FINISHING)
 
         slots = SlotServicer(database, copies)
         reservations = ReservationServicer(database, copies, engine, settings.hold_seconds)

@@ -142,4 +142,6 @@ CLINIC_CANCELLATION = Saga("clinic_cancellation", 1, (
 ), forgets=frozenset({"reason"}))
 # fmt: on
 
+# What is started, and what is only finished: versions of the release before, or of the next (docs/saga.md).
 SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION)
+FINISHING: tuple[Saga, ...] = ()

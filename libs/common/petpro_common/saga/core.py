@@ -198,7 +198,11 @@ def _order(
 
 
 def _ask(state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...], luck: float) -> Transition:
-    """Gives the order once more; the pause before the next time doubles, with full jitter above the step's patience."""
+    """Gives the order once more.
+
+    An attempt has the step's patience to be answered. Before the next comes full jitter: anything from nothing to what
+    doubling allows, so that many sagas which wait for the same participant do not all ask at once when it is back.
+    """
     attempt = state.attempt + 1
     ceiling = min(step.patience * 2 ** min(state.attempt, 10), max(_LONGEST_PATIENCE, step.patience))
     due_at = now + step.patience + (ceiling - step.patience) * luck

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -27,6 +27,7 @@ from petpro_common.messaging.participant import Answer, Pending, Refused, Succee
 from petpro_common.messaging.subjects import REPLIES, command_subject, reply_subject
 from petpro_common.saga import core, store
 from petpro_common.saga.model import (
+    BadSaga,
     Data,
     Direction,
     Happening,
@@ -63,25 +64,37 @@ _luck = secrets.SystemRandom().random
 
 
 class UnknownSaga(LookupError):
-    """No such definition, in this version."""
+    """No such definition, in this version, or no handler for one of its local steps."""
 
 
 @dataclass(frozen=True)
 class Operated:
-    """What an operator's act did, or with `dry_run` would do first: the state after it, and lines of the timeline."""
+    """What a signal or an act did, or with `dry_run` would do first: the state after it, and lines of the timeline."""
 
     state: SagaState
     timeline: tuple[Happening, ...]
 
 
 class SagaEngine:
-    """Runs the sagas of one service. `local` names the handlers of local steps; all of them must be there."""
+    """Runs the sagas of one service: starts each of `sagas`, and finishes what runs on any of `finishing` besides.
 
-    def __init__(self, database: Database, sagas: Iterable[Saga], local: Mapping[str, LocalHandler]) -> None:
+    The latter are definitions of an earlier release, or of the next. `local` names the handlers of local steps. Raises
+    BadSaga when two definitions pass for one, UnknownSaga when a handler is missing.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sagas: Sequence[Saga],
+        local: Mapping[str, LocalHandler],
+        finishing: Sequence[Saga] = (),
+    ) -> None:
         self._database = database
-        self._sagas = {(saga.type, saga.version): saga for saga in sagas}
-        self._newest = {saga.type: saga for saga in sorted(self._sagas.values(), key=lambda saga: saga.version)}
+        self._started = {saga.type: saga for saga in sagas}
+        self._sagas = {(saga.type, saga.version): saga for saga in (*sagas, *finishing)}
         self._local = local
+        if len(self._started) < len(sagas) or len(self._sagas) < len(sagas) + len(finishing):
+            raise BadSaga("of each type one version is started, and of each version there is one definition")
         needed = {
             action.handler
             for saga in self._sagas.values()
@@ -97,7 +110,7 @@ class SagaEngine:
 
         `data` is plain JSON. Returns its id, or None when the business key was used before: then nothing happens.
         """
-        saga = self._newest[saga_type]
+        saga = self._started[saga_type]
         state = SagaState(new_id(), saga_type, saga.version, business_key, data)
         if not await store.insert(tx, state, telemetry.trace_headers()):
             return None
@@ -112,8 +125,7 @@ class SagaEngine:
             return False
         state = store.state_of(row)
         signal = _local_reply(state.step, state.direction, state.attempt, decided)
-        await self._signal(tx, state, signal)
-        return True
+        return (await self._signal(tx, state, signal)).state.version > state.version
 
     async def operate(
         self, tx: Transaction, saga_id: UUID, expected_version: int, operation: Operation, *, dry_run: bool = False
@@ -140,18 +152,31 @@ class SagaEngine:
 
     def consumer(self, broker: Broker) -> Consumer:
         """The consumer of replies to this service's sagas."""
-        subjects = [reply_subject(saga_type) for saga_type in self._newest]
+        subjects = sorted({reply_subject(saga_type) for saga_type, _ in self._sagas})
         return Consumer(self._database, broker, REPLIES, subjects, self._on_reply, _saga_of)
 
     async def run_timer(self) -> None:
-        """Signals sagas whose time has come, until cancelled; a fault is logged and tried again."""
+        """Signals sagas whose time has come, until cancelled; a fault is logged and tried again.
+
+        Raises UnknownSaga at the start when sagas are in flight on a definition that it lacks: they could not end.
+        """
         while True:
             try:
-                await asyncio.sleep(await self._time_out_due())
+                await self._require_definitions()
+                while True:
+                    await asyncio.sleep(await self._time_out_due())
             except (SQLAlchemyError, NatsError, OSError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
                 _log.warning("saga timer tries again", cause=repr(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _require_definitions(self) -> None:
+        async with self._database.transaction() as tx:
+            in_flight = await store.in_flight(tx)
+        missing = [row for row in in_flight if (row.saga_type, row.definition_version) not in self._sagas]
+        if missing:
+            counted = ", ".join(f"{row.saga_type} version {row.definition_version} ({row.sagas})" for row in missing)
+            raise UnknownSaga(f"sagas are in flight whose definition is missing: {counted}")
 
     async def _time_out_due(self) -> float:
         """Signals one saga that is due; seconds to sleep before the next look."""
@@ -203,10 +228,10 @@ class SagaEngine:
             return {}
         return action.learned_from(reply.payload.value) if isinstance(action, Remote) else {}
 
-    async def _signal(self, tx: Transaction, state: SagaState, signal: Signal) -> None:
+    async def _signal(self, tx: Transaction, state: SagaState, signal: Signal) -> Operated:
         saga = self._definition(state.saga_type, state.definition_version)
         transition = core.advance(saga, state, signal, await store.now(tx), _luck())
-        await self._carry_out(tx, saga, transition)
+        return await self._carry_out(tx, saga, transition)
 
     async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition) -> Operated:
         """Stores a transition and has its order done: local ones here and now, as far as they go, remote by command."""
@@ -250,7 +275,7 @@ class SagaEngine:
         try:
             return self._sagas[saga_type, version]
         except KeyError:
-            raise UnknownSaga(f"{saga_type} version {version}") from None
+            raise UnknownSaga(f"no definition of {saga_type} version {version}") from None
 
     def _report(self, state: SagaState) -> None:
         if state.has_ended or state.status is Status.PARKED:

@@ -1,6 +1,7 @@
 """What a saga is: steps with kinds, and the rules an order of steps must keep."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,6 +11,9 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 Data: TypeAlias = Mapping[str, Any]
+
+# Types, steps and services become parts of subjects and of command ids.
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class StepKind(StrEnum):
@@ -64,7 +68,8 @@ class Local:
 class Remote:
     """Work of another service: a command built from the saga's data.
 
-    When later steps need something of the result, `result` is its type and `learn` takes it out as plain JSON.
+    When later steps need something of the result, `result` is its type and `learn` takes it out as plain JSON; both or
+    neither.
     """
 
     service: str
@@ -98,7 +103,7 @@ class Step:
 
 
 class BadSaga(ValueError):
-    """The steps could not be rolled back in this order."""
+    """The definition could not be rolled back, asked again or told apart; the message names every fault."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,7 @@ class Saga:
 
     `forgets` names what is dropped from the data when the saga ends: secrets, and what people wrote.
 
-    Raises BadSaga when the order breaks that, a name comes twice, or a step past the first point of no return has a
-    compensation that could never run.
+    Raises BadSaga when the order breaks that, or a step could not do what it says.
     """
 
     type: str
@@ -117,19 +121,9 @@ class Saga:
     forgets: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        order = [StepKind.COMPENSATABLE, StepKind.PIVOT, StepKind.RETRIABLE]
-        ranks = [order.index(step.kind) for step in self.steps]
-        if not self.steps:
-            raise BadSaga(f"{self.type}: a saga has at least one step")
-        if ranks != sorted(ranks):
-            raise BadSaga(f"{self.type}: compensatable steps come first, then the pivot, then retriable ones")
-        if ranks.count(1) > 1:
-            raise BadSaga(f"{self.type}: there is one pivot at the most")
-        if len({step.name for step in self.steps}) != len(self.steps):
-            raise BadSaga(f"{self.type}: step names must differ")
-        for step in self.steps:
-            if step.undo and step.kind is not StepKind.COMPENSATABLE:
-                raise BadSaga(f"{self.type}: {step.name} is {step.kind} and can never be compensated")
+        faults = [*_faults_of_order(self), *(fault for step in self.steps for fault in _faults_of_step(step))]
+        if faults:
+            raise BadSaga(f"{self.type}: {'; '.join(faults)}")
 
     def step(self, name: str) -> Step:
         """The step of that name. Raises KeyError."""
@@ -141,6 +135,45 @@ class Saga:
             if step.name == name:
                 return index
         raise KeyError(name)
+
+
+def _faults_of_order(saga: Saga) -> Iterator[str]:
+    ranks = [list(StepKind).index(step.kind) for step in saga.steps]
+    if not _NAME.fullmatch(saga.type):
+        yield "a type is lower case letters, digits and underscores"
+    if saga.version < 1:
+        yield "versions count from 1"
+    if not saga.steps:
+        yield "a saga has at least one step"
+    if ranks != sorted(ranks):
+        yield "compensatable steps come first, then the pivot, then retriable ones"
+    if [step.kind for step in saga.steps].count(StepKind.PIVOT) > 1:
+        yield "there is one pivot at the most"
+    if len({step.name for step in saga.steps}) != len(saga.steps):
+        yield "step names must differ"
+
+
+def _faults_of_step(step: Step) -> Iterator[str]:
+    if not _NAME.fullmatch(step.name):
+        yield f"{step.name!r} is not lower case letters, digits and underscores"
+    if step.undo and step.kind is not StepKind.COMPENSATABLE:
+        yield f"{step.name} is {step.kind} and can never be compensated"
+    if step.undo == step.do:
+        yield f"{step.name} would be undone by being done again"
+    if not timedelta(0) < step.patience < step.horizon:
+        yield f"{step.name} needs a patience above zero, and a longer horizon, to be asked again"
+    for action in (step.do, step.undo):
+        if isinstance(action, Remote):
+            yield from _faults_of_remote(step, action)
+
+
+def _faults_of_remote(step: Step, action: Remote) -> Iterator[str]:
+    if not _NAME.fullmatch(action.service):
+        yield f"{step.name} asks {action.service!r}, which is no service's name"
+    if (action.result is None) != (action.learn is _nothing):
+        yield f"{step.name} learns nothing: a result and what to learn of it come together"
+    if action is step.undo and action.result:
+        yield f"{step.name} learns from its compensation, which nobody reads"
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ _ADD_HAPPENING = text("""
     VALUES (:saga_id, :kind, :step, :direction, :attempt, :detail)
 """)
 _NEXT_DUE = text("SELECT EXTRACT(epoch FROM min(due_at) - clock_timestamp()) FROM sagas WHERE due_at IS NOT NULL")
+# Reads only what has not ended, by its partial index.
+_IN_FLIGHT = text("""
+    SELECT saga_type, definition_version, count(*) AS sagas FROM sagas
+    WHERE status IN ('running', 'compensating', 'parked')
+    GROUP BY saga_type, definition_version ORDER BY saga_type, definition_version
+""")
 _PAGE = text(f"""
     SELECT {_COLUMNS} FROM sagas
     WHERE (CAST(:saga_type AS text) = '' OR saga_type = :saga_type)
@@ -119,6 +125,11 @@ async def seconds_to_next_due(tx: Transaction) -> float | None:
     """Seconds until a saga is due (negative when one is late), or None when none will be."""
     found = (await tx.execute(_NEXT_DUE)).scalar()
     return None if found is None else float(found)
+
+
+async def in_flight(tx: Transaction) -> list[Row[Any]]:
+    """How many sagas have not ended, by type and definition version."""
+    return list((await tx.execute(_IN_FLIGHT)).all())
 
 
 @dataclass(frozen=True)

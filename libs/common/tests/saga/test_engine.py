@@ -210,6 +210,20 @@ async def test_a_saga_that_cannot_go_on_holds_up_no_other(database_of: MakeDatab
     assert (await kennel.state(stuck)).status == "running"
 
 
+async def test_an_answer_that_nobody_waits_for_any_more_does_not_count(database_of: MakeDatabase) -> None:
+    async def ask(tx: Transaction, state: SagaState) -> Answer:
+        return Pending()
+
+    booking = await database_of("booking")
+    walk = Saga("walk", 1, (Step("ask", StepKind.COMPENSATABLE, Local("ask")),))
+    engine = SagaEngine(booking, [walk], {"ask": ask})
+    async with booking.transaction() as tx:
+        saga_id = await engine.start(tx, "walk", "walk:rex", {"dog": "rex"})
+        assert saga_id is not None
+        assert await engine.answer(tx, saga_id, "ask", Refused("RAIN"))
+        assert not await engine.answer(tx, saga_id, "ask", Succeeded())
+
+
 async def test_what_a_participant_keeps_of_a_command_is_not_what_it_says(kennel: Kennel) -> None:
     async with running(kennel.participant()):
         await kennel.until(await kennel.start("rex"), "completed")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.protobuf.empty_pb2 import Empty
 
 from petpro_common.errors import WrongState
 from petpro_common.ids import new_id
@@ -42,8 +43,12 @@ RETRY, SKIP, COMPENSATE = Verb.RETRY, Verb.SKIP, Verb.COMPENSATE
 COMPLETED, COMPENSATED = Verb.RESOLVE_COMPLETED, Verb.RESOLVE_COMPENSATED
 
 
-def _asks(result: type | None = None) -> Remote:
-    return Remote("groomer", lambda _: None, result)  # type: ignore[arg-type, return-value]  # nothing is sent here
+def _asks() -> Remote:
+    return Remote("groomer", lambda _: Empty())
+
+
+def _learns() -> Remote:
+    return Remote("groomer", lambda _: Empty(), Empty, lambda _: {"receipt": "R-1"})
 
 
 BATH = Saga(
@@ -52,7 +57,7 @@ BATH = Saga(
     (
         Step("note", StepKind.COMPENSATABLE, Local("note"), undo=Local("strike_out")),
         Step("tub", StepKind.COMPENSATABLE, _asks(), undo=_asks()),
-        Step("deposit", StepKind.COMPENSATABLE, _asks(Reply), undo=_asks()),
+        Step("deposit", StepKind.COMPENSATABLE, _learns(), undo=_asks()),
         Step("wash", StepKind.PIVOT, _asks()),
         Step("dry", StepKind.RETRIABLE, _asks()),
         Step("close", StepKind.RETRIABLE, Local("close")),

@@ -42,7 +42,7 @@ _GONE_TOO_EARLY = text("""
 class Look:
     """What a stream looks like now."""
 
-    created: datetime
+    created: datetime | None
     first_seq: int
     holes: int
 

@@ -8,7 +8,7 @@ from petpro_common.db import Database
 from petpro_common.migrate import is_migrated
 
 
-@pytest.mark.parametrize("version", ["0001", "9999"])
+@pytest.mark.parametrize("version", ["0002", "9999"])
 async def test_its_own_version_and_later_ones_will_do(database: testing.MakeDatabase, version: str) -> None:
     made = await database("notification")
     connected = Database(made.url, made.password)
@@ -16,6 +16,16 @@ async def test_its_own_version_and_later_ones_will_do(database: testing.MakeData
         await tx.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
     assert await is_migrated(connected, "petpro_notification")
     await connected.close()
+
+
+async def test_an_earlier_version_will_not(database: testing.MakeDatabase) -> None:
+    made = await database("notification")
+    connected = Database(made.url, made.password)
+    async with connected.transaction() as tx:
+        await tx.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    is_ready = await is_migrated(connected, "petpro_notification")
+    await connected.close()
+    assert not is_ready
 
 
 async def test_a_database_that_was_never_migrated_will_not(empty_database: testing.MakeDatabase) -> None:

@@ -16,7 +16,8 @@ async def test_the_migrated_database_has_exactly_the_columns_of_the_tables(datab
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         differences = compare_metadata(context, metadata)
     engine.dispose()
-    shared = {"outbox", "inbox", "parked_messages", "message_redrives", "idempotency_keys", "alembic_version"}
+    messages = {"outbox", "inbox", "parked_messages", "message_redrives", "broker_memory"}
+    shared = {*messages, "idempotency_keys", "alembic_version"}
     of_columns = [
         difference
         for difference in differences

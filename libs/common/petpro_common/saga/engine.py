@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import structlog
-from google.protobuf.any_pb2 import Any as ProtoAny
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -256,8 +255,6 @@ class SagaEngine:
         if not isinstance(action, Remote):
             raise TypeError(action)
         message = action.build(state.data)
-        payload = ProtoAny()
-        payload.Pack(message)
         command = saga_pb2.Command(
             command_id=f"{state.id}:{order.step.name}:{order.direction}",
             saga_id=str(state.id),
@@ -266,8 +263,8 @@ class SagaEngine:
             direction=_DIRECTIONS[order.direction],
             attempt=order.attempt,
             reply_to=reply_subject(saga.type),
-            payload=payload,
         )
+        command.payload.Pack(message)
         message_id = f"{command.command_id}:{order.attempt}"
         await outbox.add_protobuf(tx, message_id, command_subject(action.service, message), str(state.id), command)
 

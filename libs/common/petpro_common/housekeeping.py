@@ -3,7 +3,7 @@
 | table | kept for | because |
 |---|---|---|
 | `outbox` | 7 days | it fills a broker that forgot; JetStream itself keeps messages for 3 |
-| `inbox` | 60 days | what may be published or asked again must still be known as a copy; some steps are asked for 30 days |
+| `inbox` | 60 days | what is published or asked again must be known as a copy; some steps are asked for 30 |
 | `idempotency_keys` | 7 days | a client that is still trying then has other troubles |
 | `sagas`, `saga_timeline` | 180 days after the end | cards are disputed for up to 120, and somebody asks then |
 | `saga_operations` | 10 years | who moved money by hand, and why, is kept as long as the books |

@@ -19,9 +19,12 @@ Seen = TypeVar("Seen")
 
 
 async def eventually(
-    awaited: str, look: Callable[[], Awaitable[Seen | None]], seconds: float = PATIENCE_SECONDS
+    awaited: str, look: Callable[[], Awaitable[Seen | None]], seconds: float = PATIENCE_SECONDS, every: float = 0.03
 ) -> Seen:
-    """What `look` sees as soon as it is something; fails after the given time. A part that is away is waited for."""
+    """What `look` sees as soon as it is something; fails after the given time. A part that is away is waited for.
+
+    `every`: seconds between two looks.
+    """
     deadline, away = time.monotonic() + seconds, ""
     while True:
         try:
@@ -32,4 +35,4 @@ async def eventually(
                 raise
             away = f"; {fault}"
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {awaited}{away}"
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(every)

@@ -99,7 +99,7 @@ async def _dies(stack: RunningStack, point: Point) -> bool:
     try:
         async with asyncio.timeout(HIT_SECONDS):
             while stack.pid(point.part) is not None:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
     except TimeoutError:
         return False
     return True

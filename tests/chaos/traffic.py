@@ -16,7 +16,7 @@ from tests.world import Clinic, Customer, World
 SEATS = 100
 PEOPLE = 8
 _PATIENCE_SECONDS = 150.0
-_BETWEEN_LOOKS = 0.2
+_BETWEEN_LOOKS = 0.25
 _TOO_LATE = {"RESERVATION_EXPIRED", "RESERVATION_NOT_PENDING"}
 HALF_BACK = [{"min_hours_before": 0, "refund_percent": 50}]
 """With half of it still there, the provider itself would not stop a second refund."""
@@ -73,12 +73,9 @@ class Traffic:
 
         async def look() -> Json | None:
             now = await self.world.reservation(who, reservation["id"])
-            if now["checkout_status"].removeprefix("CHECKOUT_STATUS_") in statuses:
-                return now
-            await asyncio.sleep(_BETWEEN_LOOKS)
-            return None
+            return now if now["checkout_status"].removeprefix("CHECKOUT_STATUS_") in statuses else None
 
-        return await eventually(f"the checkout to be {statuses}", look, _PATIENCE_SECONDS)
+        return await eventually(f"the checkout to be {statuses}", look, _PATIENCE_SECONDS, _BETWEEN_LOOKS)
 
     async def booked(self, who: Customer, means: str) -> str | None:
         """The id of a new booking; None when the hold ran out before it was paid."""
@@ -95,7 +92,7 @@ class Traffic:
 async def _surely(ask: Callable[[str], Awaitable[Json]]) -> Json:
     """The answer to one call, under one key, as often as it takes."""
     key = uuid4().hex
-    return await eventually("an answer", lambda: ask(key), _PATIENCE_SECONDS)
+    return await eventually("an answer", lambda: ask(key), _PATIENCE_SECONDS, _BETWEEN_LOOKS)
 
 
 async def keep(traffic: Traffic, who: Customer) -> None:
@@ -166,7 +163,7 @@ async def think_again(traffic: Traffic, who: Customer) -> None:
             return refusal.reason != "SAGA_VERSION_CONFLICT"
         return True
 
-    await eventually("the saga to turn back or to end", turned_back, _PATIENCE_SECONDS)
+    await eventually("the saga to turn back or to end", turned_back, _PATIENCE_SECONDS, _BETWEEN_LOOKS)
 
 
 Visit = Callable[[Traffic, Customer], Awaitable[None]]

@@ -1,6 +1,7 @@
 """How others reach a running stack: a Unix socket that answers one line of JSON with one line of JSON.
 
-Request: `{"verb": "status" | "kill" | "stop" | "start", "part": ..., "settings": {...}}`; settings go with `start`.
+Request: `{"verb": "status" | "kill" | "stop" | "start", "part": ..., "argv": [...]}`; with `start`, `argv` may say
+what to run instead for this once.
 Answer: `{"ok": true, "parts": {...}}` or `{"ok": false, "error": ...}`.
 """
 
@@ -9,7 +10,7 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +54,14 @@ class Control:
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
-            await self._carry_out(request["verb"], request.get("part"), request.get("settings") or {})
+            await self._carry_out(request["verb"], request.get("part"), request.get("argv") or ())
         except PartFailed as failure:
             return {"ok": False, "error": f"{failure}\n{failure.log}"}
         except (LookupError, ValueError) as error:
             return {"ok": False, "error": str(error)}
         return {"ok": True, "parts": self._stack.endpoints["parts"]}
 
-    async def _carry_out(self, verb: str, part: str, settings: dict[str, str]) -> None:
+    async def _carry_out(self, verb: str, part: str, argv: Sequence[str]) -> None:
         match verb:
             case "status":
                 return
@@ -69,7 +70,7 @@ class Control:
             case "stop":
                 await self._stack.stop_part(part)
             case "start":
-                await self._stack.start_part(part, settings)
+                await self._stack.start_part(part, argv)
             case _:
                 raise ValueError(f"no such verb: {verb}")
 
@@ -79,15 +80,13 @@ def forget(control: Path) -> None:
     shutil.rmtree(control.parent, ignore_errors=True)
 
 
-async def ask(
-    control: Path, verb: str, part: str | None = None, settings: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+async def ask(control: Path, verb: str, part: str | None = None, argv: Sequence[str] = ()) -> dict[str, Any]:
     """Ask a running stack, and return its parts; ControlRefused when it says no or is gone."""
     try:
         reader, writer = await asyncio.open_unix_connection(control)
     except OSError as error:
         raise ControlRefused(f"no stack listens at {control}: {error}") from error
-    writer.write(json.dumps({"verb": verb, "part": part, "settings": dict(settings or {})}).encode() + b"\n")
+    writer.write(json.dumps({"verb": verb, "part": part, "argv": list(argv)}).encode() + b"\n")
     answer = json.loads(await reader.readline() or '{"ok": false, "error": "the stack went away"}')
     writer.close()
     await writer.wait_closed()

@@ -1,7 +1,7 @@
 """A stack that runs in another process, seen from outside: for tests and tools."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,9 @@ class RunningStack:
         """Let it drain and end."""
         await self._ask("stop", part)
 
-    async def start_part(self, part: str, settings: Mapping[str, str] | None = None) -> None:
-        """Start it where it was, for this once with some settings more, and wait until it is ready."""
-        await self._ask("start", part, settings)
+    async def start_part(self, part: str, argv: Sequence[str] = ()) -> None:
+        """Start it where it was, or `argv` in its place for this once, and wait until it is ready."""
+        await self._ask("start", part, argv)
 
-    async def _ask(self, verb: str, part: str, settings: Mapping[str, str] | None = None) -> None:
-        await ask(Path(self.endpoints["control"]), verb, part, settings)
+    async def _ask(self, verb: str, part: str, argv: Sequence[str] = ()) -> None:
+        await ask(Path(self.endpoints["control"]), verb, part, argv)

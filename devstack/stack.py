@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -105,9 +105,9 @@ class Stack:
             os.close(self._lock_file)
             self._lock_file = None
 
-    async def start_part(self, name: str, settings: Mapping[str, str] | None = None) -> None:
-        """Start a part that is down, for this once with some settings more, and wait until it is ready."""
-        await self._part(name).start(settings)
+    async def start_part(self, name: str, argv: Sequence[str] = ()) -> None:
+        """Start a part that is down, or `argv` in its place for this once, and wait until it is ready."""
+        await self._part(name).start(argv)
 
     async def stop_part(self, name: str) -> None:
         """Drain and end one part; the others live on."""

@@ -7,7 +7,7 @@ down -> waiting -> preparing -> starting -> ready -> down      (stopped or kille
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,17 +65,14 @@ class Supervised:
         """Say that it cannot start before what it needs is ready."""
         self._enter(State.WAITING)
 
-    async def start(self, settings: Mapping[str, str] | None = None) -> None:
-        """Prepare and start it, for this once with some settings more, and return when it is ready.
-
-        Raises PartFailed when it does not get there.
-        """
+    async def start(self, argv: Sequence[str] = ()) -> None:
+        """Prepare and start it, or `argv` for this once; return when it is ready, PartFailed when it never is."""
         async with self._turn:
             if self.pid is not None:
                 return
             began = time.monotonic()
             try:
-                await self._bring_up(settings or {})
+                await self._bring_up(argv)
             except BaseException as fault:
                 await self._end()
                 self._enter(State.DOWN if isinstance(fault, asyncio.CancelledError) else State.FAILED)
@@ -98,13 +95,13 @@ class Supervised:
             await self._end()
             self._enter(State.DOWN)
 
-    async def _bring_up(self, settings: Mapping[str, str]) -> None:
+    async def _bring_up(self, argv: Sequence[str]) -> None:
         if self.part.prepare is not None:
             self._enter(State.PREPARING)
             await self.part.prepare()
         self._process = await launch(
-            self.part.argv,
-            env={**self.part.env, **settings},
+            argv or self.part.argv,
+            env=self.part.env,
             cwd=ROOT,
             log=self.log,
             death_signal=self.part.death_signal,

@@ -1,14 +1,14 @@
 """A round: some parts are killed at their points again and again while customers come and go; then all must be well."""
 
 import asyncio
-import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from devstack.control import ControlRefused
 from devstack.running import RunningStack
 from tests.chaos.points import Point
+from tests.chaos.reborn import reborn
 from tests.chaos.traffic import Traffic, open_traffic
 from tests.chaos.verdict import Verdict, judge
 from tests.world import World, open_world
@@ -79,27 +79,15 @@ def _lines(names: Sequence[str], counts: Sequence[int], verdict: Verdict) -> lis
 
 async def _keep_killing(stack: RunningStack, point: Point, kills: int) -> int:
     """How often the part killed itself at the point; less than `kills` when the point is not reached any more."""
-    done = 0
+    deaths = stack.run / f"{point.part}.deaths"
+    deaths.write_text("0")
     await stack.kill(point.part)
-    while done < kills and await _dies(stack, point):
-        done += 1
+    await stack.start_part(point.part, reborn(point.part, point.pattern, kills, deaths))
+    done, seen_at = 0, time.monotonic()
+    while done < kills and time.monotonic() - seen_at < HIT_SECONDS:
+        await asyncio.sleep(0.2)
+        now = int(deaths.read_text())
+        done, seen_at = now, time.monotonic() if now > done else seen_at
     await stack.kill(point.part)
     await stack.start_part(point.part)
     return done
-
-
-async def _dies(stack: RunningStack, point: Point) -> bool:
-    """Starts the part with its point armed, and sees it die there."""
-    prefix = f"PETPRO_{point.part.upper()}"
-    armed = {f"{prefix}_KILL_AT": point.pattern, f"{prefix}_KILL_ON": str(random.randint(1, 3))}
-    try:
-        await stack.start_part(point.part, armed)
-    except ControlRefused:
-        return stack.pid(point.part) is None
-    try:
-        async with asyncio.timeout(HIT_SECONDS):
-            while stack.pid(point.part) is not None:
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        return False
-    return True

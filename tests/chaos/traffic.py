@@ -128,7 +128,7 @@ async def be_sent_away(traffic: Traffic, who: Customer) -> None:
 async def let_go(traffic: Traffic, who: Customer) -> None:
     """A hold runs out."""
     await traffic.hold(who, traffic.clinic)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1)
 
 
 async def ask_first(traffic: Traffic, who: Customer) -> None:
@@ -164,6 +164,7 @@ async def think_again(traffic: Traffic, who: Customer) -> None:
         return True
 
     await eventually("the saga to turn back or to end", turned_back, _PATIENCE_SECONDS, _BETWEEN_LOOKS)
+    await traffic.until(who, reservation, "FAILED", "CONFIRMED")
 
 
 Visit = Callable[[Traffic, Customer], Awaitable[None]]

@@ -99,6 +99,26 @@ async def test_a_checkout_is_turned_back_and_the_customer_reads_that_it_failed(d
     assert "SAGA_HAS_ENDED" in ended.out
 
 
+async def test_several_are_turned_back_at_once_but_never_just_all_of_them(desk: Desk) -> None:
+    refused = await desk.petproctl("compensate", "--status", "running", "--reason", "the clinic burns", "--yes")
+    assert refused.code == 2
+    several = (
+        "compensate",
+        "--key",
+        desk.key,
+        "--status",
+        "running",
+        "--reason",
+        "the clinic burns",
+        "--yes",
+        "--json",
+    )
+    turned = await desk.petproctl(*several)
+    assert turned.code == 0, turned.err
+    assert [result["saga"]["status"] for result in turned.json["results"]] == ["compensated"]
+    await desk.world.checkout_ends(desk.customer, desk.reservation, "FAILED")
+
+
 async def test_several_are_retried_only_when_it_is_confirmed(desk: Desk) -> None:
     await desk.park()
     several = ("retry", "--key", desk.key, "--reason", "the provider is back")

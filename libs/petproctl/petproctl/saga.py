@@ -43,7 +43,24 @@ class Act:
         return body | ({"outcome": self.outcome} if self.outcome else {})
 
 
+@dataclass(frozen=True)
+class Which:
+    """One saga, perhaps on the version that was seen; or all that the filters find, at most `limit`."""
+
+    saga_id: str
+    version: int
+    filters: Json
+    limit: int
+    yes: bool
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether more than a status says which."""
+        return bool(self.saga_id or any(value for name, value in self.filters.items() if name != "status"))
+
+
 SagaId = Annotated[str, typer.Argument(help="the saga's id", show_default=False)]
+SagaIdOrNone = Annotated[str, typer.Argument(help="one saga; without it, all that the filters find")]
 Type = Annotated[str, typer.Option("--type", help="checkout, cancellation or clinic_cancellation")]
 StatusOption = Annotated[str, typer.Option("--status", help="running, compensating, parked, completed, compensated")]
 Key = Annotated[str, typer.Option("--key", help="business key, or its beginning up to and with a colon")]
@@ -80,13 +97,42 @@ def show(context: typer.Context, saga_id: SagaId, as_json: AsJson = False) -> No
     say(as_json, saga, lambda console: console.print(saga_drawing.whole(saga)))
 
 
+def _command(verb: str, said: str) -> None:
+    """Registers a verb on one saga, or on all that the filters find."""
+
+    def command(
+        context: typer.Context,
+        reason: Reason,
+        saga_id: SagaIdOrNone = "",
+        saga_type: Type = "",
+        status: StatusOption = "parked",
+        key: Key = "",
+        step: StepOption = "",
+        older_than: OlderThan = "",
+        limit: Limit = 100,
+        version: Version = 0,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        as_json: AsJson = False,
+    ) -> None:
+        which = Which(saga_id, version, _filters(saga_type, status, key, step, older_than), limit, yes)
+        _act_on(context, which, Act(verb, reason, dry_run), as_json)
+
+    app.command(verb, help=f"{said} Without an id: all that the filters find.")(command)
+
+
+_command("retry", "Ask the current step again now; a parked saga goes on.")
+_command("skip", "Take the current step of another service as done, because a person has seen to it.")
+_command("compensate", "Turn a saga back before its point of no return; what was done is undone.")
+
+
 @app.command()
-def retry(
+def resolve(
     context: typer.Context,
+    outcome: Annotated[End, typer.Option("--as", help="how it ended", show_default=False)],
     reason: Reason,
-    saga_id: Annotated[str, typer.Argument(help="one saga; without it, all that the filters find")] = "",
+    saga_id: SagaIdOrNone = "",
     saga_type: Type = "",
-    status: StatusOption = "parked",
     key: Key = "",
     step: StepOption = "",
     older_than: OlderThan = "",
@@ -96,56 +142,12 @@ def retry(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the current step again now; a parked saga goes on. Without an id: all that the filters find."""
-    filters = _filters(saga_type, status, key, step, older_than)
-    if version and not saga_id:
-        raise typer.BadParameter("--version goes with one saga's id")
-    with session(context) as gateway:
-        sagas = [_seen(gateway, saga_id, version)] if saga_id else _found(gateway, filters, limit)
-        if not (saga_id or dry_run or yes or not sagas):
-            Console(stderr=True).print(saga_drawing.table(sagas))
-            typer.confirm(f"Retry these {len(sagas)}?", abort=True, err=True)
-        _act(gateway, sagas, Act("retry", reason, dry_run), as_json)
+    """End a parked saga by your word: you vouch for every step that is left. Nothing else is changed.
 
-
-@app.command()
-def skip(
-    context: typer.Context,
-    saga_id: SagaId,
-    reason: Reason,
-    version: Version = 0,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Take the current step of another service as done, because a person has seen to it."""
-    _act_on_one(context, saga_id, version, Act("skip", reason, dry_run), as_json)
-
-
-@app.command()
-def compensate(
-    context: typer.Context,
-    saga_id: SagaId,
-    reason: Reason,
-    version: Version = 0,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Turn a saga back before its point of no return; what was done is undone."""
-    _act_on_one(context, saga_id, version, Act("compensate", reason, dry_run), as_json)
-
-
-@app.command()
-def resolve(
-    context: typer.Context,
-    saga_id: SagaId,
-    outcome: Annotated[End, typer.Option("--as", help="how it ended", show_default=False)],
-    reason: Reason,
-    version: Version = 0,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """End a parked saga by your word: you vouch for every step that is left. Nothing else is changed."""
-    _act_on_one(context, saga_id, version, Act("resolve", reason, dry_run, outcome.value), as_json)
+    Without an id: all parked ones that the filters find.
+    """
+    which = Which(saga_id, version, _filters(saga_type, "parked", key, step, older_than), limit, yes)
+    _act_on(context, which, Act("resolve", reason, dry_run, outcome.value), as_json)
 
 
 def _filters(saga_type: str, status: str, key: str, step: str, older_than: str) -> Json:
@@ -162,9 +164,19 @@ def _seen(gateway: Gateway, saga_id: str, version: int) -> Json:
     return saga | ({"version": version} if version else {})
 
 
-def _act_on_one(context: typer.Context, saga_id: str, version: int, act: Act, as_json: bool) -> None:
+def _act_on(context: typer.Context, which: Which, act: Act, as_json: bool) -> None:
+    """Acts on one, or after a yes on several. Whatever cannot be taken back is not done to all parked sagas at once."""
+    if which.version and not which.saga_id:
+        raise typer.BadParameter("--version goes with one saga's id")
+    if act.verb != "retry" and not which.is_narrow:
+        raise typer.BadParameter("name a saga, or say which by --type, --key, --step or --older-than")
     with session(context) as gateway:
-        _act(gateway, [_seen(gateway, saga_id, version)], act, as_json)
+        one = which.saga_id
+        sagas = [_seen(gateway, one, which.version)] if one else _found(gateway, which.filters, which.limit)
+        if not (one or act.dry_run or which.yes or not sagas):
+            Console(stderr=True).print(saga_drawing.table(sagas))
+            typer.confirm(f"{act.verb.capitalize()} these {len(sagas)}?", abort=True, err=True)
+        _act(gateway, sagas, act, as_json)
 
 
 def _act(gateway: Gateway, sagas: list[Json], act: Act, as_json: bool) -> None:

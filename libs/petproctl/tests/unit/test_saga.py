@@ -82,7 +82,10 @@ def test_a_platform_that_is_away_is_exit_code_3(tmp_path: Path) -> None:
         ["list", "--older-than", "soon"],
         ["retry"],
         ["retry", "--reason", "it is late", "--version", "3"],
+        ["skip", "--reason", "it is late"],
+        ["compensate", "--reason", "it is late", "--status", "running"],
         ["resolve", "some-id", "--reason", "it is late"],
+        ["resolve", "--reason", "it is late", "--as", "completed"],
         ["resolve", "some-id", "--reason", "it is late", "--as", "parked"],
     ],
 )

@@ -52,8 +52,7 @@ def main() -> int:
 
 
 async def _kill(run: Path, kills: int, only: str, log: Path) -> None:
-    done = {line.name for line in _logged(log)}
-    left = [points for points in _rounds(only) if not {point.name for point in points} <= done]
+    left = list(_rounds(only, {line.name for line in _logged(log)}))
     if not left:
         return
     console.print(f"{len(left)} rounds of kills are left; starting the platform")
@@ -80,11 +79,17 @@ async def _trouble(run: Path, times: int, only: str, log: Path) -> None:
         await asyncio.to_thread(testing.stop_stack, stack)
 
 
-def _rounds(only: str) -> Iterator[list[Point]]:
-    """One point of each part, so that several parts die in one round."""
-    for row in zip_longest(BOOKING, PAYMENT, NOTIFICATION):
-        if points := [point for point in row if point and fnmatchcase(point.name, only)]:
+def _rounds(only: str, done: set[str]) -> Iterator[list[Point]]:
+    """Some points of each part that are left, so that several parts die in one round."""
+    of_parts = ([point for point in points if point.name not in done] for points in (BOOKING, PAYMENT, NOTIFICATION))
+    for rows in zip_longest(*(_batched(points) for points in of_parts), fillvalue=()):
+        if points := [point for row in rows for point in row if fnmatchcase(point.name, only)]:
             yield points
+
+
+def _batched(points: Sequence[Point]) -> Iterator[Sequence[Point]]:
+    """Three by three: a round's rest takes longer than its kills."""
+    return (points[first : first + 3] for first in range(0, len(points), 3))
 
 
 def _keep(log: Path, number: str, began: float, lines: Sequence[Line], verdict: Verdict) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from devstack.running import RunningStack
 from tests.chaos.points import Point
@@ -33,11 +34,18 @@ class Line:
 
 
 async def kill_round(stack: RunningStack, points: Sequence[Point], kills: int) -> tuple[list[Line], Verdict]:
-    """Kills each point's part `kills` times at that point; the points are of different parts."""
-    visits = [point.visit for point in points]
-    troubles = [lambda stack, point=point: _keep_killing(stack, point, kills) for point in points]
-    counts, verdict = await _round(stack, troubles, visits)
-    return _lines([point.name for point in points], counts, verdict), verdict
+    """Kills each point's part `kills` times at that point; of several points of one part one after the other."""
+    runs: dict[str, int] = {}
+
+    async def kill(part: str, stack: RunningStack) -> int:
+        for point in (point for point in points if point.part == part):
+            runs[point.name] = await _keep_killing(stack, point, kills)
+        return len(runs)
+
+    parts = dict.fromkeys(point.part for point in points)
+    visits = list(dict.fromkeys(point.visit for point in points))
+    _, verdict = await _round(stack, [partial(kill, part) for part in parts], visits)
+    return _lines([point.name for point in points], [runs[point.name] for point in points], verdict), verdict
 
 
 async def trouble_round(

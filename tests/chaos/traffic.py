@@ -39,18 +39,17 @@ class Traffic:
     strict: Clinic
     people: Sequence[Customer]
     promises: list[Promise] = field(default_factory=list)
-    visits: int = 0
 
     async def flow(self, visits: Sequence[str], end: asyncio.Event) -> None:
         """Everybody makes one visit after another until the end; a fault of one ends all."""
         async with asyncio.TaskGroup() as group:
             for number, who in enumerate(self.people):
-                group.create_task(self._come_and_go(who, visits[number % len(visits)], end))
+                group.create_task(self._come_and_go(who, number, visits, end))
 
-    async def _come_and_go(self, who: Customer, visit: str, end: asyncio.Event) -> None:
+    async def _come_and_go(self, who: Customer, number: int, visits: Sequence[str], end: asyncio.Event) -> None:
         while not end.is_set():
-            await VISITS[visit](self, who)
-            self.visits += 1
+            await VISITS[visits[number % len(visits)]](self, who)
+            number += 1
 
     async def hold(self, who: Customer, clinic: Clinic) -> Json:
         body = {"slot_id": clinic.slot(random.randrange(len(clinic.slots))), "pet_id": who.pet_id}

@@ -65,14 +65,15 @@ async def _kill(run: Path, kills: int, only: str, log: Path) -> None:
 
 async def _trouble(run: Path, times: int, only: str, log: Path) -> None:
     done = {line.name for line in _logged(log)}
-    async with wires.laid(run) as (wire_by_name, settings):
-        every = troubles(times, wire_by_name)
+    async with wires.laid(run) as wiring:
+        every = troubles(times, wiring.wires)
         left = [name for name in every if fnmatchcase(name, only) and name not in done]
         if not left:
             return
         console.print(f"{len(left)} rounds of other trouble are left; starting the platform")
-        env = {part: {**SETTINGS.get(part, {}), **settings.get(part, {})} for part in SETTINGS.keys() | settings.keys()}
-        stack = await asyncio.to_thread(testing.start_stack, run, env=env)
+        env = {part: {**SETTINGS.get(part, {}), **wiring.settings.get(part, {})} for part in wiring.settings}
+        starting = asyncio.to_thread(testing.start_stack, run, env=env)
+        stack, _ = await asyncio.gather(starting, wiring.lay_fronts())
         for number, name in enumerate(left, 1):
             began = time.monotonic()
             _keep(log, f"{number}/{len(left)}", began, *await trouble_round(stack, name, every[name], EVERYBODY))

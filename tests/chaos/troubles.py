@@ -14,7 +14,7 @@ from devstack.process import descendants
 from devstack.running import RunningStack
 from tests.chaos.broker_store import HARMS
 from tests.chaos.rounds import Trouble
-from tests.chaos.wires import PLAN, Wire
+from tests.chaos.wires import FRONTS, PLAN, Wire
 
 EVERYBODY = ("keep", "cancel", "be_refused", "be_sent_away", "let_go", "ask_first", "think_again", "cancel")
 """The visits of a round of trouble."""
@@ -52,8 +52,9 @@ async def _pause(times: int, part: str, stack: RunningStack) -> int:
     return times
 
 
-async def _cut(times: int, wire: Wire, _stack: RunningStack) -> int:
+async def _cut(times: int, wires: Mapping[str, Wire], name: str, _stack: RunningStack) -> int:
     """Two parts do not hear of each other for a while."""
+    wire = wires[name]
     for number in range(times):
         await asyncio.sleep(random.uniform(0.2, 2))
         wire.cut()
@@ -94,6 +95,6 @@ def troubles(times: int, wires: Mapping[str, Wire]) -> dict[str, Trouble]:
         **{f"{part} is killed": partial(_kill, times, [part]) for part in _KILLED},
         "everything is killed at once": partial(_kill, times, _EVERYTHING),
         **{f"{part} is paused": partial(_pause, times, part) for part in _PAUSED},
-        **{f"{name.replace('-', ' and ')} are cut off": partial(_cut, times, wires[name]) for name in PLAN},
+        **{f"{name.replace('-', ' and ')} are cut off": partial(_cut, times, wires, name) for name in (*PLAN, *FRONTS)},
         **{f"the broker's store is {harm}": partial(_forget, times, harm) for harm in HARMS},
     }

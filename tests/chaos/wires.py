@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devstack.layout import SERVICES, Layout
@@ -75,20 +76,49 @@ def _plan() -> dict[str, tuple[str, str, str, str]]:
 
 
 PLAN = _plan()
+FRONTS = {f"{part}-callers": part for part in SERVICES}
+"""Between a service and everybody who calls it: the gateway, and other services."""
+
+
+@dataclass
+class Wiring:
+    """The wires of one stack by name, and the settings by which its parts use them."""
+
+    run: Path
+    ports: Ports
+    servers: AsyncExitStack
+    wires: dict[str, Wire] = field(default_factory=dict)
+    settings: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    async def lay(self) -> None:
+        """All but the fronts, whose ports the stack must find free when it starts."""
+        for name, (part, setting, says, server) in PLAN.items():
+            port = await self._listen(name, self.ports.of(server), 0)
+            self.settings.setdefault(part, {})[setting] = says.format(port)
+        for part in FRONTS.values():
+            behind = self.ports.address(f"{part}.behind")
+            self.settings.setdefault(part, {})[f"PETPRO_{part.upper()}_GRPC_ADDRESS"] = behind
+            self.ports.of(f"{part}.grpc")
+
+    async def lay_fronts(self) -> None:
+        """Once the stack has taken its ports, and before anybody can be ready."""
+        while not Layout(self.run).description.exists():
+            await asyncio.sleep(0.05)
+        for name, part in FRONTS.items():
+            await self._listen(name, self.ports.of(f"{part}.behind"), self.ports.of(f"{part}.grpc"))
+
+    async def _listen(self, name: str, target: int, port: int) -> int:
+        self.wires[name] = Wire(target)
+        listening = await asyncio.start_server(self.wires[name].carry, "127.0.0.1", port)
+        await self.servers.enter_async_context(listening)
+        return int(listening.sockets[0].getsockname()[1])
 
 
 @asynccontextmanager
-async def laid(run: Path) -> AsyncIterator[tuple[Mapping[str, Wire], dict[str, dict[str, str]]]]:
-    """Wires for the stack that will run in that folder, by name; and the settings by which its parts use them."""
+async def laid(run: Path) -> AsyncIterator[Wiring]:
+    """Wires for the stack that will run in that folder."""
     Layout(run).prepare()
-    ports = Ports.for_new_stack(Layout(run).ports)
-    wires: dict[str, Wire] = {}
-    settings: dict[str, dict[str, str]] = {}
     async with AsyncExitStack() as servers:
-        for name, (part, setting, says, server) in PLAN.items():
-            wires[name] = Wire(ports.of(server))
-            listening = await asyncio.start_server(wires[name].carry, "127.0.0.1", 0)
-            await servers.enter_async_context(listening)
-            port = listening.sockets[0].getsockname()[1]
-            settings.setdefault(part, {})[setting] = says.format(port)
-        yield wires, settings
+        wiring = Wiring(run, Ports.for_new_stack(Layout(run).ports), servers)
+        await wiring.lay()
+        yield wiring

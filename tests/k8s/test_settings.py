@@ -79,6 +79,12 @@ def test_every_secret_that_a_pod_asks_for_can_be_made(rendered: Manifests) -> No
             assert keys <= made[name], name
 
 
+def test_no_manifest_and_no_image_arms_a_kill_point() -> None:
+    written = [file for file in (ROOT / "deploy").rglob("*") if file.is_file() and file.suffix != ".pyc"]
+    assert len(written) > 50
+    assert [file.name for file in written if b"KILL_AT" in file.read_bytes()] == []
+
+
 def test_no_secret_is_in_the_manifests(rendered: Manifests) -> None:
     assert not rendered.of("Secret")
 

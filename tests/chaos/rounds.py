@@ -96,6 +96,7 @@ async def _keep_killing(stack: RunningStack, point: Point, kills: int) -> int:
         await asyncio.sleep(0.2)
         now = int(deaths.read_text())
         done, seen_at = now, time.monotonic() if now > done else seen_at
-    await stack.kill(point.part)
-    await stack.start_part(point.part)
+    if done < kills:  # it is armed still
+        await stack.kill(point.part)
+        await stack.start_part(point.part)
     return done

@@ -71,9 +71,7 @@ async def _money_leaves(world: World, intents: list[str]) -> None:
 @pytest.mark.parametrize(
     ("disturb", "moment"),
     [
-        pytest.param(_kill("booking"), _all_have_begun, id="booking is killed as they begin"),
         pytest.param(_kill("booking"), _money_leaves, id="booking is killed as money leaves"),
-        pytest.param(_kill("payment"), _all_have_begun, id="payment is killed as they begin"),
         pytest.param(_kill("payment"), _money_leaves, id="payment is killed as money leaves"),
         pytest.param(_kill("notification"), _money_leaves, id="notification is killed"),
         pytest.param(_kill("nats"), _all_have_begun, id="the broker is killed"),

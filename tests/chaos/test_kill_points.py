@@ -10,7 +10,6 @@ from tests.chaos.traffic import VISITS
 SAMPLE = (
     "booking: after publish petpro.commands.payment.submit_refund",
     "payment: after call worker refund",
-    "notification: before ack petpro.events.booking.cancelled",
 )
 
 

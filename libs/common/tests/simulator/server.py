@@ -103,12 +103,14 @@ class Server:
             if last == stream.last_seq:
                 stream.last_seq = first - 1
             stream.known = self.dice.choice([{}, stream.known])
+        self._copy = {}
         self.epoch += 1
         self.reconnects += 1
 
     def delete(self) -> None:
         """Somebody deletes a stream of a server that lives on."""
         self.streams.pop(self.dice.choice(sorted(STREAMS)), None)
+        self._copy = {}
         self.epoch += 1
 
     def drop(self) -> None:

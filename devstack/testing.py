@@ -26,8 +26,7 @@ from devstack.process import is_running
 from devstack.running import RunningStack
 from devstack.services import Surroundings, remember_migrated
 from devstack.stack import PARTS, surroundings
-from petpro_common.db import sqlalchemy_url
-from petpro_common.migrate import upgrade
+from petpro_common.migrate import sqlalchemy_url, upgrade
 
 FOLDER_VARIABLE = "PETPRO_TEST_STACKS"
 OWNER_VARIABLE = "PETPRO_TEST_OWNER"

@@ -2,28 +2,94 @@
 
 The edges (servicer, consumer, background task) open a transaction and it commits once, when their block ends. Use
 cases and stores take the transaction as their first argument and never commit. No network call is made inside one.
+
+Statements are SQLAlchemy's and run on psycopg without SQLAlchemy between (docs/adr/0010-straight-to-the-driver.md).
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import ClauseElement
 
 from petpro_common import kill_points
 from petpro_common.kill_points import Moment
+from petpro_common.pool import Connection, Pool
+from petpro_common.statements import compiled
 
-Transaction: TypeAlias = AsyncConnection
+Row: TypeAlias = Any
+"""A row: a named tuple of its columns."""
 
-_OPTIONS = "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000 -c lock_timeout=5000"
+_SETTINGS = {
+    "options": "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000"
+    " -c lock_timeout=5000",
+    "connect_timeout": 5,
+}
 _CHECKOUT_SECONDS = 5
-_WAKE = "petpro_wake_after_commit"
 
 
-def sqlalchemy_url(database_url: str, password: str) -> URL:
-    """A plain postgresql:// URL as SQLAlchemy wants it, for psycopg, with the password put in."""
-    return make_url(database_url).set(drivername="postgresql+psycopg", password=password)
+class Rows:
+    """What a statement gave."""
+
+    __slots__ = ("_rows", "rowcount")
+
+    def __init__(self, rows: list[Row], rowcount: int) -> None:
+        self._rows = rows
+        self.rowcount = rowcount
+        """How many rows it returned or changed."""
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def all(self) -> list[Row]:
+        return self._rows
+
+    def first(self) -> Row | None:
+        return self._rows[0] if self._rows else None
+
+    def one(self) -> Row:
+        """The only row. Raises ValueError when there is none, or more than one."""
+        (row,) = self._rows
+        return row
+
+    def scalars(self) -> list[Any]:
+        """The first column."""
+        return [row[0] for row in self._rows]
+
+    def scalar(self) -> Any:
+        """The first column of the first row; None when there is no row."""
+        return self._rows[0][0] if self._rows else None
+
+    def scalar_one(self) -> Any:
+        """The first column of the only row. Raises ValueError when there is none, or more than one."""
+        return self.one()[0]
+
+
+class Session:
+    """A connection in somebody's hands, on which statements run."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, statement: ClauseElement, values: Mapping[str, Any] | None = None) -> Rows:
+        """Runs a statement and fetches its rows. Raises psycopg.Error."""
+        given = values or {}
+        ready = compiled(statement, given)
+        cursor = await self._connection.execute(ready.sql, ready.values(given))
+        return Rows(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+
+
+class Transaction(Session):
+    """A session whose statements commit together."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self.has_messages = False
+
+    def savepoint(self) -> AbstractAsyncContextManager[Any]:
+        """A part of the transaction that is rolled back by itself when its block raises."""
+        return self._connection.transaction()
 
 
 class Database:
@@ -34,40 +100,44 @@ class Database:
     """
 
     def __init__(self, database_url: str, password: str, pool_size: int = 10) -> None:
-        self.engine: AsyncEngine = create_async_engine(
-            sqlalchemy_url(database_url, password),
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=_CHECKOUT_SECONDS,
-            pool_use_lifo=True,
-            hide_parameters=True,  # a failed statement is logged, and its values may be personal
-            connect_args={"options": _OPTIONS, "connect_timeout": 5},
-        )
+        self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, _SETTINGS)
         self.before_messages: list[Callable[[], None]] = []
         self.on_messages: list[Callable[[], None]] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """One transaction at READ COMMITTED: committed when the block ends, rolled back when it raises."""
-        async with self.engine.connect() as connection:
-            connection.info.pop(_WAKE, None)  # what a rolled back transaction left behind
-            async with connection.begin():
-                yield connection
-                if _WAKE in connection.info:
-                    for asked in self.before_messages:
-                        asked()
-                kill_points.reach(Moment.BEFORE_COMMIT)
+        """One transaction at READ COMMITTED: committed when the block ends, rolled back when it raises.
+
+        Raises psycopg.OperationalError when the server is away, and PoolExhausted.
+        """
+        async with self._pool.connection() as connection:
+            tx = Transaction(connection)
+            yield tx
+            if tx.has_messages:
+                for asked in self.before_messages:
+                    asked()
+            kill_points.reach(Moment.BEFORE_COMMIT)
+            await connection.commit()
             kill_points.reach(Moment.AFTER_COMMIT)
-            wake = connection.info.pop(_WAKE, False)
-        if wake:
+        if tx.has_messages:
             for woken in self.on_messages:
                 woken()
 
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """A connection beside the pool on which each statement commits by itself; it is closed afterwards."""
+        connection = await self._pool.connect()
+        try:
+            await connection.set_autocommit(True)
+            yield Session(connection)
+        finally:
+            await connection.close()
+
     async def close(self) -> None:
         """Gives all connections back to the server."""
-        await self.engine.dispose()
+        await self._pool.close()
 
 
 def wake_relay_after_commit(tx: Transaction) -> None:
     """Has the relay look at the outbox as soon as `tx` has committed."""
-    tx.info[_WAKE] = True
+    tx.has_messages = True

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from psycopg import Error as DatabaseError
 from sqlalchemy import TextClause, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from petpro_common import telemetry
 from petpro_common.db import Database
@@ -72,7 +72,7 @@ async def run_purges(database: Database, purges: tuple[Purge, ...] = PURGES) -> 
         try:
             for purge in purges:
                 await purge_one(database, purge)
-        except (SQLAlchemyError, OSError) as fault:
+        except (DatabaseError, OSError) as fault:
             telemetry.BACKGROUND_FAILURES.labels("purge").inc()
             _log.warning("purge tries again later", cause=repr(fault))
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 from alembic import command, context
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
-from petpro_common.db import Database, sqlalchemy_url
+from petpro_common.db import Database
 from petpro_common.settings import ServiceSettings
 
+_HAS_VERSION = text("SELECT to_regclass('alembic_version')")
+_VERSION = text("SELECT version_num FROM alembic_version")
 _ADVISORY_LOCK = 0x50455450524F  # "PETPRO"; the lock is per database, so one number serves all services
 
 
@@ -45,8 +46,15 @@ async def is_migrated(database: Database, package: str) -> bool:
     come up.
     """
     async with database.transaction() as tx:
-        found = await tx.run_sync(lambda connection: MigrationContext.configure(connection).get_current_revision())
+        if (await tx.execute(_HAS_VERSION)).scalar() is None:
+            return False
+        found = (await tx.execute(_VERSION)).scalar()
     return found not in _versions_behind(package)
+
+
+def sqlalchemy_url(database_url: str, password: str) -> URL:
+    """A plain postgresql:// URL as SQLAlchemy wants it, for psycopg, with the password put in."""
+    return make_url(database_url).set(drivername="postgresql+psycopg", password=password)
 
 
 def upgrade(package: str, url: URL) -> None:

@@ -18,13 +18,13 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from psycopg import DataError, InterfaceError, OperationalError
 
 from petpro_common import context, errors, telemetry
 from petpro_common.auth import ServiceTokens, Verifier, identify
 from petpro_common.context import CallContext
 from petpro_common.ids import new_id
+from petpro_common.pool import PoolExhausted
 
 DEFAULT_DEADLINE_SECONDS = 10.0
 MAX_REQUEST_BYTES = 1 << 20
@@ -83,15 +83,13 @@ def as_typed(fault: Exception) -> errors.PetProError:
     """The typed error that a caller gets for `fault`; what is not known is a fault of ours."""
     if isinstance(fault, errors.PetProError):
         return fault
-    if isinstance(fault, TimeoutError) and not isinstance(fault, PoolTimeout):
+    if isinstance(fault, TimeoutError):
         return errors.DeadlineExceeded()
-    if isinstance(fault, DataError) and "NUL" in str(fault.orig):
+    if isinstance(fault, DataError) and "NUL" in str(fault):
         return errors.invalid("", "a text holds a NUL character, which cannot be stored")
-    if isinstance(fault, PoolTimeout):
+    if isinstance(fault, PoolExhausted):
         return errors.Overloaded()
-    if isinstance(fault, OperationalError | InterfaceError) or (
-        isinstance(fault, DBAPIError) and fault.connection_invalidated
-    ):
+    if isinstance(fault, OperationalError | InterfaceError):
         return errors.Unavailable()
     if isinstance(fault, aio.AioRpcError) and fault.code() in (
         grpc.StatusCode.UNAVAILABLE,

@@ -21,7 +21,7 @@ import uvloop
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg import Error as DatabaseError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
@@ -161,7 +161,7 @@ class Service:
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
                 return await migrate.is_migrated(self.database, self._package)
-        except (SQLAlchemyError, OSError, TimeoutError) as fault:
+        except (DatabaseError, OSError, TimeoutError) as fault:
             _log.warning("database is not ready", cause=type(fault).__name__)
             return False
 

@@ -73,10 +73,8 @@ async def booking(database: testing.MakeDatabase) -> AsyncIterator[Database]:
 
 async def run(database: Database, statement: str, **values: Any) -> list[Any]:
     """Any statement, committed by itself; the first column of what it gives."""
-    async with database.engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        done = await connection.execute(text(statement), values)
-        return list(done.scalars()) if done.returns_rows else []
+    async with database.session() as session:
+        return (await session.execute(text(statement), values)).scalars()
 
 
 async def test_sagas_that_ended_long_ago_go_with_their_timelines_and_all_others_stay(booking: Database) -> None:

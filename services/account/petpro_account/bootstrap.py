@@ -8,7 +8,7 @@ import asyncio
 from contextlib import suppress
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg import Error as DatabaseError
 
 from petpro_account import users
 from petpro_account.passwords import Passwords
@@ -44,7 +44,7 @@ async def attempt(database: Database, email: str, password: str, passwords: Pass
     try:
         async with database.transaction() as tx:
             role = await users.make_administrator(tx, email, password_hash)
-    except SQLAlchemyError as fault:
+    except DatabaseError as fault:
         _log.warning("the administrator is made later", cause=type(fault).__name__)
         return False
     if role is not Role.ADMIN:

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from petpro_account.domain import Pet, User
 from petpro_account.tables import PETS, USERS
 from petpro_common.context import Role
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 _USER = [column for column in USERS.c if column.name not in ("password_hash", "last_login_at")]
 _PET = [column for column in PETS.c if column.name != "medical_history"]
 
 
-def _user(row: RowMapping) -> User:
-    return User(**{**row, "role": Role(row["role"])})
+def _user(row: Row) -> User:
+    return User(**{**row._asdict(), "role": Role(row.role)})
 
 
 async def add_user(tx: Transaction, values: Mapping[str, Any]) -> User | None:
@@ -34,7 +34,7 @@ async def add_user(tx: Transaction, values: Mapping[str, Any]) -> User | None:
         .on_conflict_do_nothing(index_elements=[func.lower(USERS.c.email)])
         .returning(*_USER)
     )
-    row = (await tx.execute(statement)).mappings().one_or_none()
+    row = (await tx.execute(statement)).first()
     return _user(row) if row else None
 
 
@@ -43,7 +43,7 @@ _USER_BY_ID = select(*_USER).where(USERS.c.id == bindparam("user_id"), USERS.c.a
 
 async def user(tx: Transaction, user_id: UUID) -> User | None:
     """The user, unless erased. Takes no lock."""
-    row = (await tx.execute(_USER_BY_ID, {"user_id": user_id})).mappings().one_or_none()
+    row = (await tx.execute(_USER_BY_ID, {"user_id": user_id})).first()
     return _user(row) if row else None
 
 
@@ -71,7 +71,7 @@ async def edit_user(
         )
         .returning(*_USER)
     )
-    row = (await tx.execute(statement)).mappings().one_or_none()
+    row = (await tx.execute(statement)).first()
     return _user(row) if row else None
 
 
@@ -91,14 +91,14 @@ async def add_pet(tx: Transaction, owner: UUID, values: Mapping[str, Any]) -> Pe
         USERS.c.id == owner, USERS.c.account_status == "active"
     )
     statement = insert(PETS).from_select(columns, row, include_defaults=False).returning(*_PET)
-    found = (await tx.execute(statement)).mappings().one_or_none()
-    return Pet(**found) if found else None
+    found = (await tx.execute(statement)).first()
+    return Pet(**found._asdict()) if found else None
 
 
 async def pet(tx: Transaction, pet_id: UUID, owner: UUID | None) -> Pet | None:
     """The pet, when `owner` may see it. Takes no lock."""
-    row = (await tx.execute(select(*_PET).where(*_visible(pet_id, owner)))).mappings().one_or_none()
-    return Pet(**row) if row else None
+    row = (await tx.execute(select(*_PET).where(*_visible(pet_id, owner)))).first()
+    return Pet(**row._asdict()) if row else None
 
 
 _PETS_OF_OWNER = (
@@ -111,8 +111,8 @@ _PETS_OF_OWNER = (
 
 async def pets(tx: Transaction, owner: UUID, after: UUID, count: int) -> list[Pet]:
     """The owner's pets in the order of their ids, which is that of their making, from the one after `after`."""
-    rows = (await tx.execute(_PETS_OF_OWNER, {"owner": owner, "after": after, "count": count})).mappings()
-    return [Pet(**row) for row in rows]
+    rows = await tx.execute(_PETS_OF_OWNER, {"owner": owner, "after": after, "count": count})
+    return [Pet(**row._asdict()) for row in rows]
 
 
 async def edit_pet(tx: Transaction, pet_id: UUID, owner: UUID | None, values: Mapping[str, Any]) -> Pet | None:
@@ -123,8 +123,8 @@ async def edit_pet(tx: Transaction, pet_id: UUID, owner: UUID | None, values: Ma
         .values(**values, updated_at=func.current_timestamp(), version=PETS.c.version + 1)
         .returning(*_PET)
     )
-    row = (await tx.execute(statement)).mappings().one_or_none()
-    return Pet(**row) if row else None
+    row = (await tx.execute(statement)).first()
+    return Pet(**row._asdict()) if row else None
 
 
 async def remove_pet(tx: Transaction, pet_id: UUID, owner: UUID | None) -> Pet | None:

@@ -29,7 +29,7 @@ _CREDENTIALS = select(USERS.c.id, USERS.c.password_hash).where(
 
 async def credentials(tx: Transaction, email: str) -> Credentials | None:
     """The credentials of the active user who has this address in any spelling. Takes no lock."""
-    row = (await tx.execute(_CREDENTIALS, {"email": email})).one_or_none()
+    row = (await tx.execute(_CREDENTIALS, {"email": email})).first()
     return Credentials(row.id, row.password_hash) if row else None
 
 
@@ -103,7 +103,7 @@ _PRESENTED = (
 
 async def present_refresh_token(tx: Transaction, token_hash: bytes) -> Presented | None:
     """The token, with a lock on it and on its session: all that befalls one session happens one after the other."""
-    row = (await tx.execute(_PRESENTED, {"token_hash": token_hash})).one_or_none()
+    row = (await tx.execute(_PRESENTED, {"token_hash": token_hash})).first()
     if row is None:
         return None
     role = Role(row.role) if row.role else None
@@ -132,7 +132,7 @@ _FAILURES = select(SIGN_IN_FAILURES.c.failures, _REMAINING).where(
 
 async def failures(tx: Transaction, address_hash: bytes) -> Failures:
     """The failures of the present window. Takes no lock."""
-    row = (await tx.execute(_FAILURES, {"address": address_hash})).one_or_none()
+    row = (await tx.execute(_FAILURES, {"address": address_hash})).first()
     return Failures(row.failures, row.remaining) if row else Failures()
 
 

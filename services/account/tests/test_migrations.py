@@ -13,8 +13,7 @@ from sqlalchemy import create_engine
 
 from devstack.testing import MakeDatabase
 from petpro_account.tables import METADATA
-from petpro_common.db import sqlalchemy_url
-from petpro_common.migrate import upgrade
+from petpro_common.migrate import sqlalchemy_url, upgrade
 
 SARI: Mapping[str, Any] = {
     "email": "sari@petpro.example",

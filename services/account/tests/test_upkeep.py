@@ -28,7 +28,7 @@ async def test_a_stranger_with_the_administrators_address_is_not_promoted(
     await account.register(ADMIN)
     assert await bootstrap.attempt(account.database, ADMIN, SECRET, passwords)
     async with account.database.transaction() as tx:
-        assert (await tx.execute(text("SELECT role FROM users"))).scalars().all() == ["customer"]
+        assert (await tx.execute(text("SELECT role FROM users"))).scalars() == ["customer"]
 
 
 async def test_a_bad_address_of_the_administrator_stops_the_start(

@@ -1,10 +1,7 @@
 """Bookings: from the confirmed reservation to the end of the visit. Cancelling them is `cancellation`'s."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy import Row
 
 from petpro_booking import access, messages, store, store_projections
 from petpro_booking.domain import (
@@ -18,12 +15,12 @@ from petpro_booking.domain import (
     new_reference_code,
 )
 from petpro_common.context import Caller
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.errors import invalid
 from petpro_common.ids import instant_of
 
 
-async def confirm_from(tx: Transaction, reservation: Row[Any], booking_id: UUID, payment_id: UUID | None) -> Row[Any]:
+async def confirm_from(tx: Transaction, reservation: Row, booking_id: UUID, payment_id: UUID | None) -> Row:
     """Turns a reservation into a booking, born confirmed, with a reference code of its own; tells everybody.
 
     The caller holds the reservation's row lock and its seat. Price, commission and policy are those of the hold.
@@ -66,7 +63,7 @@ async def _reference_code(tx: Transaction, booking_id: UUID, reservation_id: UUI
             return code
 
 
-async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     """A booking, for its customer, the clinic, administrators and services. Raises BookingNotFound."""
     booking = await store.get_booking(tx, booking_id)
     if booking is None:
@@ -78,7 +75,7 @@ async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
 
 async def page(
     tx: Transaction, caller: Caller, clinic_id: UUID | None, status: str | None, before: UUID | None, limit: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row]:
     """The caller's own bookings, or those of a clinic, newest first. Raises ClinicNotFound to who may not see them."""
     if clinic_id is None:
         return await store.bookings_of_user(tx, caller.user_id, status, before, limit)
@@ -87,7 +84,7 @@ async def page(
     return await store.bookings_of_clinic(tx, clinic_id, status, before, limit)
 
 
-async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id: UUID) -> Row[Any]:
+async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id: UUID) -> Row:
     """Moves a confirmed booking to another slot of its service; price and policy stay.
 
     A customer may move it until it begins, the clinic also later. Both slots are locked in the order of their ids, so
@@ -115,7 +112,7 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
     return moved
 
 
-async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     """The pet is here: confirmed becomes in-progress. Raises as `_lock_for_clinic` and `must_be` do."""
     booking = await _lock_for_clinic(tx, caller, booking_id)
     must_be("confirmed", booking.status, booking.cancellation_status)
@@ -124,7 +121,7 @@ async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any
     return changed
 
 
-async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     """The visit is over: in-progress becomes completed. Raises as `_lock_for_clinic` and `must_be` do."""
     booking = await _lock_for_clinic(tx, caller, booking_id)
     must_be("in-progress", booking.status, booking.cancellation_status)
@@ -133,7 +130,7 @@ async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any
     return changed
 
 
-async def mark_no_show(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+async def mark_no_show(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     """Nobody came: confirmed becomes no-show, once the start has passed.
 
     Raises BookingHasNotBegun, and as `_lock_for_clinic` and `must_be` do.
@@ -146,14 +143,14 @@ async def mark_no_show(tx: Transaction, caller: Caller, booking_id: UUID) -> Row
     return changed
 
 
-async def _lock(tx: Transaction, booking_id: UUID) -> Row[Any]:
+async def _lock(tx: Transaction, booking_id: UUID) -> Row:
     booking = await store.lock_booking(tx, booking_id)
     if booking is None:
         raise BookingNotFound
     return booking
 
 
-async def _lock_for_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row[Any]:
+async def _lock_for_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     """Raises BookingNotFound also to whoever does not act for the clinic, its customer included."""
     booking = await _lock(tx, booking_id)
     if not await access.acts_for_clinic(tx, caller, booking.clinic_id):

@@ -8,10 +8,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
-
 from petpro.booking.v1 import booking_pb2
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.errors import invalid
 from petpro_common.instants import timestamp
 from petpro_common.messaging.outbox import add_event
@@ -58,7 +56,7 @@ def optional_id(field: str, value: str) -> UUID | None:
         raise invalid(field, "must be a UUID") from None
 
 
-def slot(row: Row[Any]) -> booking_pb2.Slot:
+def slot(row: Row) -> booking_pb2.Slot:
     """A slot as everybody sees it."""
     return booking_pb2.Slot(
         id=str(row.id),
@@ -75,7 +73,7 @@ def slot(row: Row[Any]) -> booking_pb2.Slot:
     )
 
 
-def reservation(row: Row[Any], *, with_lock_id: bool) -> booking_pb2.Reservation:
+def reservation(row: Row, *, with_lock_id: bool) -> booking_pb2.Reservation:
     """A reservation; `with_lock_id` for its customer only."""
     return booking_pb2.Reservation(
         id=str(row.id),
@@ -95,7 +93,7 @@ def reservation(row: Row[Any], *, with_lock_id: bool) -> booking_pb2.Reservation
     )
 
 
-def booking(row: Row[Any]) -> booking_pb2.Booking:
+def booking(row: Row) -> booking_pb2.Booking:
     """A booking, for its customer and the clinic alike."""
     refund = None if row.refund_amount is None else Money(row.refund_amount, row.currency).to_proto()
     return booking_pb2.Booking(
@@ -122,7 +120,7 @@ def booking(row: Row[Any]) -> booking_pb2.Booking:
     )
 
 
-def month(row: Row[Any]) -> booking_pb2.MonthlySummary:
+def month(row: Row) -> booking_pb2.MonthlySummary:
     """A clinic's month in one currency."""
     return booking_pb2.MonthlySummary(
         month=row.month.isoformat(),
@@ -133,23 +131,23 @@ def month(row: Row[Any]) -> booking_pb2.MonthlySummary:
     )
 
 
-async def reservation_created(tx: Transaction, row: Row[Any]) -> None:
+async def reservation_created(tx: Transaction, row: Row) -> None:
     """A seat is held."""
     fields = {**_hold(row), "pet_id": row.pet_id, "expires_at": row.expires_at}
     await add_event(tx, "booking", "reservation.created", row.id, fields)
 
 
-async def reservation_expired(tx: Transaction, row: Row[Any]) -> None:
+async def reservation_expired(tx: Transaction, row: Row) -> None:
     """A hold ran out; its seat is free."""
     await add_event(tx, "booking", "reservation.expired", row.id, _hold(row))
 
 
-async def reservation_cancelled(tx: Transaction, row: Row[Any]) -> None:
+async def reservation_cancelled(tx: Transaction, row: Row) -> None:
     """A hold was given back; its seat is free."""
     await add_event(tx, "booking", "reservation.cancelled", row.id, _hold(row))
 
 
-async def booking_confirmed(tx: Transaction, row: Row[Any], slot_time: time) -> None:
+async def booking_confirmed(tx: Transaction, row: Row, slot_time: time) -> None:
     """A reservation was paid for."""
     fields = {
         **_visit(row),
@@ -164,7 +162,7 @@ async def booking_confirmed(tx: Transaction, row: Row[Any], slot_time: time) -> 
     await add_event(tx, "booking", "booking.confirmed", row.id, fields)
 
 
-async def booking_rescheduled(tx: Transaction, row: Row[Any], slot_time: time) -> None:
+async def booking_rescheduled(tx: Transaction, row: Row, slot_time: time) -> None:
     """A booking moved to another slot."""
     fields = {
         **_visit(row),
@@ -175,23 +173,23 @@ async def booking_rescheduled(tx: Transaction, row: Row[Any], slot_time: time) -
     await add_event(tx, "booking", "booking.rescheduled", row.id, fields)
 
 
-async def booking_checked_in(tx: Transaction, row: Row[Any]) -> None:
+async def booking_checked_in(tx: Transaction, row: Row) -> None:
     """The pet is here."""
     await add_event(tx, "booking", "booking.checked_in", row.id, _visit(row))
 
 
-async def booking_completed(tx: Transaction, row: Row[Any]) -> None:
+async def booking_completed(tx: Transaction, row: Row) -> None:
     """The visit is over."""
     fields = {**_visit(row), "service_id": row.service_id, "completed_at": row.updated_at}
     await add_event(tx, "booking", "booking.completed", row.id, fields)
 
 
-async def booking_no_show(tx: Transaction, row: Row[Any]) -> None:
+async def booking_no_show(tx: Transaction, row: Row) -> None:
     """Nobody came."""
     await add_event(tx, "booking", "booking.no_show", row.id, _visit(row))
 
 
-def _hold(row: Row[Any]) -> dict[str, Any]:
+def _hold(row: Row) -> dict[str, Any]:
     return {
         "reservation_id": row.id,
         "user_id": row.user_id,
@@ -200,7 +198,7 @@ def _hold(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _visit(row: Row[Any]) -> dict[str, Any]:
+def _visit(row: Row) -> dict[str, Any]:
     return {"booking_id": row.id, "user_id": row.user_id, "clinic_id": row.clinic_id}
 
 

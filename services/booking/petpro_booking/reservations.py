@@ -5,11 +5,9 @@ second wish by its request id.
 """
 
 import secrets
-from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row
 
 from petpro_booking import access, messages, store, store_projections
 from petpro_booking.domain import (
@@ -21,13 +19,13 @@ from petpro_booking.domain import (
     must_be_free_to_cancel,
 )
 from petpro_common.context import Caller
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.ids import new_id
 
 _LOCK_ID_BYTES = 24
 
 
-async def hold(tx: Transaction, user_id: UUID, slot_id: UUID, pet_id: UUID, hold_seconds: float) -> Row[Any]:
+async def hold(tx: Transaction, user_id: UUID, slot_id: UUID, pet_id: UUID, hold_seconds: float) -> Row:
     """Holds one seat of a slot, with price, commission and policy as they are now.
 
     Raises what `take_seat` raises; and ServiceNotFound, ServiceUnavailable or PetNotFound by the copies of what other
@@ -60,7 +58,7 @@ async def hold(tx: Transaction, user_id: UUID, slot_id: UUID, pet_id: UUID, hold
     return reservation
 
 
-def _check(offer: Row[Any], user_id: UUID) -> None:
+def _check(offer: Row, user_id: UUID) -> None:
     if offer.price is None or offer.clinic_status is None:
         raise ServiceNotFound
     if not offer.is_available or offer.clinic_status != "approved":
@@ -69,7 +67,7 @@ def _check(offer: Row[Any], user_id: UUID) -> None:
         raise PetNotFound
 
 
-async def get(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row[Any]:
+async def get(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
     """A reservation, for its customer, the clinic, administrators and services. Raises ReservationNotFound."""
     reservation = await store.get_reservation(tx, reservation_id)
     if reservation is None:
@@ -79,7 +77,7 @@ async def get(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row[Any]
     return reservation
 
 
-async def cancel(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row[Any]:
+async def cancel(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
     """Gives a held seat back, for its customer.
 
     Raises ReservationNotFound, ReservationExpired, ReservationNotPending, or CheckoutInProgress while a payment is on

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg import Error as DatabaseError
 
 from petpro_common import telemetry
 
@@ -18,7 +18,7 @@ async def in_rounds(task: str, one_round: Callable[[], Awaitable[float]]) -> Non
     while True:
         try:
             pause = await one_round()
-        except (SQLAlchemyError, OSError, TimeoutError) as fault:
+        except (DatabaseError, OSError, TimeoutError) as fault:
             telemetry.BACKGROUND_FAILURES.labels(task).inc()
             _log.warning("background task tries again", task=task, cause=repr(fault))
             pause = _AFTER_A_FAULT_SECONDS

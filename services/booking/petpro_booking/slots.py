@@ -4,18 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import Row
 
 from petpro_booking import access, diary, store, store_slots, store_upkeep
 from petpro_booking.copies import Timetable
 from petpro_booking.diary import Opening
 from petpro_booking.domain import ClinicNotFound, SlotNotFound
 from petpro_common.context import Caller
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
 
 LONGEST_RANGE_DAYS = 92
@@ -105,13 +102,13 @@ async def open_planned(tx: Transaction, caller: Caller, wanted: Plan) -> int:
     )
 
 
-async def block(tx: Transaction, caller: Caller, slot_id: UUID) -> Row[Any]:
+async def block(tx: Transaction, caller: Caller, slot_id: UUID) -> Row:
     """Takes a slot off the market; what is booked in it stands. Raises SlotNotFound or ClinicNotFound."""
     await _must_be_ours(tx, caller, slot_id)
     return _found(await store_slots.block(tx, slot_id))
 
 
-async def unblock(tx: Transaction, caller: Caller, slot_id: UUID) -> Row[Any]:
+async def unblock(tx: Transaction, caller: Caller, slot_id: UUID) -> Row:
     """Puts a slot back on the market. Raises SlotNotFound or ClinicNotFound."""
     await _must_be_ours(tx, caller, slot_id)
     return _found(await store_slots.unblock(tx, slot_id))
@@ -122,7 +119,7 @@ async def _must_be_ours(tx: Transaction, caller: Caller, slot_id: UUID) -> None:
     await must_act_for(tx, caller, slot.clinic_id)
 
 
-def _found(slot: Row[Any] | None) -> Row[Any]:
+def _found(slot: Row | None) -> Row:
     if slot is None:
         raise SlotNotFound
     return slot

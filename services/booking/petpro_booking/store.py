@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, text
+from sqlalchemy import insert, text
 
 from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFound
 from petpro_booking.tables import bookings
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 _THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
 _THIS = "id = :id AND created_at = uuid_extract_timestamp(:id)"
@@ -102,7 +102,7 @@ _OF_USER = text(_PAGE_OF_BOOKINGS.format(owner="user_id = :owner_id"))
 _OF_CLINIC = text(_PAGE_OF_BOOKINGS.format(owner="clinic_id = :owner_id"))
 
 
-async def take_seat(tx: Transaction, slot_id: UUID) -> Row[Any]:
+async def take_seat(tx: Transaction, slot_id: UUID) -> Row:
     """Takes one seat, or none: one conditional UPDATE, so exactly `capacity` of any number of callers succeed.
 
     The slot's row stays locked until the transaction ends. Raises SlotNotFound, SlotInPast, SlotBlocked or SlotFull.
@@ -125,23 +125,23 @@ async def free_seat(tx: Transaction, slot_id: UUID) -> None:
     await tx.execute(_FREE_SEAT, {"slot_id": slot_id})
 
 
-async def lock_slots(tx: Transaction, slot_ids: Sequence[UUID]) -> Mapping[UUID, Row[Any]]:
+async def lock_slots(tx: Transaction, slot_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
     """Locks the rows of those slots that exist, in the order of their ids."""
     rows = (await tx.execute(_LOCK_SLOTS, {"slot_ids": list(slot_ids)})).all()
     return {row.id: row for row in rows}
 
 
-async def get_slot(tx: Transaction, slot_id: UUID) -> Row[Any] | None:
+async def get_slot(tx: Transaction, slot_id: UUID) -> Row | None:
     """A slot as it is, without a lock."""
     return (await tx.execute(_GET_SLOT, {"slot_id": slot_id})).first()
 
 
-async def get_reservation(tx: Transaction, reservation_id: UUID) -> Row[Any] | None:
+async def get_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
     """A reservation as it is, without a lock."""
     return (await tx.execute(_GET_RESERVATION, {"id": reservation_id})).first()
 
 
-async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row[Any] | None:
+async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
     """A reservation with its row lock: who holds it decides between confirm, cancel and expiry.
 
     Adds `now`, and `has_run_out`: whether its time was over when the row was read.
@@ -149,12 +149,12 @@ async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row[Any] | 
     return (await tx.execute(_LOCK_RESERVATION, {"id": reservation_id})).first()
 
 
-async def insert_hold(tx: Transaction, hold: Mapping[str, Any]) -> Row[Any]:
+async def insert_hold(tx: Transaction, hold: Mapping[str, Any]) -> Row:
     """A pending reservation that runs out `hold_seconds` after now by the database's clock."""
     return (await tx.execute(_HOLD, hold)).one()
 
 
-async def give_back(tx: Transaction, reservation_id: UUID) -> Row[Any]:
+async def give_back(tx: Transaction, reservation_id: UUID) -> Row:
     """Cancels a pending reservation; the caller holds its row lock and frees the seat."""
     return (await tx.execute(_GIVE_BACK, {"id": reservation_id})).one()
 
@@ -165,7 +165,7 @@ async def confirm_reservation(tx: Transaction, reservation_id: UUID, booking_id:
     await tx.execute(_CONFIRM_RESERVATION, row)
 
 
-async def expire(tx: Transaction, batch: int) -> Sequence[Row[Any]]:
+async def expire(tx: Transaction, batch: int) -> Sequence[Row]:
     """Expires up to `batch` holds whose time is over, passing over those that somebody else has locked."""
     return (await tx.execute(_EXPIRE, {"batch": batch})).all()
 
@@ -185,23 +185,23 @@ async def claim_reference_code(tx: Transaction, code: str, booking_id: UUID, res
     return (await tx.execute(_CLAIM_CODE, row)).first() is not None
 
 
-async def insert_booking(tx: Transaction, booking: Mapping[str, Any]) -> Row[Any]:
+async def insert_booking(tx: Transaction, booking: Mapping[str, Any]) -> Row:
     """A booking, born confirmed."""
-    row: Row[Any] = (await tx.execute(insert(bookings).values(booking).returning(bookings))).one()
+    row: Row = (await tx.execute(insert(bookings).values(booking).returning(bookings))).one()
     return row
 
 
-async def get_booking(tx: Transaction, booking_id: UUID) -> Row[Any] | None:
+async def get_booking(tx: Transaction, booking_id: UUID) -> Row | None:
     """A booking as it is, without a lock."""
     return (await tx.execute(_GET_BOOKING, {"id": booking_id})).first()
 
 
-async def lock_booking(tx: Transaction, booking_id: UUID) -> Row[Any] | None:
+async def lock_booking(tx: Transaction, booking_id: UUID) -> Row | None:
     """A booking with its row lock; adds `now`."""
     return (await tx.execute(_LOCK_BOOKING, {"id": booking_id})).first()
 
 
-async def move_booking(tx: Transaction, booking_id: UUID, slot: Row[Any]) -> Row[Any]:
+async def move_booking(tx: Transaction, booking_id: UUID, slot: Row) -> Row:
     """Puts a booking into another slot; the caller holds the booking's lock and the seat."""
     row = {
         "id": booking_id,
@@ -213,14 +213,14 @@ async def move_booking(tx: Transaction, booking_id: UUID, slot: Row[Any]) -> Row
     return (await tx.execute(_MOVE_BOOKING, row)).one()
 
 
-async def set_booking_status(tx: Transaction, booking_id: UUID, status: str) -> Row[Any]:
+async def set_booking_status(tx: Transaction, booking_id: UUID, status: str) -> Row:
     """Moves a booking on; the caller holds its row lock."""
     return (await tx.execute(_SET_BOOKING_STATUS, {"id": booking_id, "status": status})).one()
 
 
 async def bookings_of_user(
     tx: Transaction, user_id: UUID, status: str | None, before: UUID | None, limit: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row]:
     """A person's bookings, newest first, older than `before`."""
     row = {"owner_id": user_id, "status": status, "before": before, "limit": limit}
     return (await tx.execute(_OF_USER, row)).all()
@@ -228,7 +228,7 @@ async def bookings_of_user(
 
 async def bookings_of_clinic(
     tx: Transaction, clinic_id: UUID, status: str | None, before: UUID | None, limit: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row]:
     """A clinic's bookings, newest first, older than `before`."""
     row = {"owner_id": clinic_id, "status": status, "before": before, "limit": limit}
     return (await tx.execute(_OF_CLINIC, row)).all()

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Table, text
+from sqlalchemy import Table, text
 from sqlalchemy.dialects.postgresql import insert
 
 from petpro_booking.tables import account_pets, catalog_clinics, catalog_services, catalog_staff
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 _OFFER = text("""
     SELECT slot.service_id, slot.clinic_id,
@@ -32,7 +32,7 @@ _ZONE_OF_SERVICE = text("""
 """)
 
 
-async def offer(tx: Transaction, slot_id: UUID, pet_id: UUID) -> Row[Any] | None:
+async def offer(tx: Transaction, slot_id: UUID, pet_id: UUID) -> Row | None:
     """What is known of a slot's service, its clinic and a pet; None without the slot, NULLs where a copy is missing."""
     return (await tx.execute(_OFFER, {"slot_id": slot_id, "pet_id": pet_id})).first()
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from petpro_booking.diary import Opening
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.ids import id_of_date
 
 _LOCK_DIARY = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:whose AS text), 0))")
@@ -86,12 +85,12 @@ async def open_slots(
     return (await tx.execute(_OPEN, row)).rowcount
 
 
-async def block(tx: Transaction, slot_id: UUID) -> Row[Any] | None:
+async def block(tx: Transaction, slot_id: UUID) -> Row | None:
     """Takes a slot off the market; its seats and its person's time stay as they are."""
     return (await tx.execute(_BLOCK, {"slot_id": slot_id})).first()
 
 
-async def unblock(tx: Transaction, slot_id: UUID) -> Row[Any] | None:
+async def unblock(tx: Transaction, slot_id: UUID) -> Row | None:
     """Puts a slot back on the market, full if it is full."""
     return (await tx.execute(_UNBLOCK, {"slot_id": slot_id})).first()
 
@@ -103,7 +102,7 @@ async def page(
     available_only: bool,
     after: tuple[datetime, UUID] | None,
     limit: int,
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row]:
     """Slots of a service whose date lies in `days`, earliest first, after the one at `after`."""
     row = {
         "service_id": service_id,

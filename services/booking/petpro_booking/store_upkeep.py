@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 # A partition is made under a lock on its whole table: rather try again later than let everybody queue behind it.
 _BE_POLITE = text("SET LOCAL lock_timeout = '500ms'")
@@ -68,6 +67,6 @@ async def refresh_summary(tx: Transaction) -> bool:
     return True
 
 
-async def summary(tx: Transaction, clinic_id: UUID) -> Sequence[Row[Any]]:
+async def summary(tx: Transaction, clinic_id: UUID) -> Sequence[Row]:
     """A clinic's months, newest first, as of the last refresh."""
     return (await tx.execute(_SUMMARY, {"clinic_id": clinic_id})).all()

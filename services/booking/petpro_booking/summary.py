@@ -1,16 +1,13 @@
 """The monthly summary of each clinic: bookings and revenue by currency, as of the last refresh."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy import Row
 
 from petpro_booking import access, store_upkeep
 from petpro_booking.domain import ClinicNotFound
 from petpro_booking.rounds import in_rounds
 from petpro_common.context import Caller
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, Row, Transaction
 
 
 async def run(database: Database, every_seconds: float) -> None:
@@ -24,7 +21,7 @@ async def run(database: Database, every_seconds: float) -> None:
     await in_rounds("summary", one_round)
 
 
-async def of_clinic(tx: Transaction, caller: Caller, clinic_id: UUID) -> Sequence[Row[Any]]:
+async def of_clinic(tx: Transaction, caller: Caller, clinic_id: UUID) -> Sequence[Row]:
     """A clinic's months, newest first. Raises ClinicNotFound to whoever may not see them."""
     if not await access.sees_clinic(tx, caller, clinic_id):
         raise ClinicNotFound

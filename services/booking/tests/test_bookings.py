@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from psycopg import IntegrityError
 
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import bookings, domain, store

@@ -7,13 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Table, insert, inspect, text
-from sqlalchemy.exc import IntegrityError
+from psycopg import IntegrityError
+from sqlalchemy import Table, create_engine, insert, inspect, text
 
+from devstack.testing import MakeDatabase
 from petpro_booking import partitions, store, store_upkeep
 from petpro_booking.tables import metadata, slots
 from petpro_common.db import Database
 from petpro_common.ids import id_of_date, new_id
+from petpro_common.migrate import sqlalchemy_url
 from services.booking.tests.world import World
 
 JUST_BEFORE_MIDNIGHT = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
@@ -62,7 +64,7 @@ async def test_of_two_who_plan_a_person_at_the_same_moment_one_is_refused(bookin
         doctor = new_id()
         rows = [slot(JUST_BEFORE_MIDNIGHT, staff_id=doctor), slot(JUST_BEFORE_MIDNIGHT, 15, staff_id=doctor)]
         outcomes = await asyncio.gather(*(add(booking_database, row) for row in rows), return_exceptions=True)
-        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["IntegrityError", "NoneType"]
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ExclusionViolation", "NoneType"]
 
 
 async def test_a_blocked_slot_still_takes_its_persons_time_and_a_deleted_one_gives_it_back(
@@ -123,10 +125,9 @@ async def test_a_look_up_by_id_reads_one_partition_also_under_a_generic_plan(wor
 async def _partitions_scanned(world: World, statement: str, id_: UUID, mode: str) -> set[str]:
     async with world.database.transaction() as tx:
         await tx.execute(text(f"SET LOCAL plan_cache_mode = {mode}"))
-        await tx.exec_driver_sql(f"PREPARE look_up (uuid) AS {statement}")
-        plan = (await tx.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE look_up ('{id_}')")).scalar_one()
-        await tx.exec_driver_sql("DEALLOCATE look_up")
-        await tx.rollback()
+        await tx.execute(text(f"PREPARE look_up (uuid) AS {statement}"))
+        plan = (await tx.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE look_up ('{id_}')"))).scalar_one()
+        await tx.execute(text("DEALLOCATE look_up"))
     return {node["Relation Name"] for node in _nodes(plan[0]["Plan"]) if _was_scanned(node)}
 
 
@@ -157,20 +158,18 @@ async def test_partitions_lie_ahead_and_bear_the_documents_names(booking_databas
     assert ahead == {"slots": 4.0, "bookings": 3.0}
 
 
-async def test_the_table_objects_are_the_migrated_tables(booking_database: Database) -> None:
-    async with booking_database.engine.connect() as connection:
-        found = await connection.run_sync(
-            lambda sync: {
-                name: {
-                    (column["name"], str(column["type"]), column["nullable"])
-                    for column in inspect(sync).get_columns(name)
-                }
-                for name in metadata.tables
-            }
-        )
-        dialect = connection.dialect
+async def test_the_table_objects_are_the_migrated_tables(database: MakeDatabase) -> None:
+    made = await database("booking")
+    engine = create_engine(sqlalchemy_url(made.url, made.password))
+    with engine.connect() as connection:
+        seen = inspect(connection)
+        found = {
+            name: {(column["name"], str(column["type"]), column["nullable"]) for column in seen.get_columns(name)}
+            for name in metadata.tables
+        }
+    engine.dispose()
     for name, table in metadata.tables.items():
-        assert found[name] == _columns(table, dialect), name
+        assert found[name] == _columns(table, engine.dialect), name
 
 
 def _columns(table: Table, dialect: Any) -> set[tuple[str, str, bool]]:

@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from grpc import aio
-from sqlalchemy import Row, insert, text
+from sqlalchemy import insert, text
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_booking import bookings, store, store_projections
 from petpro_booking.tables import slots
 from petpro_common.context import Role
-from petpro_common.db import Database
+from petpro_common.db import Database, Row
 from petpro_common.ids import id_of_date, new_id
 from petpro_common.rpc import reason_of
 from petpro_common.testing import KeyRing
@@ -136,11 +136,11 @@ class World:
         )
         return [row.event for row in rows]
 
-    async def sql(self, statement: str, **values: Any) -> Sequence[Row[Any]]:
+    async def sql(self, statement: str, **values: Any) -> Sequence[Row]:
         """Runs any statement in a transaction of its own."""
         async with self.database.transaction() as tx:
             result = await tx.execute(text(statement), values)
-            return result.all() if result.returns_rows else []
+            return result.all()
 
 
 async def reason(call: Any) -> str:

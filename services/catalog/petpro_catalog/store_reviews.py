@@ -1,22 +1,21 @@
 """Every SQL statement about reviews and the completed bookings that they are about."""
 
 from dataclasses import asdict
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from petpro_catalog.domain import CompletedBooking, Review
 from petpro_catalog.tables import completed_bookings, reviews
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 
 async def completed_booking(tx: Transaction, booking_id: UUID) -> CompletedBooking | None:
     """A booking that is known to be completed."""
     query = select(completed_bookings).where(completed_bookings.c.booking_id == booking_id)
-    row = (await tx.execute(query)).mappings().first()
-    return CompletedBooking(**row) if row else None
+    row = (await tx.execute(query)).first()
+    return CompletedBooking(**row._asdict()) if row else None
 
 
 async def add_completed_booking(tx: Transaction, booking: CompletedBooking) -> None:
@@ -55,7 +54,7 @@ async def published_reviews(tx: Transaction, clinic_id: UUID, after: UUID | None
     return [_review(row) for row in rows]
 
 
-def _review(row: Row[Any]) -> Review:
+def _review(row: Row) -> Review:
     return Review(
         id=row.id,
         booking_id=row.booking_id,

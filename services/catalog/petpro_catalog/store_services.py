@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, literal, select, tuple_, update
+from sqlalchemy import func, insert, literal, select, tuple_, update
 
 from petpro_catalog.domain import Service, ServiceDetails
 from petpro_catalog.tables import services
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.money import Money
 
 
@@ -57,7 +57,7 @@ def _columns(details: ServiceDetails) -> dict[str, Any]:
     }
 
 
-def _service(row: Row[Any]) -> Service:
+def _service(row: Row) -> Service:
     details = ServiceDetails(
         name=row.name,
         description=row.description or "",

@@ -3,12 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, literal, select, tuple_, update
+from sqlalchemy import func, insert, literal, select, tuple_, update
 
 from petpro_catalog import hours
 from petpro_catalog.domain import StaffDetails, StaffMember
 from petpro_catalog.tables import staff
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 
 async def member(tx: Transaction, staff_id: UUID, *, lock: bool = False) -> StaffMember | None:
@@ -53,7 +53,7 @@ def _columns(details: StaffDetails) -> dict[str, Any]:
     }
 
 
-def _member(row: Row[Any]) -> StaffMember:
+def _member(row: Row) -> StaffMember:
     details = StaffDetails(
         name=row.name,
         email=row.email,

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from psycopg import IntegrityError
 from sqlalchemy import create_engine, delete, insert, update
-from sqlalchemy.exc import IntegrityError
 
 from devstack.testing import MakeDatabase
 from petpro_catalog import tables
-from petpro_common.db import sqlalchemy_url
 from petpro_common.ids import new_id
-from petpro_common.migrate import upgrade
+from petpro_common.migrate import sqlalchemy_url, upgrade
 from services.catalog.tests.people import Catalog
 
 

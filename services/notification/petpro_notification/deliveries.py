@@ -16,7 +16,7 @@ import structlog
 from aiosmtplib import SMTPException
 from grpc import aio
 from prometheus_client import Counter
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg import Error as DatabaseError
 
 from petpro_common import context, kill_points, telemetry
 from petpro_common.context import CallContext
@@ -53,7 +53,7 @@ class Deliveries:
         while True:
             try:
                 taken = await self.deliver_due()
-            except (SQLAlchemyError, OSError) as fault:
+            except (DatabaseError, OSError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("deliveries").inc()
                 _log.warning("deliveries try again", cause=type(fault).__name__)
                 taken = 0
@@ -78,7 +78,7 @@ class Deliveries:
                 return await self._send(due)
         except RefusedForGood as refusal:
             return Outcome(Status.FAILED, str(refusal))
-        except (SMTPException, aio.AioRpcError, OSError, TimeoutError, SQLAlchemyError) as fault:
+        except (SMTPException, aio.AioRpcError, OSError, TimeoutError, DatabaseError) as fault:
             return self._failed(due, fault)
         except Exception as fault:  # noqa: BLE001  # one mail that cannot be written must not hold up the others
             _log.error("delivery failed", delivery_id=str(due.id), exc_info=fault)

@@ -5,9 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
-
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.ids import new_id
 from petpro_notification import store
 from petpro_notification.domain import DELIVERED_BY, NotificationNotFound, merged, said_already_by
@@ -44,13 +42,13 @@ def about(facts: Any) -> tuple[UUID | None, UUID | None]:
 
 async def page(
     tx: Transaction, user_id: UUID, unread_only: bool, after: tuple[datetime, UUID] | None, size: int
-) -> tuple[Sequence[Row[Any]], bool]:
+) -> tuple[Sequence[Row], bool]:
     """One page of a person's notifications, newest first, and whether more follow."""
     rows = await store.page_of(tx, user_id, unread_only, after, size + 1)
     return rows[:size], len(rows) > size
 
 
-async def read(tx: Transaction, user_id: UUID, id_: UUID) -> Row[Any]:
+async def read(tx: Transaction, user_id: UUID, id_: UUID) -> Row:
     """Marks one as read. Raises NotificationNotFound, also for somebody else's."""
     row = await store.mark_read(tx, user_id, id_)
     if row is None:

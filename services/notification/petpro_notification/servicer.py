@@ -5,13 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from grpc import aio
-from sqlalchemy import Row
 
 from petpro.notification.v1 import notification_pb2 as pb
 from petpro.notification.v1 import notification_pb2_grpc
 from petpro_common import pages
 from petpro_common.context import signed_in
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, Row, Transaction
 from petpro_common.idempotency import once
 from petpro_notification import notifications
 
@@ -57,7 +56,7 @@ def _sort_key(key: tuple[str, ...] | None) -> tuple[datetime, UUID] | None:
         raise pages.BadPageToken from None
 
 
-def _to_proto(row: Row[Any]) -> pb.Notification:
+def _to_proto(row: Row) -> pb.Notification:
     message = pb.Notification(
         id=str(row.id),
         user_id=str(row.user_id),

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, text, tuple_, update
+from sqlalchemy import func, insert, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_notification.domain import APPOINTMENTS, Channel, Outcome, Status, Type
 from petpro_notification.messages import Clinic, Offer
 from petpro_notification.tables import catalog_clinics, catalog_services, deliveries, notifications
@@ -86,7 +86,7 @@ async def appointments_of(tx: Transaction, booking_id: UUID) -> Sequence[Mapping
         .where(notifications.c.booking_id == booking_id, notifications.c.type.in_(APPOINTMENTS))
         .order_by(notifications.c.created_at, notifications.c.id)
     )
-    return found.scalars().all()
+    return found.scalars()
 
 
 async def was_told(tx: Transaction, user_id: UUID, reservation_id: str, types: Sequence[Type]) -> bool:
@@ -101,7 +101,7 @@ async def was_told(tx: Transaction, user_id: UUID, reservation_id: str, types: S
 
 async def page_of(
     tx: Transaction, user_id: UUID, unread_only: bool, after: tuple[datetime, UUID] | None, limit: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row]:
     """A person's notifications, newest first, from after the given (created_at, id)."""
     listed = select(notifications).where(notifications.c.user_id == user_id)
     if unread_only:
@@ -112,7 +112,7 @@ async def page_of(
     return (await tx.execute(newest_first.limit(limit))).all()
 
 
-async def mark_read(tx: Transaction, user_id: UUID, id_: UUID) -> Row[Any] | None:
+async def mark_read(tx: Transaction, user_id: UUID, id_: UUID) -> Row | None:
     """Marks a person's own notification as read, keeping the time of the first reading; None when it is not theirs."""
     read = (
         update(notifications)
@@ -120,14 +120,14 @@ async def mark_read(tx: Transaction, user_id: UUID, id_: UUID) -> Row[Any] | Non
         .values(is_read=True, read_at=func.coalesce(notifications.c.read_at, func.now()))
         .returning(notifications)
     )
-    found: Row[Any] | None = (await tx.execute(read)).first()
+    found: Row | None = (await tx.execute(read)).first()
     return found
 
 
 async def claim_due(tx: Transaction, batch: int, lease: timedelta) -> Sequence[Due]:
     """Takes due deliveries for one try each; nobody else gets them (SKIP LOCKED) until the lease has run out."""
-    rows = (await tx.execute(_CLAIM_DUE, {"batch": batch, "lease": lease})).mappings()
-    return [Due(**{**row, "type": Type(row["type"])}) for row in rows]
+    rows = (await tx.execute(_CLAIM_DUE, {"batch": batch, "lease": lease})).all()
+    return [Due(**{**row._asdict(), "type": Type(row.type)}) for row in rows]
 
 
 async def record(tx: Transaction, due: Due, outcome: Outcome, pause: timedelta) -> None:

@@ -1,29 +1,31 @@
 """The migrated database is what the code believes it to be."""
 
-from typing import Any
-
 import pytest
-from sqlalchemy import inspect, text
-from sqlalchemy.exc import IntegrityError
+from psycopg import IntegrityError
+from sqlalchemy import create_engine, inspect, text
 
+from devstack.testing import MakeDatabase
 from petpro_common.ids import new_id
+from petpro_common.migrate import sqlalchemy_url
 from petpro_notification.tables import metadata
 from services.notification.tests.conftest import World, confirmed
 
 
-async def test_every_table_has_the_columns_that_the_code_names(world: World) -> None:
-    def columns(connection: Any) -> dict[str, list[tuple[str, str, bool]]]:
+async def test_every_table_has_the_columns_that_the_code_names(database: MakeDatabase) -> None:
+    made = await database("notification")
+    engine = create_engine(sqlalchemy_url(made.url, made.password))
+    with engine.connect() as connection:
         seen = inspect(connection)
-        return {
+        found = {
             name: [(c["name"], str(c["type"]), c["nullable"]) for c in seen.get_columns(name)]
             for name in metadata.tables
         }
-
-    async with world.database.transaction() as tx:
-        found = await tx.run_sync(columns)
-        dialect = tx.dialect
+    engine.dispose()
     named = {
-        name: [(c.name, str(c.type.compile(dialect)).replace(" WITH TIME ZONE", ""), bool(c.nullable)) for c in table.c]
+        name: [
+            (c.name, str(c.type.compile(engine.dialect)).replace(" WITH TIME ZONE", ""), bool(c.nullable))
+            for c in table.c
+        ]
         for name, table in metadata.tables.items()
     }
     assert {name: [(c, t.replace(" WITH TIME ZONE", ""), n) for c, t, n in cs] for name, cs in found.items()} == named

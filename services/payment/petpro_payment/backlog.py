@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 from prometheus_client import Gauge
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg import Error as DatabaseError
 
 from petpro_common import telemetry
 from petpro_common.db import Database
@@ -22,7 +22,7 @@ async def run(database: Database) -> None:
     while True:
         try:
             await count(database)
-        except (SQLAlchemyError, OSError) as fault:
+        except (DatabaseError, OSError) as fault:
             telemetry.BACKGROUND_FAILURES.labels("payment backlog").inc()
             _log.warning("backlog is counted again later", cause=repr(fault))
         await asyncio.sleep(_EVERY_SECONDS)

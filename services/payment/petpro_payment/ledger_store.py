@@ -5,16 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, tuple_, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_payment.splitting import Split
 from petpro_payment.store import NOW
 from petpro_payment.tables import financial_entries as entries
 
 
-def split_of(row: Row[Any]) -> Split:
+def split_of(row: Row) -> Split:
     """The shares of an entry."""
     return Split(row.platform_fee, row.tax_amount, row.clinic_amount)
 
@@ -30,12 +30,12 @@ async def insert_entry(tx: Transaction, split: Split, values: dict[str, Any]) ->
     await tx.execute(insert(entries).values({**values, **shares}))
 
 
-async def find_entry(tx: Transaction, entry_id: UUID) -> Row[Any] | None:
+async def find_entry(tx: Transaction, entry_id: UUID) -> Row | None:
     """An entry by its id."""
     return (await tx.execute(select(entries).where(entries.c.id == entry_id))).first()
 
 
-async def fee_of(tx: Transaction, booking_id: UUID) -> Row[Any] | None:
+async def fee_of(tx: Transaction, booking_id: UUID) -> Row | None:
     """The booking's active fee entry; there is at most one."""
     is_fee = (entries.c.booking_id == booking_id, entries.c.type == "booking_fee", entries.c.status != "cancelled")
     return (await tx.execute(select(entries).where(*is_fee))).first()
@@ -61,7 +61,7 @@ async def settle_entry(tx: Transaction, entry_id: UUID) -> None:
 
 async def page(
     tx: Transaction, clinic_id: UUID, booking_id: UUID | None, after: tuple[datetime, UUID] | None, limit: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row]:
     """A clinic's entries, newest first, after the one with this sort key; read along idx_financial_clinic."""
     statement = select(entries).where(entries.c.clinic_id == clinic_id)
     if booking_id:

@@ -7,10 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Row
 
 from petpro.payment.v1 import commands_pb2, payment_pb2
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.instants import timestamp
 from petpro_common.messaging import outbox
 from petpro_common.money import Money
@@ -120,7 +119,7 @@ def refund_message(refund: Refund) -> payment_pb2.Refund:
     )
 
 
-def entry_message(row: Row[Any]) -> payment_pb2.FinancialEntry:
+def entry_message(row: Row) -> payment_pb2.FinancialEntry:
     """A ledger entry as the API shows it."""
     return payment_pb2.FinancialEntry(
         id=str(row.id),

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Uuid, any_, func, literal, select, update
+from sqlalchemy import ARRAY, Uuid, any_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_payment.domain import Origin, Refund, RefundStatus
 from petpro_payment.store import NOW
 from petpro_payment.tables import payments, refunds
@@ -18,8 +18,8 @@ _REFUND = [refunds.c[field.name] for field in fields(Refund)]
 _ASKING = (RefundStatus.SUBMITTED, RefundStatus.PENDING)
 
 
-def _refund(row: Row[Any]) -> Refund:
-    return Refund(**{**row._mapping, "status": RefundStatus(row.status), "origin": Origin(row.origin)})
+def _refund(row: Row) -> Refund:
+    return Refund(**{**row._asdict(), "status": RefundStatus(row.status), "origin": Origin(row.origin)})
 
 
 async def insert_refund(tx: Transaction, values: dict[str, Any]) -> None:

@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Uuid, any_, case, exists, func, literal, or_, select, update
+from sqlalchemy import ARRAY, Uuid, any_, case, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_payment.domain import Disposition, Payment, PaymentStatus
 from petpro_payment.outcomes import Captured, Processing
 from petpro_payment.providers.provider import ProviderEvent
@@ -19,8 +19,8 @@ _OPEN = (PaymentStatus.PENDING, PaymentStatus.PROCESSING)
 _PAYMENT = [*(payments.c[field.name] for field in fields(Payment) if field.name != "now"), NOW.label("now")]
 
 
-def _payment(row: Row[Any]) -> Payment:
-    return Payment(**{**row._mapping, "status": PaymentStatus(row.status)})
+def _payment(row: Row) -> Payment:
+    return Payment(**{**row._asdict(), "status": PaymentStatus(row.status)})
 
 
 async def hold(tx: Transaction, order_id: UUID) -> None:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg import Error as DatabaseError
 
 from petpro_common import context, kill_points, telemetry
 from petpro_common.context import CallContext
@@ -71,7 +71,7 @@ class Worker:
                         self._busy += 1
                         group.create_task(self._work(item))
                     pause = await self._seconds_to_sleep()
-                except (SQLAlchemyError, OSError) as fault:
+                except (DatabaseError, OSError) as fault:
                     self._report(fault)
                     pause = _RETRY_SECONDS
                 await self._sleep(pause)

@@ -5,7 +5,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from devstack.testing import MakeDatabase
-from petpro_common.db import sqlalchemy_url
+from petpro_common.migrate import sqlalchemy_url
 from petpro_payment.tables import metadata
 
 

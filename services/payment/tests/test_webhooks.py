@@ -14,7 +14,7 @@ import grpc
 import orjson
 import pytest
 from grpc import aio
-from sqlalchemy.exc import IntegrityError
+from psycopg import IntegrityError
 
 from devstack.sandbox.testing import WEBHOOK_SECRET
 from petpro.payment.v1.payment_pb2 import ReceiveWebhookRequest

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 from nats.aio.msg import Msg
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from petpro.payment.v1 import commands_pb2
 from petpro.saga.v1 import saga_pb2
-from petpro_common.db import Database
+from petpro_common.db import Database, Row
 from petpro_common.ids import new_id
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.participant import command_consumer
@@ -185,7 +185,7 @@ class World:
         async with self.database.transaction() as tx:
             return await refunds_of(tx, sale.payment_id)
 
-    async def entries(self, sale: Sale) -> Sequence[Row[Any]]:
+    async def entries(self, sale: Sale) -> Sequence[Row]:
         statement = "SELECT * FROM financial_entries WHERE booking_id = :id ORDER BY created_at, id"
         return await self.rows(statement, id=sale.booking_id)
 
@@ -197,7 +197,7 @@ class World:
         )
         return [row.subject.removeprefix("petpro.events.") for row in found]
 
-    async def rows(self, statement: str, **values: Any) -> Sequence[Row[Any]]:
+    async def rows(self, statement: str, **values: Any) -> Sequence[Row]:
         async with self.database.transaction() as tx:
             return (await tx.execute(text(statement), values)).all()
 

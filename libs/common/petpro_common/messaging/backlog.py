@@ -15,8 +15,8 @@ import asyncio
 import time
 
 import structlog
+from psycopg import Error as DatabaseError
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from petpro_common import context, telemetry
 from petpro_common.db import Database
@@ -50,7 +50,7 @@ class Backlog:
             began = time.monotonic()
             try:
                 await self.look()
-            except (SQLAlchemyError, OSError) as fault:
+            except (DatabaseError, OSError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("outbox backlog").inc()
                 _log.warning("outbox is looked at again later", cause=repr(fault))
             await asyncio.sleep(max(_EVERY_SECONDS, _PAUSE_FOR_LOOK * (time.monotonic() - began)))

@@ -22,9 +22,9 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import ServerError
 from opentelemetry.trace import SpanKind
+from psycopg import Error as DatabaseError
+from psycopg import InterfaceError, OperationalError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.context import CallContext
@@ -47,7 +47,8 @@ _HEARTBEAT_SECONDS = 3
 _LOOK_SECONDS = 0.25
 _SILENT_LOOKS = 30  # two and a half heartbeats
 _MOST_IN_LANE = 2 * _PULL  # what waits too long comes again, and must not pile up
-_AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError)
+_AWAY = (OperationalError, InterfaceError, OSError)
+_PLUMBING = "petpro_common/db.py"
 _STATE_UNREADABLE = (10012, 10104)  # the server cannot create the consumer, or the store for it
 _SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
 
@@ -81,10 +82,10 @@ def told(fault: Exception) -> str:
     kind = type(fault).__name__
     if isinstance(fault, Unprocessable | PetProError):
         return f"{kind}: {fault}"
-    if isinstance(fault, DBAPIError):
-        constraint = getattr(getattr(fault.orig, "diag", None), "constraint_name", None)
-        kind = " ".join(filter(None, (type(fault.orig).__name__, constraint)))
-    ours = [frame for frame in traceback.extract_tb(fault.__traceback__) if "petpro_" in frame.filename]
+    if isinstance(fault, DatabaseError):
+        kind = " ".join(filter(None, (kind, fault.diag.constraint_name)))
+    frames = traceback.extract_tb(fault.__traceback__)
+    ours = [frame for frame in frames if "petpro_" in frame.filename and not frame.filename.endswith(_PLUMBING)]
     return f"{kind} in {ours[-1].name} ({PurePath(ours[-1].filename).name}:{ours[-1].lineno})" if ours else kind
 
 

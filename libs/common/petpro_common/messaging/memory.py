@@ -10,12 +10,11 @@ Four things are held against what was seen of a stream the last time (`broker_me
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from nats.js.errors import NotFoundError
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import text
 
+from petpro_common.db import Row, Session
 from petpro_common.messaging.broker import MAX_AGE_SECONDS, Broker
 
 _AGE_MARGIN_SECONDS = 3600  # clocks of two machines
@@ -60,33 +59,33 @@ async def look(broker: Broker, stream: str) -> Look:
         return Look(info.created, state.first_seq, holes)
 
 
-async def has_forgotten(connection: AsyncConnection, broker: Broker, stream: str, now: Look) -> bool:
+async def has_forgotten(session: Session, broker: Broker, stream: str, now: Look) -> bool:
     """Whether something is gone that the broker had acknowledged to this service."""
-    seen = (await connection.execute(_SEEN, {"stream": stream})).first()
+    seen = (await session.execute(_SEEN, {"stream": stream})).first()
     if seen and (seen.created != now.created or now.holes > seen.holes):
         return True
-    if seen and now.first_seq > seen.first_seq and await _went_too_early(connection, stream, seen, now):
+    if seen and now.first_seq > seen.first_seq and await _went_too_early(session, stream, seen, now):
         return True
-    newest = (await connection.execute(_NEWEST, {"stream": stream})).first()
+    newest = (await session.execute(_NEWEST, {"stream": stream})).first()
     if newest is None or newest.stream_seq < now.first_seq:
         return False
     return not await has(broker, stream, newest.stream_seq, newest.message_id)
 
 
-async def keep(connection: AsyncConnection, stream: str, now: Look) -> None:
+async def keep(session: Session, stream: str, now: Look) -> None:
     """Stores what was seen, once everything that had been forgotten is going to be published again."""
     row = {"stream": stream, "created": now.created, "first_seq": now.first_seq, "holes": now.holes}
-    await connection.execute(_KEEP, row)
+    await session.execute(_KEEP, row)
 
 
-async def _went_too_early(connection: AsyncConnection, stream: str, seen: Row[Any], now: Look) -> bool:
+async def _went_too_early(session: Session, stream: str, seen: Row, now: Look) -> bool:
     row = {
         "stream": stream,
         "seen_first": seen.first_seq,
         "first_seq": now.first_seq,
         "seconds": MAX_AGE_SECONDS - _AGE_MARGIN_SECONDS,
     }
-    return (await connection.execute(_GONE_TOO_EARLY, row)).first() is not None
+    return (await session.execute(_GONE_TOO_EARLY, row)).first() is not None
 
 
 async def has(broker: Broker, stream: str, seq: int, message_id: str) -> bool:

@@ -11,15 +11,14 @@ cut off: then the message is still parked, and to redrive it once more is safe.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 from uuid import UUID
 
 import orjson
 from google.protobuf.message import DecodeError
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.errors import NotFound
 from petpro_common.messaging.subjects import COMMANDS, EVENTS, REPLIES, STREAMS
 
@@ -74,12 +73,12 @@ class Filters:
     min_age_seconds: int = 0
 
 
-async def page(tx: Transaction, filters: Filters, after: int, limit: int) -> list[Row[Any]]:
+async def page(tx: Transaction, filters: Filters, after: int, limit: int) -> list[Row]:
     """Parked messages, those set aside first before others, after one id."""
     return list((await tx.execute(_PAGE, {**asdict(filters), "after": after, "limit": limit})).all())
 
 
-async def one(tx: Transaction, id_: int) -> Row[Any]:
+async def one(tx: Transaction, id_: int) -> Row:
     """One parked message. Raises ParkedMessageNotFound."""
     row = (await tx.execute(_ONE, {"id": id_})).first()
     if row is None:
@@ -87,16 +86,14 @@ async def one(tx: Transaction, id_: int) -> Row[Any]:
     return row
 
 
-async def redrives(tx: Transaction, message_id: str) -> list[Row[Any]]:
+async def redrives(tx: Transaction, message_id: str) -> list[Row]:
     """Who had a message handled again, oldest first."""
     return list((await tx.execute(_REDRIVES, {"message_id": message_id})).all())
 
 
 async def begin(tx: Transaction, id_: int, operator: str, reason: str) -> int | None:
     """Writes down that a message is to be handled again; the redrive's id, or None when it is no longer parked."""
-    redrive_id: int | None = (
-        await tx.execute(_BEGIN, {"id": id_, "operator": operator, "reason": reason})
-    ).scalar_one_or_none()
+    redrive_id: int | None = (await tx.execute(_BEGIN, {"id": id_, "operator": operator, "reason": reason})).scalar()
     return redrive_id
 
 

@@ -14,17 +14,15 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
 
 import structlog
 from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
-from sqlalchemy import Row, text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from psycopg import Error as DatabaseError
+from sqlalchemy import text
 
 from petpro_common import kill_points, telemetry
-from petpro_common.db import Database
+from petpro_common.db import Database, Row, Session
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import memory
 from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
@@ -41,7 +39,7 @@ _LEADER_LOCK = 0x52454C4159  # "RELAY"
 # and bitmaps on this connection it walks the index in order, and a batch costs the same whatever is behind it.
 _LEAD = text("""
     SELECT pg_try_advisory_lock(:lock),
-        set_config('enable_sort', 'off', false), set_config('enable_bitmapscan', 'off', false)
+        set_config('enable_sort', 'off', false) AS sort, set_config('enable_bitmapscan', 'off', false) AS bitmapscan
 """)
 _UNPUBLISHED = text("""
     SELECT id, message_id, subject, aggregate, headers, payload FROM outbox
@@ -77,20 +75,15 @@ class Relay:
         while True:
             await self._broker.until_connected()
             try:
-                async with self._database.engine.connect() as connection:
-                    await connection.execution_options(isolation_level="AUTOCOMMIT")
-                    try:
-                        await self._lead(connection)
-                    finally:
-                        # Closing the connection for good gives the lock up; the pool would keep it.
-                        await connection.invalidate()
-            except (SQLAlchemyError, NatsError, OSError, TimeoutError) as fault:
+                async with self._database.session() as session:
+                    await self._lead(session)
+            except (DatabaseError, NatsError, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("relay").inc()
                 _log.warning("relay tries again", cause=repr(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _lead(self, connection: AsyncConnection) -> None:
-        while not (await connection.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar():
+    async def _lead(self, session: Session) -> None:
+        while not (await session.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar():
             await asyncio.sleep(_POLL_SECONDS)
         checked_at, checked_connection = float("-inf"), -1
         clock = asyncio.get_running_loop().time
@@ -100,10 +93,10 @@ class Relay:
                 continue
             if clock() - checked_at > _MEMORY_CHECK_SECONDS or checked_connection != self._broker.reconnects:
                 checked_connection = self._broker.reconnects
-                await self._republish_forgotten(connection)
+                await self._republish_forgotten(session)
                 checked_at = clock()
             self._woken.clear()
-            if not await self._publish_round(connection, checked_connection):
+            if not await self._publish_round(session, checked_connection):
                 await self._wait()
 
     async def _wait(self) -> None:
@@ -111,9 +104,9 @@ class Relay:
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._woken.wait()
 
-    async def _publish_round(self, connection: AsyncConnection, connected: int) -> bool:
+    async def _publish_round(self, session: Session, connected: int) -> bool:
         """Publishes one batch; whether there may be more to do at once. `connected`: when the memory was checked."""
-        rows = (await connection.execute(_UNPUBLISHED, {"batch": _BATCH})).all()
+        rows = (await session.execute(_UNPUBLISHED, {"batch": _BATCH})).all()
         if not rows:
             return False
         by_aggregate = sorted(rows, key=lambda row: (row.aggregate, row.id))
@@ -121,12 +114,12 @@ class Relay:
         acknowledged = [ack for lane in await asyncio.gather(*map(self._publish_lane, lanes)) for ack in lane]
         if self._broker.reconnects != connected:
             return True  # what the broker took before it went may be gone: after another look the round goes once more
-        await self._mark(connection, acknowledged)
+        await self._mark(session, acknowledged)
         if len(acknowledged) < len(rows):
             await asyncio.sleep(_RETRY_SECONDS)
         return True
 
-    async def _publish_lane(self, rows: Iterable[Row[Any]]) -> list[Acknowledged]:
+    async def _publish_lane(self, rows: Iterable[Row]) -> list[Acknowledged]:
         """Publishes one aggregate's messages one after the other, and stops at the first that fails."""
         done: list[Acknowledged] = []
         jetstream = self._broker.jetstream
@@ -148,25 +141,25 @@ class Relay:
             done.append((row.id, ack.stream, ack.seq))
         return done
 
-    async def _mark(self, connection: AsyncConnection, acknowledged: Sequence[Acknowledged]) -> None:
+    async def _mark(self, session: Session, acknowledged: Sequence[Acknowledged]) -> None:
         if acknowledged:
             ids, streams, seqs = (list(column) for column in zip(*acknowledged, strict=True))
             kill_points.reach(Moment.BEFORE_MARK, "relay")
-            await connection.execute(_MARK, {"ids": ids, "streams": streams, "seqs": seqs})
+            await session.execute(_MARK, {"ids": ids, "streams": streams, "seqs": seqs})
             kill_points.reach(Moment.AFTER_MARK, "relay")
 
-    async def _republish_forgotten(self, connection: AsyncConnection) -> None:
+    async def _republish_forgotten(self, session: Session) -> None:
         for stream in STREAMS:
             now = await memory.look(self._broker, stream)
-            if await memory.has_forgotten(connection, self._broker, stream, now):
-                again = await self._unmark(connection, stream)
+            if await memory.has_forgotten(session, self._broker, stream, now):
+                again = await self._unmark(session, stream)
                 telemetry.OUTBOX_REPUBLISHED.inc(again)
                 _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
-            await memory.keep(connection, stream, now)
+            await memory.keep(session, stream, now)
 
-    async def _unmark(self, connection: AsyncConnection, stream: str) -> int:
+    async def _unmark(self, session: Session, stream: str) -> int:
         """Has everything of a stream published again, in batches; how many messages that is."""
         total = 0
-        while batch := (await connection.execute(_UNMARK, {"stream": stream, "batch": _UNMARK_BATCH})).rowcount:
+        while batch := (await session.execute(_UNMARK, {"stream": stream, "batch": _UNMARK_BATCH})).rowcount:
             total += batch
         return total

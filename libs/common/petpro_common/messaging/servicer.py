@@ -5,11 +5,10 @@ from dataclasses import astuple
 from typing import Any
 
 import structlog
-from sqlalchemy import Row
 
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
 from petpro_common.context import administrator
-from petpro_common.db import Database
+from petpro_common.db import Database, Row
 from petpro_common.errors import invalid
 from petpro_common.instants import timestamp
 from petpro_common.messaging import parked
@@ -77,7 +76,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
         if service != self._service:
             raise invalid("service", f"this is {self._service}")
 
-    async def _redrive(self, row: Row[Any], operator: str, reason: str) -> messages_pb2.RedriveResult | None:
+    async def _redrive(self, row: Row, operator: str, reason: str) -> messages_pb2.RedriveResult | None:
         """Handles one message again; None when somebody else has redriven it meanwhile."""
         async with self._database.transaction() as tx:
             redrive_id = await parked.begin(tx, row.id, operator, reason)
@@ -92,7 +91,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
         result.message.redrive_count += 1
         return result
 
-    async def _handle(self, row: Row[Any]) -> str:
+    async def _handle(self, row: Row) -> str:
         """Has the consumer of its stream handle a message; what went wrong, or nothing."""
         consumer = next((each for each in self._consumers if each.takes(row.subject)), None)
         if consumer is None:
@@ -123,7 +122,7 @@ def _after(token: str, filters: tuple[Any, ...]) -> int:
         raise BadPageToken from None
 
 
-def _message(row: Row[Any]) -> messages_pb2.ParkedMessage:
+def _message(row: Row) -> messages_pb2.ParkedMessage:
     payload = bytes(row.payload)
     return messages_pb2.ParkedMessage(
         id=row.id,
@@ -138,7 +137,7 @@ def _message(row: Row[Any]) -> messages_pb2.ParkedMessage:
     )
 
 
-def _redrive(row: Row[Any]) -> messages_pb2.Redrive:
+def _redrive(row: Row) -> messages_pb2.Redrive:
     return messages_pb2.Redrive(
         at=timestamp(row.at),
         operator=row.operator,
@@ -148,5 +147,5 @@ def _redrive(row: Row[Any]) -> messages_pb2.Redrive:
     )
 
 
-def _result(row: Row[Any], outcome: messages_pb2.RedriveOutcome.ValueType) -> messages_pb2.RedriveResult:
+def _result(row: Row, outcome: messages_pb2.RedriveOutcome.ValueType) -> messages_pb2.RedriveResult:
     return messages_pb2.RedriveResult(message=_message(row), outcome=outcome)

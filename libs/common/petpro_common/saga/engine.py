@@ -4,19 +4,18 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from sqlalchemy import Row
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg import Error as DatabaseError
 
 from petpro.saga.v1 import saga_pb2
 from petpro_common import kill_points, telemetry
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, Row, Transaction
 from petpro_common.ids import new_id
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import inbox, outbox
@@ -164,7 +163,7 @@ class SagaEngine:
                 await self._require_definitions()
                 while True:
                     await asyncio.sleep(await self._time_out_due())
-            except (SQLAlchemyError, NatsError, OSError) as fault:
+            except (DatabaseError, NatsError, OSError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
                 _log.warning("saga timer tries again", cause=repr(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -193,7 +192,7 @@ class SagaEngine:
     async def _time_out(self, tx: Transaction, state: SagaState) -> None:
         """Signals one saga. When that fails it stays as it is for some seconds, and holds up no other."""
         try:
-            async with tx.begin_nested():
+            async with tx.savepoint():
                 await self._signal(tx, state, Timeout(state.step, state.direction, state.attempt))
         except Exception as fault:  # noqa: BLE001  # one bad saga must not end the timer
             telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
@@ -217,7 +216,7 @@ class SagaEngine:
                 signal = Reply(reply.step, direction, reply.attempt, outcome, reply.reason, learned)
                 await self._signal(tx, store.state_of(row), signal)
 
-    def _learned(self, row: Row[Any], reply: saga_pb2.Reply) -> Data:
+    def _learned(self, row: Row, reply: saga_pb2.Reply) -> Data:
         """What the step of the saga's own definition takes from the reply's payload."""
         if reply.direction != saga_pb2.DIRECTION_FORWARD or not reply.HasField("payload"):
             return {}

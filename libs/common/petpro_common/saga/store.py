@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.saga.model import Direction, Happening, SagaState, Status
 from petpro_common.saga.operations import Operation
 
@@ -39,9 +39,12 @@ _UPDATE = text("""
     WHERE id = :id
 """)
 _POSTPONE = text("UPDATE sagas SET due_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id")
-_ADD_HAPPENING = text("""
+_ADD_HAPPENINGS = text("""
     INSERT INTO saga_timeline (saga_id, kind, step, direction, attempt, detail)
-    VALUES (:saga_id, :kind, :step, :direction, :attempt, :detail)
+    SELECT :saga_id, kind, step, direction, attempt, detail
+    FROM unnest(CAST(:kinds AS text[]), CAST(:steps AS text[]), CAST(:directions AS text[]), CAST(:attempts AS int[]),
+                CAST(:details AS text[])) WITH ORDINALITY AS line(kind, step, direction, attempt, detail, number)
+    ORDER BY number
 """)
 _NEXT_DUE = text("SELECT EXTRACT(epoch FROM min(due_at) - clock_timestamp()) FROM sagas WHERE due_at IS NOT NULL")
 # Reads only what has not ended, by its partial index.
@@ -84,12 +87,12 @@ async def insert(tx: Transaction, state: SagaState, trace: Mapping[str, str]) ->
     return (await tx.execute(_INSERT, row)).first() is not None
 
 
-async def lock(tx: Transaction, saga_id: UUID) -> Row[Any] | None:
+async def lock(tx: Transaction, saga_id: UUID) -> Row | None:
     """The saga, locked until the transaction ends; None when there is none."""
     return (await tx.execute(_LOCK, {"id": saga_id})).first()
 
 
-async def lock_due(tx: Transaction) -> Row[Any] | None:
+async def lock_due(tx: Transaction) -> Row | None:
     """The saga that is due longest and not in another's hand, locked."""
     return (await tx.execute(_LOCK_DUE)).first()
 
@@ -106,19 +109,16 @@ async def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:
 
 async def add_timeline(tx: Transaction, saga_id: UUID, happenings: Iterable[Happening]) -> None:
     """Writes lines of the timeline, in order."""
-    rows = [
-        {
-            "saga_id": saga_id,
-            "kind": happening.kind,
-            "step": happening.step,
-            "direction": happening.direction.value,
-            "attempt": happening.attempt,
-            "detail": happening.detail,
+    lines = list(happenings)
+    if lines:
+        columns = {
+            "kinds": [line.kind for line in lines],
+            "steps": [line.step for line in lines],
+            "directions": [line.direction.value for line in lines],
+            "attempts": [line.attempt for line in lines],
+            "details": [line.detail for line in lines],
         }
-        for happening in happenings
-    ]
-    if rows:
-        await tx.execute(_ADD_HAPPENING, rows)
+        await tx.execute(_ADD_HAPPENINGS, {"saga_id": saga_id, **columns})
 
 
 async def seconds_to_next_due(tx: Transaction) -> float | None:
@@ -127,7 +127,7 @@ async def seconds_to_next_due(tx: Transaction) -> float | None:
     return None if found is None else float(found)
 
 
-async def in_flight(tx: Transaction) -> list[Row[Any]]:
+async def in_flight(tx: Transaction) -> list[Row]:
     """How many sagas have not ended, by type and definition version."""
     return list((await tx.execute(_IN_FLIGHT)).all())
 
@@ -143,7 +143,7 @@ class Filters:
     min_age_seconds: int = 0
 
 
-async def page(tx: Transaction, filters: Filters, after: UUID | None, limit: int) -> list[Row[Any]]:
+async def page(tx: Transaction, filters: Filters, after: UUID | None, limit: int) -> list[Row]:
     """Sagas, newest first, after one id."""
     return list((await tx.execute(_PAGE, {**asdict(filters), "after": after, "limit": limit})).all())
 
@@ -164,17 +164,17 @@ async def add_operation(tx: Transaction, operation: Operation, before: SagaState
     await tx.execute(_ADD_OPERATION, row)
 
 
-async def one(tx: Transaction, saga_id: UUID) -> Row[Any] | None:
+async def one(tx: Transaction, saga_id: UUID) -> Row | None:
     """One saga, not locked."""
     return (await tx.execute(_ONE, {"id": saga_id})).first()
 
 
-async def timeline(tx: Transaction, saga_id: UUID) -> list[Row[Any]]:
+async def timeline(tx: Transaction, saga_id: UUID) -> list[Row]:
     """Everything that happened to one saga, in order."""
     return list((await tx.execute(_TIMELINE, {"id": saga_id})).all())
 
 
-def state_of(row: Row[Any]) -> SagaState:
+def state_of(row: Row) -> SagaState:
     """The state that a row holds."""
     return SagaState(
         id=row.id,

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import nats as nats_client
 import pytest
+from psycopg import DatabaseError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from devstack import testing
 from petpro_common.db import Database, Transaction
@@ -77,7 +77,7 @@ async def test_what_rolls_back_is_never_said(database_of: MakeDatabase, broker_o
     listener = Listener()
     publishing = Relay(catalog, await broker_of("catalog"))
     async with running(publishing.run(), listener.consumer(booking, await broker_of("booking"))):
-        with pytest.raises(DBAPIError):
+        with pytest.raises(DatabaseError):
             await say_and_fail(catalog, 1)
         await say(catalog, 2)
         await eventually(lambda: bool(listener.heard))

@@ -228,7 +228,7 @@ async def test_what_a_participant_keeps_of_a_command_is_not_what_it_says(kennel:
     async with running(kennel.participant()):
         await kennel.until(await kennel.start("rex"), "completed")
     async with kennel.payment.transaction() as tx:
-        kept = (await tx.execute(text("SELECT command FROM inbox WHERE command IS NOT NULL"))).scalars().all()
+        kept = (await tx.execute(text("SELECT command FROM inbox WHERE command IS NOT NULL"))).scalars()
     assert kept
     assert not any(b"rex" in bytes(command) for command in kept)
 

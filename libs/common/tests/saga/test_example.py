@@ -52,7 +52,7 @@ class Salon:
     async def rows(self, statement: str) -> Any:
         async with self.database.transaction() as tx:
             result = await tx.execute(text(statement))
-            return result.all() if result.returns_rows else []
+            return result.all()
 
 
 @pytest.fixture

@@ -195,9 +195,9 @@ async def test_a_release_finishes_the_next_version_before_it_starts_any(kennels:
 @pytest.mark.parametrize("finishing", [[KENNEL_1], [KENNEL_2, KENNEL_2]])
 def test_two_definitions_that_pass_for_one_are_refused(finishing: list[Saga]) -> None:
     with pytest.raises(BadSaga, match="one definition"):
-        SagaEngine(Database("postgresql+psycopg://nowhere", ""), [KENNEL_1], {}, finishing)
+        SagaEngine(Database("postgresql://nowhere", ""), [KENNEL_1], {}, finishing)
 
 
 def test_of_a_type_one_version_is_started() -> None:
     with pytest.raises(BadSaga, match="one version is started"):
-        SagaEngine(Database("postgresql+psycopg://nowhere", ""), [KENNEL_1, KENNEL_2], {})
+        SagaEngine(Database("postgresql://nowhere", ""), [KENNEL_1, KENNEL_2], {})

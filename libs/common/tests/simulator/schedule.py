@@ -9,7 +9,8 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from nats.errors import Error as NatsError
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from psycopg import Error as DatabaseError
+from psycopg import OperationalError
 
 from libs.common.tests.simulator import invariants
 from libs.common.tests.simulator.pauses import Clock, Pause
@@ -220,7 +221,7 @@ class Schedule:
         except StopIteration:
             self.tasks.remove(task)
             return
-        except (NatsError, SQLAlchemyError, OSError):
+        except (NatsError, DatabaseError, OSError):
             self.tasks.remove(task)  # as the lane, the timer and the client do: it comes again
             return
         task.pause, task.wakes_at = pause, self.clock.seconds + pause.seconds
@@ -228,7 +229,7 @@ class Schedule:
             self._kill(task.owner, f"{task.name} {pause.place}")
         elif "commit" in pause.place and self.server.is_bad(self.server.weather.database_fault):
             self._note(f"database fails {task.owner} {task.name} {pause.place}")
-            self._resume(task, OperationalError(pause.place, None, Exception("gone")))
+            self._resume(task, OperationalError(pause.place))
         elif pause.is_in_transaction:
             self._resume(task)
 

@@ -76,7 +76,7 @@ class Transaction:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
-        self.info: dict[str, Any] = {}
+        self.has_messages = False
         self._taken_back: list[Callable[[], None]] = []
 
     def put(self, table: dict[Any, Any], key: Any, row: Any) -> None:
@@ -103,7 +103,7 @@ class Transaction:
     async def execute(self, statement: object, params: Params = None) -> Result:
         return Result(_STATEMENTS[id(statement)](self, params))
 
-    def begin_nested(self) -> "Savepoint":
+    def savepoint(self) -> "Savepoint":
         return Savepoint(self, self.mark())
 
 
@@ -128,12 +128,11 @@ class Database:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.on_messages: list[Callable[[], None]] = []
-        self.engine = self
 
     def transaction(self) -> "Block":
         return Block(self)
 
-    def connect(self) -> "Connection":
+    def session(self) -> "Connection":
         return Connection(self.tables)
 
 
@@ -157,7 +156,7 @@ class Block:
         if kind is not None:
             self._tx.roll_back()
             return
-        if self._tx.info:
+        if self._tx.has_messages:
             for woken in self._database.on_messages:
                 woken()
         await Pause("after commit")
@@ -173,12 +172,6 @@ class Connection:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None) -> None:
-        return None
-
-    async def execution_options(self, isolation_level: str) -> None:
-        assert isolation_level == "AUTOCOMMIT"
-
-    async def invalidate(self) -> None:
         return None
 
     async def execute(self, statement: object, params: Params = None) -> Result:
@@ -231,8 +224,10 @@ def _update_saga(tx: Transaction, params: Params) -> list[Any]:
 
 
 def _add_timeline(tx: Transaction, params: Params) -> list[Any]:
-    for line in params:
-        tx.put(tx.tables.timeline, tx.tables.order.next(), SimpleNamespace(**line))
+    columns = ("kinds", "steps", "directions", "attempts", "details")
+    for kind, step, direction, attempt, detail in zip(*(params[column] for column in columns), strict=True):
+        line = {"kind": kind, "step": step, "direction": direction, "attempt": attempt, "detail": detail}
+        tx.put(tx.tables.timeline, tx.tables.order.next(), SimpleNamespace(saga_id=params["saga_id"], **line))
     return []
 
 
@@ -324,7 +319,7 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(store._LOCK_DUE): _lock_due,
     id(store._NEXT_DUE): _seconds_to_next_due,
     id(store._UPDATE): _update_saga,
-    id(store._ADD_HAPPENING): _add_timeline,
+    id(store._ADD_HAPPENINGS): _add_timeline,
     id(inbox._CLAIM): _claim,
     id(participant._STORE): _store_reply,
     id(participant._LOCKED): _lock_command,

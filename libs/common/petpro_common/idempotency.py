@@ -5,10 +5,12 @@ reply; with another request it is refused. Two at the same time: the second wait
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from google.protobuf.message import Message
+from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 
 from petpro_common import context
@@ -36,15 +38,52 @@ CREATE INDEX idx_idempotency_keys_created ON idempotency_keys (created_at);
 """
 
 _CLAIM = text("""
-    INSERT INTO idempotency_keys (caller, method, key, request_hash) VALUES (:caller, :method, :key, :hash)
+    INSERT INTO idempotency_keys (caller, method, key, request_hash) VALUES (:caller, :method, :key, :request_hash)
     ON CONFLICT DO NOTHING RETURNING 1
 """)
 _STORED = text(
     "SELECT request_hash, reply FROM idempotency_keys WHERE caller = :caller AND method = :method AND key = :key"
 )
 _STORE = text("UPDATE idempotency_keys SET reply = :reply WHERE caller = :caller AND method = :method AND key = :key")
+_KEEP = text("""
+    INSERT INTO idempotency_keys (caller, method, key, request_hash, reply)
+    SELECT * FROM unnest(CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[]),
+                         CAST(:hashes AS bytea[]), CAST(:replies AS bytea[]))
+""")
 
 Reply = TypeVar("Reply", bound=Message)
+
+
+class ClaimedMeanwhile(Exception):
+    """Another transaction has answered the same request since this one looked."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A caller's request id, and a hash of what is asked for under it."""
+
+    caller: str
+    method: str
+    key: str
+    request_hash: bytes
+
+    @property
+    def name(self) -> dict[str, str]:
+        return {"caller": self.caller, "method": self.method, "key": self.key}
+
+    def answer(self, request_hash: bytes, reply: bytes, reply_type: type[Reply]) -> Reply | RequestIdReused:
+        """The stored reply, or the error when it answers another request."""
+        if bytes(request_hash) != self.request_hash:
+            return RequestIdReused()
+        return reply_type.FromString(bytes(reply))
+
+
+def claim_of(request: Message) -> Claim | None:
+    """What the call in hand claims; None when it came without a request id."""
+    call = context.current()
+    if call is None or not call.idempotency_key:
+        return None
+    return Claim(call.caller.id if call.caller else "", call.method, call.idempotency_key, _fingerprint(request))
 
 
 async def once(
@@ -58,26 +97,39 @@ async def once(
     Without a request id it simply runs. Raises RequestIdReused when the id came before with another request. When
     `work` raises, nothing is kept and the id is free again.
     """
-    call = context.current()
-    if call is None or not call.idempotency_key:
-        async with database.transaction() as tx:
-            return await work(tx)
-    name = {
-        "caller": call.caller.id if call.caller else "",
-        "method": call.method,
-        "key": call.idempotency_key,
-    }
-    fingerprint = _fingerprint(request)
+    claim = claim_of(request)
     async with database.transaction() as tx:
-        claimed = (await tx.execute(_CLAIM, {**name, "hash": fingerprint})).scalar()
+        if claim is None:
+            return await work(tx)
+        claimed = (await tx.execute(_CLAIM, {**claim.name, "request_hash": claim.request_hash})).scalar()
         if not claimed:
-            stored = (await tx.execute(_STORED, name)).one()
-            if bytes(stored.request_hash) != fingerprint:
-                raise RequestIdReused
-            return reply_type.FromString(bytes(stored.reply))
+            stored = (await tx.execute(_STORED, claim.name)).one()
+            answer = claim.answer(stored.request_hash, stored.reply, reply_type)
+            if isinstance(answer, RequestIdReused):
+                raise answer
+            return answer
         reply = await work(tx)
-        await tx.execute(_STORE, {**name, "reply": reply.SerializeToString()})
+        await tx.execute(_STORE, {**claim.name, "reply": reply.SerializeToString()})
         return reply
+
+
+async def keep(tx: Transaction, replies: Sequence[tuple[Claim, Message]]) -> None:
+    """Claims and stores at once what was asked and answered in this transaction.
+
+    Raises ClaimedMeanwhile: the transaction must not commit, and another one finds the reply.
+    """
+    if replies:
+        columns = {
+            "callers": [claim.caller for claim, _ in replies],
+            "methods": [claim.method for claim, _ in replies],
+            "keys": [claim.key for claim, _ in replies],
+            "hashes": [claim.request_hash for claim, _ in replies],
+            "replies": [reply.SerializeToString() for _, reply in replies],
+        }
+        try:
+            await tx.execute(_KEEP, columns)
+        except UniqueViolation as fault:
+            raise ClaimedMeanwhile from fault
 
 
 def _fingerprint(request: Message) -> bytes:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import structlog
 import structlog.tracebacks
 from opentelemetry import trace
+from opentelemetry.context import attach, detach
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -125,6 +126,16 @@ def span(name: str, carrier: Mapping[str, str], kind: trace.SpanKind = trace.Spa
     """A span that continues the trace in `carrier`, or begins one."""
     with _tracer.start_as_current_span(name, context=_propagator.extract(carrier), kind=kind, record_exception=False):
         yield
+
+
+@contextmanager
+def within_trace(carrier: Mapping[str, str]) -> Iterator[None]:
+    """Goes on in the trace in `carrier`, without a span of its own: for work that is done for several calls at once."""
+    token = attach(_propagator.extract(carrier))
+    try:
+        yield
+    finally:
+        detach(token)
 
 
 def trace_headers() -> dict[str, str]:

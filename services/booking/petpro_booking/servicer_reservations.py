@@ -1,18 +1,26 @@
 """ReservationService: holding a seat, and paying for it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import checkout, messages, reservations
+from petpro_booking import checkout, holds, messages, reservations
 from petpro_booking.checkout import Tender
 from petpro_booking.copies import Copies
 from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
-from petpro_common.context import Caller, ends_what_was_begun, signed_in
+from petpro_booking.holds import Wish
+from petpro_common.coalescing import Coalescer
+from petpro_common.context import CallContext, Caller, ends_what_was_begun, signed_in, within
 from petpro_common.db import Database, Transaction
-from petpro_common.idempotency import once
+from petpro_common.errors import PetProError
+from petpro_common.idempotency import ClaimedMeanwhile, claim_of, once
 from petpro_common.saga import SagaEngine
+
+_BATCH = 64
+_MOST_WAITING = 512
+_HOLDING = CallContext("/petpro.booking.v1.ReservationService/CreateReservation", "of several calls", begins_work=True)
 
 
 class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
@@ -23,24 +31,32 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self._copies = copies
         self._engine = engine
         self._hold_seconds = hold_seconds
+        self._holds: Coalescer[Wish, booking_pb2.CreateReservationResponse] = Coalescer(
+            self._hold, lambda wish: wish.claim and (wish.claim.caller, wish.claim.key), _BATCH, _MOST_WAITING
+        )
 
     async def CreateReservation(
         self, request: booking_pb2.CreateReservationRequest, context: Any
     ) -> booking_pb2.CreateReservationResponse:
-        user_id = signed_in().user_id
-        slot_id, pet_id = UUID(request.slot_id), UUID(request.pet_id)
-
-        async def work(tx: Transaction) -> booking_pb2.CreateReservationResponse:
-            row = await reservations.hold(tx, user_id, slot_id, pet_id, self._hold_seconds)
-            return booking_pb2.CreateReservationResponse(reservation=messages.reservation(row, with_lock_id=True))
-
+        wish = Wish(signed_in().user_id, UUID(request.slot_id), UUID(request.pet_id), claim_of(request))
         try:
-            return await once(self._database, request, booking_pb2.CreateReservationResponse, work)
+            return await self._holds.do(wish)
         except PetNotFound:
-            await self._copies.refresh_pet(pet_id)
+            await self._copies.refresh_pet(wish.pet_id)
         except (ServiceNotFound, ServiceUnavailable):
-            await self._copies.refresh_offer(slot_id, pet_id)
-        return await once(self._database, request, booking_pb2.CreateReservationResponse, work)
+            await self._copies.refresh_offer(wish.slot_id, wish.pet_id)
+        return await self._holds.do(wish)
+
+    async def _hold(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
+        with within(_HOLDING):
+            try:
+                return await self._hold_once(wishes)
+            except ClaimedMeanwhile:
+                return await self._hold_once(wishes)
+
+    async def _hold_once(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
+        async with self._database.transaction() as tx:
+            return await holds.hold(tx, wishes, self._hold_seconds)
 
     async def GetReservation(
         self, request: booking_pb2.GetReservationRequest, context: Any

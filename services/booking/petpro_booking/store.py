@@ -45,14 +45,6 @@ _LOCK_RESERVATION = text(f"""
     SELECT *, clock_timestamp() AS now, expires_at <= clock_timestamp() AS has_run_out
     FROM reservations WHERE {_THIS} FOR UPDATE
 """)
-_HOLD = text("""
-    INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
-        lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
-    VALUES (:id, uuid_extract_timestamp(:id), :user_id, :pet_id, :service_id, :slot_id, :slot_date, :clinic_id,
-        :starts_at, :lock_id, :price, :currency, :commission_rate, CAST(:cancellation_policy AS jsonb),
-        :requires_approval, clock_timestamp() + make_interval(secs => :hold_seconds))
-    RETURNING *
-""")
 _GIVE_BACK = text(f"""
     UPDATE reservations SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP,
         checkout_status = CASE WHEN checkout_status = 'awaiting_approval' THEN 'none' ELSE checkout_status END
@@ -147,11 +139,6 @@ async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
     Adds `now`, and `has_run_out`: whether its time was over when the row was read.
     """
     return (await tx.execute(_LOCK_RESERVATION, {"id": reservation_id})).first()
-
-
-async def insert_hold(tx: Transaction, hold: Mapping[str, Any]) -> Row:
-    """A pending reservation that runs out `hold_seconds` after now by the database's clock."""
-    return (await tx.execute(_HOLD, hold)).one()
 
 
 async def give_back(tx: Transaction, reservation_id: UUID) -> Row:

@@ -8,19 +8,8 @@ from sqlalchemy import Table, text
 from sqlalchemy.dialects.postgresql import insert
 
 from petpro_booking.tables import account_pets, catalog_clinics, catalog_services, catalog_staff
-from petpro_common.db import Row, Transaction
+from petpro_common.db import Transaction
 
-_OFFER = text("""
-    SELECT slot.service_id, slot.clinic_id,
-        service.price, service.currency, service.requires_approval, service.is_available,
-        clinic.status AS clinic_status, clinic.commission_rate, clinic.cancellation_policy,
-        pet.user_id AS pet_owner, pet.is_deleted AS pet_is_gone
-    FROM slots slot
-    LEFT JOIN catalog_services service ON service.id = slot.service_id
-    LEFT JOIN catalog_clinics clinic ON clinic.id = slot.clinic_id
-    LEFT JOIN account_pets pet ON pet.id = :pet_id
-    WHERE slot.id = :slot_id AND slot.slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
-""")
 _IS_OF_CLINIC = text("""
     SELECT EXISTS (SELECT FROM catalog_clinics WHERE id = :clinic_id AND owner_id = :user_id)
         OR EXISTS (SELECT FROM catalog_staff WHERE user_id = :user_id AND clinic_id = :clinic_id)
@@ -30,11 +19,6 @@ _ZONE_OF_SERVICE = text("""
     SELECT clinic.timezone FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
     WHERE service.id = :service_id
 """)
-
-
-async def offer(tx: Transaction, slot_id: UUID, pet_id: UUID) -> Row | None:
-    """What is known of a slot's service, its clinic and a pet; None without the slot, NULLs where a copy is missing."""
-    return (await tx.execute(_OFFER, {"slot_id": slot_id, "pet_id": pet_id})).first()
 
 
 async def is_of_clinic(tx: Transaction, user_id: UUID, clinic_id: UUID) -> bool:

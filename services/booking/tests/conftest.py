@@ -1,7 +1,7 @@
 """What every test of booking begins with: a database of its own, one clinic, and the servicers behind the edge."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,11 +32,22 @@ HOLD_SECONDS = 600.0
 
 
 @pytest.fixture
-async def booking_database(database: MakeDatabase) -> AsyncIterator[Database]:
+async def connect(database: MakeDatabase) -> AsyncIterator[Callable[[], Database]]:
+    """Pools of connections to the test's database, as many as it wants: one for each replica."""
     made = await database("booking")
-    connected = Database(made.url, made.password)
-    yield connected
-    await connected.close()
+    async with AsyncExitStack() as open_pools:
+
+        def one_more() -> Database:
+            pool = Database(made.url, made.password)
+            open_pools.push_async_callback(pool.close)
+            return pool
+
+        yield one_more
+
+
+@pytest.fixture
+def booking_database(connect: Callable[[], Database]) -> Database:
+    return connect()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,106 @@
+"""Calls that share a transaction: who waits, who goes with whom, and who hears of whose fault."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from petpro_common.coalescing import Coalescer
+from petpro_common.errors import NotFound, Overloaded, PetProError
+
+pytestmark = pytest.mark.unit
+
+
+@dataclass
+class Kitchen:
+    """Carries out what is ordered, a batch at a time; opens when it is told to."""
+
+    is_open: asyncio.Event = field(default_factory=asyncio.Event)
+    batches: list[list[str]] = field(default_factory=list)
+
+    async def cook(self, orders: Sequence[str]) -> list[str | PetProError]:
+        self.batches.append(list(orders))
+        await self.is_open.wait()
+        if "burnt" in orders:
+            raise RuntimeError("fire")
+        if "closed" in orders:
+            raise Overloaded
+        return [NotFound() if order == "unknown" else order.upper() for order in orders]
+
+
+@pytest.fixture
+def kitchen() -> Kitchen:
+    return Kitchen()
+
+
+@pytest.fixture
+def counter(kitchen: Kitchen) -> Coalescer[str, str]:
+    return Coalescer(kitchen.cook, lambda order: order if order.startswith("same") else None, batch=4, most=6)
+
+
+async def order(counter: Coalescer[str, str], *orders: str) -> "asyncio.Future[list[str | BaseException]]":
+    """Orders that have all reached the counter."""
+    served = asyncio.gather(*(counter.do(wish) for wish in orders), return_exceptions=True)
+    await asyncio.sleep(0.01)
+    return served
+
+
+async def test_a_call_that_comes_alone_goes_at_once(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    kitchen.is_open.set()
+    assert await counter.do("tea") == "TEA"
+    assert kitchen.batches == [["tea"]]
+
+
+async def test_what_comes_meanwhile_goes_together(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    first = await order(counter, "a")
+    later = await order(counter, "b", "c", "d", "e", "f")
+    kitchen.is_open.set()
+    assert await first + await later == ["A", "B", "C", "D", "E", "F"]
+    assert kitchen.batches == [["a"], ["b", "c", "d", "e"], ["f"]]
+
+
+async def test_each_gets_its_own_outcome(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    kitchen.is_open.set()
+    tea, unknown, cake = await (await order(counter, "tea", "unknown", "cake"))
+    assert (tea, cake) == ("TEA", "CAKE")
+    assert isinstance(unknown, NotFound)
+
+
+async def test_when_a_batch_fails_each_is_tried_by_itself(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    kitchen.is_open.set()
+    tea, burnt, cake = await (await order(counter, "tea", "burnt", "cake"))
+    assert (tea, cake) == ("TEA", "CAKE")
+    assert isinstance(burnt, RuntimeError)
+
+
+async def test_a_typed_refusal_of_a_batch_is_told_to_all(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    kitchen.is_open.set()
+    served = await (await order(counter, "tea", "closed"))
+    assert [type(outcome) for outcome in served] == [Overloaded, Overloaded]
+    assert kitchen.batches == [["tea", "closed"]]
+
+
+async def test_wishes_of_one_key_are_not_in_one_batch(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    kitchen.is_open.set()
+    assert await (await order(counter, "same", "a", "same", "b", "same")) == ["SAME", "A", "SAME", "B", "SAME"]
+    assert kitchen.batches == [["same", "a", "b"], ["same"], ["same"]]
+
+
+async def test_too_many_are_refused_before_any_work(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    first = await order(counter, "a")
+    later = await order(counter, *"bcdefg")
+    with pytest.raises(Overloaded):
+        await counter.do("h")
+    kitchen.is_open.set()
+    assert await first + await later == list("ABCDEFG")
+
+
+async def test_who_goes_away_while_waiting_is_not_served(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    first = await order(counter, "a")
+    gone, stays = asyncio.create_task(counter.do("b")), asyncio.create_task(counter.do("c"))
+    await asyncio.sleep(0.01)
+    gone.cancel()
+    kitchen.is_open.set()
+    assert (await first, await stays) == (["A"], "C")
+    assert kitchen.batches == [["a"], ["c"]]

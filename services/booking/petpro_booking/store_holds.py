@@ -1,0 +1,82 @@
+"""The statement that holds seats, for any number of wishes at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from petpro_common.db import Row, Transaction
+
+# asked     the wishes, in the order in which they came
+# offers    what is known for each: slot, price, policy, whose pet, and the reply if the same request came before
+# wanted    how many seats of each slot are asked for by those to whom it can be offered
+# locked    these slots, locked in the order of their ids, as everybody locks them
+# taken     as many seats of each as there are; a slot that somebody else held until now is looked at anew
+# held      reservations for those who came first
+_HOLD = text("""
+    WITH asked AS (
+        SELECT wish.*, (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date AS slot_date
+        FROM unnest(
+            CAST(:ids AS uuid[]), CAST(:user_ids AS uuid[]), CAST(:pet_ids AS uuid[]), CAST(:slot_ids AS uuid[]),
+            CAST(:lock_ids AS text[]), CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[])
+        ) WITH ORDINALITY AS wish(id, user_id, pet_id, slot_id, lock_id, caller, method, key, turn)
+    ), offers AS (
+        SELECT asked.*, slot.clinic_id, slot.service_id, slot.starts_at,
+            service.price, service.currency, service.requires_approval,
+            clinic.commission_rate, clinic.cancellation_policy,
+            slot.id IS NOT NULL AS has_slot,
+            slot.status = 'blocked' AS is_blocked,
+            slot.starts_at <= CURRENT_TIMESTAMP AS has_begun,
+            service.price IS NOT NULL AND clinic.status IS NOT NULL AS has_service,
+            service.is_available AND clinic.status = 'approved' AS is_offered,
+            pet.user_id = asked.user_id AND NOT pet.is_deleted AS is_own_pet,
+            kept.request_hash, kept.reply
+        FROM asked
+        LEFT JOIN slots slot ON slot.id = asked.slot_id AND slot.slot_date = asked.slot_date
+        LEFT JOIN catalog_services service ON service.id = slot.service_id
+        LEFT JOIN catalog_clinics clinic ON clinic.id = slot.clinic_id
+        LEFT JOIN account_pets pet ON pet.id = asked.pet_id
+        LEFT JOIN idempotency_keys kept
+            ON kept.caller = asked.caller AND kept.method = asked.method AND kept.key = asked.key
+    ), good AS (
+        SELECT id, slot_id, slot_date, row_number() OVER (PARTITION BY slot_id ORDER BY turn) AS place
+        FROM offers WHERE is_offered AND is_own_pet AND request_hash IS NULL
+    ), wanted AS (
+        SELECT slot_id, slot_date, count(*) AS seats FROM good GROUP BY slot_id, slot_date
+    ), locked AS (
+        SELECT slot.id, slot.slot_date, wanted.seats
+        FROM slots slot JOIN wanted ON slot.id = wanted.slot_id AND slot.slot_date = wanted.slot_date
+        ORDER BY slot.id FOR UPDATE OF slot
+    ), taken AS (
+        UPDATE slots slot SET booked_count = LEAST(booked_count + locked.seats, capacity),
+            status = CASE WHEN booked_count + locked.seats >= capacity THEN 'booked' ELSE 'available' END,
+            updated_at = CURRENT_TIMESTAMP
+        FROM locked
+        WHERE slot.id = locked.id AND slot.slot_date = locked.slot_date
+          AND slot.status = 'available' AND slot.booked_count < slot.capacity AND slot.starts_at > CURRENT_TIMESTAMP
+        RETURNING slot.id, new.booked_count - old.booked_count AS seats
+    ), held AS (
+        INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
+            lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
+        SELECT id, uuid_extract_timestamp(id), user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
+            lock_id, price, currency, commission_rate, cancellation_policy, requires_approval,
+            clock_timestamp() + make_interval(secs => :hold_seconds)
+        FROM offers
+        WHERE id IN (SELECT good.id FROM good JOIN taken ON taken.id = good.slot_id AND good.place <= taken.seats)
+        RETURNING *
+    )
+    SELECT held.*, held.id IS NOT NULL AS is_held, offers.has_slot, offers.is_blocked, offers.has_begun,
+        offers.has_service, offers.is_offered, offers.is_own_pet, offers.request_hash, offers.reply
+    FROM offers LEFT JOIN held ON held.id = offers.id ORDER BY offers.turn
+""")
+
+
+async def hold(tx: Transaction, wishes: Sequence[Mapping[str, Any]], hold_seconds: float) -> Sequence[Row]:
+    """Holds a seat for each wish that it can be held for, first come, first served, and never more than there are.
+
+    For each wish, in order: the reservation if `is_held`, which runs out `hold_seconds` after now by the database's
+    clock; or the reply to the same request; or what speaks against it. A full slot is what is left when nothing does.
+    The slots' rows stay locked until the transaction ends.
+    """
+    columns = {f"{name}s": [wish[name] for wish in wishes] for name in wishes[0]}
+    return (await tx.execute(_HOLD, {**columns, "hold_seconds": hold_seconds})).all()

@@ -1,0 +1,124 @@
+"""Wishes that are granted in one transaction: each has its own outcome, and two replicas never grant one seat twice."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from petpro.booking.v1 import booking_pb2
+from petpro_booking import holds
+from petpro_booking.domain import PetNotFound, ServiceNotFound, SlotBlocked, SlotFull, SlotInPast, SlotNotFound
+from petpro_booking.holds import Wish
+from petpro_booking.servicer_reservations import ReservationServicer
+from petpro_common.context import CallContext, Caller, Role, within
+from petpro_common.db import Database
+from petpro_common.errors import RequestIdReused
+from petpro_common.idempotency import Claim
+from petpro_common.ids import new_id
+from services.booking.tests.conftest import HOLD_SECONDS
+from services.booking.tests.world import World
+
+METHOD = "/petpro.booking.v1.ReservationService/CreateReservation"
+
+
+async def grant(world: World, wishes: list[Wish]) -> list[Any]:
+    async with world.database.transaction() as tx:
+        return list(await holds.hold(tx, wishes, HOLD_SECONDS))
+
+
+async def test_each_wish_of_a_batch_has_its_own_outcome(world: World) -> None:
+    budi = new_id()
+    milo = await world.known_pet(budi)
+    await world.hold(budi, await world.open_slot(), milo)  # booking has heard of the clinic and the service
+    few, begun = await world.open_slot(capacity=3), await world.open_slot(-timedelta(minutes=5))
+    blocked = await world.open_slot(timedelta(days=3))
+    await world.slots.BlockSlot(booking_pb2.BlockSlotRequest(slot_id=str(blocked)), metadata=world.as_ani)
+    unheard_of = await world.open_slot(service_id=new_id())
+    earlier, other = (Claim(str(budi), METHOD, "earlier", digest) for digest in (b"this", b"that"))
+    [before] = await grant(world, [Wish(budi, few, milo, earlier)])
+
+    outcomes = await grant(
+        world,
+        [
+            Wish(budi, few, milo, None),
+            Wish(budi, new_id(), milo, None),
+            Wish(budi, unheard_of, milo, None),
+            Wish(budi, begun, milo, None),
+            Wish(budi, blocked, milo, None),
+            Wish(new_id(), few, milo, None),
+            Wish(budi, few, milo, earlier),
+            Wish(budi, few, milo, other),
+            Wish(budi, few, milo, Claim(str(budi), METHOD, "new", b"this")),
+            Wish(budi, few, milo, None),
+        ],
+    )
+
+    kinds: list[type] = [type(outcome) for outcome in outcomes]
+    reply = booking_pb2.CreateReservationResponse
+    refused: list[type] = [SlotNotFound, ServiceNotFound, SlotInPast, SlotBlocked, PetNotFound]
+    assert kinds == [reply, *refused, reply, RequestIdReused, reply, SlotFull]  # type: ignore[list-item]
+    assert outcomes[6] == before
+    assert len({outcome.reservation.id for outcome in outcomes if isinstance(outcome, reply)}) == 3
+    assert await world.seats(few) == (3, "booked")
+    assert len(await world.events("reservation.created")) == 4
+
+
+async def test_first_come_first_served_within_a_batch(world: World) -> None:
+    people = [new_id() for _ in range(40)]
+    pets = [await world.known_pet(person) for person in people]
+    slot_id = await world.open_slot(capacity=17)
+    await world.hold(people[0], await world.open_slot(), pets[0])
+
+    outcomes = await grant(world, [Wish(*wish, None) for wish in zip(people, [slot_id] * 40, pets, strict=True)])
+
+    assert [isinstance(outcome, SlotFull) for outcome in outcomes] == [False] * 17 + [True] * 23
+    assert [outcome.reservation.user_id for outcome in outcomes[:17]] == [str(person) for person in people[:17]]
+    assert await world.seats(slot_id) == (17, "booked")
+
+
+@pytest.fixture
+def replicas(connect: Callable[[], Database]) -> list[ReservationServicer]:
+    """Two servicers with connections of their own to one database; neither copies nor sagas are needed here."""
+    return [ReservationServicer(connect(), None, None, HOLD_SECONDS) for _ in range(2)]  # type: ignore[arg-type]
+
+
+async def ask(replica: ReservationServicer, user_id: UUID, slot_id: UUID, pet_id: UUID, key: str = "") -> Any:
+    """Holds a seat at one replica; the reply or the error."""
+    request = booking_pb2.CreateReservationRequest(slot_id=str(slot_id), pet_id=str(pet_id))
+    with within(CallContext(METHOD, "a call", key, Caller(str(user_id), Role.CUSTOMER))):
+        (outcome,) = await asyncio.gather(replica.CreateReservation(request, None), return_exceptions=True)
+    return outcome
+
+
+async def test_two_replicas_grant_each_seat_once(world: World, replicas: list[ReservationServicer]) -> None:
+    budi = new_id()
+    milo = await world.known_pet(budi)
+    await world.hold(budi, await world.open_slot(), milo)
+    slots = [await world.open_slot(timedelta(days=2, hours=hour), capacity=7) for hour in range(5)]
+
+    wishes = [(replicas[n % 2], slots[(n // 2) % 5]) for n in range(200)]
+    outcomes = await asyncio.gather(*(ask(replica, budi, slot, milo) for replica, slot in wishes))
+
+    held = Counter(o.reservation.slot_id for o in outcomes if isinstance(o, booking_pb2.CreateReservationResponse))
+    assert held == {str(slot): 7 for slot in slots}
+    assert sum(isinstance(outcome, SlotFull) for outcome in outcomes) == 200 - 35
+    assert [await world.seats(slot) for slot in slots] == [(7, "booked")] * 5
+
+
+async def test_one_request_at_two_replicas_at_once_holds_one_seat(
+    world: World, replicas: list[ReservationServicer]
+) -> None:
+    budi = new_id()
+    milo, slot_id = await world.known_pet(budi), await world.open_slot(capacity=50)
+    await world.hold(budi, await world.open_slot(), milo)
+
+    for key in map(str, range(20)):
+        asked = (ask(replicas[n % 2], budi, slot_id, milo, key) for n in range(6))
+        outcomes = await asyncio.gather(*asked)
+        assert len({outcome.reservation.id for outcome in outcomes}) == 1, outcomes
+
+    assert await world.seats(slot_id) == (20, "available")

@@ -50,6 +50,7 @@ class CallContext:
     """The call in hand. `idempotency_key` is what the caller sent as Idempotency-Key, or empty.
 
     `begins_work`: somebody asks for something that can be asked for without end; see `ends_what_was_begun`.
+    `others`: the further methods of a batch, which is one call.
     """
 
     method: str
@@ -57,6 +58,7 @@ class CallContext:
     idempotency_key: str = ""
     caller: Caller | None = None
     begins_work: bool = False
+    others: tuple[str, ...] = ()
 
 
 Arguments = ParamSpec("Arguments")

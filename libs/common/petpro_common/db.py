@@ -6,8 +6,8 @@ cases and stores take the transaction as their first argument and never commit. 
 Statements are SQLAlchemy's and run on psycopg without SQLAlchemy between (docs/adr/0010-straight-to-the-driver.md).
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 from psycopg.conninfo import make_conninfo
@@ -86,10 +86,34 @@ class Transaction(Session):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.has_messages = False
+        self._late: dict[WriteRows, list[Any]] = {}
 
-    def savepoint(self) -> AbstractAsyncContextManager[Any]:
+    def write_late(self, write: "WriteRows", row: Any) -> None:
+        """Has `write` write the row right before the commit, by one statement with all others that it is given.
+
+        Until then no statement of this transaction sees it; `flush` writes it earlier.
+        """
+        self._late.setdefault(write, []).append(row)
+
+    async def flush(self) -> None:
+        """Writes now what was to be written late, so that what follows sees it."""
+        late, self._late = self._late, {}
+        for write, rows in late.items():
+            await write(self, rows)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
         """A part of the transaction that is rolled back by itself when its block raises."""
-        return self._connection.transaction()
+        before = {write: list(rows) for write, rows in self._late.items()}
+        try:
+            async with self._connection.transaction():
+                yield
+        except BaseException:
+            self._late = before
+            raise
+
+
+WriteRows: TypeAlias = Callable[[Transaction, list[Any]], Awaitable[None]]
 
 
 class Database:
@@ -113,6 +137,7 @@ class Database:
         async with self._pool.connection() as connection:
             tx = Transaction(connection)
             yield tx
+            await tx.flush()
             if tx.has_messages:
                 for asked in self.before_messages:
                     asked()

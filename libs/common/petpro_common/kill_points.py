@@ -51,14 +51,19 @@ def arm(kill_at: str, kill_on: int) -> None:
 
 
 def reach(moment: Moment, place: str | None = None) -> None:
-    """Passes a point; without a `place` it is the call in hand."""
+    """Passes a point; without a `place` it is the call in hand, and all of a batch."""
     for switch in _switches:
-        if fnmatchcase(f"{moment} {_in_hand() if place is None else place}", switch.pattern):
-            switch.passages_left -= 1
-            if switch.passages_left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+        for passed in _in_hand() if place is None else (place,):
+            if fnmatchcase(f"{moment} {passed}", switch.pattern):
+                _pass(switch)
 
 
-def _in_hand() -> str:
+def _pass(switch: _Switch) -> None:
+    switch.passages_left -= 1
+    if switch.passages_left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _in_hand() -> tuple[str, ...]:
     call = context.current()
-    return call.method if call else "background"
+    return (call.method, *call.others) if call else ("background",)

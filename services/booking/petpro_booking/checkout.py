@@ -119,7 +119,7 @@ async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_i
     if reservation.checkout_status != "awaiting_approval":
         raise NotAwaitingApproval
     saga_id: UUID = reservation.checkout_saga_id
-    await saga_store.lock(tx, saga_id)
+    await saga_store.lock(tx, [saga_id])
     held = await store.lock_reservation(tx, reservation_id)  # its customer or its time may have ended it meanwhile
     if held is None or held.status != "pending" or held.has_run_out:
         raise NotAwaitingApproval

@@ -1,26 +1,31 @@
-"""A durable pull consumer: hands each message to a function, then acknowledges it.
+"""A durable consumer: hands messages to a function, then acknowledges them.
 
-Messages of one key (an aggregate, a saga) are handled one after the other, others side by side in a few lanes. A
-message whose handling fails comes again after a growing pause; after the last try, or at once when it can never
-succeed, it is set aside in `parked_messages` and no longer blocks anything. While the database is away nothing is set
-aside: that is no fault of the message. An operator has it handled again by `redrive`.
+What is at hand is handled together, in one transaction, one message of each key (an aggregate, a saga); the next of a
+key waits for it. When anything in such a batch fails, or when it takes long, all of it is rolled back and each of its
+messages is handled by itself, beside the batches that follow:
+
+    waiting -> batch, committed -> acknowledged
+                 |
+               rolled back -> each by itself -> acknowledged, comes again, or set aside
+
+A message that fails by itself comes again after a growing pause, and never in a batch; after the last try, or at once
+when it can never succeed, it is set aside in `parked_messages` and no longer blocks anything. While the database is
+away nothing is set aside: that is no fault of the message. An operator has it handled again by `redrive`.
+
+An acknowledgement is written and not waited for: where it is lost the message comes again, and the inbox knows it.
 """
 
 import asyncio
 import contextlib
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
-from zlib import crc32
 
 import orjson
 import structlog
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import ServerError
 from opentelemetry.trace import SpanKind
 from psycopg import Error as DatabaseError
 from psycopg import InterfaceError, OperationalError
@@ -32,25 +37,22 @@ from petpro_common.db import Database
 from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
 from petpro_common.kill_points import Moment
-from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
-from petpro_common.messaging.subjects import STREAMS, durable_names
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.pull import ConsumerLost, Pull, ensure_durable
+from petpro_common.messaging.subjects import STREAMS
+from petpro_common.messaging.turns import Turns
 
-Handle = Callable[[Msg], Awaitable[None]]
+Handle = Callable[[Sequence[Msg]], Awaitable[None]]
+"""Handles messages in one transaction: all of them or, when it raises, none. Each within `in_hand`."""
 KeyOf = Callable[[Msg], str]
 
-ACK_WAIT_SECONDS = 10  # after this, what a killed process had in hand comes to the next
 MAX_TRIES = 12
-_LANES = 16
-_PULL = 256
-_EXPIRES_SECONDS = 30
-_HEARTBEAT_SECONDS = 3
-_LOOK_SECONDS = 0.25
-_SILENT_LOOKS = 30  # two and a half heartbeats
-_MOST_IN_LANE = 2 * _PULL  # what waits too long comes again, and must not pile up
+_BATCH = 64
+_BATCH_SECONDS = 3.0
+_ALONE_AT_ONCE = 8
 _AWAY = (OperationalError, InterfaceError, OSError)
 _PLUMBING = "petpro_common/db.py"
-_STATE_UNREADABLE = (10012, 10104)  # the server cannot create the consumer, or the store for it
-_SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
+_RETRY_SECONDS = 0.25
 
 _PARK = text("""
     INSERT INTO parked_messages (message_id, consumer, subject, headers, payload, error, tries)
@@ -63,10 +65,6 @@ _log = structlog.get_logger()
 
 class Unprocessable(Exception):
     """This message can never be handled: it is set aside without another try. Its words name no secret and nobody."""
-
-
-class ConsumerLost(Exception):
-    """The broker no longer knows the consumer, or says nothing: it is made again."""
 
 
 def pause_after(tries: int) -> float:
@@ -90,11 +88,18 @@ def told(fault: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _in_hand(message: Msg) -> Iterator[None]:
+def in_hand(message: Msg) -> Iterator[None]:
+    """Makes a message the call in hand, in the trace that it came with."""
     headers = message.headers or {}
     call = CallContext(message.subject, headers.get("ce-id") or str(new_id()))
     with telemetry.span(message.subject, headers, SpanKind.CONSUMER), context.within(call):
         yield
+
+
+def _all_in_hand(messages: Sequence[Msg]) -> contextlib.AbstractContextManager[None]:
+    """Makes a batch the call in hand: its commit is that of each subject in it."""
+    first, *others = sorted({message.subject for message in messages})
+    return context.within(CallContext(first, str(new_id()), others=tuple(others)))
 
 
 class Consumer:
@@ -116,19 +121,21 @@ class Consumer:
         self._handle = handle
         self._key_of = key_of
         self._name = broker.service
-        self._durable = broker.service
-        self._turns = [asyncio.Lock() for _ in range(_LANES)]
+        self._redriving = asyncio.Lock()
 
     def takes(self, subject: str) -> bool:
         """Whether messages on `subject` come from this consumer's stream."""
         return subject.startswith(STREAMS[self._stream].removesuffix(">"))
 
     async def redrive(self, subject: str, headers: Mapping[str, str], payload: bytes) -> None:
-        """Handles a message that was set aside, in its turn and without the broker. Raises what the handler raises."""
+        """Handles a message that was set aside, one after the other and without the broker.
+
+        Raises what the handler raises.
+        """
         message = Msg(self._broker.client, subject, data=payload, headers=dict(headers))
-        async with self._turns[self._lane_of(message)]:
-            with _in_hand(message):
-                await self._handle(message)
+        async with self._redriving:
+            with _all_in_hand([message]):
+                await self._handle([message])
         telemetry.MESSAGES_HANDLED.labels(self._name, "redriven").inc()
 
     async def run(self) -> None:
@@ -136,112 +143,80 @@ class Consumer:
         while True:
             await self._broker.until_connected()
             try:
-                await self._ensure()
-                await self._consume()
+                durable = await ensure_durable(self._broker, self._stream, self._subjects)
+                await self._consume(durable)
             except (NatsError, ConsumerLost, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels(f"consumer {self._stream}").inc()
                 _log.warning("consumer starts again", stream=self._stream, cause=str(fault) or repr(fault))
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _ensure(self) -> None:
-        """Makes the consumer. Where the broker cannot read its state, another reads everything again."""
-        await self._broker.ensure_streams()
-        *first, last = durable_names(self._name)
-        for self._durable in first:
-            try:
-                await self._make_durable()
-            except ServerError as fault:
-                if fault.err_code not in _STATE_UNREADABLE:
-                    raise
-                _log.error("the broker has lost a consumer's state", stream=self._stream, durable=self._durable)
-            else:
-                return
-        self._durable = last
-        await self._make_durable()
-
-    async def _make_durable(self) -> None:
-        config = ConsumerConfig(
-            name=self._durable,
-            durable_name=self._durable,
-            deliver_policy=DeliverPolicy.ALL,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_SECONDS,
-            max_deliver=-1,
-            max_ack_pending=_PULL * 2,
-            filter_subjects=self._subjects,
-        )
-        await self._broker.jetstream.add_consumer(self._stream, config)
-
-    async def _consume(self) -> None:
-        inbox = self._broker.client.new_inbox()
-        subscription = await self._broker.client.subscribe(inbox)
-        lanes: list[asyncio.Queue[Msg]] = [asyncio.Queue(_MOST_IN_LANE) for _ in range(_LANES)]
-        workers = [asyncio.create_task(self._work(lane, turn)) for lane, turn in zip(lanes, self._turns, strict=True)]
+    async def _consume(self, durable: str) -> None:
+        turns = Turns()
+        pull = Pull(self._broker, self._stream, durable, lambda message: turns.put(self._key_of(message), message))
+        work = asyncio.create_task(self._work(turns))
         try:
-            await self._pull(inbox, subscription, lanes)
+            await pull.run()
         finally:
-            await tasks.end(workers)
-            with contextlib.suppress(NatsError):
-                await subscription.unsubscribe()
+            await tasks.end([work])
 
-    async def _pull(self, inbox: str, subscription: Subscription, lanes: list[asyncio.Queue[Msg]]) -> None:
-        wanted = 0
-        while True:
-            if wanted <= _PULL // 2:
-                await self._ask(inbox, _PULL - wanted)
-                wanted = _PULL
-            message = await self._next(subscription)
-            status = (message.headers or {}).get("Status") if not message.data else None
-            if status is None:
-                wanted -= 1
-                await lanes[self._lane_of(message)].put(message)
-            elif status == "503":
-                raise ConsumerLost("no such consumer")
-            elif status != "100":
-                wanted = 0  # the pull has run out (404, 408) or was ended (409): ask again
+    async def _work(self, turns: Turns) -> None:
+        alone = asyncio.Semaphore(_ALONE_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                taken = await turns.take(_BATCH)
+                left = await self._together(taken)
+                for key in taken.keys() - left.keys():
+                    turns.done(key)
+                for key, message in left.items():
+                    group.create_task(self._in_turn(turns, alone, key, message))
 
-    async def _next(self, subscription: Subscription) -> Msg:
-        """The next message or heartbeat. A pull does not outlive its connection, so a new one is noticed at once."""
-        connection = self._broker.reconnects
-        for _ in range(_SILENT_LOOKS):
-            try:
-                return await subscription.next_msg(timeout=_LOOK_SECONDS)
-            except TimeoutError:
-                if self._broker.reconnects != connection:
-                    raise ConsumerLost("the connection is a new one") from None
-        raise ConsumerLost("no heartbeat")
+    async def _in_turn(self, turns: Turns, alone: asyncio.Semaphore, key: str, message: Msg) -> None:
+        async with alone:
+            await self._by_itself(message)
+        turns.done(key)
 
-    async def _ask(self, inbox: str, batch: int) -> None:
-        request = {
-            "batch": batch,
-            "expires": _EXPIRES_SECONDS * 1_000_000_000,
-            "idle_heartbeat": _HEARTBEAT_SECONDS * 1_000_000_000,
-        }
-        subject = f"{_SUBJECT_OF_PULL}.{self._stream}.{self._durable}"
-        await self._broker.client.publish(subject, orjson.dumps(request), reply=inbox)
+    async def _together(self, messages: Mapping[str, Msg]) -> Mapping[str, Msg]:
+        """Handles messages as one; those that have to be handled by themselves. All are given by their keys."""
+        again = {key: message for key, message in messages.items() if message.metadata.num_delivered > 1}
+        batch = [message for key, message in sorted(messages.items()) if key not in again]
+        if not batch:
+            return again
+        try:
+            with _all_in_hand(batch):
+                async with asyncio.timeout(_BATCH_SECONDS):
+                    await self._handle(batch)
+        except Exception as fault:  # noqa: BLE001  # whose fault it is shows when each is handled by itself
+            _log.warning("batch is taken apart", stream=self._stream, messages=len(batch), cause=repr(fault))
+            return messages
+        await self._handled(batch)
+        return again
 
-    def _lane_of(self, message: Msg) -> int:
-        return crc32(self._key_of(message).encode()) % _LANES
-
-    async def _work(self, lane: asyncio.Queue[Msg], turn: asyncio.Lock) -> None:
-        while True:
-            message = await lane.get()
-            try:
-                async with turn:
-                    await self._process(message)
-            except Exception as fault:  # noqa: BLE001  # it is not acknowledged and comes again; the lane goes on
-                _log.warning("message comes again", subject=message.subject, cause=repr(fault))
+    async def _by_itself(self, message: Msg) -> None:
+        try:
+            await self._process(message)
+        except Exception as fault:  # noqa: BLE001  # it is not acknowledged and comes again; others go on
+            _log.warning("message comes again", subject=message.subject, cause=repr(fault))
 
     async def _process(self, message: Msg) -> None:
-        with _in_hand(message):
-            try:
-                await self._handle(message)
-            except Exception as fault:  # noqa: BLE001  # one bad message must not end the consumer
-                await self._failed(message, fault)
-                return
-        telemetry.MESSAGES_HANDLED.labels(self._name, "done").inc()
+        try:
+            with _all_in_hand([message]):
+                await self._handle([message])
+        except Exception as fault:  # noqa: BLE001  # one bad message must not end the consumer
+            await self._failed(message, fault)
+        else:
+            await self._handled([message])
+
+    async def _handled(self, messages: Sequence[Msg]) -> None:
+        telemetry.MESSAGES_HANDLED.labels(self._name, "done").inc(len(messages))
+        for message in messages:
+            await self._acknowledge(message)
+
+    async def _acknowledge(self, message: Msg) -> None:
         kill_points.reach(Moment.BEFORE_ACK, message.subject)
-        await message.ack_sync(timeout=REQUEST_SECONDS)
+        try:
+            await message.ack()
+        except (NatsError, OSError) as fault:
+            _log.warning("message comes again", subject=message.subject, cause=repr(fault))
         kill_points.reach(Moment.AFTER_ACK, message.subject)
 
     async def _failed(self, message: Msg, fault: Exception) -> None:
@@ -267,4 +242,4 @@ class Consumer:
         async with self._database.transaction() as tx:
             await tx.execute(_PARK, row)
         telemetry.PARKED_MESSAGES.labels(self._name).inc()
-        await message.ack_sync(timeout=REQUEST_SECONDS)
+        await self._acknowledge(message)

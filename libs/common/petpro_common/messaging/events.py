@@ -1,6 +1,6 @@
 """Consuming domain events: one function per event type, each run once per event in the transaction of its effects."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging import inbox
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.consumer import Consumer, Unprocessable
+from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
 from petpro_common.messaging.subjects import EVENTS, event_subject
 
 Event = Mapping[str, Any]
@@ -19,20 +19,27 @@ EventHandler = Callable[[Transaction, Event], Awaitable[None]]
 def event_consumer(database: Database, broker: Broker, handlers: Mapping[str, EventHandler]) -> Consumer:
     """A consumer of the event types in `handlers`."""
 
-    async def handle(message: Msg) -> None:
-        headers = message.headers or {}
-        event_type, event_id = headers.get("ce-type", ""), headers.get("ce-id")
-        if event_id is None or event_type not in handlers:
-            raise Unprocessable(f"no handler for event {event_type!r}")
-        try:
-            event = orjson.loads(message.data)
-        except orjson.JSONDecodeError as fault:
-            raise Unprocessable("the event is not JSON") from fault
+    async def handle(messages: Sequence[Msg]) -> None:
+        events = [(message, *_read(message, handlers)) for message in messages]
         async with database.transaction() as tx:
-            if await inbox.claim(tx, event_id):
-                await handlers[event_type](tx, event)
+            new = await inbox.claim(tx, (event_id for _, event_id, _, _ in events))
+            for message, event_id, handler, event in events:
+                if event_id in new:
+                    with in_hand(message):
+                        await handler(tx, event)
 
     subjects = [event_subject(event_type) for event_type in handlers]
     return Consumer(
         database, broker, EVENTS, subjects, handle, lambda m: (m.headers or {}).get("ce-subject", m.subject)
     )
+
+
+def _read(message: Msg, handlers: Mapping[str, EventHandler]) -> tuple[str, EventHandler, Event]:
+    headers = message.headers or {}
+    event_type, event_id = headers.get("ce-type", ""), headers.get("ce-id")
+    if event_id is None or event_type not in handlers:
+        raise Unprocessable(f"no handler for event {event_type!r}")
+    try:
+        return event_id, handlers[event_type], orjson.loads(message.data)
+    except orjson.JSONDecodeError as fault:
+        raise Unprocessable("the event is not JSON") from fault

@@ -1,15 +1,22 @@
 """The inbox: each message is claimed in the transaction of its effects, so it takes effect once."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import text
 
 from petpro_common.db import Transaction
 
-_CLAIM = text("INSERT INTO inbox (message_id) VALUES (:message_id) ON CONFLICT DO NOTHING RETURNING 1")
+# In one order everywhere, so that two batches with the same messages do not wait for each other in a circle.
+_CLAIM = text("""
+    INSERT INTO inbox (message_id)
+    SELECT message_id FROM unnest(CAST(:message_ids AS text[])) AS message_id ORDER BY message_id
+    ON CONFLICT DO NOTHING RETURNING message_id
+""")
 
 
-async def claim(tx: Transaction, message_id: str) -> bool:
-    """Whether this transaction is the first to handle the message.
+async def claim(tx: Transaction, message_ids: Iterable[str]) -> set[str]:
+    """Those of the messages that this transaction is the first to handle.
 
     A copy that is handled at the same instant waits here until the first has committed or rolled back.
     """
-    return bool((await tx.execute(_CLAIM, {"message_id": message_id})).scalar())
+    return set((await tx.execute(_CLAIM, {"message_ids": list(message_ids)})).scalars())

@@ -1,6 +1,7 @@
 """The outbox: messages that commit together with the change that caused them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -15,29 +16,51 @@ from petpro_common.ids import new_id
 from petpro_common.messaging.subjects import event_subject
 from petpro_common.telemetry import trace_headers
 
+# All messages of a transaction at once, numbered in the order in which they were added.
 _ADD = text("""
     INSERT INTO outbox (message_id, subject, aggregate, headers, payload)
-    VALUES (:message_id, :subject, :aggregate, CAST(:headers AS jsonb), :payload)
+    SELECT message_id, subject, aggregate, headers, payload
+    FROM unnest(CAST(:message_ids AS text[]), CAST(:subjects AS text[]), CAST(:aggregates AS text[]),
+                CAST(:headers AS jsonb[]), CAST(:payloads AS bytea[]))
+         WITH ORDINALITY AS added(message_id, subject, aggregate, headers, payload, number)
+    ORDER BY number
     ON CONFLICT (message_id) DO NOTHING
 """)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that is to be written. `headers` is JSON."""
+
+    message_id: str
+    subject: str
+    aggregate: str
+    headers: str
+    payload: bytes
 
 
 async def add(
     tx: Transaction, message_id: str, subject: str, aggregate: str, headers: Mapping[str, str], payload: bytes
 ) -> None:
-    """Writes one message; the same message id again changes nothing.
+    """Writes one message, with the others of the transaction right before the commit.
 
-    Messages of one `aggregate` leave in the order in which they were written and committed.
+    The same message id again changes nothing. Messages of one `aggregate` leave in the order in which they were added
+    and committed.
     """
-    row = {
-        "message_id": message_id,
-        "subject": subject,
-        "aggregate": aggregate,
-        "headers": orjson.dumps({**headers, **trace_headers()}).decode(),
-        "payload": payload,
-    }
-    await tx.execute(_ADD, row)
+    all_headers = orjson.dumps({**headers, **trace_headers()}).decode()
+    tx.write_late(_write, Outgoing(message_id, subject, aggregate, all_headers, payload))
     wake_relay_after_commit(tx)
+
+
+async def _write(tx: Transaction, messages: list[Outgoing]) -> None:
+    columns = {
+        "message_ids": [message.message_id for message in messages],
+        "subjects": [message.subject for message in messages],
+        "aggregates": [message.aggregate for message in messages],
+        "headers": [message.headers for message in messages],
+        "payloads": [message.payload for message in messages],
+    }
+    await tx.execute(_ADD, columns)
 
 
 async def add_event(tx: Transaction, service: str, event_type: str, aggregate: UUID, fields: Mapping[str, Any]) -> None:

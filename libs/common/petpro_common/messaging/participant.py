@@ -10,7 +10,7 @@ The reply is stored with the claim, and of the command only whom to answer: what
 command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ from petpro.saga.v1 import saga_pb2
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.consumer import Consumer, Unprocessable
+from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
 from petpro_common.messaging.subjects import COMMANDS
 
 
@@ -49,8 +49,15 @@ class Pending:
 
 Answer: TypeAlias = Succeeded | Refused | Pending
 CommandHandler = Callable[[Transaction, str, Any], Awaitable[Answer]]
+_Kind: TypeAlias = tuple[type[Message], CommandHandler]
 
-_STORE = text("UPDATE inbox SET command = :command, reply = :reply WHERE message_id = :command_id")
+# The replies of a transaction at once.
+_STORE = text("""
+    UPDATE inbox SET command = given.command, reply = given.reply
+    FROM unnest(CAST(:command_ids AS text[]), CAST(:commands AS bytea[]), CAST(:replies AS bytea[]))
+         AS given(command_id, command, reply)
+    WHERE message_id = given.command_id
+""")
 _LOCKED = text("SELECT command, reply FROM inbox WHERE message_id = :command_id FOR UPDATE")
 _OUTCOMES = {
     Succeeded: saga_pb2.OUTCOME_SUCCEEDED,
@@ -66,22 +73,29 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
     """
     by_type = {kind.DESCRIPTOR.full_name: (kind, handler) for kind, handler in handlers.items()}
 
-    async def handle(message: Msg) -> None:
-        try:
-            command = saga_pb2.Command.FromString(message.data)
-            kind, handler = by_type[command.payload.TypeName()]
-            payload = kind.FromString(command.payload.value)
-        except (DecodeError, KeyError) as fault:
-            raise Unprocessable("not a command of this service") from fault
+    async def handle(messages: Sequence[Msg]) -> None:
+        commands = [_read(message, by_type) for message in messages]
         async with database.transaction() as tx:
-            if await inbox.claim(tx, command.command_id):
-                decided = await handler(tx, command.command_id, payload)
-                await _reply(tx, command, _reply_to(command, decided))
-            else:
-                await _reply_again(tx, command)
+            new = await inbox.claim(tx, (command.command_id for command, _, _ in commands))
+            for message, (command, handler, payload) in zip(messages, commands, strict=True):
+                with in_hand(message):
+                    if command.command_id in new:
+                        decided = await handler(tx, command.command_id, payload)
+                        await _reply(tx, command, _reply_to(command, decided))
+                    else:
+                        await _reply_again(tx, command)
 
     subjects = [f"petpro.commands.{broker.service}.>"]
     return Consumer(database, broker, COMMANDS, subjects, handle, lambda m: saga_of(m.data))
+
+
+def _read(message: Msg, by_type: Mapping[str, _Kind]) -> tuple[saga_pb2.Command, CommandHandler, Message]:
+    try:
+        command = saga_pb2.Command.FromString(message.data)
+        kind, handler = by_type[command.payload.TypeName()]
+        return command, handler, kind.FromString(command.payload.value)
+    except (DecodeError, KeyError) as fault:
+        raise Unprocessable("not a command of this service") from fault
 
 
 def saga_of(data: bytes) -> str:
@@ -125,13 +139,13 @@ async def _reply(tx: Transaction, command: saga_pb2.Command, reply: saga_pb2.Rep
     envelope = saga_pb2.Command()
     envelope.CopyFrom(command)
     envelope.ClearField("payload")
-    stored = {
-        "command_id": command.command_id,
-        "command": envelope.SerializeToString(),
-        "reply": reply.SerializeToString(),
-    }
-    await tx.execute(_STORE, stored)
+    tx.write_late(_store, (command.command_id, envelope.SerializeToString(), reply.SerializeToString()))
     await _send(tx, command.reply_to, reply)
+
+
+async def _store(tx: Transaction, rows: list[tuple[str, bytes, bytes]]) -> None:
+    command_ids, commands, replies = (list(column) for column in zip(*rows, strict=True))
+    await tx.execute(_STORE, {"command_ids": command_ids, "commands": commands, "replies": replies})
 
 
 async def _reply_again(tx: Transaction, command: saga_pb2.Command) -> None:

@@ -4,23 +4,22 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
 import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from psycopg import Error as DatabaseError
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common import kill_points, telemetry
+from petpro_common import telemetry
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.ids import new_id
-from petpro_common.kill_points import Moment
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.consumer import Consumer, Unprocessable
+from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.messaging.subjects import REPLIES, command_subject, reply_subject
 from petpro_common.saga import core, store
@@ -38,15 +37,13 @@ from petpro_common.saga.model import (
     SagaState,
     Signal,
     Status,
-    Timeout,
 )
 from petpro_common.saga.operations import Operation, SagaNotFound, SagaVersionConflict
+from petpro_common.saga.timer import Timer
 
 LocalHandler: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
 
-_LONGEST_SLEEP_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
-_AFTER_A_FAULT_SECONDS = 10.0
 _DIRECTIONS = {
     Direction.FORWARD: saga_pb2.DIRECTION_FORWARD,
     Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD,
@@ -91,6 +88,7 @@ class SagaEngine:
         self._started = {saga.type: saga for saga in sagas}
         self._sagas = {(saga.type, saga.version): saga for saga in (*sagas, *finishing)}
         self._local = local
+        self.timer = Timer(database, self._signal)
         if len(self._started) < len(sagas) or len(self._sagas) < len(sagas) + len(finishing):
             raise BadSaga("of each type one version is started, and of each version there is one definition")
         needed = {
@@ -110,20 +108,20 @@ class SagaEngine:
         """
         saga = self._started[saga_type]
         state = SagaState(new_id(), saga_type, saga.version, business_key, data)
-        if not await store.insert(tx, state, telemetry.trace_headers()):
+        now = await store.insert(tx, state, telemetry.trace_headers())
+        if now is None:
             return None
-        transition = core.begin(saga, state, await store.now(tx))
-        await self._carry_out(tx, saga, transition)
+        await self._carry_out(tx, saga, core.begin(saga, state, now), now)
         return state.id
 
     async def answer(self, tx: Transaction, saga_id: UUID, step: str, decided: Succeeded | Refused) -> bool:
         """Gives the definite answer to a local step that is pending. Whether the saga was waiting for it."""
-        row = await store.lock(tx, saga_id)
+        row = (await store.lock(tx, [saga_id])).get(saga_id)
         if row is None or row.step != step or row.direction != Direction.FORWARD:
             return False
         state = store.state_of(row)
         signal = _local_reply(state.step, state.direction, state.attempt, decided)
-        return (await self._signal(tx, state, signal)).state.version > state.version
+        return (await self._signal(tx, state, signal, row.now)).state.version > state.version
 
     async def operate(
         self, tx: Transaction, saga_id: UUID, expected_version: int, operation: Operation, *, dry_run: bool = False
@@ -133,25 +131,26 @@ class SagaEngine:
         A dry run changes nothing; it foresees the first transition, and runs no local step. Raises SagaNotFound,
         SagaVersionConflict when the saga is not at `expected_version`, and the refusals of `core.operate`.
         """
-        row = await store.lock(tx, saga_id)
+        row = (await store.lock(tx, [saga_id])).get(saga_id)
         if row is None:
             raise SagaNotFound
         before = store.state_of(row)
         if before.version != expected_version:
             raise SagaVersionConflict(version=before.version)
         saga = self._definition(before.saga_type, before.definition_version)
-        transition = core.operate(saga, before, operation, await store.now(tx))
+        transition = core.operate(saga, before, operation, row.now)
         if dry_run:
             return Operated(transition.state, transition.timeline)
         with telemetry.span(f"saga {row.saga_type} {operation.verb}", row.trace):
-            done = await self._carry_out(tx, saga, transition)
+            done = await self._carry_out(tx, saga, transition, row.now)
         await store.add_operation(tx, operation, before, done.state)
+        await tx.flush()  # the caller may look at it
         return done
 
     def consumer(self, broker: Broker) -> Consumer:
         """The consumer of replies to this service's sagas."""
         subjects = sorted({reply_subject(saga_type) for saga_type, _ in self._sagas})
-        return Consumer(self._database, broker, REPLIES, subjects, self._on_reply, _saga_of)
+        return Consumer(self._database, broker, REPLIES, subjects, self._on_replies, _saga_of)
 
     async def run_timer(self) -> None:
         """Signals sagas whose time has come, until cancelled; a fault is logged and tried again.
@@ -161,12 +160,11 @@ class SagaEngine:
         while True:
             try:
                 await self._require_definitions()
-                while True:
-                    await asyncio.sleep(await self._time_out_due())
-            except (DatabaseError, NatsError, OSError) as fault:
-                telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
-                _log.warning("saga timer tries again", cause=repr(fault))
+            except (DatabaseError, OSError) as fault:
+                _log.warning("definitions are looked at again later", cause=repr(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                await self.timer.run()
 
     async def _require_definitions(self) -> None:
         async with self._database.transaction() as tx:
@@ -176,45 +174,24 @@ class SagaEngine:
             counted = ", ".join(f"{row.saga_type} version {row.definition_version} ({row.sagas})" for row in missing)
             raise UnknownSaga(f"sagas are in flight whose definition is missing: {counted}")
 
-    async def _time_out_due(self) -> float:
-        """Signals one saga that is due; seconds to sleep before the next look."""
+    async def _on_replies(self, messages: Sequence[Msg]) -> None:
+        """Signals sagas, each at most once: of one saga's replies one is in hand at a time."""
+        replies = [(message, *_read(message)) for message in messages]
         async with self._database.transaction() as tx:
-            row = await store.lock_due(tx)
-            if row is None:
-                pause = await store.seconds_to_next_due(tx)
-                return _LONGEST_SLEEP_SECONDS if pause is None else min(max(pause, 0.01), _LONGEST_SLEEP_SECONDS)
-            with telemetry.span(f"saga {row.saga_type} timed out", row.trace):
-                await self._time_out(tx, store.state_of(row))
-            kill_points.reach(Moment.BEFORE_COMMIT, "saga timer")
-        kill_points.reach(Moment.AFTER_COMMIT, "saga timer")
-        return 0.0
+            rows = await store.lock(tx, (saga_id for _, _, saga_id, _ in replies))
+            if missing := {saga_id for _, _, saga_id, _ in replies} - rows.keys():
+                raise Unprocessable(f"no saga {missing.pop()}")
+            new = await inbox.claim(tx, (message_id for _, message_id, _, _ in replies))
+            for message, message_id, saga_id, reply in replies:
+                if message_id in new:
+                    with in_hand(message):
+                        await self._reply(tx, rows[saga_id], reply)
 
-    async def _time_out(self, tx: Transaction, state: SagaState) -> None:
-        """Signals one saga. When that fails it stays as it is for some seconds, and holds up no other."""
-        try:
-            async with tx.savepoint():
-                await self._signal(tx, state, Timeout(state.step, state.direction, state.attempt))
-        except Exception as fault:  # noqa: BLE001  # one bad saga must not end the timer
-            telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
-            _log.error("saga cannot go on", saga_id=str(state.id), saga_type=state.saga_type, exc_info=fault)
-            await store.postpone(tx, state.id, _AFTER_A_FAULT_SECONDS)
-
-    async def _on_reply(self, message: Msg) -> None:
-        try:
-            reply = saga_pb2.Reply.FromString(message.data)
-            saga_id = UUID(reply.saga_id)
-            outcome, direction = _OUTCOMES[reply.outcome], _direction_of(reply)
-        except (DecodeError, ValueError, KeyError) as fault:
-            raise Unprocessable("not a reply to a saga") from fault
-        message_id = (message.headers or {}).get("Nats-Msg-Id") or f"{reply.command_id}.{reply.attempt}.{outcome}"
-        async with self._database.transaction() as tx:
-            row = await store.lock(tx, saga_id)
-            if row is None:
-                raise Unprocessable(f"no saga {saga_id}")
-            if await inbox.claim(tx, message_id):
-                learned = self._learned(row, reply) if outcome is Outcome.SUCCEEDED else {}
-                signal = Reply(reply.step, direction, reply.attempt, outcome, reply.reason, learned)
-                await self._signal(tx, store.state_of(row), signal)
+    async def _reply(self, tx: Transaction, row: Row, reply: saga_pb2.Reply) -> None:
+        outcome = _OUTCOMES[reply.outcome]
+        learned = self._learned(row, reply) if outcome is Outcome.SUCCEEDED else {}
+        signal = Reply(reply.step, _direction_of(reply), reply.attempt, outcome, reply.reason, learned)
+        await self._signal(tx, store.state_of(row), signal, row.now)
 
     def _learned(self, row: Row, reply: saga_pb2.Reply) -> Data:
         """What the step of the saga's own definition takes from the reply's payload."""
@@ -226,12 +203,11 @@ class SagaEngine:
             return {}
         return action.learned_from(reply.payload.value) if isinstance(action, Remote) else {}
 
-    async def _signal(self, tx: Transaction, state: SagaState, signal: Signal) -> Operated:
+    async def _signal(self, tx: Transaction, state: SagaState, signal: Signal, now: datetime) -> Operated:
         saga = self._definition(state.saga_type, state.definition_version)
-        transition = core.advance(saga, state, signal, await store.now(tx), _luck())
-        return await self._carry_out(tx, saga, transition)
+        return await self._carry_out(tx, saga, core.advance(saga, state, signal, now, _luck()), now)
 
-    async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition) -> Operated:
+    async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime) -> Operated:
         """Stores a transition and has its order done: local ones here and now, as far as they go, remote by command."""
         state = transition.state
         timeline = list(transition.timeline)
@@ -239,11 +215,12 @@ class SagaEngine:
             order = transition.order
             decided = await self._local[transition.order.action.handler](tx, state)
             signal = _local_reply(order.step.name, order.direction, order.attempt, decided)
-            transition = core.advance(saga, state, signal, await store.now(tx), _luck())
+            transition = core.advance(saga, state, signal, now, _luck())
             state = transition.state
             timeline += transition.timeline
         if transition.order:
             await self._send(tx, saga, state, transition.order)
+        self.timer.expect(state.due_at, now)
         await store.update(tx, state)
         await store.add_timeline(tx, state.id, timeline)
         self._report(state)
@@ -290,6 +267,17 @@ def _local_reply(step: str, direction: Direction, attempt: int, decided: Answer)
 
 def _direction_of(reply: saga_pb2.Reply) -> Direction:
     return {number: direction for direction, number in _DIRECTIONS.items()}[reply.direction]
+
+
+def _read(message: Msg) -> tuple[str, UUID, saga_pb2.Reply]:
+    """A reply with the id of its message and of its saga."""
+    try:
+        reply = saga_pb2.Reply.FromString(message.data)
+        saga_id, outcome, _ = UUID(reply.saga_id), _OUTCOMES[reply.outcome], _direction_of(reply)
+    except (DecodeError, ValueError, KeyError) as fault:
+        raise Unprocessable("not a reply to a saga") from fault
+    message_id = (message.headers or {}).get("Nats-Msg-Id") or f"{reply.command_id}.{reply.attempt}.{outcome}"
+    return message_id, saga_id, reply
 
 
 def _saga_of(message: Msg) -> str:

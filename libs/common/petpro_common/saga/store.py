@@ -24,26 +24,37 @@ _INSERT = text("""
                        version, step_began_at, due_at, trace)
     VALUES (:id, :saga_type, :definition_version, :business_key, :status, :step, :direction, :attempt,
             CAST(:to_undo AS jsonb), CAST(:data AS jsonb), :version, :step_began_at, :due_at, CAST(:trace AS jsonb))
-    ON CONFLICT (business_key) DO NOTHING RETURNING id
+    ON CONFLICT (business_key) DO NOTHING RETURNING clock_timestamp()
 """)
-# The row lock makes signals of one saga wait for each other.
-_LOCK = text(f"SELECT {_COLUMNS} FROM sagas WHERE id = :id FOR UPDATE")
+# The row locks make signals of one saga wait for each other. They are taken in one order, so that two batches do not
+# wait for each other in a circle.
+_LOCK = text(f"""
+    SELECT {_COLUMNS}, clock_timestamp() AS now FROM sagas WHERE id = ANY(:ids) ORDER BY id FOR UPDATE
+""")
 # SKIP LOCKED: what another replica has in hand is its own.
 _LOCK_DUE = text(f"""
-    SELECT {_COLUMNS} FROM sagas WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT {_COLUMNS}, clock_timestamp() AS now FROM sagas
+    WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
 """)
+# The states of a transaction at once.
 _UPDATE = text("""
-    UPDATE sagas SET status = :status, step = :step, direction = :direction, attempt = :attempt,
-        to_undo = CAST(:to_undo AS jsonb), data = CAST(:data AS jsonb), version = :version,
-        step_began_at = :step_began_at, due_at = :due_at, updated_at = clock_timestamp()
-    WHERE id = :id
+    UPDATE sagas SET status = new.status, step = new.step, direction = new.direction, attempt = new.attempt,
+        to_undo = new.to_undo, data = new.data, version = new.version,
+        step_began_at = new.step_began_at, due_at = new.due_at, updated_at = clock_timestamp()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:steps AS text[]), CAST(:directions AS text[]),
+                CAST(:attempts AS int[]), CAST(:to_undos AS jsonb[]), CAST(:datas AS jsonb[]), CAST(:versions AS int[]),
+                CAST(:begins AS timestamptz[]), CAST(:dues AS timestamptz[]))
+         AS new(id, status, step, direction, attempt, to_undo, data, version, step_began_at, due_at)
+    WHERE sagas.id = new.id
 """)
 _POSTPONE = text("UPDATE sagas SET due_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id")
+# The lines of a transaction at once.
 _ADD_HAPPENINGS = text("""
     INSERT INTO saga_timeline (saga_id, kind, step, direction, attempt, detail)
-    SELECT :saga_id, kind, step, direction, attempt, detail
-    FROM unnest(CAST(:kinds AS text[]), CAST(:steps AS text[]), CAST(:directions AS text[]), CAST(:attempts AS int[]),
-                CAST(:details AS text[])) WITH ORDINALITY AS line(kind, step, direction, attempt, detail, number)
+    SELECT saga_id, kind, step, direction, attempt, detail
+    FROM unnest(CAST(:saga_ids AS uuid[]), CAST(:kinds AS text[]), CAST(:steps AS text[]), CAST(:directions AS text[]),
+                CAST(:attempts AS int[]), CAST(:details AS text[]))
+         WITH ORDINALITY AS line(saga_id, kind, step, direction, attempt, detail, number)
     ORDER BY number
 """)
 _NEXT_DUE = text("SELECT EXTRACT(epoch FROM min(due_at) - clock_timestamp()) FROM sagas WHERE due_at IS NOT NULL")
@@ -81,25 +92,59 @@ async def now(tx: Transaction) -> datetime:
     return instant
 
 
-async def insert(tx: Transaction, state: SagaState, trace: Mapping[str, str]) -> bool:
-    """Whether the saga is new; False when its business key was used before."""
-    row = {**_row(state), "trace": orjson.dumps(dict(trace)).decode()}
-    return (await tx.execute(_INSERT, row)).first() is not None
+async def insert(tx: Transaction, state: SagaState, trace: Mapping[str, str]) -> datetime | None:
+    """Adds a saga; the instant by the database's clock, or None when its business key was used before."""
+    row = {
+        "id": state.id,
+        "saga_type": state.saga_type,
+        "definition_version": state.definition_version,
+        "business_key": state.business_key,
+        "status": state.status.value,
+        "step": state.step,
+        "direction": state.direction.value,
+        "attempt": state.attempt,
+        "to_undo": _json(state.to_undo),
+        "data": _json(dict(state.data)),
+        "version": state.version,
+        "step_began_at": state.step_began_at,
+        "due_at": state.due_at,
+        "trace": _json(dict(trace)),
+    }
+    instant: datetime | None = (await tx.execute(_INSERT, row)).scalar()
+    return instant
 
 
-async def lock(tx: Transaction, saga_id: UUID) -> Row | None:
-    """The saga, locked until the transaction ends; None when there is none."""
-    return (await tx.execute(_LOCK, {"id": saga_id})).first()
+async def lock(tx: Transaction, saga_ids: Iterable[UUID]) -> dict[UUID, Row]:
+    """Those of the sagas that there are, by id, locked until the transaction ends; each row has `now`."""
+    await tx.flush()  # this transaction may have changed them
+    return {row.id: row for row in await tx.execute(_LOCK, {"ids": list(saga_ids)})}
 
 
-async def lock_due(tx: Transaction) -> Row | None:
-    """The saga that is due longest and not in another's hand, locked."""
-    return (await tx.execute(_LOCK_DUE)).first()
+async def lock_due(tx: Transaction, most: int) -> list[Row]:
+    """The sagas that are due longest and not in another's hand, locked; each row has `now`."""
+    return list((await tx.execute(_LOCK_DUE, {"most": most})).all())
 
 
 async def update(tx: Transaction, state: SagaState) -> None:
-    """Stores the state of a saga that this transaction has locked."""
-    await tx.execute(_UPDATE, _row(state))
+    """Stores the state of a saga that this transaction has locked, right before the commit."""
+    tx.write_late(_write_states, state)
+
+
+async def _write_states(tx: Transaction, states: list[SagaState]) -> None:
+    last = list({state.id: state for state in states}.values())
+    columns = {
+        "ids": [state.id for state in last],
+        "statuses": [state.status.value for state in last],
+        "steps": [state.step for state in last],
+        "directions": [state.direction.value for state in last],
+        "attempts": [state.attempt for state in last],
+        "to_undos": [_json(state.to_undo) for state in last],
+        "datas": [_json(dict(state.data)) for state in last],
+        "versions": [state.version for state in last],
+        "begins": [state.step_began_at for state in last],
+        "dues": [state.due_at for state in last],
+    }
+    await tx.execute(_UPDATE, columns)
 
 
 async def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:
@@ -108,17 +153,21 @@ async def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:
 
 
 async def add_timeline(tx: Transaction, saga_id: UUID, happenings: Iterable[Happening]) -> None:
-    """Writes lines of the timeline, in order."""
-    lines = list(happenings)
-    if lines:
-        columns = {
-            "kinds": [line.kind for line in lines],
-            "steps": [line.step for line in lines],
-            "directions": [line.direction.value for line in lines],
-            "attempts": [line.attempt for line in lines],
-            "details": [line.detail for line in lines],
-        }
-        await tx.execute(_ADD_HAPPENINGS, {"saga_id": saga_id, **columns})
+    """Writes lines of the timeline, in order, right before the commit."""
+    for line in happenings:
+        tx.write_late(_write_timeline, (saga_id, line))
+
+
+async def _write_timeline(tx: Transaction, lines: list[tuple[UUID, Happening]]) -> None:
+    columns = {
+        "saga_ids": [saga_id for saga_id, _ in lines],
+        "kinds": [line.kind for _, line in lines],
+        "steps": [line.step for _, line in lines],
+        "directions": [line.direction.value for _, line in lines],
+        "attempts": [line.attempt for _, line in lines],
+        "details": [line.detail for _, line in lines],
+    }
+    await tx.execute(_ADD_HAPPENINGS, columns)
 
 
 async def seconds_to_next_due(tx: Transaction) -> float | None:
@@ -193,19 +242,5 @@ def state_of(row: Row) -> SagaState:
     )
 
 
-def _row(state: SagaState) -> dict[str, Any]:
-    return {
-        "id": state.id,
-        "saga_type": state.saga_type,
-        "definition_version": state.definition_version,
-        "business_key": state.business_key,
-        "status": state.status.value,
-        "step": state.step,
-        "direction": state.direction.value,
-        "attempt": state.attempt,
-        "to_undo": orjson.dumps(state.to_undo).decode(),
-        "data": orjson.dumps(dict(state.data)).decode(),
-        "version": state.version,
-        "step_began_at": state.step_began_at,
-        "due_at": state.due_at,
-    }
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -122,6 +122,7 @@ async def test_what_is_refused_leaves_no_trace(walks: Walks) -> None:
     async with walks.database.transaction() as tx:
         saga_id = await walks.engine.start(tx, "walk", "walk:rex", {"dog": "rex"})
         assert saga_id is not None
+    async with walks.database.transaction() as tx:
         await tx.execute(text("UPDATE sagas SET step = 'go'"))
     before = await walks.state(saga_id)
     lines = await walks.rows("SELECT * FROM saga_timeline")

@@ -169,14 +169,17 @@ def _renamed(saga: Saga, state: SagaState, order: Any, key: str) -> tuple[str, s
 
 def _outside_the_transaction(right: Any) -> Any:
     async def write(tx: Transaction, *args: Any) -> Any:
-        return await right(Transaction(tx.tables), *args)
+        other = Transaction(tx.tables)
+        done = await right(other, *args)
+        await other.flush()
+        return done
 
     return write
 
 
 def _always_new(_: Any) -> Any:
-    async def claim(tx: Transaction, message_id: str) -> bool:
-        return True
+    async def claim(tx: Transaction, message_ids: Iterable[str]) -> set[str]:
+        return set(message_ids)
 
     return claim
 
@@ -256,11 +259,12 @@ def _trust_a_round_that_was_cut(right: Any) -> Any:
 
 
 def _ack_first(right: Any) -> Any:
-    async def process(self: Any, message: Any) -> None:
-        await message.ack_sync(timeout=1.0)
-        await right(self, message)
+    async def together(self: Any, messages: Any) -> Any:
+        for message in messages.values():
+            await message.ack()
+        return await right(self, messages)
 
-    return process
+    return together
 
 
 def _forget_what_was_learned(right: Any) -> Any:
@@ -307,5 +311,5 @@ MUTANTS = (
     Mutant("a hole in a stream is overlooked", memory, "look", _see_no_holes),
     Mutant("a lost beginning passes for age", memory, "_went_too_early", _dropped),
     Mutant("our newest message is never looked for", memory, "has", _think_it_has_everything),
-    Mutant("a message is acknowledged before its commit", Consumer, "_process", _ack_first),
+    Mutant("a message is acknowledged before its commit", Consumer, "_together", _ack_first),
 )

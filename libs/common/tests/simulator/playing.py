@@ -10,7 +10,7 @@ from uuid import UUID
 from libs.common.tests.simulator.pauses import Asyncio, Clock
 from petpro_common import telemetry
 from petpro_common.messaging import consumer, outbox, relay
-from petpro_common.saga import engine
+from petpro_common.saga import engine, timer
 
 
 def _nothing(*args: Any, **fields: Any) -> None:
@@ -28,14 +28,14 @@ class Silence:
 def played(clock: Clock, dice: Random) -> Iterator[None]:
     """Has the code under test live by this clock and these dice."""
     replaced = {
-        (relay, "asyncio"): Asyncio(clock, dice),
+        **{(module, "asyncio"): Asyncio(clock, dice) for module in (relay, consumer)},
         (engine, "_luck"): dice.random,
         (engine, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),
         (consumer, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),
         (outbox, "trace_headers"): dict,
         (telemetry, "trace_headers"): dict,
         (telemetry, "span"): lambda *_: contextlib.nullcontext(),
-        **{(module, "_log"): Silence() for module in (relay, engine, consumer)},
+        **{(module, "_log"): Silence() for module in (relay, engine, timer, consumer)},
     }
     with contextlib.ExitStack() as stack:
         for (module, name), played_one in replaced.items():

@@ -157,15 +157,19 @@ class Schedule:
         return f"{owner} {name}", lambda: self._begin(owner, name, make())
 
     def _deliveries(self, process: Process, now: float) -> list[Act]:
+        """Some of the messages that are at hand, one of each key."""
         visible = [message for message in self.server.waiting(process.stream) if message.visible_at <= now]
         if not visible:
             return []
-        message = self.dice.choice(visible) if self.server.is_bad(self.server.weather.shuffled) else visible[0]
+        if self.server.is_bad(self.server.weather.shuffled):
+            self.dice.shuffle(visible)
+        batch = {process.consumer._key_of(cast(Any, message)): message for message in reversed(visible)}
+        chosen = sorted(batch.values(), key=visible.index)[: self.dice.randint(1, len(batch))]
 
         def handle() -> Coroutine[Any, Any, None]:
-            return process.consumer._process(cast(Any, self.server.hand_out(process.stream, message)))
+            return process.handle([self.server.hand_out(process.stream, message) for message in chosen])
 
-        return [self._act(process, f"handles {message.message_id}", handle)]
+        return [self._act(process, f"handles {', '.join(message.message_id for message in chosen)}", handle)]
 
     def _decisions(self, process: Process, now: float) -> list[Act]:
         due_now = [each for each in process.tables.decisions.values() if not each.is_made and each.due_at <= now]

@@ -4,7 +4,7 @@ The work is careless on purpose: asked twice, it is done twice. Only the code un
 It keeps what the participants of PetPro keep: what was called off before it came is never done.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
@@ -97,6 +97,12 @@ class Process:
     def make_consumer(self) -> Consumer:
         raise NotImplementedError
 
+    async def handle(self, messages: Sequence[Any]) -> None:
+        """Messages of different keys, as a batch, and what that leaves by itself."""
+        left = await self.consumer._together({self.consumer._key_of(message): message for message in messages})
+        for message in left.values():
+            await self.consumer._by_itself(message)
+
     async def make_decision(self, decision: Any) -> None:
         raise NotImplementedError
 
@@ -125,7 +131,7 @@ class Booking(Process):
             await self.engine.start(cast(Any, tx), saga_type, key, data)
 
     async def time_out(self) -> None:
-        await self.engine._time_out_due()
+        await self.engine.timer.round()
 
     async def make_decision(self, decision: Any) -> None:
         async with self.database.transaction() as tx:

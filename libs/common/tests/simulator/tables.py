@@ -1,20 +1,28 @@
 """The played database of one service: answers each SQL statement of the code under test, and commits or forgets."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace, TracebackType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import orjson
 
 from libs.common.tests.simulator.pauses import Clock, Pause
+from petpro_common import db
 from petpro_common.messaging import consumer, inbox, memory, outbox, participant, relay
 from petpro_common.saga import store
 
 Params: TypeAlias = Any
 Effect: TypeAlias = tuple[int, str, str, str]  # the order of all effects, business key, step, direction
 _JSON_COLUMNS = ("data", "to_undo", "trace")
+_SINGULAR = {
+    **{f"{name}s": name for name in ("id", "step", "direction", "attempt", "to_undo", "data", "version", "kind")},
+    **{f"{name}s": name for name in ("message_id", "subject", "aggregate", "payload", "command_id", "command")},
+    **{"statuses": "status", "begins": "step_began_at", "dues": "due_at", "details": "detail", "saga_ids": "saga_id"},
+    **{"headers": "headers", "replies": "reply"},
+}
 
 
 class Counter:
@@ -57,6 +65,9 @@ class Result:
         self._rows = rows
         self.rowcount = len(rows)
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
     def first(self) -> Any:
         return self._rows[0] if self._rows else None
 
@@ -67,16 +78,19 @@ class Result:
         (row,) = self._rows
         return row
 
+    def scalars(self) -> list[Any]:
+        return self._rows
+
     scalar = first
     scalar_one = one
 
 
-class Transaction:
+class Transaction(db.Transaction):
     """Everything put into it is there at once, and gone again when it is rolled back."""
 
     def __init__(self, tables: Tables) -> None:
+        super().__init__(cast(Any, self))
         self.tables = tables
-        self.has_messages = False
         self._taken_back: list[Callable[[], None]] = []
 
     def put(self, table: dict[Any, Any], key: Any, row: Any) -> None:
@@ -100,26 +114,18 @@ class Transaction:
         while len(self._taken_back) > to:
             self._taken_back.pop()()
 
-    async def execute(self, statement: object, params: Params = None) -> Result:
+    async def execute(self, statement: object, params: Params = None) -> Any:
         return Result(_STATEMENTS[id(statement)](self, params))
 
-    def savepoint(self) -> "Savepoint":
-        return Savepoint(self, self.mark())
-
-
-@dataclass
-class Savepoint:
-    """As SAVEPOINT: an error takes back what came after it."""
-
-    tx: Transaction
-    size: int
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None) -> None:
-        if kind:
-            self.tx.roll_back(self.size)
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """As SAVEPOINT: an error takes back what came after it."""
+        size = self.mark()
+        try:
+            yield
+        except BaseException:
+            self.roll_back(size)
+            raise
 
 
 class Database:
@@ -149,6 +155,7 @@ class Block:
     async def __aexit__(self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None) -> None:
         try:
             if kind is None:
+                await self._tx.flush()
                 await Pause("before commit", is_in_transaction=True)
         except BaseException:
             self._tx.roll_back()
@@ -174,17 +181,13 @@ class Connection:
     async def __aexit__(self, kind: type[BaseException] | None, fault: object, trace: TracebackType | None) -> None:
         return None
 
-    async def execute(self, statement: object, params: Params = None) -> Result:
+    async def execute(self, statement: object, params: Params = None) -> Any:
         await Pause("before a statement of the relay")
         return await Transaction(self._tables).execute(statement, params)
 
 
 def _changed(row: Any, **columns: Any) -> Any:
     return SimpleNamespace(**{**vars(row), **columns})
-
-
-def _now(tx: Transaction, _: Params) -> list[Any]:
-    return [tx.tables.clock.now()]
 
 
 def _read(params: Params) -> dict[str, Any]:
@@ -196,12 +199,15 @@ def _insert_saga(tx: Transaction, params: Params) -> list[Any]:
         return []
     tx.put(tx.tables.keys, params["business_key"], params["id"])
     tx.put(tx.tables.sagas, params["id"], SimpleNamespace(**_read(params)))
-    return [params["id"]]
+    return [tx.tables.clock.now()]
 
 
-def _lock_saga(tx: Transaction, params: Params) -> list[Any]:
-    row = tx.tables.sagas.get(params["id"])
-    return [row] if row else []
+def _lock_sagas(tx: Transaction, params: Params) -> list[Any]:
+    return [_with_now(tx, tx.tables.sagas[key]) for key in sorted(params["ids"]) if key in tx.tables.sagas]
+
+
+def _with_now(tx: Transaction, row: Any) -> Any:
+    return _changed(row, now=tx.tables.clock.now())
 
 
 def due(tables: Tables) -> list[Any]:
@@ -210,37 +216,44 @@ def due(tables: Tables) -> list[Any]:
     return sorted(waiting, key=lambda row: row.due_at)
 
 
-def _lock_due(tx: Transaction, _: Params) -> list[Any]:
-    return [row for row in due(tx.tables)[:1] if row.due_at <= tx.tables.clock.now()]
+def _lock_due(tx: Transaction, params: Params) -> list[Any]:
+    late = [row for row in due(tx.tables) if row.due_at <= tx.tables.clock.now()]
+    return [_with_now(tx, row) for row in late[: params["most"]]]
 
 
 def _seconds_to_next_due(tx: Transaction, _: Params) -> list[Any]:
     return [(row.due_at - tx.tables.clock.now()).total_seconds() for row in due(tx.tables)[:1]]
 
 
-def _update_saga(tx: Transaction, params: Params) -> list[Any]:
-    tx.put(tx.tables.sagas, params["id"], _changed(tx.tables.sagas[params["id"]], **_read(params)))
+def _lines(params: Params) -> list[dict[str, Any]]:
+    """The rows of an unnest: each column is given as a list under its plural."""
+    names = [_SINGULAR[plural] for plural in params]
+    return [dict(zip(names, values, strict=True)) for values in zip(*params.values(), strict=True)]
+
+
+def _update_sagas(tx: Transaction, params: Params) -> list[Any]:
+    for line in _lines(params):
+        tx.put(tx.tables.sagas, line["id"], _changed(tx.tables.sagas[line["id"]], **_read(line)))
     return []
 
 
 def _add_timeline(tx: Transaction, params: Params) -> list[Any]:
-    columns = ("kinds", "steps", "directions", "attempts", "details")
-    for kind, step, direction, attempt, detail in zip(*(params[column] for column in columns), strict=True):
-        line = {"kind": kind, "step": step, "direction": direction, "attempt": attempt, "detail": detail}
-        tx.put(tx.tables.timeline, tx.tables.order.next(), SimpleNamespace(saga_id=params["saga_id"], **line))
+    for line in _lines(params):
+        tx.put(tx.tables.timeline, tx.tables.order.next(), SimpleNamespace(**line))
     return []
 
 
 def _claim(tx: Transaction, params: Params) -> list[Any]:
-    if params["message_id"] in tx.tables.inbox:
-        return []
-    tx.put(tx.tables.inbox, params["message_id"], SimpleNamespace(command=None, reply=None))
-    return [1]
+    new = [message_id for message_id in sorted(params["message_ids"]) if message_id not in tx.tables.inbox]
+    for message_id in new:
+        tx.put(tx.tables.inbox, message_id, SimpleNamespace(command=None, reply=None))
+    return new
 
 
-def _store_reply(tx: Transaction, params: Params) -> list[Any]:
-    row = SimpleNamespace(command=params["command"], reply=params["reply"])
-    tx.put(tx.tables.inbox, params["command_id"], row)
+def _store_replies(tx: Transaction, params: Params) -> list[Any]:
+    for line in _lines(params):
+        row = SimpleNamespace(command=line["command"], reply=line["reply"])
+        tx.put(tx.tables.inbox, line["command_id"], row)
     return []
 
 
@@ -249,14 +262,14 @@ def _lock_command(tx: Transaction, params: Params) -> list[Any]:
     return [row] if row else []
 
 
-def _add_message(tx: Transaction, params: Params) -> list[Any]:
-    if params["message_id"] in tx.tables.message_ids:
-        return []
-    number = tx.tables.order.next()
-    columns = {**params, "headers": orjson.loads(params["headers"])}
-    row = SimpleNamespace(id=number, published_at=None, stream=None, stream_seq=None, **columns)
-    tx.put(tx.tables.message_ids, params["message_id"], number)
-    tx.put(tx.tables.outbox, number, row)
+def _add_messages(tx: Transaction, params: Params) -> list[Any]:
+    for line in _lines(params):
+        if line["message_id"] not in tx.tables.message_ids:
+            number = tx.tables.order.next()
+            columns = {**line, "headers": orjson.loads(line["headers"])}
+            row = SimpleNamespace(id=number, published_at=None, stream=None, stream_seq=None, **columns)
+            tx.put(tx.tables.message_ids, line["message_id"], number)
+            tx.put(tx.tables.outbox, number, row)
     return []
 
 
@@ -313,17 +326,16 @@ def _lead(_: Transaction, __: Params) -> list[Any]:
 
 
 _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
-    id(store._NOW): _now,
     id(store._INSERT): _insert_saga,
-    id(store._LOCK): _lock_saga,
+    id(store._LOCK): _lock_sagas,
     id(store._LOCK_DUE): _lock_due,
     id(store._NEXT_DUE): _seconds_to_next_due,
-    id(store._UPDATE): _update_saga,
+    id(store._UPDATE): _update_sagas,
     id(store._ADD_HAPPENINGS): _add_timeline,
     id(inbox._CLAIM): _claim,
-    id(participant._STORE): _store_reply,
+    id(participant._STORE): _store_replies,
     id(participant._LOCKED): _lock_command,
-    id(outbox._ADD): _add_message,
+    id(outbox._ADD): _add_messages,
     id(consumer._PARK): _park,
     id(relay._LEAD): _lead,
     id(relay._UNPUBLISHED): _unpublished,

@@ -1,0 +1,115 @@
+"""What is at hand is handled together: fast when all goes well, and never at the expense of a neighbour."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from nats.aio.msg import Msg
+from sqlalchemy import text
+
+from petpro_common.db import Database, Transaction
+from petpro_common.ids import new_id
+from petpro_common.messaging import consumer
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.events import Event, event_consumer
+from petpro_common.messaging.outbox import add_event
+from petpro_common.messaging.relay import Relay
+from petpro_common.messaging.turns import Turns
+from petpro_common.testing.running import MakeBroker, MakeDatabase, running
+
+MANY = 60
+TOO_OLD = 7
+
+
+class Listener:
+    """Hears of clinics, in its database; it cannot bear the one that is too old, and may be slow."""
+
+    def __init__(self) -> None:
+        self.transactions: set[int] = set()
+        self.slow_version = -1
+
+    async def on_clinic(self, tx: Transaction, event: Event) -> None:
+        await tx.execute(text("INSERT INTO heard VALUES (:version)"), {"version": event["version"]})
+        self.transactions.add(id(tx))
+        if event["version"] == TOO_OLD:
+            raise ValueError("too old")
+        if event["version"] == self.slow_version:
+            await tx.execute(text("SELECT pg_sleep(1)"))
+
+    def consumer(self, database: Database, broker: Broker) -> Any:
+        return event_consumer(database, broker, {"clinic.changed": self.on_clinic}).run()
+
+
+async def say(database: Database, *versions: int) -> None:
+    async with database.transaction() as tx:
+        for version in versions:
+            await add_event(tx, "catalog", "clinic.changed", new_id(), {"version": version})
+
+
+async def heard(database: Database) -> list[int]:
+    async with database.transaction() as tx:
+        return sorted((await tx.execute(text("SELECT version FROM heard"))).scalars())
+
+
+async def hearing(database_of: MakeDatabase) -> Database:
+    booking = await database_of("booking")
+    async with booking.transaction() as tx:
+        await tx.execute(text("CREATE TABLE heard (version integer)"))
+    return booking
+
+
+async def test_what_waits_is_handled_in_few_transactions(database_of: MakeDatabase, broker_of: MakeBroker) -> None:
+    catalog, booking, listener = await database_of("catalog"), await hearing(database_of), Listener()
+    async with running(Relay(catalog, await broker_of("catalog")).run()):
+        await say(catalog, *range(100, 100 + MANY))
+        async with running(listener.consumer(booking, await broker_of("booking"))):
+            async with asyncio.timeout(10):
+                while len(await heard(booking)) < MANY:
+                    await asyncio.sleep(0.05)
+    assert len(listener.transactions) < MANY / 2
+
+
+async def test_a_message_that_fails_takes_nobody_with_it(
+    database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MAX_TRIES", 2)
+    catalog, booking, listener = await database_of("catalog"), await hearing(database_of), Listener()
+    async with running(Relay(catalog, await broker_of("catalog")).run()):
+        await say(catalog, *range(MANY))
+        async with running(listener.consumer(booking, await broker_of("booking"))):
+            async with asyncio.timeout(10):
+                while len(await heard(booking)) < MANY - 1:
+                    await asyncio.sleep(0.05)
+    assert await heard(booking) == [version for version in range(MANY) if version != TOO_OLD]
+
+
+async def test_a_slow_message_holds_up_no_other(
+    database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "_BATCH_SECONDS", 0.2)
+    catalog, booking, listener = await database_of("catalog"), await hearing(database_of), Listener()
+    listener.slow_version = 1000
+    async with running(Relay(catalog, await broker_of("catalog")).run()):
+        await say(catalog, 1000, 1001)
+        async with running(listener.consumer(booking, await broker_of("booking"))):
+            async with asyncio.timeout(10):
+                while not (told := await heard(booking)):
+                    await asyncio.sleep(0.02)
+                assert told == [1001]
+                while await heard(booking) != [1000, 1001]:
+                    await asyncio.sleep(0.05)
+
+
+@pytest.mark.unit
+async def test_messages_of_one_key_wait_for_each_other() -> None:
+    turns = Turns()
+    for key, name in (("rex", "first"), ("rex", "second"), ("bello", "other")):
+        turns.put(key, Msg(cast(Any, None), name))
+    taken = await turns.take(10)
+    assert {key: message.subject for key, message in taken.items()} == {"rex": "first", "bello": "other"}
+    next_one = asyncio.create_task(turns.take(10))
+    await asyncio.sleep(0)
+    assert not next_one.done()
+    turns.done("bello")
+    turns.done("rex")
+    assert [message.subject for message in (await next_one).values()] == ["second"]

@@ -1,55 +1,28 @@
 """Migrations: `python -m petpro_common.migrate petpro_booking` brings a service's database to its newest version.
 
-Each service has its own chain of versions in `<package>/migrations/versions`. An advisory lock lets several replicas
-ask at once: one migrates, the others wait and find nothing left to do.
+Each service has its own chain of versions in `<package>/migrations/versions`, one file a version and named by it. An
+advisory lock lets several replicas ask at once: one migrates, the others wait and find nothing left to do.
 """
 
 import importlib
 import sys
-from functools import cache
-from pathlib import Path
 
 from alembic import command, context
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
 
-from petpro_common.db import Database
 from petpro_common.settings import ServiceSettings
+from petpro_common.versions import migrations_of
 
-_HAS_VERSION = text("SELECT to_regclass('alembic_version')")
-_VERSION = text("SELECT version_num FROM alembic_version")
 _ADVISORY_LOCK = 0x50455450524F  # "PETPRO"; the lock is per database, so one number serves all services
 
 
 def config_of(package: str) -> Config:
     """Alembic's configuration for a service's package."""
     config = Config()
-    folder = Path(str(importlib.import_module(package).__file__)).parent / "migrations"
-    config.set_main_option("script_location", str(folder))
+    config.set_main_option("script_location", str(migrations_of(package)))
     return config
-
-
-@cache
-def _versions_behind(package: str) -> frozenset[str | None]:
-    """The versions that lack something the code of `package` needs: none at all, and all before its newest."""
-    scripts = ScriptDirectory.from_config(config_of(package))
-    head = scripts.get_current_head()
-    return frozenset({None, *(script.revision for script in scripts.walk_revisions() if script.revision != head)})
-
-
-async def is_migrated(database: Database, package: str) -> bool:
-    """Whether the database has what the code needs: its newest version, or a later one that the code does not know.
-
-    Migrations only add until the code that needs what they remove is gone, so old replicas serve on while new ones
-    come up.
-    """
-    async with database.transaction() as tx:
-        if (await tx.execute(_HAS_VERSION)).scalar() is None:
-            return False
-        found = (await tx.execute(_VERSION)).scalar()
-    return found not in _versions_behind(package)
 
 
 def sqlalchemy_url(database_url: str, password: str) -> URL:

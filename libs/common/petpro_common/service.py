@@ -25,7 +25,7 @@ from psycopg import Error as DatabaseError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
-from petpro_common import housekeeping, kill_points, migrate, rpc, tasks, telemetry
+from petpro_common import housekeeping, kill_points, rpc, tasks, telemetry, versions
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
 from petpro_common.messaging.backlog import Backlog
@@ -160,7 +160,7 @@ class Service:
             return False
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
-                return await migrate.is_migrated(self.database, self._package)
+                return await versions.is_migrated(self.database, self._package)
         except (DatabaseError, OSError, TimeoutError) as fault:
             _log.warning("database is not ready", cause=type(fault).__name__)
             return False

@@ -14,10 +14,8 @@ import structlog
 import structlog.tracebacks
 from opentelemetry import trace
 from opentelemetry.context import attach, detach
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from structlog.typing import EventDict, WrappedLogger
@@ -108,9 +106,12 @@ def configure_logging(service: str, level: str) -> None:
 
 
 def configure_tracing(service: str, otlp_endpoint: str | None) -> None:
-    """Starts spans everywhere; they are sent only when an endpoint is set."""
+    """Starts spans everywhere; they are sent, and what sends them is loaded, only when an endpoint is set."""
     provider = TracerProvider(resource=Resource.create({"service.name": f"petpro-{service}"}))
     if otlp_endpoint:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)))
     trace.set_tracer_provider(provider)
 

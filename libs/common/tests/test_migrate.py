@@ -1,11 +1,14 @@
 """A service is ready for its database when that has what the code needs, and also when it has more."""
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from devstack import testing
+from devstack.layout import SERVICES
 from petpro_common.db import Database
-from petpro_common.migrate import is_migrated
+from petpro_common.migrate import config_of
+from petpro_common.versions import is_migrated, versions_of
 
 
 @pytest.mark.parametrize("version", ["0002", "9999"])
@@ -33,3 +36,11 @@ async def test_a_database_that_was_never_migrated_will_not(empty_database: testi
     connected = Database(made.url, made.password)
     assert not await is_migrated(connected, "petpro_notification")
     await connected.close()
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_files_names_tell_the_versions_in_the_order_in_which_they_are_applied(service: str) -> None:
+    package = f"petpro_{service}"
+    scripts = ScriptDirectory.from_config(config_of(package)).walk_revisions()
+    assert versions_of(package) == tuple(reversed([script.revision for script in scripts]))

@@ -1,10 +1,11 @@
 """What the sandbox is told from outside."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class Timings:
     """The longest pause between two tries."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Environment `PETPRO_SANDBOX_*`; the two secrets are files."""
 
-    model_config = SettingsConfigDict(env_prefix="PETPRO_SANDBOX_", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     address: str = Field(pattern=r"^[^:]+:\d+$")
     """host:port to listen on."""
@@ -41,6 +42,12 @@ class Settings(BaseSettings):
     late_seconds: float = Field(Timings.late, ge=0)
     retry_seconds: float = Field(Timings.retry, gt=0)
     retry_limit_seconds: float = Field(Timings.retry_limit, gt=0)
+
+    @classmethod
+    def load(cls) -> Self:
+        """Reads the environment. Raises pydantic's ValidationError, naming every missing setting."""
+        named = {field: f"PETPRO_SANDBOX_{field}".upper() for field in cls.model_fields}
+        return cls.model_validate({field: os.environ[name] for field, name in named.items() if name in os.environ})
 
     @property
     def timings(self) -> Timings:

@@ -4,15 +4,14 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(BaseModel):
     """What every service is told.
 
     A subclass names its `service`; its fields are then read from `PETPRO_<SERVICE>_<FIELD>`, and its secrets from
-    files named `petpro_<service>_<field>` in the folder `PETPRO_<SERVICE>_SECRETS_DIR`.
+    files named `petpro_<service>_<field>` in the folder `PETPRO_<SERVICE>_SECRETS_DIR`. The environment goes first.
 
     `outbox_limit`: with so many messages waiting to leave, new work is refused. Half a million are about half a
     gigabyte of table and indexes, nearly three hours without a broker at 50 messages a second, and two minutes of
@@ -21,7 +20,7 @@ class ServiceSettings(BaseSettings):
     `kill_at` and `kill_on` are for tests alone: see `kill_points`.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)  # an error must not tell the other secrets
     service: ClassVar[str]
 
     grpc_address: str
@@ -47,5 +46,13 @@ class ServiceSettings(BaseSettings):
         """Reads environment and secret files. Raises pydantic's ValidationError, naming every missing setting."""
         prefix = f"petpro_{cls.service}_"
         folder = os.environ.get(f"{prefix}secrets_dir".upper())
-        sources: dict[str, Any] = {"_env_prefix": prefix, "_secrets_dir": folder}
-        return cls(**sources, **overrides)
+        told = {field: _told(prefix + field, folder) for field in cls.model_fields}
+        return cls.model_validate({field: value for field, value in told.items() if value is not None} | overrides)
+
+
+def _told(name: str, folder: str | None) -> str | None:
+    """What the environment or a secret file says; None when neither does."""
+    value = os.environ.get(name.upper())
+    if value is None and folder and (file := Path(folder, name)).is_file():
+        value = file.read_text().strip()
+    return value

@@ -36,7 +36,7 @@ class Compiled:
 
 
 def compiled(statement: ClauseElement, given: Mapping[str, Any]) -> Compiled:
-    """The statement for the driver. `given` names the columns when an INSERT or UPDATE does not say them itself."""
+    """The statement for the driver. `given` are a call's values; each is of one kind in all calls of a statement."""
     kept = _kept.get(statement)
     if kept is None:
         kept = _kept[statement] = _compile(statement, given)
@@ -54,4 +54,12 @@ def _compile(statement: ClauseElement, given: Mapping[str, Any]) -> Compiled:
             convert[name] = processor
     asked_for = {name for name, bind in made.binds.items() if bind.required}
     own = {name: value for name, value in made.params.items() if name not in asked_for}
-    return Compiled(str(made), own, convert)
+    return Compiled(_with_binary_lists(str(made), given), own, convert)
+
+
+def _with_binary_lists(sql: str, given: Mapping[str, Any]) -> str:
+    """Has lists travel in binary: as text each element is quoted in Python, a hundred times as slow."""
+    for name, value in given.items():
+        if isinstance(value, list):
+            sql = sql.replace(f"%({name})s", f"%({name})b")
+    return sql

@@ -50,12 +50,19 @@ async def hold(tx: Transaction, wishes: Sequence[Wish], hold_seconds: float) -> 
     caller believes one of these it asks the owner.
     """
     rows = await store_holds.hold(tx, [_row(wish) for wish in wishes], hold_seconds)
-    outcomes = [_outcome(wish, row) for wish, row in zip(wishes, rows, strict=True)]
-    granted = [(wish, row) for wish, row in zip(wishes, rows, strict=True) if row.is_held]
-    for wish, row in granted:
+    outcomes: list[Reply | PetProError] = []
+    claimed: list[tuple[idempotency.Claim, Reply]] = []
+    for wish, row in zip(wishes, rows, strict=True):
+        if not row.is_held:
+            outcomes.append(_refusal(wish, row))
+            continue
+        reply = Reply(reservation=messages.reservation(row, with_lock_id=True))
+        outcomes.append(reply)
+        if wish.claim:
+            claimed.append((wish.claim, reply))
         with telemetry.within_trace(wish.trace):
             await messages.reservation_created(tx, row)
-    await idempotency.keep(tx, [(wish.claim, _reply(row)) for wish, row in granted if wish.claim])
+    await idempotency.keep(tx, claimed)
     return outcomes
 
 
@@ -71,9 +78,8 @@ def _row(wish: Wish) -> dict[str, object]:
     }
 
 
-def _outcome(wish: Wish, row: Row) -> Reply | PetProError:
-    if row.is_held:
-        return _reply(row)
+def _refusal(wish: Wish, row: Row) -> Reply | PetProError:
+    """What speaks against a wish, or the reply that it had before."""
     if row.request_hash is not None and wish.claim:
         return wish.claim.answer(row.request_hash, row.reply, Reply)
     if not row.has_slot:
@@ -87,7 +93,3 @@ def _outcome(wish: Wish, row: Row) -> Reply | PetProError:
     if row.has_begun:
         return SlotInPast()
     return SlotBlocked() if row.is_blocked else SlotFull()
-
-
-def _reply(row: Row) -> Reply:
-    return Reply(reservation=messages.reservation(row, with_lock_id=True))

@@ -112,12 +112,20 @@ def _path(violation: Any) -> str:
 
 
 class Edge(aio.ServerInterceptor):
-    """The one interceptor of a service; see the module."""
+    """The one interceptor of a service; see the module.
 
-    def __init__(self, service: str, verifier: Verifier) -> None:
+    While `most_calls` are in hand, further ones are refused with Overloaded before anything is done for them, even
+    reading them: what is refused must cost little, or a service under load does nothing else.
+    """
+
+    def __init__(self, service: str, verifier: Verifier, most_calls: int = 256) -> None:
         self._domain = f"{service}.petpro"
         self._verifier = verifier
         self._wrapped: dict[str, Any] = {}
+        self._most_calls = most_calls
+        self._in_hand = 0
+        self._overloaded = rpc_status.to_status(to_status(errors.Overloaded(), self._domain))
+        self._shedding: Any = grpc.unary_unary_rpc_method_handler(self._shed)
 
     async def intercept_service(
         self,
@@ -125,6 +133,8 @@ class Edge(aio.ServerInterceptor):
         details: grpc.HandlerCallDetails,
     ) -> Any:
         method = details.method
+        if self._in_hand >= self._most_calls and not method.startswith(_PLUMBING):
+            return self._shedding
         handler = await continuation(details)
         if handler is None or method.startswith(_PLUMBING) or handler.unary_unary is None:
             return handler
@@ -136,11 +146,16 @@ class Edge(aio.ServerInterceptor):
             )
         return self._wrapped[method]
 
+    async def _shed(self, _: bytes, grpc_context: aio.ServicerContext[Any, Any]) -> None:
+        telemetry.CALLS_SHED.inc()
+        await grpc_context.abort_with_status(self._overloaded)
+
     def _guarded(self, method: str, behaviour: Behaviour) -> Behaviour:
         async def serve(request: Any, grpc_context: aio.ServicerContext[Any, Any]) -> Any:
             metadata = {key: value for key, value in grpc_context.invocation_metadata() or () if isinstance(value, str)}
             request_id = metadata.get("x-request-id") or str(new_id())
             started = time.perf_counter()
+            self._in_hand += 1
             code = grpc.StatusCode.OK
             reply = None
             with telemetry.span(method, metadata), context.within(CallContext(method, request_id)):
@@ -152,6 +167,7 @@ class Edge(aio.ServerInterceptor):
                     self._report(method, code, error, fault)
                     await grpc_context.abort_with_status(rpc_status.to_status(to_status(error, self._domain)))
                 finally:
+                    self._in_hand -= 1
                     telemetry.RPC_SECONDS.labels(method, code.name).observe(time.perf_counter() - started)
             return reply
 

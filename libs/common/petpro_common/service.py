@@ -66,7 +66,7 @@ class Service:
         )
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
-        self.server = rpc.server(rpc.Edge(self.name, self.verifier))
+        self.server = rpc.server(rpc.Edge(self.name, self.verifier, settings.most_calls))
         self._account = rpc.channel(settings.account_address, self.tokens)
         self._package = package
         self._health = health.aio.HealthServicer()

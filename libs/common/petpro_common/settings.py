@@ -36,6 +36,7 @@ class ServiceSettings(BaseModel):
     service_jwks_file: Path
     service_key: SecretStr
     log_level: str = "info"
+    most_calls: int = 256
     drain_seconds: float = 5.0
     otlp_endpoint: str | None = None
     kill_at: str = ""

@@ -1,5 +1,6 @@
 """The edge: who gets in, and what a caller is told when something is wrong."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
@@ -158,3 +160,41 @@ async def test_the_callers_request_id_is_kept(stub: Any, pets: Pets) -> None:
     await ask(stub, (("x-request-id", "req-7"), ("idempotency-key", "once")))
     assert pets.seen is not None
     assert (pets.seen.request_id, pets.seen.idempotency_key) == ("req-7", "once")
+
+
+class SlowPets(Pets):
+    """Answers when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def GetPet(self, request: account_pb2.GetPetRequest, grpc_context: Any) -> Any:  # noqa: N802
+        await self.may_answer.wait()
+        return await super().GetPet(request, grpc_context)
+
+
+async def test_too_many_calls_at_once_are_refused_unread_and_probes_are_not(keys: KeyRing) -> None:
+    pets = SlowPets()  # type: ignore[abstract]  # the other RPCs are not asked for
+
+    def register(server: aio.Server) -> None:
+        account_pb2_grpc.add_PetServiceServicer_to_server(pets, server)
+        health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+
+    async with serving("account", keys.verifier(), register, most_calls=3) as channel:
+        stub = account_pb2_grpc.PetServiceStub(channel)
+        in_hand = [asyncio.ensure_future(ask(stub)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        fault = await refused(ask(stub, pet_id="what nobody reads breaks no rule"))
+        prober: Any = health_pb2_grpc.HealthStub(channel)
+        probe = await prober.Check(health_pb2.HealthCheckRequest())
+        pets.may_answer.set()
+        await asyncio.gather(*in_hand)
+        after = await ask(stub)
+
+    assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    status = rpc_status.from_call(fault)  # type: ignore[arg-type]  # it has what a Call has
+    assert status is not None
+    assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)
+    assert probe.status == health_pb2.HealthCheckResponse.SERVING
+    assert after.pet.id

@@ -11,10 +11,10 @@ from petpro_common.auth import Verifier
 
 @asynccontextmanager
 async def serving(
-    service: str, verifier: Verifier, register: Callable[[aio.Server], None]
+    service: str, verifier: Verifier, register: Callable[[aio.Server], None], most_calls: int = 256
 ) -> AsyncIterator[aio.Channel]:
     """A channel to a server on which `register` has put its servicers."""
-    server = rpc.server(rpc.Edge(service, verifier))
+    server = rpc.server(rpc.Edge(service, verifier, most_calls))
     register(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -101,16 +101,16 @@ async def nats(nats_server: Broker) -> Broker:
 
 @pytest.fixture(scope="session")
 def stack() -> RunningStack:
-    return testing.shared_stack("stack")
+    return testing.shared_stack("stack", as_shipped=True)
 
 
 @pytest.fixture(scope="module")
 def start_own_stack() -> Iterator[StartStack]:
     started: list[RunningStack] = []
 
-    def start(only: Collection[str] = PARTS, env: Settings | None = None) -> RunningStack:
+    def start(only: Collection[str] = PARTS, env: Settings | None = None, *, as_shipped: bool = False) -> RunningStack:
         run = testing.folder_of_run() / f"own-{uuid4().hex[:8]}"
-        started.append(testing.start_stack(run, only, env=env))
+        started.append(testing.start_stack(run, only, env=env, as_shipped=as_shipped))
         return started[-1]
 
     yield start

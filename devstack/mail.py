@@ -13,7 +13,8 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devstack.layout import Layout, write_private
-from devstack.part import Part, accepts_connections, python_module
+from devstack.part import Part, accepts_connections
+from devstack.process import python_module
 
 
 class Keep:

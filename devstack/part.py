@@ -2,13 +2,13 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from devstack.api import NO_TLS
 from devstack.layout import ROOT
 from devstack.process import launch, tail
 
@@ -55,11 +55,6 @@ class PartFailed(Exception):
         self.log = log
 
 
-def python_module(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module of ours under this very Python."""
-    return [sys.executable, "-m", module, *arguments]
-
-
 async def run_to_end(
     part: str, argv: Sequence[str | Path], env: Mapping[str, str], log: Path, guard: Sequence[str] = ()
 ) -> None:
@@ -91,7 +86,7 @@ def answers_http(url: str) -> Check:
 
     async def check() -> bool:
         try:
-            async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+            async with httpx.AsyncClient(timeout=2, trust_env=False, verify=NO_TLS) as client:
                 return (await client.get(url)).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False

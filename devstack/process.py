@@ -11,16 +11,45 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from devstack.fork_server import STATUS_BYTES, Order, fork
+
+FORK_SERVER_VARIABLE = "PETPRO_FORK_SERVER"
+"""Where it names a server's socket, modules of ours are forked by that server instead of started anew: for tests."""
+
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+
+
+class Forked:
+    """A process of the fork server's, as far as asyncio's own kind is used here."""
+
+    def __init__(self, pid: int, connection: socket.socket) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._ended = asyncio.create_task(self._hear_of_end(connection))
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._ended)
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    async def _hear_of_end(self, connection: socket.socket) -> int:
+        connection.setblocking(False)
+        with connection:
+            said = await asyncio.get_running_loop().sock_recv(connection, STATUS_BYTES)
+        self.returncode = int(said or -signal.SIGKILL)
+        return self.returncode
 
 
 class Process:
     """A running (or ended) process; made by `launch`."""
 
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
+    def __init__(self, child: asyncio.subprocess.Process | Forked) -> None:
         self._child = child
 
     @property
@@ -72,10 +101,14 @@ async def launch(
     `pass_fds` are open files that it keeps open for as long as it lives.
     """
     inherited = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    env = {**inherited, "PYTHONUNBUFFERED": "1", **env}
     with log.open("ab") as output:
+        if (server := os.environ.get(FORK_SERVER_VARIABLE)) and list(argv[:2]) == python_module():
+            order = Order([str(word) for word in argv[2:]], env, str(cwd))
+            return Process(Forked(*fork(Path(server), order, [output.fileno(), *pass_fds])))
         child = await asyncio.create_subprocess_exec(
             *_guarded(argv, death_signal, guard),
-            env={**inherited, "PYTHONUNBUFFERED": "1", **env},
+            env=env,
             cwd=cwd,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
@@ -84,6 +117,11 @@ async def launch(
             pass_fds=pass_fds,
         )
     return Process(child)
+
+
+def python_module(*words: str) -> list[str]:
+    """The command that runs a module of ours, with its arguments, under this very Python."""
+    return [sys.executable, "-m", *words]
 
 
 def _guarded(argv: Sequence[str | Path], death_signal: signal.Signals, guard: Sequence[str]) -> list[str]:

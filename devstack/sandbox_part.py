@@ -1,7 +1,8 @@
 """The payment sandbox as a part of the stack."""
 
 from devstack import gateway
-from devstack.part import Part, answers_http, python_module
+from devstack.part import Part, answers_http
+from devstack.process import python_module
 from devstack.services import Surroundings
 
 

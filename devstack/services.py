@@ -9,9 +9,10 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from devstack.layout import ROOT, Layout
 from devstack.nats import Nats
-from devstack.part import Check, Part, python_module, run_to_end
+from devstack.part import Check, Part, run_to_end
 from devstack.ports import Ports
 from devstack.postgres import Postgres, role_of
+from devstack.process import python_module
 from devstack.secrets import PEOPLE, Secrets
 
 CALLS = {

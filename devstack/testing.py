@@ -14,15 +14,16 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from filelock import FileLock
 
+from devstack import fork_server
+from devstack.fork_server import Order
 from devstack.layout import ROOT, SERVICES, Layout
-from devstack.part import python_module
 from devstack.ports import Ports
 from devstack.postgres import role_of
-from devstack.process import is_running
+from devstack.process import FORK_SERVER_VARIABLE, is_running, python_module
 from devstack.running import RunningStack
 from devstack.services import Surroundings, remember_migrated
 from devstack.stack import PARTS, surroundings
@@ -30,6 +31,7 @@ from petpro_common.migrate import sqlalchemy_url, upgrade
 
 FOLDER_VARIABLE = "PETPRO_TEST_STACKS"
 OWNER_VARIABLE = "PETPRO_TEST_OWNER"
+FORK_SERVER = "fork_server"
 START_SECONDS = 100.0
 STOP_SECONDS = 40.0
 
@@ -57,7 +59,9 @@ IMPATIENT: Settings = {
 class StartStack(Protocol):
     """Starts a stack for one test module, with the parts and settings that it wants."""
 
-    def __call__(self, only: Collection[str] = PARTS, env: Settings | None = None) -> RunningStack: ...
+    def __call__(
+        self, only: Collection[str] = PARTS, env: Settings | None = None, *, as_shipped: bool = False
+    ) -> RunningStack: ...
 
 
 class MakeDatabase(Protocol):
@@ -75,6 +79,7 @@ def open_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="petpro-tests-"))
     os.environ[FOLDER_VARIABLE] = str(folder)
     os.environ[OWNER_VARIABLE] = str(os.getpid())
+    fork_server.start(folder / FORK_SERVER, folder / "fork_server.log")
     return folder
 
 
@@ -96,12 +101,14 @@ def folder_of_run() -> Path:
     return Path(os.environ[FOLDER_VARIABLE])
 
 
-def shared_stack(name: str, only: Collection[str] = PARTS, env: Settings | None = None) -> RunningStack:
+def shared_stack(
+    name: str, only: Collection[str] = PARTS, *, env: Settings | None = None, as_shipped: bool = False
+) -> RunningStack:
     """The stack of that name, started by whoever asks first."""
     run = folder_of_run() / name
     with FileLock(folder_of_run() / f"{name}.lock"):
         if not (run / "stack.json").exists():
-            start_stack(run, only, env=env)
+            start_stack(run, only, env=env, as_shipped=as_shipped)
     return RunningStack(run)
 
 
@@ -110,24 +117,42 @@ def start_stack(
     only: Collection[str] = PARTS,
     *,
     env: Settings | None = None,
+    as_shipped: bool = False,
 ) -> RunningStack:
-    """Start a stack in that folder and return when every part is ready; its databases are migrated already."""
+    """Start a stack in that folder and return when every part is ready; its databases are migrated already.
+
+    Its processes are forked (`fork_server.py`), or started anew where it is to be `as_shipped`.
+    """
     if "postgres" in only:
         _give_databases(run)
-    return _launch(run, only, env=env)
+    return _launch(run, only, env or {}, as_shipped=as_shipped)
 
 
-def _launch(run: Path, only: Collection[str], *, env: Settings | None = None) -> RunningStack:
+def _launch(run: Path, only: Collection[str], env: Settings, *, as_shipped: bool = False) -> RunningStack:
     run.mkdir(parents=True, exist_ok=True)
     said = run / "supervisor.log"
     command = python_module("devstack", "serve", "--run", str(run), "--only", ",".join(only))
     command += ["--fast", "--owner", os.environ[OWNER_VARIABLE]]
-    for part, values in (env or {}).items():
+    for part, values in env.items():
         command += [word for name, value in values.items() for word in ("--set", f"{part}:{name}={value}")]
     with said.open("wb") as output:
-        supervisor = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+        supervisor = (_start_anew if as_shipped else _fork)(command, output)
     _wait_until_ready(supervisor, run, set(only), said)
     return RunningStack(run)
+
+
+def _start_anew(command: list[str], output: IO[bytes]) -> int:
+    supervisor = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+    supervisor.returncode = 0  # it outlives this object on purpose; `_stop` ends it by its id
+    return supervisor.pid
+
+
+def _fork(command: list[str], output: IO[bytes]) -> int:
+    server = folder_of_run() / FORK_SERVER
+    env = {**os.environ, FORK_SERVER_VARIABLE: str(server)}
+    pid, connection = fork_server.fork(server, Order(command[2:], env, str(ROOT), outlives=True), [output.fileno()])
+    connection.close()
+    return pid
 
 
 def _give_databases(run: Path) -> None:
@@ -143,7 +168,7 @@ def _give_databases(run: Path) -> None:
 
 
 def _make_template(run: Path) -> None:
-    stack = _launch(run, ["postgres"])
+    stack = _launch(run, ["postgres"], {})
     around = surroundings_of(stack)
     for service in SERVICES:
         url = around.postgres.url(role_of(service), role_of(service))
@@ -158,16 +183,14 @@ def stop_stack(stack: RunningStack) -> None:
     shutil.rmtree(stack.run, ignore_errors=True)
 
 
-def _wait_until_ready(supervisor: "subprocess.Popen[bytes]", run: Path, parts: set[str], said: Path) -> None:
+def _wait_until_ready(supervisor: int, run: Path, parts: set[str], said: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _is_ready(run / "stack.json", supervisor.pid, parts):
-        if supervisor.poll() is not None or time.monotonic() > deadline:
-            supervisor.terminate()
-            supervisor.wait(STOP_SECONDS)
+    while not _is_ready(run / "stack.json", supervisor, parts):
+        if not is_running(supervisor) or time.monotonic() > deadline:
+            _stop(supervisor)
             (run / "stack.json").unlink(missing_ok=True)
             raise StackDidNotStart(said.read_text(errors="replace"))
         time.sleep(0.05)
-    supervisor.returncode = 0  # it outlives this object on purpose; `_stop` ends it by its id
 
 
 def _is_ready(description: Path, supervisor: int, parts: set[str]) -> bool:

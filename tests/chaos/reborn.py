@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from types import FrameType, ModuleType
 
-from devstack.part import python_module
+from devstack.process import python_module
 from petpro_common.service import run
 
 _PR_SET_PDEATHSIG = 1

@@ -27,7 +27,7 @@ INFRASTRUCTURE = ["postgres", "nats", "mail"]
 
 @pytest.fixture(scope="module")
 def infrastructure(start_own_stack: StartStack) -> RunningStack:
-    return start_own_stack(only=INFRASTRUCTURE)
+    return start_own_stack(only=INFRASTRUCTURE, as_shipped=True)
 
 
 async def count_pets(stack: RunningStack) -> int:
@@ -123,7 +123,7 @@ def test_only_its_owner_reads_what_holds_passwords(infrastructure: RunningStack)
 def test_a_stack_that_is_told_to_stop_leaves_nothing_and_finds_its_data_again(
     tmp_path: Path, told: signal.Signals
 ) -> None:
-    first = start_stack(tmp_path / "run", INFRASTRUCTURE)
+    first = start_stack(tmp_path / "run", INFRASTRUCTURE, as_shipped=True)
     assert asyncio.run(count_pets(first)) == 1
     supervisor = first.endpoints["supervisor"]["pid"]
     family, control = descendants(supervisor), Path(first.endpoints["control"])
@@ -131,19 +131,20 @@ def test_a_stack_that_is_told_to_stop_leaves_nothing_and_finds_its_data_again(
     os.kill(supervisor, told)
     _wait_until_gone([supervisor, *family])
     assert not control.parent.exists()
-    second = start_stack(tmp_path / "run", INFRASTRUCTURE)
+    second = start_stack(tmp_path / "run", INFRASTRUCTURE, as_shipped=True)
     assert asyncio.run(count_pets(second)) == 2
     assert second.endpoints["nats_url"] == first.endpoints["nats_url"]
     stop_stack(second)
 
 
-def test_nothing_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
-    first = start_stack(tmp_path / "run", INFRASTRUCTURE)
+@pytest.mark.parametrize("as_shipped", [True, False], ids=["as shipped", "forked"])
+def test_nothing_outlives_a_supervisor_that_was_killed(tmp_path: Path, as_shipped: bool) -> None:
+    first = start_stack(tmp_path / "run", INFRASTRUCTURE, as_shipped=as_shipped)
     supervisor = first.endpoints["supervisor"]["pid"]
-    family = descendants(supervisor)
+    family = [*descendants(supervisor), *(first.pid(part) or 0 for part in INFRASTRUCTURE)]
     os.kill(supervisor, signal.SIGKILL)
     _wait_until_gone(family)
-    stop_stack(start_stack(tmp_path / "run", INFRASTRUCTURE))
+    stop_stack(start_stack(tmp_path / "run", INFRASTRUCTURE, as_shipped=as_shipped))
 
 
 async def test_a_part_that_cannot_start_is_named_with_its_log_and_all_is_stopped(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from email.message import EmailMessage
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -20,7 +21,7 @@ from devstack.part import PartFailed
 from devstack.process import descendants, is_running
 from devstack.running import RunningStack
 from devstack.stack import Stack
-from devstack.testing import StartStack, start_stack, stop_stack
+from devstack.testing import StartStack, folder_of_run, start_stack, stop_stack
 
 INFRASTRUCTURE = ["postgres", "nats", "mail"]
 
@@ -28,6 +29,12 @@ INFRASTRUCTURE = ["postgres", "nats", "mail"]
 @pytest.fixture(scope="module")
 def infrastructure(start_own_stack: StartStack) -> RunningStack:
     return start_own_stack(only=INFRASTRUCTURE, as_shipped=True)
+
+
+@pytest.fixture
+def run() -> Path:
+    """The folder of one test's stack."""
+    return folder_of_run() / f"own-{uuid4().hex[:8]}"
 
 
 async def count_pets(stack: RunningStack) -> int:
@@ -120,10 +127,8 @@ def test_only_its_owner_reads_what_holds_passwords(infrastructure: RunningStack)
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-def test_a_stack_that_is_told_to_stop_leaves_nothing_and_finds_its_data_again(
-    tmp_path: Path, told: signal.Signals
-) -> None:
-    first = start_stack(tmp_path / "run", INFRASTRUCTURE, as_shipped=True)
+def test_a_stack_that_is_told_to_stop_leaves_nothing_and_finds_its_data_again(run: Path, told: signal.Signals) -> None:
+    first = start_stack(run, INFRASTRUCTURE, as_shipped=True)
     assert asyncio.run(count_pets(first)) == 1
     supervisor = first.endpoints["supervisor"]["pid"]
     family, control = descendants(supervisor), Path(first.endpoints["control"])
@@ -131,20 +136,20 @@ def test_a_stack_that_is_told_to_stop_leaves_nothing_and_finds_its_data_again(
     os.kill(supervisor, told)
     _wait_until_gone([supervisor, *family])
     assert not control.parent.exists()
-    second = start_stack(tmp_path / "run", INFRASTRUCTURE, as_shipped=True)
+    second = start_stack(run, INFRASTRUCTURE, as_shipped=True)
     assert asyncio.run(count_pets(second)) == 2
     assert second.endpoints["nats_url"] == first.endpoints["nats_url"]
     stop_stack(second)
 
 
 @pytest.mark.parametrize("as_shipped", [True, False], ids=["as shipped", "forked"])
-def test_nothing_outlives_a_supervisor_that_was_killed(tmp_path: Path, as_shipped: bool) -> None:
-    first = start_stack(tmp_path / "run", INFRASTRUCTURE, as_shipped=as_shipped)
+def test_nothing_outlives_a_supervisor_that_was_killed(run: Path, as_shipped: bool) -> None:
+    first = start_stack(run, INFRASTRUCTURE, as_shipped=as_shipped)
     supervisor = first.endpoints["supervisor"]["pid"]
     family = [*descendants(supervisor), *(first.pid(part) or 0 for part in INFRASTRUCTURE)]
     os.kill(supervisor, signal.SIGKILL)
     _wait_until_gone(family)
-    stop_stack(start_stack(tmp_path / "run", INFRASTRUCTURE, as_shipped=as_shipped))
+    stop_stack(start_stack(run, INFRASTRUCTURE, as_shipped=as_shipped))
 
 
 async def test_a_part_that_cannot_start_is_named_with_its_log_and_all_is_stopped(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ BIN      := $(VENV)/bin
 LOCK     := requirements/requirements.lock
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 MODULES  := $(filter-out %.egg-info,$(notdir $(wildcard libs/*/petpro_* libs/petproctl/petproctl services/*/petpro_*))) devstack deploy bench
-SUITES   := $(wildcard tests libs/*/tests services/*/tests)
+SUITES   := $(wildcard tests services/*/tests libs/*/tests)
 PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
@@ -25,7 +25,7 @@ demo: setup ## start everything, play the stories as a transcript, stop, exit 0
 	@exec $(BIN)/python -m devstack demo
 
 test: setup ## every test, on real PostgreSQL, NATS and Envoy
-	$(PYTEST) -n $(WORKERS) --dist loadfile $(SUITES)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(SUITES)
 
 test-unit: setup ## the tests that need no server, in seconds
 	$(PYTEST) -m unit $(SUITES)

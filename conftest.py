@@ -7,9 +7,11 @@
 | `empty_database` | the same without migrations |
 | `nats_server` | a NATS with every service's user; each worker has one |
 | `nats` | the same, emptied of all streams before the test |
-| `stack` | the whole platform, shared by all workers: do not kill its parts |
+| `stack` | the whole platform as it ships, shared by all workers: do not kill its parts |
 | `own_stack` | the whole platform for tests that kill its parts: no other test runs on it meanwhile |
 | `start_own_stack` | a stack for one test module, with the parts and settings that it wants |
+
+Stacks are forked from one process that has its imports, but for those that are to be as shipped.
 """
 
 import os

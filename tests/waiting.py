@@ -1,4 +1,4 @@
-"""Waiting for what other processes do: polled often, with an end."""
+"""Waiting for what other processes do: polled often at first, then ever less often, with an end."""
 
 import asyncio
 import time
@@ -12,6 +12,9 @@ from devstack.api import Refused
 PATIENCE_SECONDS = 60.0
 """The broker gives a message that was in the hands of a killed service to the next one after half a minute."""
 
+SELDOM_SECONDS = 0.25
+"""Between two looks after a while."""
+
 AWAY = (Refused, httpx.TransportError)
 """How it shows that a part is away."""
 
@@ -23,9 +26,10 @@ async def eventually(
 ) -> Seen:
     """What `look` sees as soon as it is something; fails after the given time. A part that is away is waited for.
 
-    `every`: seconds between two looks.
+    `every`: seconds between the first looks; the longer it has waited, the less it matters to see it at once, and
+    the looks of many tests would keep the machine from what they wait for.
     """
-    deadline, away = time.monotonic() + seconds, ""
+    began, away = time.monotonic(), ""
     while True:
         try:
             if seen := await look():
@@ -34,5 +38,6 @@ async def eventually(
             if isinstance(fault, Refused) and fault.status not in (503, 504):
                 raise
             away = f"; {fault}"
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {awaited}{away}"
-        await asyncio.sleep(every)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"waited {seconds:.0f} s for {awaited}{away}"
+        await asyncio.sleep(max(every, min(waited / 10, SELDOM_SECONDS)))

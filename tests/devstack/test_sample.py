@@ -35,6 +35,12 @@ def test_clocks_go_east_with_the_clinics() -> None:
     assert hours == sorted(hours)
 
 
+@pytest.fixture(autouse=True)
+def few_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two weeks of slots would show nothing more."""
+    monkeypatch.setattr(sample, "DAYS_AHEAD", 4)
+
+
 async def everything(stack: RunningStack) -> list[str]:
     """The ids of all that the sample's owner has: clinics, staff, services and their slots."""
     ids: list[str] = []
@@ -65,7 +71,7 @@ async def test_loading_twice_is_loading_once(stack: RunningStack) -> None:
 async def test_somebody_in_menteng_finds_a_free_slot_around_the_corner(stack: RunningStack) -> None:
     endpoints = stack.endpoints
     await sample.load_through(endpoints["gateway_url"], endpoints["users"])
-    in_two_weeks = datetime.now(UTC).date() + timedelta(days=sample.DAYS_AHEAD)
+    last = datetime.now(UTC).date() + timedelta(days=sample.DAYS_AHEAD)
     async with open_client(endpoints["gateway_url"]) as client:
         api = Api(client)
         near = (await api.get("/v1/clinics", **MENTENG, query="Cikini"))["clinics"][0]
@@ -74,6 +80,6 @@ async def test_somebody_in_menteng_finds_a_free_slot_around_the_corner(stack: Ru
         services = (await api.get(f"/v1/clinics/{near['id']}/services"))["services"]
         assert {service["name"]: service["price"]["amount"] for service in services}["Vaccination"] == "270000.00"
         for service in services:
-            query = {"from_date": in_two_weeks - timedelta(days=1), "to_date": in_two_weeks, "available_only": True}
+            query = {"from_date": last - timedelta(days=1), "to_date": last, "available_only": True}
             assert (await api.get(f"/v1/services/{service['id']}/slots", **query))["slots"], service["name"]
         assert not (await api.get("/v1/clinics", query="Rawamangun"))["clinics"]

@@ -66,8 +66,10 @@ def start(path: Path, log: Path) -> None:
         listener.bind(str(path))
         listener.listen(64)
         command = [sys.executable, "-u", "-m", __name__, str(listener.fileno())]
-        files = {"pass_fds": [listener.fileno()], "stdout": output, "stderr": output}
-        server = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **files)
+        kept = [listener.fileno()]
+        server = subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True, pass_fds=kept
+        )
     server.returncode = 0  # it is never waited for
 
 
@@ -113,7 +115,8 @@ def _keep(connection: socket.socket) -> str:
     with suppress(OSError):  # the supervisor may be gone
         connection.send(str(pid).encode())
     if not order.outlives:
-        ended, _, _ = select.select([process := os.pidfd_open(pid), connection], [], [])
+        process = os.pidfd_open(pid)
+        ended, _, _ = select.select([process, connection.fileno()], [], [])
         if process not in ended:
             os.kill(pid, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

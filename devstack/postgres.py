@@ -125,7 +125,7 @@ class Postgres:
             "--builtin-locale=C.UTF-8",
             "--locale=C.UTF-8",
         ]
-        durable = ["--no-sync"] if self.fast else []
+        hasty = ["--no-sync", "--set", "scram_iterations=1"] if self.fast else []
         command: list[str | Path] = [
             BINARIES / "initdb",
             "-D",
@@ -135,7 +135,7 @@ class Postgres:
             "--pwfile",
             password,
         ]
-        return [*command, "--auth=scram-sha-256", *options, *durable]
+        return [*command, "--auth=scram-sha-256", *options, *hasty]
 
     async def _make_databases(self) -> None:
         async with await psycopg.AsyncConnection.connect(self.superuser_url(), autocommit=True) as connection:
@@ -159,9 +159,9 @@ class Postgres:
         """Make a database that belongs to the service's role and that no other service can connect to."""
         database, role = sql.Identifier(name), sql.Identifier(role_of(service))
         async with await psycopg.AsyncConnection.connect(self.superuser_url(), autocommit=True) as connection:
-            await connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(database, role, sql.Identifier(template))
-            )
+            create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(database, role, sql.Identifier(template))
+            copying = sql.SQL(" STRATEGY FILE_COPY" if self.fast else "")  # half the work where nothing is synced
+            await connection.execute(create + copying)
             await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
         if template == "template1":
             await self._add_extensions(name, EXTENSIONS[service])

@@ -1,10 +1,6 @@
 """The auditor raises no false alarm, in traffic and at rest, and names whatever is then planted."""
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -23,11 +19,12 @@ from devstack.testing import StartStack
 from petproctl.audit import state
 from petproctl.audit.model import INVARIANTS
 from petproctl.audit.run import Report
-from tests import invariants
+from tests import invariants, terminal
 from tests.audit.corruptions import CHANGES, CORRUPTIONS, HIDDEN, Corruption
 from tests.audit.kinds import bookings_of_every_kind
 from tests.audit.looking import look_over, named
 from tests.audit.traffic import visits
+from tests.terminal import Said
 from tests.waiting import eventually
 from tests.world import World, open_world
 
@@ -101,8 +98,8 @@ def _goes_on_by_itself(stack: RunningStack, folder: Path) -> None:
     """A second run reads less than the first, which has left a state."""
     options = ["--state", str(folder / "state.json"), "--metrics", str(folder / "audit.prom")]
     runs = [_run(stack, *options) for _ in range(2)]
-    assert [(run.returncode, run.stderr) for run in runs] == [(0, "")] * 2
-    first, second = (json.loads(run.stdout) for run in runs)
+    assert [(run.code, run.err) for run in runs] == [(0, "")] * 2
+    first, second = (run.json for run in runs)
     assert first["clean"]
     assert first["until"] < second["until"]
     metrics = _metrics(folder / "audit.prom")
@@ -113,8 +110,8 @@ def _goes_on_by_itself(stack: RunningStack, folder: Path) -> None:
 
 def _tells_what_is_wrong(stack: RunningStack, folder: Path) -> None:
     told = _run(stack, "--state", str(folder / "state.json"), "--metrics", str(folder / "audit.prom"))
-    assert told.returncode == 1
-    said = json.loads(told.stdout)
+    assert told.code == 1
+    said = told.json
     assert not said["clean"]
     wrong = [one["subject"] for one in said["violations"] if one["invariant"] == "returns-are-ours"]
     assert wrong
@@ -226,17 +223,14 @@ async def _at_provider(world: World, path: str, body: Json) -> Json:
     return dict(answer.raise_for_status().json())
 
 
-def _run(stack: RunningStack, *more: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "petproctl", "audit", "--json", "--grace", "1", "--pause", "0", *more]
-    return subprocess.run(
-        command, env={**os.environ, "PETPRO_RUN": str(stack.run)}, capture_output=True, text=True, check=False
-    )
+def _run(stack: RunningStack, *more: str) -> Said:
+    return terminal.run(stack, "audit", "--json", "--grace", "1", "--pause", "0", *more)
 
 
 def test_who_cannot_look_says_so(started: RunningStack) -> None:
     nowhere = _run(started, "--dsn", "booking=postgresql://nobody@127.0.0.1:1/nowhere")
-    assert (nowhere.returncode, nowhere.stdout) == (2, "")
-    assert "booking cannot be read" in nowhere.stderr.replace("\n", " ")
-    assert _run(started, "--only", "no-such-thing").returncode == 2
+    assert (nowhere.code, nowhere.out) == (2, "")
+    assert "booking cannot be read" in nowhere.err.replace("\n", " ")
+    assert _run(started, "--only", "no-such-thing").code == 2
     both = _run(started, "--state", "state.json", "--only", "seats-counted")
-    assert (both.returncode, both.stdout) == (2, "")
+    assert (both.code, both.out) == (2, "")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from devstack.api import Json
-from tests.e2e.terminal import Said, petproctl
+from tests.terminal import Said, petproctl
 from tests.world import Clinic, Customer, World
 
 

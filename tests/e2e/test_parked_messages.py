@@ -9,8 +9,8 @@ import pytest
 
 from devstack.api import Json, Refused
 from devstack.layout import SERVICES
-from tests.e2e.terminal import Said, petproctl
 from tests.invariants import PLANTED
+from tests.terminal import Said, petproctl
 from tests.world import Customer, World
 
 MESSAGES = "/v1/operations/messages"

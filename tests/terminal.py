@@ -26,6 +26,10 @@ class Said:
 
 async def petproctl(stack: RunningStack, group: str, *words: str, typed: str = "") -> Said:
     """`petproctl <group> ...` as the stack's administrator, who types `typed` when asked."""
-    command = [group, "--run", str(stack.run), *words]
-    done = await asyncio.to_thread(CliRunner().invoke, app, command, input=typed)
+    return await asyncio.to_thread(run, stack, group, *words, typed=typed)
+
+
+def run(stack: RunningStack, group: str, *words: str, typed: str = "") -> Said:
+    """The same, while everything else in this process waits."""
+    done = CliRunner().invoke(app, [group, "--run", str(stack.run), *words], input=typed)
     return Said(done.exit_code, done.stdout, done.stderr)

@@ -8,7 +8,7 @@ own settings, log, session and signals, that runs its module as `__main__` and i
 
 Invariants:
 - when the connection closes, since who asked has died, the keeper kills the process, unless it may outlive them;
-- when the server dies, the kernel ends keepers and processes; it dies with the test run that started it;
+- when the server dies, the kernel ends keepers and processes; it ends when its owner does, the test run;
 - the server has one thread, no connection and no event loop, so that what it forks is as good as new.
 """
 
@@ -60,12 +60,12 @@ class Order:
     """Whether it lives on when who asked for it is gone."""
 
 
-def start(path: Path, log: Path) -> None:
-    """Start a server that ends with this process; who connects before it has its imports waits for them."""
+def start(path: Path, log: Path, owner: int) -> None:
+    """Start a server that ends with the process of that id; who connects before it has its imports waits for them."""
     with _socket() as listener, log.open("wb") as output:
         listener.bind(str(path))
         listener.listen(64)
-        command = [sys.executable, "-u", "-m", __name__, str(listener.fileno())]
+        command = [sys.executable, "-u", "-m", __name__, str(listener.fileno()), str(owner)]
         kept = [listener.fileno()]
         server = subprocess.Popen(
             command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True, pass_fds=kept
@@ -90,10 +90,14 @@ def _socket() -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def take_orders(listener: socket.socket) -> str:
-    """Serve until the end; return in each process that is forked, with the module that it is to run."""
+def take_orders(listener: socket.socket, owner: int) -> str:
+    """Serve until the owner's end; return in each process that is forked, with the module that it is to run."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a keeper ended
+    owner_ended = os.pidfd_open(owner)
     while True:
+        seen, _, _ = select.select([listener.fileno(), owner_ended], [], [])
+        if owner_ended in seen:
+            sys.exit()
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
@@ -146,13 +150,12 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def main(listener: socket.socket) -> None:
-    _die_with_parent()
+def main(listener: socket.socket, owner: int) -> None:
     for module in PRELOADED:
         importlib.import_module(module)
     gc.freeze()  # a collection would copy every page
-    runpy.run_module(take_orders(listener), run_name="__main__", alter_sys=True)
+    runpy.run_module(take_orders(listener, owner), run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))
+    main(socket.socket(fileno=int(sys.argv[1])), owner=int(sys.argv[2]))

@@ -31,7 +31,6 @@ from petpro_common.migrate import sqlalchemy_url, upgrade
 
 FOLDER_VARIABLE = "PETPRO_TEST_STACKS"
 OWNER_VARIABLE = "PETPRO_TEST_OWNER"
-FORK_SERVER = "fork_server"
 MEMORY = Path("/dev/shm")  # noqa: S108 -- the folder in it is nobody else's
 """Stacks of tests are kept here where there is room: on a disk, databases that come and go take thrice the time."""
 ROOM_BYTES = 4 << 30
@@ -82,7 +81,6 @@ def open_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="petpro-tests-", dir=MEMORY if _has_room(MEMORY) else None))
     os.environ[FOLDER_VARIABLE] = str(folder)
     os.environ[OWNER_VARIABLE] = str(os.getpid())
-    fork_server.start(folder / FORK_SERVER, folder / "fork_server.log")
     return folder
 
 
@@ -155,11 +153,20 @@ def _start_anew(command: list[str], output: IO[bytes]) -> int:
 
 
 def _fork(command: list[str], output: IO[bytes]) -> int:
-    server = folder_of_run() / FORK_SERVER
+    server = fork_server_of_run()
     env = {**os.environ, FORK_SERVER_VARIABLE: str(server)}
     pid, connection = fork_server.fork(server, Order(command[2:], env, str(ROOT), outlives=True), [output.fileno()])
     connection.close()
     return pid
+
+
+def fork_server_of_run() -> Path:
+    """Where it listens; started by whoever asks first, since not every run needs it."""
+    server = folder_of_run() / "fork_server"
+    with FileLock(server.with_suffix(".lock")):
+        if not server.exists():
+            fork_server.start(server, server.with_suffix(".log"), int(os.environ[OWNER_VARIABLE]))
+    return server
 
 
 def _give_databases(run: Path) -> None:

@@ -23,7 +23,7 @@ def tells(folder: Path, *words: str, files: Sequence[int] = (), outlives: bool =
     """Fork the module that tells what it sees."""
     order = Order(["tests.devstack.forked", *words], ENVIRONMENT, str(folder), outlives)
     with (folder / "log").open("ab") as output:
-        return fork(testing.folder_of_run() / testing.FORK_SERVER, order, [output.fileno(), *files])
+        return fork(testing.fork_server_of_run(), order, [output.fileno(), *files])
 
 
 def told(folder: Path) -> list[dict[str, Any]]:

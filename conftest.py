@@ -120,11 +120,15 @@ def start_own_stack() -> Iterator[StartStack]:
         testing.stop_stack(stack)
 
 
+@pytest.fixture(scope="module")
+def impatient_stack(start_own_stack: StartStack) -> RunningStack:
+    return start_own_stack(env=testing.IMPATIENT)
+
+
 @pytest.fixture
-async def own_stack() -> RunningStack:
-    """One for each worker, since it takes long to start; whatever an earlier test left down is started again."""
-    stack = testing.shared_stack(f"own-{_worker()}", env=testing.IMPATIENT)
+async def own_stack(impatient_stack: RunningStack) -> RunningStack:
+    """One for each module; whatever an earlier test left down is started again."""
     for part in PARTS:
-        if stack.state(part) != "ready":
-            await stack.start_part(part)
-    return stack
+        if impatient_stack.state(part) != "ready":
+            await impatient_stack.start_part(part)
+    return impatient_stack

@@ -1,4 +1,4 @@
-"""The service as it ships: its own process with a database and a broker, and nobody else."""
+"""The service as a process of its own, with a database and a broker, and nobody else."""
 
 import json
 

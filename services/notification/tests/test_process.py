@@ -1,4 +1,4 @@
-"""The service as it ships, with account as it ships, a database, a broker and a mail server; killed while at work."""
+"""The service as a process of its own, with account, a database, a broker and a mail server; killed while at work."""
 
 import asyncio
 from email import message_from_bytes, policy

@@ -1,44 +1,105 @@
-"""Closed-loop load: so many callers, each with one call in hand, for so long."""
+"""One measurement: client processes load, and everybody's CPU is accounted for over the same time."""
 
 import asyncio
+import multiprocessing
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-Call = Callable[[int], Awaitable[object]]
+from bench import usage
+from bench.load import WARM_UP_SECONDS, Outcome, Plan, Work, run_client
+from bench.section import P50, P95, P99, RATE, Figures
+from bench.stage import Stage
+
+CLIENT_CPU = "client CPU ms"
+REFUSED = "refused %"
+MOST_CLIENTS = 2
+_PARTS_THAT_COUNT = 0.005  # CPU milliseconds of an operation; below it a part has nothing to do with it
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What one round gave: calls a second, and milliseconds of the middle and of the slowest hundredth."""
+class Meter:
+    """Measures on one stage, with client processes that are kept."""
 
-    rate: float
-    p50: float
-    p99: float
+    stage: Stage
+    _pool: ProcessPoolExecutor
+
+    async def measure(
+        self,
+        work: Work,
+        callers: int,
+        seconds: float,
+        *,
+        clients: int = 1,
+        arrivals: float = 0.0,
+        answers: list[bytes] | None = None,
+    ) -> Figures:
+        """Figures of one round: rate, milliseconds, CPU milliseconds of an operation for the client and each part.
+
+        With `arrivals` (a second) the loop is open. What is answered is added to `answers`, where they are given.
+        """
+        begin = time.monotonic() + WARM_UP_SECONDS
+        end = begin + seconds
+        plans = [
+            Plan(
+                work.share(number, clients), -(-callers // clients), begin, end, arrivals / clients, answers is not None
+            )
+            for number in range(clients)
+        ]
+        running = [asyncio.get_running_loop().run_in_executor(self._pool, run_client, plan) for plan in plans]
+        await asyncio.sleep(begin - time.monotonic())
+        before = usage.cpu_seconds(self.stage.stack)
+        await asyncio.sleep(end - time.monotonic())
+        after = usage.cpu_seconds(self.stage.stack)
+        outcomes = await asyncio.gather(*running)
+        if answers is not None:
+            answers += [answer for outcome in outcomes for answer in outcome.answers]
+        return figures_of(outcomes, begin, end, {part: after[part] - before.get(part, 0.0) for part in after})
+
+    async def answers(self, work: Work, callers: int) -> list[bytes]:
+        """Does all of a work that ends, not measured; what was answered."""
+        now = time.monotonic()
+        plan = Plan(work, callers, now, now + 3600, keep_answers=True)
+        return (await asyncio.get_running_loop().run_in_executor(self._pool, run_client, plan)).answers
 
 
-async def measure(call: Call, callers: int, seconds: float) -> Sample:
-    """Runs `call(caller)` in `callers` loops at once. A call that fails fails the round."""
-    taken: list[float] = []
-    began = time.perf_counter()
-    until = began + seconds
+@asynccontextmanager
+async def open_meter(stage: Stage) -> AsyncIterator[Meter]:
+    """Client processes for the time of the block."""
+    pool = ProcessPoolExecutor(MOST_CLIENTS, multiprocessing.get_context("spawn"))
+    try:
+        await asyncio.gather(
+            *(asyncio.get_running_loop().run_in_executor(pool, time.sleep, 0.3) for _ in range(MOST_CLIENTS))
+        )
+        yield Meter(stage, pool)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
-    async def loop(caller: int) -> None:
-        while (start := time.perf_counter()) < until:
-            await call(caller)
-            taken.append(time.perf_counter() - start)
 
-    await asyncio.gather(*(loop(caller) for caller in range(callers)))
-    elapsed = time.perf_counter() - began
+def figures_of(outcomes: Sequence[Outcome], begin: float, end: float, cpu: Mapping[str, float]) -> Figures:
+    """Outcomes of client processes, and the CPU seconds that each part took meanwhile, as the figures of a round.
+
+    When the work was used up before the end, the time counts until then. Raises ValueError when nothing was done.
+    """
+    taken = sorted(milliseconds for outcome in outcomes for milliseconds in outcome.taken)
+    if len(taken) < 2:
+        raise ValueError("nothing ended within the time of the measurement")
+    until = max(outcome.last_end for outcome in outcomes)
     cuts = statistics.quantiles(taken, n=100)
-    return Sample(len(taken) / elapsed, cuts[49] * 1000, cuts[98] * 1000)
+    refused = sum(outcome.refused for outcome in outcomes)
+    each = {part: seconds * 1000 / len(taken) for part, seconds in cpu.items()}
+    return {
+        RATE: len(taken) / (min(until, end) - begin),
+        **{P50: cuts[49], P95: cuts[94], P99: cuts[98]},
+        REFUSED: 100 * refused / (refused + len(taken)),
+        CLIENT_CPU: sum(outcome.cpu_seconds for outcome in outcomes) * 1000 / len(taken),
+        **{cpu_name(part): spent for part, spent in each.items() if spent >= _PARTS_THAT_COUNT},
+    }
 
 
-def middle(samples: list[Sample]) -> Sample:
-    """The median of each figure over the rounds."""
-    return Sample(
-        statistics.median(sample.rate for sample in samples),
-        statistics.median(sample.p50 for sample in samples),
-        statistics.median(sample.p99 for sample in samples),
-    )
+def cpu_name(part: str) -> str:
+    """What the CPU time of a part is called among the figures."""
+    return f"{part} CPU ms"

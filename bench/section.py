@@ -11,9 +11,9 @@ each, and gives for each one a row with the figures of every round. Figures are 
 the ratio of a row is to the row `beside` it, round by round, so that a slow minute of the machine harms both alike.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 RATE = "a second"
 P50, P95, P99 = "p50 ms", "p95 ms", "p99 ms"
@@ -72,5 +72,5 @@ class Section(Protocol):
     NAME: str
     ABOUT: str
 
-    def run(self, options: Options) -> Awaitable[Results]:
+    def run(self, options: Options) -> Coroutine[Any, Any, Results]:
         """Measures; raises when a call fails, for half a measure is none."""

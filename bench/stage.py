@@ -1,0 +1,144 @@
+"""Where a section measures: a durable stack of its own with a clinic, a customer and many free seats."""
+
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from bench import usage
+from devstack.api import Api, open_client
+from devstack.layout import SERVICES
+from devstack.services import Surroundings
+from devstack.stack import Stack
+from petpro_common.ids import id_of_date
+
+SLOTS = 1000
+_SEATS = 100_000
+_TOKEN_SECONDS = 480
+_ENVIRONMENT = {
+    "sandbox": {"PETPRO_SANDBOX_SETTLE_SECONDS": "0"},
+    "booking": {"PETPRO_BOOKING_HOLD_SECONDS": "86400"},
+    **{service: {f"PETPRO_{service.upper()}_LOG_LEVEL": "warning"} for service in SERVICES if service != "booking"},
+}
+"""The provider settles at once: what is measured is ours. No hold runs out while the bench runs."""
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_CLINIC = {
+    "name": "Klinik Hewan Uji",
+    "address": "Jl. Uji 1",
+    "city": "Jakarta",
+    "province": "DKI Jakarta",
+    "postal_code": "10110",
+    "latitude": -6.2,
+    "longitude": 106.8,
+    "phone_number": "+622112345678",
+    "email": "uji@petpro.example",
+    "operating_hours": {day: {"open": "08:00", "close": "20:00", "is_open": True} for day in _DAYS},
+}
+_SERVICE = {"name": "Check-up", "price": {"amount": "150000.00", "currency_code": "IDR"}, "duration_minutes": 60}
+_MAKE_SLOTS = """
+    INSERT INTO slots (id, slot_date, service_id, clinic_id, slot_start_time, slot_end_time, starts_at, ends_at,
+                       capacity)
+    SELECT id, day, %(service_id)s, %(clinic_id)s, '08:00', '09:00', starts, starts + interval '1 hour', %(seats)s
+    FROM unnest(%(ids)s::uuid[], %(days)s::date[]) WITH ORDINALITY AS made(id, day, n),
+         LATERAL (SELECT day + n * interval '1 minute' AS starts)
+"""
+
+
+@dataclass
+class Stage:
+    """A running stack and what calls need."""
+
+    stack: Stack
+    folder: Path
+    customer: Api
+    login: Mapping[str, str]
+    clinic_id: str
+    service_id: str
+    pet_id: str
+    slot_ids: list[str]
+    token: str = ""
+    token_at: float = 0.0
+
+    @property
+    def around(self) -> Surroundings:
+        return self.stack.around
+
+    @property
+    def gateway(self) -> str:
+        """host:port."""
+        return self.around.ports.address("gateway")
+
+    def grpc(self, service: str) -> str:
+        """host:port."""
+        return self.around.grpc_address(service)
+
+    def dsn(self, service: str = "booking") -> str:
+        """The superuser's way into a service's database."""
+        return self.around.postgres.superuser_url(f"petpro_{service}")
+
+    async def renew_token(self) -> None:
+        """A new access token when the old one will not live through another round."""
+        if time.monotonic() - self.token_at > _TOKEN_SECONDS:
+            answer = await self.customer.post("/v1/auth/token", dict(self.login))
+            self.token, self.token_at = answer["tokens"]["access_token"], time.monotonic()
+
+    def memory(self) -> Mapping[str, float]:
+        """MiB in RAM of each service, as it is now."""
+        return {service: usage.resident_mib(pid) for service in SERVICES if (pid := self.stack.pid(service))}
+
+
+@asynccontextmanager
+async def open_stage(env: Mapping[str, Mapping[str, str]] | None = None) -> AsyncIterator[Stage]:
+    """Starts a stack in a temporary folder, and removes both. `env` adds settings to parts by name."""
+    settings = {
+        part: {**_ENVIRONMENT.get(part, {}), **(env or {}).get(part, {})} for part in {*_ENVIRONMENT, *(env or {})}
+    }
+    with tempfile.TemporaryDirectory(prefix="petpro-bench-", ignore_cleanup_errors=True) as folder:
+        stack = Stack(Path(folder) / "run", env=settings)
+        await stack.start()
+        try:
+            said: Any = stack.endpoints
+            async with open_client(said["gateway_url"]) as client:
+                yield await _people(stack, Path(folder), Api(client), said["users"]["admin"])
+        finally:
+            await stack.stop()
+
+
+async def _people(stack: Stack, folder: Path, visitor: Api, admin: Mapping[str, str]) -> Stage:
+    """All through the API, but for the slots, which are many."""
+    owner, _ = await _person(visitor, "ROLE_CLINIC")
+    customer, login = await _person(visitor, "ROLE_CUSTOMER")
+    clinic_id = (await owner.post("/v1/clinics", {"clinic": _CLINIC}))["clinic"]["id"]
+    await (await visitor.sign_in(**admin)).post(f"/v1/clinics/{clinic_id}:approve")
+    service = (await owner.post(f"/v1/clinics/{clinic_id}/services", {"service": _SERVICE}))["service"]
+    pet = (await customer.post("/v1/pets", {"pet": {"name": "Rex", "species": "dog"}}))["pet"]
+    dsn = stack.around.postgres.superuser_url("petpro_booking")
+    slot_ids = await make_slots(dsn, clinic_id, service["id"])
+    stage = Stage(stack, folder, visitor, login, clinic_id, service["id"], pet["id"], slot_ids)
+    await stage.renew_token()
+    return stage
+
+
+async def _person(visitor: Api, role: str) -> tuple[Api, Mapping[str, str]]:
+    login = {"email": f"bench.{uuid4().hex[:8]}@petpro.example", "password": uuid4().hex}
+    await visitor.post("/v1/users", {**login, "full_name": "Bench", "phone_number": "+628123456789", "role": role})
+    return await visitor.sign_in(**login), login
+
+
+async def make_slots(dsn: str, clinic_id: str, service_id: str) -> list[str]:
+    """Slots of the coming weeks with room for all, straight into the table."""
+    first = datetime.now(UTC).date() + timedelta(days=7)
+    days = [first + timedelta(days=number % 14) for number in range(SLOTS)]
+    ids = [id_of_date(day) for day in days]
+    values = {"ids": ids, "days": days, "seats": _SEATS, "clinic_id": clinic_id, "service_id": service_id}
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute(_MAKE_SLOTS, values)
+        await connection.execute("ANALYZE")
+    return [str(slot_id) for slot_id in ids]

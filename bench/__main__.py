@@ -6,32 +6,58 @@ from collections.abc import Sequence
 import uvloop
 from rich.console import Console
 
-from bench import holds, results
+from bench import (
+    gateway,
+    growth,
+    holds,
+    instructions,
+    limits,
+    looks,
+    overload,
+    page,
+    profile,
+    replicas,
+    results,
+    sagas,
+    smoke,
+    story,
+)
 from bench.section import Options, Section
 from bench.show import show
 
-SECTIONS: Sequence[Section] = (holds,)
+SECTIONS: Sequence[Section] = (
+    *(limits, holds, looks, sagas, story, gateway, overload, replicas, growth),
+    *(instructions, profile, smoke),
+)
+_WHEN_ASKED = {"growth", "profile", "smoke"}
+"""Not measured unless named."""
 
 
 def main() -> None:
     """Measures what was asked for, one section after the other; each is kept as soon as it is there."""
     names = {section.NAME: section for section in SECTIONS}
+    options, wanted, is_kept = _asked(names)
+    for name in wanted:
+        found = uvloop.run(names[name].run(options))
+        show(Console(), name, names[name].ABOUT, found)
+        if is_kept and name != "smoke":
+            results.keep(name, names[name].ABOUT, options, found)
+            page.write()
+
+
+def _asked(names: dict[str, Section]) -> tuple[Options, list[str], bool]:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure PetPro beside its limits.")
     parser.add_argument("--only", default="", help=f"sections, by comma: {', '.join(names)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each contestant, in each round")
     parser.add_argument("--size", choices=("small", "full"), default="small")
+    parser.add_argument("--record", action="store_true", help="let `instructions` be what later runs are held against")
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="write docs/benchmarks.md")
     said = parser.parse_args()
-    wanted = [name for name in said.only.split(",") if name] or list(names)
+    wanted = [name for name in said.only.split(",") if name] or [name for name in names if name not in _WHEN_ASKED]
     if unknown := [name for name in wanted if name not in names]:
         parser.error(f"no such section: {', '.join(unknown)}")
-    options = Options(said.rounds, said.seconds, said.size)
-    for name in wanted:
-        found = uvloop.run(names[name].run(options))
-        show(Console(), name, names[name].ABOUT, found)
-        if said.keep:
-            results.keep(name, names[name].ABOUT, options, found)
+    return Options(said.rounds, said.seconds, said.size, said.record), wanted, said.keep
 
 
 if __name__ == "__main__":

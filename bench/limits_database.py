@@ -13,7 +13,6 @@ from pathlib import Path
 
 import psycopg
 
-from bench import usage
 from bench.measure import cpu_name
 from bench.section import P50, P95, P99, RATE, Figures
 from bench.stage import SLOTS, Stage
@@ -36,9 +35,9 @@ class Limits:
     async def pgbench(self, script: str, callers: int, seconds: float) -> Figures:
         """One round of a script, a connection for each caller. Raises RuntimeError with pgbench's words."""
         log = self.stage.folder / "pgbench"
-        before = usage.cpu_seconds(self.stage.stack)["postgres"]
+        before = self.stage.cpu()["postgres"]
         out = await self._run(script, callers, seconds, log)
-        after = usage.cpu_seconds(self.stage.stack)["postgres"]
+        after = self.stage.cpu()["postgres"]
         rate = re.search(r"tps = ([0-9.]+)", out)
         if rate is None:
             raise RuntimeError(out)
@@ -48,7 +47,7 @@ class Limits:
 
     async def _run(self, script: str, callers: int, seconds: float, log: Path) -> str:
         options = ["-n", "-M", "prepared", "-f", str(_SCRIPTS / f"{script}.sql"), "-D", f"things={_THINGS[script]}"]
-        load = ["-c", str(callers), "-j", str(min(callers, 2)), "-T", str(max(1, round(seconds)))]
+        load = ["-c", str(callers), "-j", str(min(callers, 2)), "-T", str(max(3 if callers > 8 else 1, round(seconds)))]
         command = [str(BINARIES / "pgbench"), *options, *load, "-l", "--log-prefix", str(log), self.dsn]
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)

@@ -77,16 +77,20 @@ async def _run(plan: Plan) -> Outcome:
         load = _arrive(plan, operation, outcome) if plan.arrivals else _loop(plan, operation, outcome)
         async with asyncio.timeout(plan.end - time.monotonic() + _PATIENCE_SECONDS):
             await load
-        await accounting
+        accounting.cancel()
+        with suppress(asyncio.CancelledError):
+            await accounting
     return outcome
 
 
 async def _account(plan: Plan, outcome: Outcome) -> None:
-    """The client's own CPU between begin and end."""
+    """The client's own CPU between begin and end, or until it is cancelled because the work is used up."""
     await asyncio.sleep(plan.begin - time.monotonic())
     before = time.process_time()
-    await asyncio.sleep(plan.end - time.monotonic())
-    outcome.cpu_seconds = time.process_time() - before
+    try:
+        await asyncio.sleep(plan.end - time.monotonic())
+    finally:
+        outcome.cpu_seconds = time.process_time() - before
 
 
 async def _loop(plan: Plan, operation: Operation, outcome: Outcome) -> None:

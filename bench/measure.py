@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bench import usage
 from bench.load import WARM_UP_SECONDS, Outcome, Plan, Work, run_client
 from bench.section import P50, P95, P99, RATE, Figures
 from bench.stage import Stage
@@ -51,9 +50,9 @@ class Meter:
         ]
         running = [asyncio.get_running_loop().run_in_executor(self._pool, run_client, plan) for plan in plans]
         await asyncio.sleep(begin - time.monotonic())
-        before = usage.cpu_seconds(self.stage.stack)
+        before = self.stage.cpu()
         await asyncio.sleep(end - time.monotonic())
-        after = usage.cpu_seconds(self.stage.stack)
+        after = self.stage.cpu()
         outcomes = await asyncio.gather(*running)
         if answers is not None:
             answers += [answer for outcome in outcomes for answer in outcome.answers]

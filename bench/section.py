@@ -31,6 +31,8 @@ class Options:
     """Of each contestant in each round."""
     size: str = "small"
     """`full` for sizes that take long to load."""
+    record: bool = False
+    """Write what was measured as what later runs are held against."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class Stage:
     slot_ids: list[str]
     token: str = ""
     token_at: float = 0.0
+    further: dict[str, list[int]] = field(default_factory=dict)
+    """Processes of a part's kind that a section has started itself."""
 
     @property
     def around(self) -> Surroundings:
@@ -88,6 +90,10 @@ class Stage:
         if time.monotonic() - self.token_at > _TOKEN_SECONDS:
             answer = await self.customer.post("/v1/auth/token", dict(self.login))
             self.token, self.token_at = answer["tokens"]["access_token"], time.monotonic()
+
+    def cpu(self) -> Mapping[str, float]:
+        """CPU seconds of each part up to now."""
+        return usage.cpu_seconds(self.stack, self.further)
 
     def memory(self) -> Mapping[str, float]:
         """MiB in RAM of each service, as it is now."""

@@ -1,0 +1,129 @@
+"""What becomes of the hot ways when much has been booked, searched, and left waiting.
+
+Rows are loaded straight into the tables, with their indexes, as services would have left them over the years. Bookings
+of the past are `completed` and lie in a partition for each quarter. The biggest sizes come with `--size full` alone.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import psycopg
+
+from bench import supply, work
+from bench.measure import Meter, open_meter
+from bench.rounds import Contestant, alternate
+from bench.section import RATE, Figures, Options, Results, Row, Target
+from bench.spread import typical
+from bench.stage import open_stage
+
+NAME = "growth"
+ABOUT = "The hot ways at growing sizes, at 8 callers."
+BOOKINGS = {"small": ((10_000, 1), (100_000, 12)), "full": ((10_000, 1), (1_000_000, 30), (10_000_000, 60))}
+"""Bookings and the quarters over which they spread."""
+CLINICS = {"small": (1_000, 20_000), "full": (1_000, 10_000, 100_000)}
+WAITING = {"small": (0, 20_000), "full": (0, 100_000)}
+IN_FLIGHT = {"small": (0, 10_000), "full": (0, 10_000)}
+HOLD, LOOK_UP, CANCEL, SEARCH = "hold", "look-up of a booking", "cancellation saga", "five nearest clinics"
+_CALLERS = 8
+_SQL = Path(__file__).parent / "sql"
+_SAME = 0.2
+
+Once = Callable[[], Awaitable[Figures]]
+
+
+async def run(options: Options) -> Results:
+    """One kind of growth after the other on one stack; each size is loaded on top of the one before."""
+    async with open_stage() as stage, open_meter(stage) as meter:
+        growth = _Growth(meter, options)
+        rows = [*await growth.bookings(), *await growth.clinics(), *await growth.in_flight(), *await growth.waiting()]
+    return Results(rows, targets(rows, options.size))
+
+
+class _Growth:
+    """Loads and measures."""
+
+    def __init__(self, meter: Meter, options: Options) -> None:
+        self._meter = meter
+        self._stage = meter.stage
+        self._options = options
+        self._loaded = 0
+
+    async def bookings(self) -> list[Row]:
+        rows: list[Row] = []
+        for count, quarters in BOOKINGS[self._options.size]:
+            values = {"quarters": quarters, "more": count - self._loaded, "clinic": self._stage.clinic_id}
+            await self._load("booking", "growth_bookings.sql", values)
+            self._loaded = count
+            rows += await self._measured(
+                at_bookings(count, quarters), {HOLD: self._hold, LOOK_UP: self._look_up, CANCEL: self._cancel}
+            )
+        return rows
+
+    async def clinics(self) -> list[Row]:
+        rows: list[Row] = []
+        loaded = 0
+        for count in CLINICS[self._options.size]:
+            await self._load("catalog", "growth_clinics.sql", {"more": count - loaded})
+            loaded = count
+            rows += await self._measured(f"{count:,} clinics", {SEARCH: self._search})
+        return rows
+
+    async def in_flight(self) -> list[Row]:
+        rows: list[Row] = []
+        for count in IN_FLIGHT[self._options.size]:
+            await self._load("booking", "growth_sagas.sql", {"count": count})
+            rows += await self._measured(f"{count:,} sagas in flight", {CANCEL: self._cancel})
+        return rows
+
+    async def waiting(self) -> list[Row]:
+        """With the broker away, so that the messages stay."""
+        rows: list[Row] = []
+        await self._stage.stack.stop_part("nats")
+        for count in WAITING[self._options.size]:
+            await self._load("booking", "growth_outbox.sql", {"count": count})
+            rows += await self._measured(f"broker away, {count:,} messages waiting", {HOLD: self._hold})
+        return rows
+
+    async def _load(self, service: str, script: str, values: dict[str, object]) -> None:
+        statements = (_SQL / script).read_text().split(";\n")
+        connect, cursors = psycopg.AsyncConnection.connect, psycopg.AsyncClientCursor
+        async with await connect(self._stage.dsn(service), cursor_factory=cursors) as connection:
+            for statement in filter(str.strip, statements):
+                await connection.execute(statement, values)
+        async with await connect(self._stage.dsn(service), autocommit=True) as connection:
+            await connection.execute("VACUUM ANALYZE")
+            await connection.execute("CHECKPOINT")
+
+    async def _measured(self, at: str, ways: dict[str, Once]) -> Sequence[Row]:
+        return await alternate([Contestant(what, at, once) for what, once in ways.items()], self._options.rounds)
+
+    async def _hold(self) -> Figures:
+        await self._stage.renew_token()
+        return await self._meter.measure(work.hold(self._stage), _CALLERS, self._options.seconds)
+
+    async def _look_up(self) -> Figures:
+        booking_id = (await supply.bookings(self._meter, 1))[0]
+        return await self._meter.measure(work.look_up(self._stage, booking_id), _CALLERS, self._options.seconds)
+
+    async def _search(self) -> Figures:
+        return await self._meter.measure(work.search(self._stage), _CALLERS, self._options.seconds)
+
+    async def _cancel(self) -> Figures:
+        bookings = await supply.bookings(self._meter, round(50 * self._options.seconds))
+        return await self._meter.measure(work.cancellation(self._stage, bookings), _CALLERS, self._options.seconds)
+
+
+def at_bookings(count: int, quarters: int) -> str:
+    """How a size of the bookings is called."""
+    return f"{count:,} bookings, {quarters} partition{'s' if quarters > 1 else ''}"
+
+
+def targets(rows: list[Row], size: str) -> list[Target]:
+    """What was asked: the biggest within a fifth of the smallest."""
+    smallest, *_, biggest = (at_bookings(*one) for one in BOOKINGS[size])
+    found = []
+    for what in (LOOK_UP, HOLD, CANCEL):
+        change = typical(rows, what, biggest, RATE) / typical(rows, what, smallest, RATE)
+        asked = f"{what}: at {biggest} within 20 % of {smallest}"
+        found.append(Target(asked, f"{change:.0%} of the rate", change >= 1 - _SAME))
+    return found

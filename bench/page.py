@@ -1,0 +1,80 @@
+"""docs/benchmarks.md: tables and plots are written anew between marks; the words around them are people's."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pygal
+from pygal.style import CleanStyle
+
+from bench import results
+from bench.section import RATE, Results, Row
+from bench.show import cells, headings
+from bench.spread import middle
+from devstack.layout import ROOT
+
+FILE = ROOT / "docs" / "benchmarks.md"
+_PLOTTED = {"holds", "sagas", "looks", "limits", "gateway", "overload", "replicas", "story"}
+
+
+def write() -> None:
+    """Fills every section of the page that has been measured, and draws its plot."""
+    page = FILE.read_text()
+    for name, section in results.read().items():
+        found = results.results_of(section)
+        plot = draw(name, found)
+        page = filled(page, name, section_text(section, found, plot))
+    FILE.write_text(page)
+
+
+def filled(page: str, name: str, text: str) -> str:
+    """The page with that text between the section's marks. Raises LookupError when the page has no place for it."""
+    begin, end = f"<!-- bench: {name} -->", f"<!-- end: {name} -->"
+    if begin not in page or end not in page:
+        raise LookupError(f"{FILE.name} has no place for {name}: {begin} ... {end}")
+    marked = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    return marked.sub(lambda _: f"{begin}\n{text}\n{end}", page)
+
+
+def section_text(section: dict[str, Any], found: Results, plot: str) -> str:
+    """What stands between the marks: when and where, targets, table, notes, plot."""
+    options = section["options"]
+    head = (
+        f"{section['about']}\n\nMeasured {section['measured']} on {section['machine']}: "
+        f"medians of {options['rounds']} rounds of {options['seconds']:g} s, alternating."
+    )
+    targets = [f"- {'reached' if one.reached else '**missed**'}: {one.asked}: {one.got}" for one in found.targets]
+    notes = [f"- {note}" for note in found.notes]
+    picture = f"![{section['about']}]({plot})" if plot else ""
+    blocks = [head, "\n".join(targets), table(found.rows), "\n".join(notes), picture]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    columns = headings(rows)
+    rule = ["---" if name in ("at", "what") else "--:" for name in columns]
+    lines = [columns, rule, *(cells(row, rows, columns) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def draw(name: str, found: Results) -> str:
+    """Rates of each contestant over the settings as an SVG beside the results; its path from the page, or nothing."""
+    if name not in _PLOTTED:
+        return ""
+    chart = pygal.Bar(style=CleanStyle, height=420, width=900, legend_at_bottom=True, js=[], pretty_print=True)
+    chart.title = f"{name}: operations a second"
+    settings = list(dict.fromkeys(row.at for row in found.rows))
+    chart.x_labels = settings
+    for what in dict.fromkeys(row.what for row in found.rows):
+        chart.add(what, [_rate(found.rows, what, at) for at in settings])
+    file = results.FILE.parent / f"{name}.svg"
+    file.write_bytes(chart.render())
+    return f"{file.parent.name}/{file.name}"
+
+
+def _rate(rows: Iterable[Row], what: str, at: str) -> float | None:
+    for row in rows:
+        if (row.what, row.at) == (what, at):
+            return round(middle(row.rounds).get(RATE, 0.0), 1)
+    return None

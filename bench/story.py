@@ -1,0 +1,90 @@
+"""The whole way of a customer through the gateway: find, hold, pay, be booked, cancel, have the money back."""
+
+import itertools
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Self
+from uuid import uuid4
+
+from bench import audit
+from bench.load import Operation
+from bench.measure import Meter, open_meter
+from bench.rounds import Contestant, alternate, callers
+from bench.section import Figures, Options, Results
+from bench.session import Session
+from bench.stage import Stage, open_stage
+from bench.wire import json_headers
+
+NAME = "story"
+ABOUT = "A customer's whole way through the gateway: seven calls and two sagas to their end."
+CALLERS = (1, 8, 32, 128)
+
+
+@dataclass(frozen=True)
+class Story:
+    """One customer after the other, each at the next slot."""
+
+    gateway: str
+    token: str
+    dsn: str
+    pet_id: str
+    service_id: str
+    slot_ids: tuple[str, ...]
+
+    def share(self, number: int, of: int) -> Self:
+        return replace(self, slot_ids=self.slot_ids[number::of])
+
+    def start(self, session: Session) -> Operation:
+        slots = itertools.cycle(self.slot_ids)
+
+        async def get(path: str) -> Any:
+            headers = json_headers("GET", self.gateway, path, self.token)
+            return json.loads(await session.call(self.gateway, headers, b""))
+
+        async def post(path: str, body: dict[str, str]) -> Any:
+            headers = json_headers("POST", self.gateway, path, self.token)
+            own = [("idempotency-key", uuid4().hex)]
+            return json.loads(await session.call(self.gateway, headers, json.dumps(body).encode(), own))
+
+        async def once() -> bytes:
+            await get("/v1/clinics?latitude=-6.19&longitude=106.83&radius_km=25&page_size=5")
+            await get(f"/v1/services/{self.service_id}/slots?available_only=true&page_size=20")
+            held = (await post("/v1/reservations", {"slot_id": next(slots), "pet_id": self.pet_id}))["reservation"]
+            payment = {"lock_id": held["lock_id"], "payment_method": "card", "payment_token": "tok_success"}
+            paid = (await post(f"/v1/reservations/{held['id']}:checkout", payment))["reservation"]
+            await self._completed(session, f"checkout:{held['id']}:1")
+            await get(f"/v1/bookings/{paid['booking_id']}")
+            await post(f"/v1/bookings/{paid['booking_id']}:cancel", {"reason": "bench"})
+            await self._completed(session, f"cancellation:{paid['booking_id']}:1")
+            booking = (await get(f"/v1/bookings/{paid['booking_id']}"))["booking"]
+            if booking["status"] != "BOOKING_STATUS_CANCELLED":
+                raise RuntimeError(f"the booking is {booking['status']}")
+            return b""
+
+        return once
+
+    async def _completed(self, session: Session, key: str) -> None:
+        ended = await session.saga_end(self.dsn, key)
+        if ended != "completed":
+            raise RuntimeError(f"{key} is {ended}")
+
+
+async def run(options: Options) -> Results:
+    """At each number of customers at once; afterwards the auditor looks at all of it."""
+    async with open_stage() as stage, open_meter(stage) as meter:
+        rows = await alternate([_contestant(meter, number, options.seconds) for number in CALLERS], options.rounds)
+        return Results(rows, [await audit.verdict(stage)])
+
+
+def _contestant(meter: Meter, number: int, seconds: float) -> Contestant:
+    async def once() -> Figures:
+        await meter.stage.renew_token()
+        return await meter.measure(story_of(meter.stage), number, seconds)
+
+    return Contestant("the whole way", callers(number), once)
+
+
+def story_of(stage: Stage) -> Story:
+    """The story on that stage."""
+    slots = tuple(stage.slot_ids)
+    return Story(stage.gateway, stage.token, stage.dsn(), stage.pet_id, stage.service_id, slots)

@@ -21,12 +21,13 @@ from bench import (
     sagas,
     smoke,
     story,
+    timers,
 )
 from bench.section import Options, Section
 from bench.show import show
 
 SECTIONS: Sequence[Section] = (
-    *(limits, holds, looks, sagas, story, gateway, overload, replicas, growth),
+    *(limits, holds, looks, sagas, story, gateway, timers, overload, replicas, growth),
     *(instructions, profile, smoke),
 )
 _WHEN_ASKED = {"growth", "profile", "smoke"}

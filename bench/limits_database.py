@@ -17,8 +17,7 @@ from bench.measure import cpu_name
 from bench.section import P50, P95, P99, RATE, Figures
 from bench.stage import SLOTS, Stage
 from devstack.postgres import BINARIES
-from petpro_common.db import sqlalchemy_url
-from petpro_common.migrate import upgrade
+from petpro_common.migrate import sqlalchemy_url, upgrade
 
 _SCRIPTS = Path(__file__).parent / "sql"
 _DATABASE = "petpro_bench"

@@ -16,6 +16,7 @@ from bench.stage import Stage
 CLIENT_CPU = "client CPU ms"
 REFUSED = "refused %"
 MOST_CLIENTS = 2
+_LONGEST_SECONDS = 300.0  # that preparing may take
 _PARTS_THAT_COUNT = 0.005  # CPU milliseconds of an operation; below it a part has nothing to do with it
 
 
@@ -61,7 +62,7 @@ class Meter:
     async def answers(self, work: Work, callers: int) -> list[bytes]:
         """Does all of a work that ends, not measured; what was answered."""
         now = time.monotonic()
-        plan = Plan(work, callers, now, now + 3600, keep_answers=True)
+        plan = Plan(work, callers, now, now + _LONGEST_SECONDS, keep_answers=True)
         return (await asyncio.get_running_loop().run_in_executor(self._pool, run_client, plan)).answers
 
 

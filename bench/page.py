@@ -1,13 +1,10 @@
 """docs/benchmarks.md: tables and plots are written anew between marks; the words around them are people's."""
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
-import pygal
-from pygal.style import CleanStyle
-
 from bench import results
+from bench.plot import Groups, bars
 from bench.section import RATE, Results, Row
 from bench.show import cells, headings
 from bench.spread import middle
@@ -59,22 +56,16 @@ def table(rows: list[Row]) -> str:
 
 
 def draw(name: str, found: Results) -> str:
-    """Rates of each contestant over the settings as an SVG beside the results; its path from the page, or nothing."""
+    """Rates of each contestant by setting as an SVG beside the results; its path from the page, or nothing."""
     if name not in _PLOTTED:
         return ""
-    chart = pygal.Bar(style=CleanStyle, height=420, width=900, legend_at_bottom=True, js=[], pretty_print=True)
-    chart.title = f"{name}: operations a second"
-    settings = list(dict.fromkeys(row.at for row in found.rows))
-    chart.x_labels = settings
-    for what in dict.fromkeys(row.what for row in found.rows):
-        chart.add(what, [_rate(found.rows, what, at) for at in settings])
     file = results.FILE.parent / f"{name}.svg"
-    file.write_bytes(chart.render())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(bars(f"{name}: operations a second", rates(found.rows)))
     return f"{file.parent.name}/{file.name}"
 
 
-def _rate(rows: Iterable[Row], what: str, at: str) -> float | None:
-    for row in rows:
-        if (row.what, row.at) == (what, at):
-            return round(middle(row.rounds).get(RATE, 0.0), 1)
-    return None
+def rates(rows: list[Row]) -> Groups:
+    """What is drawn: the middle rate of each contestant, by setting."""
+    settings = dict.fromkeys(row.at for row in rows)
+    return {at: [(row.what, middle(row.rounds)[RATE]) for row in rows if row.at == at] for at in settings}

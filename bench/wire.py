@@ -94,7 +94,9 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def call(self, headers: Headers, body: bytes, own: Headers = ()) -> "asyncio.Future[Reply]":
-        """Sends a call; `headers` recur and are compressed, `own` are this call's alone."""
+        """Sends a call; `headers` recur and are compressed, `own` are this call's. Raises CallFailed when closed."""
+        if self._transport.is_closing():
+            raise CallFailed("the connection has ended")
         stream, self._next_stream = self._next_stream, self._next_stream + 2
         block = b"".join([self._compressed(header) for header in headers] + [_literal(0, header) for header in own])
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

@@ -139,6 +139,7 @@ class Connection(asyncio.Protocol):
             self._ended(stream, CallFailed(f"reset, error {payload.hex()}"))
         elif kind in (_GOAWAY, _CONTINUATION):
             self.connection_lost(CallFailed(f"frame {kind}: {payload!r}"))
+            self._transport.close()
 
     def _answered(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if stream not in self._waiting:

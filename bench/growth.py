@@ -110,7 +110,8 @@ class _Growth:
 
     async def _cancel(self) -> Figures:
         bookings = await supply.bookings(self._meter, round(50 * self._options.seconds))
-        return await self._meter.measure(work.cancellation(self._stage, bookings), _CALLERS, self._options.seconds)
+        cancel = work.cancellation(self._stage, bookings)
+        return await self._meter.measure(cancel, _CALLERS, self._options.seconds, drains=True)
 
 
 def at_bookings(count: int, quarters: int) -> str:

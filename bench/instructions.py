@@ -52,7 +52,7 @@ async def run(options: Options) -> Results:
 
 async def _cancel(meter: Meter, seconds: float) -> Figures:
     bookings = await supply.bookings(meter, round(60 * seconds))
-    return in_units(await meter.measure(work.cancellation(meter.stage, bookings), _CALLERS, seconds))
+    return in_units(await meter.measure(work.cancellation(meter.stage, bookings), _CALLERS, seconds, drains=True))
 
 
 def in_units(figures: Figures) -> Figures:

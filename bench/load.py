@@ -5,6 +5,9 @@
 
 Everything that ends between begin and end counts. Both are instants of the machine's monotonic clock, so that several
 client processes and the accounts of the servers' CPU speak of the same time.
+
+What takes long (a saga) drains instead: nothing warms up, all that is started between begin and end counts, and the
+time goes on until the last of it has ended.
 """
 
 import asyncio
@@ -50,6 +53,7 @@ class Plan:
     arrivals: float = 0.0
     """A second; 0: every caller goes on when it is answered (closed loop)."""
     keep_answers: bool = False
+    drains: bool = False
 
 
 @dataclass
@@ -88,13 +92,15 @@ async def _account(plan: Plan, outcome: Outcome) -> None:
     await asyncio.sleep(plan.begin - time.monotonic())
     before = time.process_time()
     try:
-        await asyncio.sleep(plan.end - time.monotonic())
+        await asyncio.sleep(plan.end - time.monotonic() + (_PATIENCE_SECONDS if plan.drains else 0))
     finally:
         outcome.cpu_seconds = time.process_time() - before
 
 
 async def _loop(plan: Plan, operation: Operation, outcome: Outcome) -> None:
     async def caller() -> None:
+        if plan.drains:
+            await asyncio.sleep(plan.begin - time.monotonic())
         with suppress(NothingLeft):
             while time.monotonic() < plan.end:
                 _note(plan, outcome, time.monotonic(), await operation())
@@ -127,6 +133,6 @@ def _note(plan: Plan, outcome: Outcome, began: float, answer: bytes) -> None:
     now = time.monotonic()
     if plan.keep_answers:
         outcome.answers.append(answer)
-    if plan.begin <= now <= plan.end:
+    if plan.begin <= now <= plan.end or plan.drains:
         outcome.taken.append((now - began) * 1000)
         outcome.last_end = now

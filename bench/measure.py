@@ -1,13 +1,14 @@
 """One measurement: client processes load, and everybody's CPU is accounted for over the same time."""
 
 import asyncio
+import math
 import multiprocessing
 import statistics
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.load import WARM_UP_SECONDS, Outcome, Plan, Work, run_client
 from bench.section import P50, P95, P99, RATE, Figures
@@ -35,29 +36,31 @@ class Meter:
         *,
         clients: int = 1,
         arrivals: float = 0.0,
+        drains: bool = False,
         answers: list[bytes] | None = None,
     ) -> Figures:
         """Figures of one round: rate, milliseconds, CPU milliseconds of an operation for the client and each part.
 
-        With `arrivals` (a second) the loop is open. What is answered is added to `answers`, where they are given.
+        With `arrivals` (a second) the loop is open; with `drains` all that was started is waited for. What is answered
+        is added to `answers`, where they are given.
         """
         begin = time.monotonic() + WARM_UP_SECONDS
         end = begin + seconds
-        plans = [
-            Plan(
-                work.share(number, clients), -(-callers // clients), begin, end, arrivals / clients, answers is not None
-            )
-            for number in range(clients)
-        ]
-        running = [asyncio.get_running_loop().run_in_executor(self._pool, run_client, plan) for plan in plans]
+        plan = Plan(work, -(-callers // clients), begin, end, arrivals / clients, answers is not None, drains)
+        plans = [replace(plan, work=work.share(number, clients)) for number in range(clients)]
+        running = [asyncio.get_running_loop().run_in_executor(self._pool, run_client, one) for one in plans]
         await asyncio.sleep(begin - time.monotonic())
         before = self.stage.cpu()
-        await asyncio.sleep(end - time.monotonic())
+        if drains:
+            await asyncio.wait(running)
+        else:
+            await asyncio.sleep(end - time.monotonic())
         after = self.stage.cpu()
         outcomes = await asyncio.gather(*running)
         if answers is not None:
             answers += [answer for outcome in outcomes for answer in outcome.answers]
-        return figures_of(outcomes, begin, end, {part: after[part] - before.get(part, 0.0) for part in after})
+        spent = {part: after[part] - before.get(part, 0.0) for part in after}
+        return figures_of(outcomes, begin, math.inf if drains else end, spent)
 
     async def answers(self, work: Work, callers: int) -> list[bytes]:
         """Does all of a work that ends, not measured; what was answered."""

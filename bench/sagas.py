@@ -67,7 +67,7 @@ class Sagas:
 
     async def _measure(self, what: work.Saga, number: int, answers: list[bytes] | None = None) -> Figures:
         await self.meter.stage.renew_token()
-        return await self.meter.measure(what, number, self.seconds, answers=answers)
+        return await self.meter.measure(what, number, self.seconds, drains=True, answers=answers)
 
 
 async def run(options: Options) -> Results:

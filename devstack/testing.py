@@ -25,7 +25,7 @@ from devstack.ports import Ports
 from devstack.postgres import role_of
 from devstack.process import FORK_SERVER_VARIABLE, is_running, python_module
 from devstack.running import RunningStack
-from devstack.services import Surroundings, remember_migrated
+from devstack.services import Surroundings, migrated
 from devstack.stack import PARTS, surroundings
 from petpro_common.migrate import sqlalchemy_url, upgrade
 
@@ -187,7 +187,7 @@ def _make_template(run: Path) -> None:
     for service in SERVICES:
         url = around.postgres.url(role_of(service), role_of(service))
         upgrade(f"petpro_{service}", sqlalchemy_url(url, around.secrets.database_password(service)))
-        remember_migrated(around, service)
+        migrated(around, service).put()
     _stop(stack.endpoints["supervisor"]["pid"])
 
 

@@ -12,8 +12,8 @@ from bench.rounds import Contestant, alternate
 from bench.section import Figures, Options, Results
 from bench.stage import Stage, open_stage
 from devstack.layout import ROOT
-from devstack.part import python_module, until
-from devstack.process import launch
+from devstack.part import until
+from devstack.process import launch, python_module
 from devstack.services import serves_health, settings
 
 NAME = "replicas"

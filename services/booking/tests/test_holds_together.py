@@ -60,7 +60,7 @@ async def test_each_wish_of_a_batch_has_its_own_outcome(world: World) -> None:
     kinds: list[type] = [type(outcome) for outcome in outcomes]
     reply = booking_pb2.CreateReservationResponse
     refused: list[type] = [SlotNotFound, ServiceNotFound, SlotInPast, SlotBlocked, PetNotFound]
-    assert kinds == [reply, *refused, reply, RequestIdReused, reply, SlotFull]  # type: ignore[list-item]
+    assert kinds == [reply, *refused, reply, RequestIdReused, reply, SlotFull]
     assert outcomes[6] == before
     assert len({outcome.reservation.id for outcome in outcomes if isinstance(outcome, reply)}) == 3
     assert await world.seats(few) == (3, "booked")

@@ -86,7 +86,12 @@ class Transaction(Session):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.has_messages = False
+        self.told: set[str] = set()
         self._late: dict[WriteRows, list[Any]] = {}
+
+    def tell(self, topic: str) -> None:
+        """Has those who listen to `topic` (`Database.listen`) called after the commit."""
+        self.told.add(topic)
 
     def write_late(self, write: "WriteRows", row: Any) -> None:
         """Has `write` write the row right before the commit, by one statement with all others that it is given.
@@ -127,6 +132,11 @@ class Database:
         self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, _SETTINGS)
         self.before_messages: list[Callable[[], None]] = []
         self.on_messages: list[Callable[[], None]] = []
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
+
+    def listen(self, topic: str, listener: Callable[[], None]) -> None:
+        """Calls `listener` after each commit of a transaction that told of `topic`."""
+        self._listeners.setdefault(topic, []).append(listener)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -147,6 +157,9 @@ class Database:
         if tx.has_messages:
             for woken in self.on_messages:
                 woken()
+        for topic in tx.told:
+            for listener in self._listeners.get(topic, ()):
+                listener()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

@@ -35,7 +35,6 @@ async def main() -> None:
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
 
         worker = Worker(service.database, providers, timings)
-        worker.wake_with(service.database)
         orders = command_handlers(settings.provider, settings.platform_tax_percent)
         service.background(worker.run())
         service.background(backlog.run(service.database))

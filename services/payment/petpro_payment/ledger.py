@@ -49,28 +49,21 @@ async def post_fee(
 async def post_refund(tx: Transaction, entry_id: UUID, refund_id: UUID, booking_id: UUID, clinic_id: UUID) -> Answer:
     """Writes a refund's pending entry, split as the booking's fee was. Raises TooEarly without fee or refund."""
     await store.hold(tx, entry_id)
-    if await store.was_called_off(tx, entry_id):
+    found = await refund_store.lock(tx, refund_id)
+    if found is None:
+        called_off = await store.was_called_off(tx, entry_id)
+        return _refused_or_too_early(called_off, refund_id)
+    payment, refund = found
+    before = await ledger_store.before_refund(tx, entry_id, booking_id, payment.id)
+    if before.was_called_off or before.known_status == "cancelled":
         return Refused(Reason.CALLED_OFF)
-    payment_id = await refund_store.payment_of(tx, refund_id)
-    if payment_id is None:
-        raise TooEarly(refund_id=refund_id)
-    await store.lock_payment(tx, payment_id)
-    known = await ledger_store.find_entry(tx, entry_id)
-    if known is not None:
-        is_cancelled = known.status == "cancelled"
-        return Refused(Reason.CALLED_OFF) if is_cancelled else Succeeded(commands_pb2.RefundEntryPosted())
-    return await _post_refund(tx, entry_id, refund_id, booking_id, clinic_id)
-
-
-async def _post_refund(tx: Transaction, entry_id: UUID, refund_id: UUID, booking_id: UUID, clinic_id: UUID) -> Answer:
-    refund = await refund_store.find_refund(tx, refund_id)
-    fee = await ledger_store.fee_of(tx, booking_id)
-    if refund is None or fee is None:
+    if before.known_status is not None:
+        return Succeeded(commands_pb2.RefundEntryPosted())
+    if before.fee is None:
         raise TooEarly(refund_id=refund_id, booking_id=booking_id)
     if refund.status is RefundStatus.RELEASED:
         return Refused(Reason.CALLED_OFF)
-    before = [split.negated() for split in await ledger_store.refund_splits(tx, refund.payment_id)]
-    split = refund_split(ledger_store.split_of(fee), before, refund.amount, refund.currency)
+    split = refund_split(before.fee, [before.earlier], refund.amount, refund.currency)
     entry = {
         "id": entry_id,
         "booking_id": booking_id,
@@ -83,6 +76,12 @@ async def _post_refund(tx: Transaction, entry_id: UUID, refund_id: UUID, booking
     }
     await ledger_store.insert_entry(tx, split.negated(), entry)
     return Succeeded(commands_pb2.RefundEntryPosted())
+
+
+def _refused_or_too_early(was_called_off: bool, refund_id: UUID) -> Answer:
+    if was_called_off:
+        return Refused(Reason.CALLED_OFF)
+    raise TooEarly(refund_id=refund_id)
 
 
 async def cancel_refund(tx: Transaction, entry_id: UUID) -> Answer:

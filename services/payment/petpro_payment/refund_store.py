@@ -1,120 +1,162 @@
 """Every statement on refunds. Each change happens under the row lock of the refund's payment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, func, literal, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 
 from petpro_common.db import Row, Transaction
-from petpro_payment.domain import Origin, Refund, RefundStatus
-from petpro_payment.store import NOW
-from petpro_payment.tables import payments, refunds
+from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
+from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
 
-_REFUND = [refunds.c[field.name] for field in fields(Refund)]
-_ASKING = (RefundStatus.SUBMITTED, RefundStatus.PENDING)
+_FIELDS = [field.name for field in fields(Refund)]
+_COLUMNS = ", ".join(f"refunds.{name} AS refund_{name}" for name in _FIELDS)
+
+# Both rows are read as they are once they are locked, however long that took.
+_LOCK = text(f"""
+    SELECT {PAYMENT_COLUMNS}, {_COLUMNS} FROM payments JOIN refunds ON refunds.payment_id = payments.id
+    WHERE refunds.id = :id FOR UPDATE OF payments, refunds
+""")
+# Nothing is reserved that was called off before it came, and nothing twice. Under `hold` and the payment's lock.
+_INSERT = text(f"""
+    WITH added AS (
+        INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, due_at)
+        SELECT :id, :payment_id, :booking_id, CAST(:origin AS text), :amount, CAST(:currency AS text),
+            CAST(:status AS text), CAST(:reason AS text), :must_succeed,
+            CASE WHEN CAST(:status AS text) = 'submitted' THEN clock_timestamp() END
+        WHERE NOT EXISTS (SELECT FROM called_off_orders WHERE id = :id)
+        ON CONFLICT DO NOTHING RETURNING id
+    )
+    {COUNT_REFUND} FROM added WHERE payments.id = :payment_id RETURNING payments.id
+""")
+_FIND = text(f"SELECT {_COLUMNS} FROM refunds WHERE id = :id")
+_PAYMENT_OF = text("SELECT payment_id FROM refunds WHERE id = :id")
+_OF_PAYMENT = text(f"SELECT {_COLUMNS} FROM refunds WHERE payment_id = :payment_id ORDER BY created_at, id")
+_WHOLE = text(f"SELECT {_COLUMNS} FROM refunds WHERE payment_id = :payment_id AND origin <> 'cancellation'")
+_SUBMIT = text("""
+    UPDATE refunds SET status = 'submitted', command_id = :command_id, must_succeed = :must_succeed,
+        due_at = clock_timestamp(), updated_at = clock_timestamp()
+    WHERE id = :id
+""")
+_AWAIT_SETTLEMENT = text("""
+    UPDATE refunds SET settle_command_id = :command_id, settle_entry_id = :entry_id WHERE id = :id
+""")
+# One that has come to rest is asked about no more.
+_MOVE = text(f"""
+    WITH moved AS (
+        UPDATE refunds SET status = CAST(:to AS text), external_reference = coalesce(:external, external_reference),
+            failure_reason = :failure, updated_at = clock_timestamp(),
+            due_at = CASE WHEN CAST(:to AS text) IN ('submitted', 'pending') THEN due_at END
+        WHERE id = :id RETURNING payment_id
+    )
+    {COUNT_REFUND} FROM moved WHERE payments.id = moved.payment_id
+""")
+_CLAIM = text(f"""
+    UPDATE refunds SET attempts = attempts + 1,
+        due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
+    WHERE id = ANY(ARRAY(SELECT id FROM refunds WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit
+                         FOR UPDATE SKIP LOCKED))
+    RETURNING {_COLUMNS}
+""")
+_POSTPONE = text("""
+    UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision))
+    WHERE id = :id AND status IN ('submitted', 'pending')
+""")
+_COUNT_MANUAL = text("SELECT count(*) FROM refunds WHERE status = 'manual'")
+_NEXT_DUE = text("""
+    SELECT extract(epoch FROM least((SELECT min(due_at) FROM payments WHERE due_at IS NOT NULL),
+                                    (SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL)) - clock_timestamp())
+""")
 
 
 def _refund(row: Row) -> Refund:
-    return Refund(**{**row._asdict(), "status": RefundStatus(row.status), "origin": Origin(row.origin)})
+    columns = {name: getattr(row, f"refund_{name}") for name in _FIELDS}
+    known = {"status": RefundStatus(columns["status"]), "origin": Origin(columns["origin"])}
+    return Refund(**{**columns, **known})
 
 
-async def insert_refund(tx: Transaction, values: dict[str, Any]) -> None:
-    """Adds a refund; a `submitted` one is due at once."""
-    due_at = NOW if values["status"] == RefundStatus.SUBMITTED else None
-    await tx.execute(insert(refunds).values(due_at=due_at, **values))
+async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | None:
+    """A refund and its payment under their row locks; None when there is no such refund."""
+    row = (await tx.execute(_LOCK, {"id": refund_id})).first()
+    return (payment_of_row(row), _refund(row)) if row else None
+
+
+async def add(tx: Transaction, values: Mapping[str, Any], reserved: Decimal) -> bool:
+    """Adds a refund and counts it as set aside; a `submitted` one is due at once.
+
+    False, and nothing changes, when it is there already or was called off before.
+    """
+    if values["status"] == RefundStatus.SUBMITTED:
+        tx.tell(WORK)
+    return (await tx.execute(_INSERT, {**values, "reserved": reserved, "done": Decimal(0)})).first() is not None
 
 
 async def find_refund(tx: Transaction, refund_id: UUID) -> Refund | None:
     """A refund. It cannot change while the caller holds its payment's lock."""
-    row = (await tx.execute(select(*_REFUND).where(refunds.c.id == refund_id))).first()
+    row = (await tx.execute(_FIND, {"id": refund_id})).first()
     return _refund(row) if row else None
 
 
 async def payment_of(tx: Transaction, refund_id: UUID) -> UUID | None:
     """The payment that a refund belongs to, which never changes."""
-    found: UUID | None = (await tx.execute(select(refunds.c.payment_id).where(refunds.c.id == refund_id))).scalar()
+    found: UUID | None = (await tx.execute(_PAYMENT_OF, {"id": refund_id})).scalar()
     return found
 
 
 async def refunds_of(tx: Transaction, payment_id: UUID) -> Sequence[Refund]:
     """All refunds of a payment, oldest first."""
-    statement = select(*_REFUND).where(refunds.c.payment_id == payment_id).order_by(refunds.c.created_at, refunds.c.id)
-    return [_refund(row) for row in await tx.execute(statement)]
+    return [_refund(row) for row in await tx.execute(_OF_PAYMENT, {"payment_id": payment_id})]
 
 
 async def whole_refund(tx: Transaction, payment_id: UUID) -> Refund | None:
     """The refund by which a payment was given back as a whole; there is at most one."""
-    statement = select(*_REFUND).where(refunds.c.payment_id == payment_id, refunds.c.origin != Origin.CANCELLATION)
-    row = (await tx.execute(statement)).first()
+    row = (await tx.execute(_WHOLE, {"payment_id": payment_id})).first()
     return _refund(row) if row else None
 
 
 async def submit(tx: Transaction, refund_id: UUID, command_id: str, must_succeed: bool) -> None:
     """Has the worker send the refund to the provider at once, and this order wait for the outcome."""
-    values = {
-        "status": RefundStatus.SUBMITTED,
-        "command_id": command_id,
-        "must_succeed": must_succeed,
-        "due_at": NOW,
-        "updated_at": NOW,
-    }
-    await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))
+    tx.tell(WORK)
+    await tx.execute(_SUBMIT, {"id": refund_id, "command_id": command_id, "must_succeed": must_succeed})
 
 
 async def await_settlement(tx: Transaction, refund_id: UUID, command_id: str, entry_id: UUID) -> None:
     """Has this order wait for the money to be gone."""
-    values = {"settle_command_id": command_id, "settle_entry_id": entry_id}
-    await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))
+    await tx.execute(_AWAIT_SETTLEMENT, {"id": refund_id, "command_id": command_id, "entry_id": entry_id})
 
 
-async def set_status(tx: Transaction, refund_id: UUID, status: RefundStatus, external: str, failure: str) -> None:
-    """Moves a refund on; one that has come to rest is no longer asked about."""
-    values = {
-        "status": status,
-        "external_reference": func.coalesce(literal(external or None), refunds.c.external_reference),
-        "failure_reason": failure or None,
-        "due_at": refunds.c.due_at if status in _ASKING else None,
-        "updated_at": NOW,
-    }
-    await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))
+async def move(
+    tx: Transaction,
+    refund_id: UUID,
+    to: RefundStatus,
+    external: str,
+    failure: str,
+    sums: Mapping[str, Decimal],
+) -> None:
+    """Moves a refund on, and its payment's sums by `store.counts`; one that has come to rest is asked about no more."""
+    row = {"id": refund_id, "to": to.value, "external": external or None, "failure": failure or None}
+    await tx.execute(_MOVE, {**row, **sums})
 
 
 async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> list[Refund]:
     """Takes due refunds on lease, skipping those that another worker holds."""
-    due = (
-        select(refunds.c.id).where(refunds.c.due_at <= NOW).order_by(refunds.c.due_at).limit(limit)
-        .with_for_update(skip_locked=True)
-    )  # fmt: skip
-    statement = (
-        update(refunds)
-        .where(refunds.c.id == any_(func.array(due.scalar_subquery(), type_=ARRAY(Uuid))))
-        .values(attempts=refunds.c.attempts + 1, due_at=NOW + timedelta(seconds=lease_seconds))
-        .returning(*_REFUND)
-    )
-    return [_refund(row) for row in await tx.execute(statement)]
+    return [_refund(row) for row in await tx.execute(_CLAIM, {"lease": lease_seconds, "limit": limit})]
 
 
 async def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:
     """Has a refund that is on its way looked at again after so long."""
-    still_asking = (refunds.c.id == refund_id, refunds.c.status.in_(_ASKING))
-    await tx.execute(update(refunds).where(*still_asking).values(due_at=NOW + timedelta(seconds=seconds)))
+    await tx.execute(_POSTPONE, {"id": refund_id, "seconds": seconds})
 
 
 async def count_manual(tx: Transaction) -> int:
     """How many refunds wait for a person."""
-    manual = select(func.count()).where(refunds.c.status == RefundStatus.MANUAL)
-    return int((await tx.execute(manual)).scalar_one())
+    return int((await tx.execute(_COUNT_MANUAL)).scalar_one())
 
 
 async def seconds_to_next_due(tx: Transaction) -> float | None:
     """Until the next payment or refund is due; None when none waits."""
-    soonest = func.least(
-        select(func.min(payments.c.due_at)).where(payments.c.due_at.is_not(None)).scalar_subquery(),
-        select(func.min(refunds.c.due_at)).where(refunds.c.due_at.is_not(None)).scalar_subquery(),
-    )
-    seconds = (await tx.execute(select(func.extract("epoch", soonest - NOW)))).scalar()
+    seconds = (await tx.execute(_NEXT_DUE)).scalar()
     return None if seconds is None else float(seconds)

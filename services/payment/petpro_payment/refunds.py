@@ -4,6 +4,7 @@ Whatever happens to a refund happens under the row lock of its payment, so its s
 """
 
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -37,31 +38,41 @@ async def reserve(
 ) -> Answer:
     """Sets an amount of a captured payment aside, so that no other refund can take it."""
     await store.hold(tx, refund_id)
+    payment = await store.lock_payment(tx, payment_id)
+    if payment and payment.captured and _is_within(payment, money):
+        refund = _new(payment, refund_id, money.amount, RefundStatus.RESERVED, Origin.CANCELLATION, reason, booking_id)
+        if await refund_store.add(tx, refund, money.amount):
+            return Succeeded(commands_pb2.RefundReserved())
+    return await _why_not(tx, refund_id, payment)
+
+
+def _is_within(payment: Payment, money: Money) -> bool:
+    return money.currency == payment.currency and 0 < money.amount <= payment.refundable
+
+
+async def _why_not(tx: Transaction, refund_id: UUID, payment: Payment | None) -> Answer:
+    """The answer to an order to reserve that changes nothing."""
     if await store.was_called_off(tx, refund_id):
         return Refused(Reason.CALLED_OFF)
-    payment = await store.lock_payment(tx, payment_id)
     if payment is None or not payment.captured:
         return Refused(Reason.PAYMENT_NOT_CAPTURED)
     known = await refund_store.find_refund(tx, refund_id)
-    if known is not None:
-        is_released = known.status is RefundStatus.RELEASED
-        return Refused(Reason.CALLED_OFF) if is_released else Succeeded(commands_pb2.RefundReserved())
-    if money.currency != payment.currency or not 0 < money.amount <= payment.refundable:
+    if known is None:
         return Refused(Reason.REFUND_EXCEEDS_PAYMENT)
-    await _add(tx, payment, refund_id, money.amount, RefundStatus.RESERVED, Origin.CANCELLATION, reason, booking_id)
-    return Succeeded(commands_pb2.RefundReserved())
+    is_released = known.status is RefundStatus.RELEASED
+    return Refused(Reason.CALLED_OFF) if is_released else Succeeded(commands_pb2.RefundReserved())
 
 
 async def release(tx: Transaction, refund_id: UUID) -> Answer:
     """Undoes `reserve`, also before it came. Raises TooLate when the provider may know of the refund."""
     await store.hold(tx, refund_id)
-    payment_id = await refund_store.payment_of(tx, refund_id)
-    if payment_id is None:
+    found = await refund_store.lock(tx, refund_id)
+    if found is None:
         await store.call_off(tx, refund_id)
         return Succeeded(commands_pb2.RefundReleased())
-    payment, refund = await _locked(tx, refund_id)
+    _, refund = found
     if refund.status is RefundStatus.RESERVED:
-        await _move(tx, payment, refund, RefundStatus.RELEASED)
+        await _move(tx, refund, RefundStatus.RELEASED)
     elif refund.status not in (RefundStatus.RELEASED, RefundStatus.REFUSED):
         raise TooLate(refund_id=refund_id, status=refund.status)
     return Succeeded(commands_pb2.RefundReleased())
@@ -69,11 +80,12 @@ async def release(tx: Transaction, refund_id: UUID) -> Answer:
 
 async def submit(tx: Transaction, command_id: str, refund_id: UUID, must_succeed: bool) -> Answer:
     """Has a reserved refund sent to the provider after the commit."""
-    await store.hold(tx, refund_id)
-    if await store.was_called_off(tx, refund_id):
-        return Refused(Reason.CALLED_OFF)
-    _, refund = await _locked(tx, refund_id)
-    match refund.status:
+    found = await refund_store.lock(tx, refund_id)
+    if found is None:
+        if await store.was_called_off(tx, refund_id):
+            return Refused(Reason.CALLED_OFF)
+        raise TooEarly(refund_id=refund_id)
+    match found[1].status:
         case RefundStatus.RESERVED | RefundStatus.SUBMITTED:
             await refund_store.submit(tx, refund_id, command_id, must_succeed)
             return Pending()
@@ -87,14 +99,17 @@ async def submit(tx: Transaction, command_id: str, refund_id: UUID, must_succeed
 
 async def settle(tx: Transaction, command_id: str, refund_id: UUID, entry_id: UUID) -> Answer:
     """Settles the refund's entry, at once or when the provider reports the money gone."""
-    _, refund = await _locked(tx, refund_id)
+    found = await refund_store.lock(tx, refund_id)
+    if found is None:
+        raise TooEarly(refund_id=refund_id)
+    if found[1].status is RefundStatus.SUCCEEDED:
+        if not await ledger_store.settle_entry(tx, entry_id):
+            raise TooEarly(entry_id=entry_id)
+        return Succeeded(commands_pb2.RefundEntrySettled())
     if await ledger_store.find_entry(tx, entry_id) is None:
         raise TooEarly(entry_id=entry_id)
-    if refund.status is not RefundStatus.SUCCEEDED:
-        await refund_store.await_settlement(tx, refund_id, command_id, entry_id)
-        return Pending()
-    await ledger_store.settle_entry(tx, entry_id)
-    return Succeeded(commands_pb2.RefundEntrySettled())
+    await refund_store.await_settlement(tx, refund_id, command_id, entry_id)
+    return Pending()
 
 
 async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decimal:
@@ -104,7 +119,8 @@ async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decima
         return known.amount
     amount = payment.refundable
     if amount:
-        await _add(tx, payment, new_id(), amount, RefundStatus.SUBMITTED, origin, origin.value, payment.booking_id)
+        whole = _new(payment, new_id(), amount, RefundStatus.SUBMITTED, origin, origin.value, payment.booking_id)
+        await refund_store.add(tx, whole, amount)
     return amount
 
 
@@ -115,7 +131,7 @@ async def learn(tx: Transaction, payment: Payment, refund: Refund, outcome: Refu
         return Disposition.IGNORED
     external = "" if isinstance(outcome, RefundRefused | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundFailed) else ""
-    await _move(tx, payment, refund, status, external, failure)
+    await _move(tx, refund, status, external, failure)
     await messages.tell_refund(tx, payment, refund, status)
     if status is RefundStatus.MANUAL:
         metrics.MANUAL_REFUNDS.inc()
@@ -134,8 +150,7 @@ async def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None
         await participant.answer(tx, refund.settle_command_id, Succeeded(commands_pb2.RefundEntrySettled()))
 
 
-async def _add(
-    tx: Transaction,
+def _new(
     payment: Payment,
     refund_id: UUID,
     amount: Decimal,
@@ -143,36 +158,22 @@ async def _add(
     origin: Origin,
     reason: str,
     booking_id: UUID,
-) -> None:
-    row = {
+) -> dict[str, Any]:
+    return {
         "id": refund_id,
         "payment_id": payment.id,
         "booking_id": booking_id,
-        "origin": origin,
+        "origin": origin.value,
         "amount": amount,
         "currency": payment.currency,
-        "status": status,
+        "status": status.value,
         "reason": reason,
         "must_succeed": origin is not Origin.CANCELLATION,
     }
-    await refund_store.insert_refund(tx, row)
-    await store.count_refund(tx, payment.id, amount, Decimal(0))
 
 
-async def _move(
-    tx: Transaction, payment: Payment, refund: Refund, status: RefundStatus, external: str = "", failure: str = ""
-) -> None:
+async def _move(tx: Transaction, refund: Refund, status: RefundStatus, external: str = "", failure: str = "") -> None:
     reserved_before, done_before = set_aside(refund.status, refund.amount)
     reserved, done = set_aside(status, refund.amount)
-    await refund_store.set_status(tx, refund.id, status, external, failure)
-    await store.count_refund(tx, payment.id, reserved - reserved_before, done - done_before)
-
-
-async def _locked(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund]:
-    """The refund under its payment's lock. Raises TooEarly when it is not there."""
-    payment_id = await refund_store.payment_of(tx, refund_id)
-    payment = await store.lock_payment(tx, payment_id) if payment_id else None
-    refund = await refund_store.find_refund(tx, refund_id) if payment else None
-    if payment is None or refund is None:
-        raise TooEarly(refund_id=refund_id)
-    return payment, refund
+    sums = store.counts(reserved - reserved_before, done - done_before)
+    await refund_store.move(tx, refund.id, status, external, failure, sums)

@@ -1,214 +1,232 @@
 """Every statement on payments, on what providers told us, and on who acts for a clinic."""
 
+from collections.abc import Mapping
 from dataclasses import fields
-from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, case, exists, func, literal, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+import orjson
+from sqlalchemy import text
 
 from petpro_common.db import Row, Transaction
 from petpro_payment.domain import Disposition, Payment, PaymentStatus
 from petpro_payment.outcomes import Captured, Processing
 from petpro_payment.providers.provider import ProviderEvent
-from petpro_payment.tables import called_off_orders, clinic_members, payments, provider_events
 
-NOW = func.clock_timestamp()
-_OPEN = (PaymentStatus.PENDING, PaymentStatus.PROCESSING)
-_PAYMENT = [*(payments.c[field.name] for field in fields(Payment) if field.name != "now"), NOW.label("now")]
+WORK = "payments or refunds are due"
+"""What a transaction tells the worker that has made one due at once."""
+
+PAYMENT_FIELDS = [field.name for field in fields(Payment) if field.name != "now"]
+PAYMENT_COLUMNS = ", ".join([*(f"payments.{name}" for name in PAYMENT_FIELDS), "clock_timestamp() AS now"])
+
+# An order and its compensation may come at once, to two replicas, before there is a row to lock.
+_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:order_id AS text), 0))")
+_CALL_OFF = text("INSERT INTO called_off_orders (id) VALUES (:id) ON CONFLICT DO NOTHING")
+_WAS_CALLED_OFF = text("SELECT EXISTS (SELECT FROM called_off_orders WHERE id = :id)")
+_INSERT_PAYMENT = text("""
+    INSERT INTO payments (id, booking_id, user_id, clinic_id, provider, amount, currency, payment_method, payment_token,
+                          deadline, command_id, due_at)
+    VALUES (:id, :booking_id, :user_id, :clinic_id, :provider, :amount, :currency, :payment_method, :payment_token,
+            :deadline, :command_id, clock_timestamp())
+    ON CONFLICT DO NOTHING RETURNING id
+""")
+_FIND_PAYMENT = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = :id")
+_LOCK_PAYMENT = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = :id FOR UPDATE")
+# SKIP LOCKED: what another worker takes is its own. One that is not called off counts as asked from now on.
+_CLAIM_PAYMENTS = text(f"""
+    UPDATE payments SET status = 'processing', attempts = attempts + 1,
+        asked_at = CASE WHEN cancel_requested_at IS NOT NULL OR deadline <= clock_timestamp() THEN asked_at
+                        ELSE clock_timestamp() END,
+        due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
+    WHERE id = ANY(ARRAY(SELECT id FROM payments WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit
+                         FOR UPDATE SKIP LOCKED))
+    RETURNING {PAYMENT_COLUMNS}
+""")
+_POSTPONE_PAYMENT = text("""
+    WITH later AS (SELECT clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision)) AS at)
+    UPDATE payments
+    SET due_at = CASE WHEN deadline > clock_timestamp() THEN least(later.at, deadline) ELSE later.at END
+    FROM later WHERE id = :id AND status IN ('pending', 'processing')
+""")
+_REORDER_PAYMENT = text("UPDATE payments SET command_id = :command_id WHERE id = :id")
+_REQUEST_CANCEL = text(f"""
+    UPDATE payments SET cancel_requested_at = clock_timestamp(), cancel_command_id = :command_id,
+        due_at = clock_timestamp(), updated_at = clock_timestamp()
+    WHERE id = :id RETURNING {PAYMENT_COLUMNS}
+""")
+_NOTE_PROGRESS = text("""
+    UPDATE payments SET external_reference = :external_reference, payment_details = CAST(:payment_details AS jsonb),
+        updated_at = clock_timestamp()
+    WHERE id = :id
+""")
+_CAPTURE = text("""
+    UPDATE payments SET status = 'success', failure_reason = NULL, external_reference = :external_reference,
+        paid_at = :paid_at, captured = amount, payment_token = NULL, payment_details = NULL, due_at = NULL,
+        updated_at = clock_timestamp()
+    WHERE id = :id
+""")
+_CLOSE_UNPAID = text("""
+    UPDATE payments SET status = :status, failure_reason = :reason,
+        external_reference = coalesce(:external_reference, external_reference), payment_token = NULL,
+        payment_details = NULL, due_at = NULL, updated_at = clock_timestamp()
+    WHERE id = :id
+""")
+_QUARANTINE = text("UPDATE payments SET quarantined_at = clock_timestamp() WHERE id = :id")
+_COUNT_QUARANTINED = text("SELECT count(*) FROM payments WHERE quarantined_at IS NOT NULL")
+_COUNT_OVERDUE = text("""
+    SELECT count(*) FROM payments
+    WHERE status IN ('pending', 'processing')
+      AND deadline < clock_timestamp() - make_interval(secs => CAST(:seconds AS double precision))
+""")
+# Moves the sums, and the status with them; the CHECK refunds_within_capture refuses what would exceed the captured
+# amount, whatever the code believes.
+COUNT_REFUND = """
+    UPDATE payments SET refund_reserved = refund_reserved + :reserved, refund_done = refund_done + :done,
+        status = CASE refund_done + :done WHEN 0 THEN 'success' WHEN captured THEN 'refunded'
+                                          ELSE 'partially_refunded' END,
+        updated_at = clock_timestamp()
+"""
+_KNOWS_EVENT = text("SELECT EXISTS (SELECT FROM provider_events WHERE provider = :provider AND event_id = :event_id)")
+_RECORD_EVENT = text("""
+    INSERT INTO provider_events (provider, event_id, type, reference, disposition, payload)
+    VALUES (:provider, :event_id, :type, :reference, :disposition, CAST(:payload AS jsonb))
+    ON CONFLICT DO NOTHING
+""")
+_PUT_MEMBER = text("""
+    INSERT INTO clinic_members (source_id, clinic_id, user_id, version)
+    VALUES (:source_id, :clinic_id, :user_id, :version)
+    ON CONFLICT (source_id) DO UPDATE
+        SET clinic_id = excluded.clinic_id, user_id = excluded.user_id, version = excluded.version
+        WHERE clinic_members.version < excluded.version
+""")
+_MEMBERS = text("SELECT source_id, user_id FROM clinic_members WHERE clinic_id = :clinic_id")
 
 
-def _payment(row: Row) -> Payment:
-    return Payment(**{**row._asdict(), "status": PaymentStatus(row.status)})
+def payment_of_row(row: Row) -> Payment:
+    """The payment that a row with PAYMENT_COLUMNS holds."""
+    columns = {name: getattr(row, name) for name in PAYMENT_FIELDS}
+    return Payment(**{**columns, "status": PaymentStatus(row.status), "now": row.now})
 
 
 async def hold(tx: Transaction, order_id: UUID) -> None:
     """Until commit, no other transaction handles an order, or its compensation, about this id."""
-    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(order_id), 0))))
+    await tx.execute(_HOLD, {"order_id": str(order_id)})
 
 
 async def call_off(tx: Transaction, order_id: UUID) -> None:
     """Remembers that an order was compensated before it came. Under `hold`."""
-    await tx.execute(insert(called_off_orders).values(id=order_id).on_conflict_do_nothing())
+    await tx.execute(_CALL_OFF, {"id": order_id})
 
 
 async def was_called_off(tx: Transaction, order_id: UUID) -> bool:
     """Whether the order's compensation came first. Under `hold`."""
-    return bool((await tx.execute(select(exists().where(called_off_orders.c.id == order_id)))).scalar())
+    return bool((await tx.execute(_WAS_CALLED_OFF, {"id": order_id})).scalar())
 
 
-async def insert_payment(tx: Transaction, values: dict[str, Any]) -> bool:
+async def insert_payment(tx: Transaction, values: Mapping[str, Any]) -> bool:
     """Adds a payment, due at once. False when its id is there already: then nothing changes."""
-    statement = insert(payments).values(due_at=NOW, **values).on_conflict_do_nothing().returning(payments.c.id)
-    return (await tx.execute(statement)).first() is not None
+    tx.tell(WORK)
+    return (await tx.execute(_INSERT_PAYMENT, values)).first() is not None
 
 
 async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     """A payment, as of now, without a lock."""
-    row = (await tx.execute(select(*_PAYMENT).where(payments.c.id == payment_id))).first()
-    return _payment(row) if row else None
+    row = (await tx.execute(_FIND_PAYMENT, {"id": payment_id})).first()
+    return payment_of_row(row) if row else None
 
 
 async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     """A payment under its row lock, which every change of it and of its refunds takes first."""
-    row = (await tx.execute(select(*_PAYMENT).where(payments.c.id == payment_id).with_for_update())).first()
-    return _payment(row) if row else None
+    row = (await tx.execute(_LOCK_PAYMENT, {"id": payment_id})).first()
+    return payment_of_row(row) if row else None
 
 
 async def claim_payments(tx: Transaction, lease_seconds: float, limit: int) -> list[Payment]:
     """Takes due payments on lease, skipping those that another worker holds; from then on they count as asked."""
-    due = (
-        select(payments.c.id).where(payments.c.due_at <= NOW).order_by(payments.c.due_at).limit(limit)
-        .with_for_update(skip_locked=True)
-    )  # fmt: skip
-    calling_off = or_(payments.c.cancel_requested_at.is_not(None), payments.c.deadline <= NOW)
-    statement = (
-        update(payments)
-        .where(payments.c.id == any_(func.array(due.scalar_subquery(), type_=ARRAY(Uuid))))
-        .values(
-            status=PaymentStatus.PROCESSING,
-            attempts=payments.c.attempts + 1,
-            asked_at=case((calling_off, payments.c.asked_at), else_=NOW),
-            due_at=NOW + timedelta(seconds=lease_seconds),
-        )
-        .returning(*_PAYMENT)
-    )
-    return [_payment(row) for row in await tx.execute(statement)]
+    rows = await tx.execute(_CLAIM_PAYMENTS, {"lease": lease_seconds, "limit": limit})
+    return [payment_of_row(row) for row in rows]
 
 
 async def postpone_payment(tx: Transaction, payment_id: UUID, seconds: float) -> None:
     """Has an open payment looked at again after so long, or at its deadline if that is nearer."""
-    later = NOW + timedelta(seconds=seconds)
-    soonest = case((payments.c.deadline > NOW, func.least(later, payments.c.deadline)), else_=later)
-    statement = update(payments).where(payments.c.id == payment_id, payments.c.status.in_(_OPEN)).values(due_at=soonest)
-    await tx.execute(statement)
+    await tx.execute(_POSTPONE_PAYMENT, {"id": payment_id, "seconds": seconds})
 
 
 async def reorder_payment(tx: Transaction, payment_id: UUID, command_id: str) -> None:
     """Has another order wait for the outcome. Under the row lock."""
-    await tx.execute(update(payments).where(payments.c.id == payment_id).values(command_id=command_id))
+    await tx.execute(_REORDER_PAYMENT, {"id": payment_id, "command_id": command_id})
 
 
 async def request_cancel(tx: Transaction, payment_id: UUID, command_id: str) -> Payment:
     """Marks an open payment as called off, due at once. Under the row lock."""
-    values = {"cancel_requested_at": NOW, "cancel_command_id": command_id, "due_at": NOW, "updated_at": NOW}
-    statement = update(payments).where(payments.c.id == payment_id).values(values).returning(*_PAYMENT)
-    return _payment((await tx.execute(statement)).one())
+    tx.tell(WORK)
+    return payment_of_row((await tx.execute(_REQUEST_CANCEL, {"id": payment_id, "command_id": command_id})).one())
 
 
 async def note_progress(tx: Transaction, payment_id: UUID, outcome: Processing) -> None:
     """Keeps what the provider said of an open payment. Under the row lock."""
-    values = {
-        "external_reference": outcome.external_reference,
-        "payment_details": {"customer_action": outcome.customer_action},
-        "updated_at": NOW,
-    }
-    await tx.execute(update(payments).where(payments.c.id == payment_id).values(values))
+    details = orjson.dumps({"customer_action": outcome.customer_action}).decode()
+    row = {"id": payment_id, "external_reference": outcome.external_reference, "payment_details": details}
+    await tx.execute(_NOTE_PROGRESS, row)
 
 
 async def capture(tx: Transaction, payment_id: UUID, outcome: Captured) -> None:
     """The money is ours; nothing is asked any more. Under the row lock."""
-    values = {
-        "status": PaymentStatus.SUCCESS,
-        "failure_reason": None,
-        "external_reference": outcome.external_reference or None,
-        "paid_at": outcome.paid_at,
-        "captured": payments.c.amount,
-        "payment_token": None,
-        "payment_details": None,
-        "due_at": None,
-        "updated_at": NOW,
-    }
-    await tx.execute(update(payments).where(payments.c.id == payment_id).values(values))
+    row = {"id": payment_id, "external_reference": outcome.external_reference or None, "paid_at": outcome.paid_at}
+    await tx.execute(_CAPTURE, row)
 
 
 async def close_unpaid(tx: Transaction, payment_id: UUID, status: PaymentStatus, reason: str, external: str) -> None:
     """No money was taken; nothing is asked any more. Under the row lock."""
-    values = {
-        "status": status,
-        "failure_reason": reason,
-        "external_reference": func.coalesce(literal(external or None), payments.c.external_reference),
-        "payment_token": None,
-        "payment_details": None,
-        "due_at": None,
-        "updated_at": NOW,
-    }
-    await tx.execute(update(payments).where(payments.c.id == payment_id).values(values))
+    row = {"id": payment_id, "status": status.value, "reason": str(reason), "external_reference": external or None}
+    await tx.execute(_CLOSE_UNPAID, row)
 
 
 async def quarantine(tx: Transaction, payment_id: UUID) -> None:
     """Marks a payment for which the provider took another amount than was ordered. Under the row lock."""
-    await tx.execute(update(payments).where(payments.c.id == payment_id).values(quarantined_at=NOW))
+    await tx.execute(_QUARANTINE, {"id": payment_id})
 
 
 async def count_quarantined(tx: Transaction) -> int:
     """How many payments a provider took in another amount than was ordered."""
-    quarantined = select(func.count()).where(payments.c.quarantined_at.is_not(None))
-    return int((await tx.execute(quarantined)).scalar_one())
+    return int((await tx.execute(_COUNT_QUARANTINED)).scalar_one())
 
 
 async def count_overdue(tx: Transaction, seconds: float) -> int:
     """How many payments are still open so long after their deadline: their provider does not say what it did."""
-    too_late = payments.c.deadline < NOW - timedelta(seconds=seconds)
-    overdue = select(func.count()).where(payments.c.status.in_(_OPEN), too_late)
-    return int((await tx.execute(overdue)).scalar_one())
-
-
-async def count_refund(tx: Transaction, payment_id: UUID, reserved: Any, done: Any) -> None:
-    """Moves the payment's sums by these differences, and its status with them. Under the row lock.
-
-    The CHECK refunds_within_capture refuses what would exceed the captured amount, whatever the code believes.
-    """
-    sum_done = payments.c.refund_done + done
-    status = case(
-        (sum_done == 0, PaymentStatus.SUCCESS),
-        (sum_done == payments.c.captured, PaymentStatus.REFUNDED),
-        else_=PaymentStatus.PARTIALLY_REFUNDED,
-    )
-    values = {
-        "refund_reserved": payments.c.refund_reserved + reserved,
-        "refund_done": sum_done,
-        "status": status,
-        "updated_at": NOW,
-    }
-    await tx.execute(update(payments).where(payments.c.id == payment_id).values(values))
+    return int((await tx.execute(_COUNT_OVERDUE, {"seconds": seconds})).scalar_one())
 
 
 async def knows_event(tx: Transaction, provider: str, event_id: str) -> bool:
     """Whether the event was recorded before. Exact under the lock of the payment that the event is about."""
-    found = exists().where(provider_events.c.provider == provider, provider_events.c.event_id == event_id)
-    return bool((await tx.execute(select(found))).scalar())
+    return bool((await tx.execute(_KNOWS_EVENT, {"provider": provider, "event_id": event_id})).scalar())
 
 
 async def record_event(tx: Transaction, provider: str, event: ProviderEvent, disposition: Disposition) -> None:
     """Keeps what a provider told us, once per event id, for ever."""
-    values = {
+    row = {
         "provider": provider,
         "event_id": event.event_id,
         "type": event.type,
         "reference": event.reference,
-        "disposition": disposition,
-        "payload": dict(event.payload),
+        "disposition": disposition.value,
+        "payload": orjson.dumps(dict(event.payload)).decode(),
     }
-    await tx.execute(insert(provider_events).values(values).on_conflict_do_nothing())
+    await tx.execute(_RECORD_EVENT, row)
 
 
 async def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID | None, version: int) -> None:
     """Keeps who acts for a clinic, unless something newer is known."""
-    statement = insert(clinic_members).values(
-        source_id=source_id, clinic_id=clinic_id, user_id=user_id, version=version
-    )
-    newest = statement.on_conflict_do_update(
-        index_elements=["source_id"],
-        set_={"clinic_id": clinic_id, "user_id": user_id, "version": version},
-        where=clinic_members.c.version < version,
-    )
-    await tx.execute(newest)
+    row = {"source_id": source_id, "clinic_id": clinic_id, "user_id": user_id, "version": version}
+    await tx.execute(_PUT_MEMBER, row)
 
 
 async def members(tx: Transaction, clinic_id: UUID) -> list[tuple[UUID, UUID | None]]:
     """(source_id, user_id) of all who are known to act for the clinic."""
-    columns = (clinic_members.c.source_id, clinic_members.c.user_id)
-    rows = await tx.execute(select(*columns).where(clinic_members.c.clinic_id == clinic_id))
-    return [(row.source_id, row.user_id) for row in rows]
+    return [(row.source_id, row.user_id) for row in await tx.execute(_MEMBERS, {"clinic_id": clinic_id})]
+
+
+def counts(reserved: Decimal, done: Decimal) -> dict[str, Decimal]:
+    """The values of COUNT_REFUND: by how much the payment's sums move."""
+    return {"reserved": reserved, "done": done}

@@ -7,7 +7,7 @@ import structlog
 
 from petpro_common.db import Database, Transaction
 from petpro_payment import payments, refund_store, refunds, store
-from petpro_payment.domain import Disposition, ProviderNotFound
+from petpro_payment.domain import Disposition, Payment, ProviderNotFound, Refund
 from petpro_payment.outcomes import (
     CalledOff,
     Captured,
@@ -42,23 +42,28 @@ async def receive(
 
 async def _apply(tx: Transaction, provider: str, event: ProviderEvent) -> Disposition:
     own_id = _own_id(event.reference)
-    payment_id = await refund_store.payment_of(tx, own_id) if own_id and event.is_refund else own_id
-    payment = await store.lock_payment(tx, payment_id) if payment_id else None
+    payment, refund = await _locked(tx, own_id, event.is_refund) if own_id else (None, None)
     if await store.knows_event(tx, provider, event.event_id):
         return Disposition.IGNORED
     disposition = Disposition.UNKNOWN
-    if payment is not None and payment.provider == provider and own_id is not None:
+    if payment is not None and payment.provider == provider:
         match event.outcome:
             case Captured() | Declined() | CalledOff() | Processing() as outcome:
                 disposition = await payments.learn(tx, payment, outcome)
             case RefundAccepted() | RefundSucceeded() | RefundRefused() | RefundFailed() as outcome:
-                refund = await refund_store.find_refund(tx, own_id)
                 if refund is not None:
                     disposition = await refunds.learn(tx, payment, refund, outcome)
             case _:
                 disposition = Disposition.IGNORED
     await store.record_event(tx, provider, event, disposition)
     return disposition
+
+
+async def _locked(tx: Transaction, own_id: UUID, is_refund: bool) -> tuple[Payment | None, Refund | None]:
+    """The payment that the event is about, under its row lock, and the refund if it is about one."""
+    if is_refund:
+        return await refund_store.lock(tx, own_id) or (None, None)
+    return await store.lock_payment(tx, own_id), None
 
 
 def _own_id(reference: str) -> UUID | None:

@@ -17,11 +17,19 @@ from psycopg import Error as DatabaseError
 
 from petpro_common import context, kill_points, telemetry
 from petpro_common.context import CallContext
-from petpro_common.db import Database
+from petpro_common.db import Database, Transaction
 from petpro_common.kill_points import Moment
 from petpro_payment import metrics, payments, refund_store, refunds, store
 from petpro_payment.domain import Payment, Refund, RefundStatus
-from petpro_payment.outcomes import CalledOff, PaymentOutcome, Processing, RefundOutcome, Unknown
+from petpro_payment.outcomes import (
+    CalledOff,
+    PaymentOutcome,
+    Processing,
+    RefundOutcome,
+    RefundRefused,
+    RefundSucceeded,
+    Unknown,
+)
 from petpro_payment.providers.provider import PaymentOrder, Provider, Providers, RefundOrder
 
 _AT_ONCE = 16
@@ -56,33 +64,43 @@ class Worker:
         self._timings = timings
         self._woken = asyncio.Event()
         self._busy = 0
-
-    def wake_with(self, database: Database) -> None:
-        """Has the worker look whenever a transaction that sent messages has committed: every order answers at once."""
-        database.on_messages.append(self._woken.set)
+        database.listen(store.WORK, self._woken.set)
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of the database is logged and tried again."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._woken.clear()
-                try:
-                    for item in await self.claim(_AT_ONCE - self._busy):
+                pause = _LONGEST_SLEEP_SECONDS
+                if self._busy < _AT_ONCE:
+                    try:
+                        due, pause = await self._claim_or_wait(_AT_ONCE - self._busy)
+                    except (DatabaseError, OSError) as fault:
+                        self._report(fault)
+                        due, pause = [], _RETRY_SECONDS
+                    for item in due:
                         self._busy += 1
                         group.create_task(self._work(item))
-                    pause = await self._seconds_to_sleep()
-                except (DatabaseError, OSError) as fault:
-                    self._report(fault)
-                    pause = _RETRY_SECONDS
                 await self._sleep(pause)
+
+    async def _claim_or_wait(self, limit: int) -> tuple[list[Payment | Refund], float]:
+        """What is due, on lease, and the seconds until something else may be: none when there may be more at once."""
+        async with self._database.transaction() as tx:
+            due = await self._claim(tx, limit)
+            if len(due) == limit:
+                return due, 0.0
+            due_in = await refund_store.seconds_to_next_due(tx)
+        pause = _LONGEST_SLEEP_SECONDS if due_in is None else min(max(due_in, 0.01), _LONGEST_SLEEP_SECONDS)
+        return due, pause
 
     async def claim(self, limit: int) -> list[Payment | Refund]:
         """Takes what is due on lease."""
-        if limit < 1:
-            return []
         async with self._database.transaction() as tx:
-            due: list[Payment | Refund] = [*await store.claim_payments(tx, self._timings.lease, limit)]
-            return due + await refund_store.claim_refunds(tx, self._timings.lease, limit - len(due))
+            return await self._claim(tx, limit)
+
+    async def _claim(self, tx: Transaction, limit: int) -> list[Payment | Refund]:
+        due: list[Payment | Refund] = [*await store.claim_payments(tx, self._timings.lease, limit)]
+        return due + await refund_store.claim_refunds(tx, self._timings.lease, limit - len(due))
 
     async def round(self) -> int:
         """Claims what is due and brings each item one step on; how many there were."""
@@ -126,12 +144,12 @@ class Worker:
     async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> None:
         """Records what was learned; a refund that is still on its way is looked at again."""
         async with self._database.transaction() as tx:
-            payment = await store.lock_payment(tx, asked.payment_id)
-            refund = await refund_store.find_refund(tx, asked.id)
-            if payment is None or refund is None:
+            found = await refund_store.lock(tx, asked.id)
+            if found is None:
                 return
-            await refunds.learn(tx, payment, refund, outcome)
-            await refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
+            await refunds.learn(tx, *found, outcome)
+            if not isinstance(outcome, RefundSucceeded | RefundRefused):
+                await refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
 
     async def _payment_outcome(self, provider: Provider, payment: Payment) -> PaymentOutcome:
         calling_off = payment.is_called_off or payment.is_overdue
@@ -175,13 +193,6 @@ class Worker:
         finally:
             self._busy -= 1
             self._woken.set()
-
-    async def _seconds_to_sleep(self) -> float:
-        if self._busy >= _AT_ONCE:
-            return _LONGEST_SLEEP_SECONDS
-        async with self._database.transaction() as tx:
-            due_in = await refund_store.seconds_to_next_due(tx)
-        return _LONGEST_SLEEP_SECONDS if due_in is None else min(max(due_in, 0.01), _LONGEST_SLEEP_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:
         try:

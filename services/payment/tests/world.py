@@ -143,8 +143,8 @@ class World:
             reply_to="petpro.replies.checkout",
         )
         command.payload.Pack(payload)
-        message = cast(Msg, SimpleNamespace(data=command.SerializeToString(), headers={}))
-        await self._consumer._handle(message)
+        message = cast(Msg, SimpleNamespace(subject="order", data=command.SerializeToString(), headers={}))
+        await self._consumer._handle([message])
         stored = await self.rows("SELECT reply FROM inbox WHERE message_id = :id", id=command_id)
         return _said(stored[0].reply)
 

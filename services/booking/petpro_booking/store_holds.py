@@ -9,6 +9,7 @@ from petpro_common.db import Row, Transaction
 
 # asked     the wishes, in the order in which they came
 # offers    what is known for each: slot, price, policy, whose pet, and the reply if the same request came before
+#           (OFFSET 0 has each looked up by its key: a plan made while the tables are small would read them whole)
 # wanted    how many seats of each slot are asked for by those to whom it can be offered
 # locked    these slots, locked in the order of their ids, as everybody locks them
 # taken     as many seats of each as there are; a slot that somebody else held until now is looked at anew
@@ -32,12 +33,14 @@ _HOLD = text("""
             pet.user_id = asked.user_id AND NOT pet.is_deleted AS is_own_pet,
             kept.request_hash, kept.reply
         FROM asked
-        LEFT JOIN slots slot ON slot.id = asked.slot_id AND slot.slot_date = asked.slot_date
-        LEFT JOIN catalog_services service ON service.id = slot.service_id
-        LEFT JOIN catalog_clinics clinic ON clinic.id = slot.clinic_id
-        LEFT JOIN account_pets pet ON pet.id = asked.pet_id
-        LEFT JOIN idempotency_keys kept
-            ON kept.caller = asked.caller AND kept.method = asked.method AND kept.key = asked.key
+        LEFT JOIN LATERAL (
+            SELECT * FROM slots WHERE id = asked.slot_id AND slot_date = asked.slot_date OFFSET 0) slot ON true
+        LEFT JOIN LATERAL (SELECT * FROM catalog_services WHERE id = slot.service_id OFFSET 0) service ON true
+        LEFT JOIN LATERAL (SELECT * FROM catalog_clinics WHERE id = slot.clinic_id OFFSET 0) clinic ON true
+        LEFT JOIN LATERAL (SELECT * FROM account_pets WHERE id = asked.pet_id OFFSET 0) pet ON true
+        LEFT JOIN LATERAL (
+            SELECT request_hash, reply FROM idempotency_keys
+            WHERE caller = asked.caller AND method = asked.method AND key = asked.key OFFSET 0) kept ON true
     ), good AS (
         SELECT id, slot_id, slot_date, row_number() OVER (PARTITION BY slot_id ORDER BY turn) AS place
         FROM offers WHERE is_offered AND is_own_pet AND request_hash IS NULL

@@ -1,8 +1,9 @@
 """Wishes that are granted in one transaction: each has its own outcome, and two replicas never grant one seat twice."""
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import holds
+from petpro_booking import holds, store_holds
 from petpro_booking.domain import PetNotFound, ServiceNotFound, SlotBlocked, SlotFull, SlotInPast, SlotNotFound
 from petpro_booking.holds import Wish
 from petpro_booking.servicer_reservations import ReservationServicer
@@ -22,6 +23,7 @@ from petpro_common.ids import new_id
 from services.booking.tests.conftest import HOLD_SECONDS
 from services.booking.tests.world import World
 
+PARAMETER = r"(?<!:):([a-z_]+)"
 METHOD = "/petpro.booking.v1.ReservationService/CreateReservation"
 
 
@@ -122,3 +124,21 @@ async def test_one_request_at_two_replicas_at_once_holds_one_seat(
         assert len({outcome.reservation.id for outcome in outcomes}) == 1, outcomes
 
     assert await world.seats(slot_id) == (20, "available")
+
+
+async def test_nothing_is_read_whole_even_by_a_plan_made_while_the_tables_were_empty(world: World) -> None:
+    names = dict.fromkeys(re.findall(PARAMETER, store_holds._HOLD.text))
+    numbers = {name: f"${number}" for number, name in enumerate(names, start=1)}
+    statement = re.sub(PARAMETER, lambda found: numbers[found[1]], store_holds._HOLD.text)
+
+    [(plan,)] = await world.sql(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {statement}")
+
+    scans = [node for node in _nodes(plan[0]["Plan"]) if "Relation Name" in node and "Scan" in node["Node Type"]]
+    assert {node["Relation Name"] for node in scans} > {"idempotency_keys", "account_pets", "catalog_services"}
+    assert [node["Relation Name"] for node in scans if node["Node Type"] == "Seq Scan"] == []
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from _nodes(below)

@@ -34,6 +34,7 @@ OWNER_VARIABLE = "PETPRO_TEST_OWNER"
 MEMORY = Path("/dev/shm")  # noqa: S108 -- the folder in it is nobody else's
 """Stacks of tests are kept here where there is room: on a disk, databases that come and go take thrice the time."""
 ROOM_BYTES = 4 << 30
+PREFIX = "petpro-tests-"
 START_SECONDS = 100.0
 STOP_SECONDS = 40.0
 
@@ -77,8 +78,12 @@ class StackDidNotStart(Exception):
 
 
 def open_folder() -> Path:
-    """Make the folder of this test run, and let the workers know of it."""
-    folder = Path(tempfile.mkdtemp(prefix="petpro-tests-", dir=MEMORY if _has_room(MEMORY) else None))
+    """Make the folder of this test run, and let the workers know of it; what ended runs left in memory is removed."""
+    for left in MEMORY.glob(f"{PREFIX}*-*"):
+        if not is_running(int(left.name.removeprefix(PREFIX).partition("-")[0])):
+            shutil.rmtree(left, ignore_errors=True)
+    prefix = f"{PREFIX}{os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if _has_room(MEMORY) else None))
     os.environ[FOLDER_VARIABLE] = str(folder)
     os.environ[OWNER_VARIABLE] = str(os.getpid())
     return folder

@@ -79,13 +79,21 @@ class Session:
         cursor = await self._connection.execute(ready.sql, ready.values(given))
         return Rows(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
 
+    async def notifications(self, listen: ClauseElement) -> AsyncIterator[None]:
+        """Runs a LISTEN, and comes once for each notification; nothing else runs on the session meanwhile."""
+        await self.execute(listen)
+        async for _ in self._connection.notifies():
+            yield
+
 
 class Transaction(Session):
     """A session whose statements commit together."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, is_published_here: bool = False) -> None:
         super().__init__(connection)
+        self.is_published_here = is_published_here
         self.has_messages = False
+        self.messages: list[Any] = []
         self.told: set[str] = set()
         self._late: dict[WriteRows, list[Any]] = {}
 
@@ -125,13 +133,15 @@ class Database:
     """A pool of connections.
 
     Around each commit that wrote to the outbox all of `before_messages` are called, whose errors roll it back, and then
-    all of `on_messages`.
+    all of `on_messages`, with the messages that it wrote.
     """
 
     def __init__(self, database_url: str, password: str, pool_size: int = 10) -> None:
         self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, _SETTINGS)
         self.before_messages: list[Callable[[], None]] = []
-        self.on_messages: list[Callable[[], None]] = []
+        self.on_messages: list[Callable[[list[Any]], None]] = []
+        self.is_publishing = False
+        """Whether it is this process that publishes what the service writes to its outbox."""
         self._listeners: dict[str, list[Callable[[], None]]] = {}
 
     def listen(self, topic: str, listener: Callable[[], None]) -> None:
@@ -145,7 +155,7 @@ class Database:
         Raises psycopg.OperationalError when the server is away, and PoolExhausted.
         """
         async with self._pool.connection() as connection:
-            tx = Transaction(connection)
+            tx = Transaction(connection, is_published_here=self.is_publishing)
             yield tx
             await tx.flush()
             if tx.has_messages:
@@ -156,7 +166,7 @@ class Database:
             kill_points.reach(Moment.AFTER_COMMIT)
         if tx.has_messages:
             for woken in self.on_messages:
-                woken()
+                woken(tx.messages)
         for topic in tx.told:
             for listener in self._listeners.get(topic, ()):
                 listener()

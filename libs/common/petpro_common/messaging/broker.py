@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 
 import nats
 import structlog
@@ -11,6 +12,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
+from petpro_common.messaging.publisher import Publisher, Taken
 from petpro_common.messaging.subjects import STREAMS
 
 DUPLICATE_WINDOW_SECONDS = 120
@@ -35,6 +37,7 @@ class Broker:
         self._password = password
         self._replicas = replicas
         self._client = Client()
+        self._publisher = Publisher(self._client)
         self._connected = asyncio.Event()
         self._closed = asyncio.Event()
         self.reconnects = 0
@@ -87,8 +90,14 @@ class Broker:
             reconnected_cb=self._on_reconnected,
             closed_cb=self._on_closed,
         )
+        self._publisher = Publisher(self._client)
+        await self._publisher.start()
         await self.ensure_streams()
         self._connected.set()
+
+    async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> Taken:
+        """Publishes a message and waits until the broker has it. Raises as `Publisher.publish`."""
+        return await self._publisher.publish(subject, payload, headers, REQUEST_SECONDS)
 
     async def ensure_streams(self) -> None:
         """Makes the streams that are not there: at first start, and after the broker has forgotten everything."""

@@ -16,27 +16,42 @@ from petpro_common.ids import new_id
 from petpro_common.messaging.subjects import event_subject
 from petpro_common.telemetry import trace_headers
 
-# All messages of a transaction at once, numbered in the order in which they were added.
+# All messages of a transaction at once, numbered in the order in which they were added, and with each the numbers of
+# those of its aggregate that wait. Whoever publishes is told where this process does not do it itself.
 _ADD = text("""
-    INSERT INTO outbox (message_id, subject, aggregate, headers, payload)
-    SELECT message_id, subject, aggregate, headers, payload
-    FROM unnest(CAST(:message_ids AS text[]), CAST(:subjects AS text[]), CAST(:aggregates AS text[]),
-                CAST(:headers AS jsonb[]), CAST(:payloads AS bytea[]))
-         WITH ORDINALITY AS added(message_id, subject, aggregate, headers, payload, number)
-    ORDER BY number
-    ON CONFLICT (message_id) DO NOTHING
+    WITH added AS (
+        INSERT INTO outbox (message_id, subject, aggregate, headers, payload)
+        SELECT message_id, subject, aggregate, headers, payload
+        FROM unnest(CAST(:message_ids AS text[]), CAST(:subjects AS text[]), CAST(:aggregates AS text[]),
+                    CAST(:headers AS jsonb[]), CAST(:payloads AS bytea[]))
+             WITH ORDINALITY AS given(message_id, subject, aggregate, headers, payload, number)
+        ORDER BY number
+        ON CONFLICT (message_id) DO NOTHING RETURNING id, message_id, aggregate
+    )
+    SELECT id, message_id,
+        ARRAY(SELECT waiting.id FROM outbox waiting
+              WHERE waiting.aggregate = added.aggregate AND waiting.published_at IS NULL LIMIT :most) AS before,
+        CASE WHEN :is_told THEN pg_notify('outbox', '') END AS told
+    FROM added ORDER BY id
 """)
+LISTEN = text("LISTEN outbox")
+_MOST_BEFORE = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
-    """A message that is to be written. `headers` is JSON."""
+    """A message. Once it is written it has its number, and those of the messages that may not leave after it.
+
+    `before` is None when these are too many to be told.
+    """
 
     message_id: str
     subject: str
     aggregate: str
-    headers: str
+    headers: Mapping[str, str]
     payload: bytes
+    id: int = 0
+    before: list[int] | None = None
 
 
 async def add(
@@ -47,8 +62,7 @@ async def add(
     The same message id again changes nothing. Messages of one `aggregate` leave in the order in which they were added
     and committed.
     """
-    all_headers = orjson.dumps({**headers, **trace_headers()}).decode()
-    tx.write_late(_write, Outgoing(message_id, subject, aggregate, all_headers, payload))
+    tx.write_late(_write, Outgoing(message_id, subject, aggregate, {**headers, **trace_headers()}, payload))
     wake_relay_after_commit(tx)
 
 
@@ -57,10 +71,16 @@ async def _write(tx: Transaction, messages: list[Outgoing]) -> None:
         "message_ids": [message.message_id for message in messages],
         "subjects": [message.subject for message in messages],
         "aggregates": [message.aggregate for message in messages],
-        "headers": [message.headers for message in messages],
+        "headers": [orjson.dumps(message.headers).decode() for message in messages],
         "payloads": [message.payload for message in messages],
+        "most": _MOST_BEFORE + 1,
+        "is_told": not tx.is_published_here,
     }
-    await tx.execute(_ADD, columns)
+    by_id = {message.message_id: message for message in messages}
+    for row in await tx.execute(_ADD, columns):
+        written = by_id[row.message_id]
+        written.id, written.before = row.id, row.before if len(row.before) <= _MOST_BEFORE else None
+        tx.messages.append(written)
 
 
 async def add_event(tx: Transaction, service: str, event_type: str, aggregate: UUID, fields: Mapping[str, Any]) -> None:

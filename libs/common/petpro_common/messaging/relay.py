@@ -1,9 +1,14 @@
 """The relay: brings the outbox to the broker, in order per aggregate, and again when the broker has forgotten.
 
 One relay at a time publishes for a service: it holds an advisory lock on the very connection by which it reads and
-marks the rows, so a relay that has lost the lock can no longer mark anything. It is woken after each commit that wrote
-a message and looks by itself every second. A crash between publishing and marking publishes twice; the broker drops the
-copy by its id, and where it does not, the consumer's inbox does.
+marks the rows, so a relay that has lost the lock can no longer mark anything. What its own process commits is handed to
+it in memory, and published at once; it is marked a little later, many rows together. What other processes commit it
+reads from the outbox: they notify it (`hear`), and it looks by itself every second.
+
+A message is handed over only when all that waits of its aggregate is known here, for then it is next: what another
+process wrote, what failed, or what was handed over to a relay that died, goes first, and is read from the outbox in the
+order of its numbers. A crash between publishing and marking publishes twice; the broker drops the copy by its id, and
+where it does not, the consumer's inbox does.
 
 Before it publishes on a new connection, and every few seconds, it looks whether the broker has forgotten something
 (`memory`): its store was wiped, cut, damaged, or restored from an old copy. Then everything of that stream that the
@@ -14,6 +19,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import TypeAlias
 
 import structlog
 from nats.errors import Error as NatsError
@@ -25,13 +31,17 @@ from petpro_common import kill_points, telemetry
 from petpro_common.db import Database, Row, Session
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import memory
-from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.outbox import LISTEN, Outgoing
 from petpro_common.messaging.subjects import STREAMS
 
 _BATCH = 256
 _UNMARK_BATCH = 5_000
 _POLL_SECONDS = 1.0
 _MEMORY_CHECK_SECONDS = 5.0
+_IDLE_SECONDS = 0.02  # with nothing to publish, before what was published is marked
+_LONGEST_UNMARKED_SECONDS = 0.25
+_MOST_HANDED = 5_000
 _RETRY_SECONDS = 0.5
 _LEADER_LOCK = 0x52454C4159  # "RELAY"
 
@@ -59,6 +69,7 @@ _UNMARK = text("""
 _log = structlog.get_logger()
 
 Acknowledged = tuple[int, str, int]
+Waiting: TypeAlias = Outgoing | Row
 
 
 class Relay:
@@ -68,7 +79,13 @@ class Relay:
         self._database = database
         self._broker = broker
         self._woken = asyncio.Event()
-        database.on_messages.append(self._woken.set)
+        self._handed: list[Waiting] = []
+        self._known: set[int] = set()  # what was handed over, and what was published and is not marked yet
+        self._acknowledged: list[Acknowledged] = []
+        self._connection = -1  # on which the memory was checked
+        self._must_look = True
+        self._marked_at = self._looked_at = self._checked_at = float("-inf")
+        database.on_messages.append(self._take_over)
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of database or broker is logged and tried again."""
@@ -82,52 +99,130 @@ class Relay:
                 _log.warning("relay tries again", cause=repr(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
 
+    async def hear(self) -> None:
+        """Has the relay look when another process has written something, until cancelled."""
+        while True:
+            try:
+                async with self._database.session() as session:
+                    async for _ in session.notifications(LISTEN):
+                        self._look_soon()
+            except (DatabaseError, OSError) as fault:
+                _log.warning("relay listens again", cause=repr(fault))
+                await asyncio.sleep(_RETRY_SECONDS)
+
     async def _lead(self, session: Session) -> None:
         while not (await session.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar():
             await asyncio.sleep(_POLL_SECONDS)
-        checked_at, checked_connection = float("-inf"), -1
-        clock = asyncio.get_running_loop().time
-        while True:
-            if not self._broker.is_connected:
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            if clock() - checked_at > _MEMORY_CHECK_SECONDS or checked_connection != self._broker.reconnects:
-                checked_connection = self._broker.reconnects
-                await self._republish_forgotten(session)
-                checked_at = clock()
-            self._woken.clear()
-            if not await self._publish_round(session, checked_connection):
-                await self._wait()
+        self._forget()
+        self._database.is_publishing = True
+        try:
+            while True:
+                await self._turn(session)
+        finally:
+            self._database.is_publishing = False
+            self._forget()
 
-    async def _wait(self) -> None:
+    async def _turn(self, session: Session) -> None:
+        if not self._broker.is_connected:
+            self._forget()
+            await asyncio.sleep(_RETRY_SECONDS)
+            return
+        if _now() - self._checked_at > _MEMORY_CHECK_SECONDS or self._is_new_connection():
+            await self._check(session)
+        self._woken.clear()
+        if self._handed:
+            await self._publish_handed(session)
+        elif self._must_look or _now() - self._looked_at > _POLL_SECONDS:
+            await self._mark(session)
+            await self._look(session)
+        else:
+            await self._rest(session)
+
+    async def _publish_handed(self, session: Session) -> None:
+        handed, self._handed = self._handed, []
+        await self._publish(handed)
+        if len(self._acknowledged) >= _BATCH or _now() - self._marked_at > _LONGEST_UNMARKED_SECONDS:
+            await self._mark(session)
+
+    async def _rest(self, session: Session) -> None:
+        """Waits for something to do; what was published is marked meanwhile."""
+        if self._acknowledged:
+            if not await self._is_woken_within(_IDLE_SECONDS):
+                await self._mark(session)
+        elif not await self._is_woken_within(_POLL_SECONDS):
+            self._must_look = True
+
+    def _take_over(self, messages: Sequence[Outgoing]) -> None:
+        """Takes what this process has committed, where all that must leave before it is known here."""
+        takes = self._database.is_publishing and self._broker.is_connected
+        for message in messages:
+            is_next = message.before is not None and self._known.issuperset(message.before)
+            if not takes or not is_next or len(self._handed) >= _MOST_HANDED:
+                self._must_look = True
+            elif message.id not in self._known:
+                self._known.add(message.id)
+                self._handed.append(message)
+        self._woken.set()
+
+    def _look_soon(self) -> None:
+        self._must_look = True
+        self._woken.set()
+
+    def _forget(self) -> None:
+        """Knows nothing more than the outbox."""
+        self._handed, self._acknowledged, self._must_look = [], [], True
+        self._known.clear()
+
+    def _is_new_connection(self) -> bool:
+        return self._broker.reconnects != self._connection
+
+    async def _is_woken_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_POLL_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._woken.wait()
+        return self._woken.is_set()
 
-    async def _publish_round(self, session: Session, connected: int) -> bool:
-        """Publishes one batch; whether there may be more to do at once. `connected`: when the memory was checked."""
+    async def _check(self, session: Session) -> None:
+        """Looks whether the broker has forgotten something; what it took is marked before, so that it is looked for."""
+        await self._mark(session)
+        self._connection = self._broker.reconnects
+        await self._republish_forgotten(session)
+        self._checked_at = _now()
+
+    async def _look(self, session: Session) -> None:
+        """Publishes one batch of what waits in the outbox, in place of what was handed over."""
+        self._forget()
+        self._must_look = False
         rows = (await session.execute(_UNPUBLISHED, {"batch": _BATCH})).all()
-        if not rows:
-            return False
+        self._looked_at = _now()
+        if len(rows) == _BATCH:
+            self._must_look = True
+        found = {row.id for row in rows}
+        self._handed = [message for message in self._handed if message.id not in found]
+        self._known |= found
+        if rows:
+            await self._publish(rows)
+
+    async def _publish(self, rows: Sequence[Waiting]) -> None:
+        """Publishes messages, side by side where their aggregates differ. After a failure it is for the outbox to say
+        what comes next."""
         by_aggregate = sorted(rows, key=lambda row: (row.aggregate, row.id))
         lanes = [list(lane) for _, lane in groupby(by_aggregate, key=lambda row: row.aggregate)]
         acknowledged = [ack for lane in await asyncio.gather(*map(self._publish_lane, lanes)) for ack in lane]
-        if self._broker.reconnects != connected:
-            return True  # what the broker took before it went may be gone: after another look the round goes once more
-        await self._mark(session, acknowledged)
+        self._acknowledged += acknowledged
         if len(acknowledged) < len(rows):
+            self._handed, self._must_look = [], True
+            self._known = {number for number, _, _ in self._acknowledged}
             await asyncio.sleep(_RETRY_SECONDS)
-        return True
 
-    async def _publish_lane(self, rows: Iterable[Row]) -> list[Acknowledged]:
+    async def _publish_lane(self, rows: Iterable[Waiting]) -> list[Acknowledged]:
         """Publishes one aggregate's messages one after the other, and stops at the first that fails."""
         done: list[Acknowledged] = []
-        jetstream = self._broker.jetstream
         for row in rows:
             headers = {**row.headers, "Nats-Msg-Id": row.message_id}
             kill_points.reach(Moment.BEFORE_PUBLISH, row.subject)
             try:
-                ack = await jetstream.publish(row.subject, bytes(row.payload), timeout=REQUEST_SECONDS, headers=headers)
+                ack = await self._broker.publish(row.subject, bytes(row.payload), headers)
             except NoStreamResponseError:
                 await self._broker.ensure_streams()
                 return done
@@ -141,12 +236,18 @@ class Relay:
             done.append((row.id, ack.stream, ack.seq))
         return done
 
-    async def _mark(self, session: Session, acknowledged: Sequence[Acknowledged]) -> None:
-        if acknowledged:
+    async def _mark(self, session: Session) -> None:
+        """Marks what was published. What the broker took before the connection broke may be gone: it is not marked."""
+        self._marked_at = _now()
+        acknowledged, self._acknowledged = self._acknowledged, []
+        if self._is_new_connection():
+            self._forget()
+        elif acknowledged:
             ids, streams, seqs = (list(column) for column in zip(*acknowledged, strict=True))
             kill_points.reach(Moment.BEFORE_MARK, "relay")
             await session.execute(_MARK, {"ids": ids, "streams": streams, "seqs": seqs})
             kill_points.reach(Moment.AFTER_MARK, "relay")
+            self._known.difference_update(ids)
 
     async def _republish_forgotten(self, session: Session) -> None:
         for stream in STREAMS:
@@ -163,3 +264,7 @@ class Relay:
         while batch := (await session.execute(_UNMARK, {"stream": stream, "batch": _UNMARK_BATCH})).rowcount:
             total += batch
         return total
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

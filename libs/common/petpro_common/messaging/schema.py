@@ -81,3 +81,8 @@ CREATE INDEX idx_outbox_published ON outbox (published_at) WHERE published_at IS
 DROP INDEX idx_inbox_received;
 CREATE INDEX idx_inbox_received ON inbox (received_at);
 """
+
+# What waits of an aggregate is looked up with each message that is written: it must not be overtaken.
+HAND_OFF_V1 = """
+CREATE INDEX idx_outbox_waiting ON outbox (aggregate) WHERE published_at IS NULL;
+"""

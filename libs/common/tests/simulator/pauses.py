@@ -1,5 +1,6 @@
 """Where simulated code can be interrupted, and the clock by which it waits."""
 
+import asyncio
 import contextlib
 from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
@@ -41,22 +42,26 @@ class Event:
     """As asyncio.Event; the schedule also ends a wait when its time has come."""
 
     def __init__(self) -> None:
-        self.is_set = False
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        return self._is_set
 
     def set(self) -> None:
-        self.is_set = True
+        self._is_set = True
 
     def clear(self) -> None:
-        self.is_set = False
+        self._is_set = False
 
     async def wait(self) -> None:
         await Pause("idle", woken=self)
 
 
 class Asyncio:
-    """The part of asyncio that the relay uses, by the simulated clock."""
+    """The part of asyncio that the code under test uses, by the simulated clock."""
 
     Event = Event
+    Lock = asyncio.Lock
 
     def __init__(self, clock: Clock, dice: Random) -> None:
         self._clock = clock

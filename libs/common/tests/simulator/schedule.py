@@ -205,7 +205,7 @@ class Schedule:
         if task.pause is None or task.pause.woken is None:
             return task.wakes_at
         process = self.up[task.owner]
-        if task.pause.woken.is_set or process.tables.unpublished():
+        if task.pause.woken.is_set() or process.tables.unpublished():
             return task.wakes_at
         return task.wakes_at + 5.1 if process.client.checked_epoch != self.server.epoch else float("inf")
 

@@ -208,7 +208,6 @@ class Client:
         self,
         subject: str,
         data: bytes,
-        timeout: float,
         headers: Mapping[str, str],
     ) -> SimpleNamespace:
         await Pause("before publish")

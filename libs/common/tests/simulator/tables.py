@@ -89,7 +89,7 @@ class Transaction(db.Transaction):
     """Everything put into it is there at once, and gone again when it is rolled back."""
 
     def __init__(self, tables: Tables) -> None:
-        super().__init__(cast(Any, self))
+        super().__init__(cast(Any, self), is_published_here=True)
         self.tables = tables
         self._taken_back: list[Callable[[], None]] = []
 
@@ -133,7 +133,8 @@ class Database:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
-        self.on_messages: list[Callable[[], None]] = []
+        self.on_messages: list[Callable[[list[Any]], None]] = []
+        self.is_publishing = False
 
     def transaction(self) -> "Block":
         return Block(self)
@@ -165,7 +166,7 @@ class Block:
             return
         if self._tx.has_messages:
             for woken in self._database.on_messages:
-                woken()
+                woken(self._tx.messages)
         await Pause("after commit")
 
 
@@ -227,8 +228,9 @@ def _seconds_to_next_due(tx: Transaction, _: Params) -> list[Any]:
 
 def _lines(params: Params) -> list[dict[str, Any]]:
     """The rows of an unnest: each column is given as a list under its plural."""
-    names = [_SINGULAR[plural] for plural in params]
-    return [dict(zip(names, values, strict=True)) for values in zip(*params.values(), strict=True)]
+    names = [plural for plural in params if plural in _SINGULAR]
+    rows = zip(*(params[name] for name in names), strict=True)
+    return [dict(zip((_SINGULAR[name] for name in names), row, strict=True)) for row in rows]
 
 
 def _update_sagas(tx: Transaction, params: Params) -> list[Any]:
@@ -263,6 +265,7 @@ def _lock_command(tx: Transaction, params: Params) -> list[Any]:
 
 
 def _add_messages(tx: Transaction, params: Params) -> list[Any]:
+    waiting, added = tx.tables.unpublished(), []
     for line in _lines(params):
         if line["message_id"] not in tx.tables.message_ids:
             number = tx.tables.order.next()
@@ -270,7 +273,9 @@ def _add_messages(tx: Transaction, params: Params) -> list[Any]:
             row = SimpleNamespace(id=number, published_at=None, stream=None, stream_seq=None, **columns)
             tx.put(tx.tables.message_ids, line["message_id"], number)
             tx.put(tx.tables.outbox, number, row)
-    return []
+            before = [other.id for other in waiting if other.aggregate == row.aggregate]
+            added.append(SimpleNamespace(id=number, message_id=row.message_id, before=before[: params["most"]]))
+    return added
 
 
 def _unpublished(tx: Transaction, params: Params) -> list[Any]:

@@ -1,0 +1,120 @@
+"""What a process commits is published at once, and never before what waits of the same aggregate."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from nats.errors import TimeoutError as NatsTimeout
+from psycopg.conninfo import conninfo_to_dict
+
+from petpro_common.db import Database, Transaction
+from petpro_common.ids import new_id
+from petpro_common.messaging import relay
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.events import Event, event_consumer
+from petpro_common.messaging.outbox import add_event
+from petpro_common.messaging.publisher import Taken
+from petpro_common.messaging.relay import Relay
+from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
+
+CLINIC = new_id()
+
+
+@pytest.fixture(autouse=True)
+def hardly_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "_POLL_SECONDS", 30.0)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    async def on_clinic(self, tx: Transaction, event: Event) -> None:
+        self.heard.append(event["version"])
+
+    def consumer(self, database: Database, broker: Broker) -> Any:
+        return event_consumer(database, broker, {"clinic.changed": self.on_clinic}).run()
+
+
+class Faltering:
+    """A broker that does not answer the first time that a message is published."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._failed: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._broker, name)
+
+    async def publish(self, subject: str, payload: bytes, headers: Any) -> Taken:
+        if len(self._failed) < 3 and headers["Nats-Msg-Id"] not in self._failed:
+            self._failed.add(headers["Nats-Msg-Id"])
+            raise NatsTimeout
+        return await self._broker.publish(subject, payload, headers)
+
+
+async def say(database: Database, version: int) -> None:
+    async with database.transaction() as tx:
+        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": version})
+
+
+@asynccontextmanager
+async def replica_of(database: Database) -> AsyncIterator[Database]:
+    """Another process of the service, which does not publish."""
+    url = database._pool._url
+    other = Database(url, str(conninfo_to_dict(url)["password"]))
+    yield other
+    await other.close()
+
+
+async def until_leading(database: Database) -> None:
+    async with asyncio.timeout(5):
+        while not database.is_publishing:
+            await asyncio.sleep(0.01)
+
+
+async def test_nobody_waits_for_a_look(database_of: MakeDatabase, broker_of: MakeBroker) -> None:
+    catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
+    leading = Relay(catalog, await broker_of("catalog"))
+    async with (
+        running(leading.run(), leading.hear(), listener.consumer(booking, await broker_of("booking"))),
+        replica_of(catalog) as replica,
+    ):
+        await until_leading(catalog)
+        began = time.monotonic()
+        for version, database in enumerate((catalog, replica, catalog, replica)):
+            await say(database, version)
+            await eventually(lambda: version in listener.heard)  # noqa: B023  # it is awaited here
+    assert time.monotonic() - began < 5
+
+
+async def test_two_processes_that_change_one_aggregate_are_heard_in_order(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
+    leading = Relay(catalog, await broker_of("catalog"))
+    async with (
+        running(leading.run(), leading.hear(), listener.consumer(booking, await broker_of("booking"))),
+        replica_of(catalog) as replica,
+    ):
+        await until_leading(catalog)
+        for version in range(120):
+            await say(replica if version % 3 == 1 else catalog, version)
+        await eventually(lambda: len(listener.heard) >= 120)
+    assert listener.heard == list(range(120))
+
+
+async def test_what_could_not_be_published_goes_before_what_comes_later(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
+    leading = Relay(catalog, Faltering(await broker_of("catalog")))  # type: ignore[arg-type]
+    async with running(leading.run(), listener.consumer(booking, await broker_of("booking"))):
+        await until_leading(catalog)
+        for version in range(50):
+            await say(catalog, version)
+        await eventually(lambda: len(listener.heard) >= 50)
+    assert listener.heard == list(range(50))

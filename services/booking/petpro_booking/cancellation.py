@@ -88,18 +88,15 @@ def local_handlers() -> Mapping[str, LocalHandler]:
 
 async def lock_booking(tx: Transaction, state: SagaState) -> Answer:
     """Sets the semantic lock and freezes what goes back."""
-    booking = await store.lock_booking(tx, _booking_id(state))
-    if booking is None or booking.status != "confirmed" or booking.cancellation_status == "requested":
-        return Refused("WRONG_BOOKING_STATUS")
-    await store_sagas.request_cancellation(
+    is_set = await store_sagas.request_cancellation(
         tx,
-        booking_id=booking.id,
+        booking_id=_booking_id(state),
         saga_id=state.id,
         by=state.data["by"],
         refund_amount=Decimal(state.data["refund_amount"]),
         refund_status=_first_refund_status(state),
     )
-    return Succeeded()
+    return Succeeded() if is_set else Refused("WRONG_BOOKING_STATUS")
 
 
 async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
@@ -117,21 +114,17 @@ async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
 
 async def cancel_booking(tx: Transaction, state: SagaState) -> Answer:
     """Cancels the booking, frees its seat and tells everybody. Done before, it changes nothing."""
-    booking = await store.lock_booking(tx, _booking_id(state))
-    if booking is None or booking.status == "cancelled":
+    told = state.data.get("refund_status")
+    booking = await store_sagas.cancel_booking(tx, _booking_id(state), state.data["reason"], told)
+    if booking is None:
         return Succeeded()
-    refund_status = booking.refund_status
-    if refund_status == "pending":  # what payment told of the refund since then is newer than its answer
-        refund_status = str(state.data.get("refund_status", refund_status))
-    await store_sagas.cancel_booking(tx, booking.id, state.data["reason"], refund_status)
-    await store.free_seat(tx, booking.slot_id)
     event = {
         "booking_id": booking.id,
         "user_id": booking.user_id,
         "clinic_id": booking.clinic_id,
         "cancellation_reason": state.data["reason"],
         "refund_amount": state.data["refund_amount"],
-        "refund_status": refund_status,
+        "refund_status": booking.refund_status,
         "currency": state.data["currency"],
     }
     await add_event(tx, "booking", "booking.cancelled", booking.id, event)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 _BEGIN_CHECKOUT = text("""
     UPDATE reservations SET checkout_status = :checkout_status, checkout_saga_id = :saga_id,
@@ -36,17 +36,31 @@ _REQUEST_CANCELLATION = text("""
     UPDATE bookings SET cancellation_status = 'requested', cancellation_saga_id = :saga_id,
         cancellation_count = cancellation_count + 1, cancelled_by = :by, refund_amount = :refund_amount,
         refund_status = :refund_status, updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status = 'confirmed'
+      AND cancellation_status IS DISTINCT FROM 'requested'
+    RETURNING id
 """)
 _REFUSE_CANCELLATION = text("""
     UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL, refund_amount = NULL,
         refund_status = 'refused', updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND cancellation_status = 'requested'
 """)
+# Once: a booking that is cancelled stays as it is, and its seat is given back once. What payment told of the refund
+# since then is newer than its answer to the saga.
 _CANCEL_BOOKING = text("""
-    UPDATE bookings SET status = 'cancelled', cancellation_status = 'cancelled', cancellation_reason = :reason,
-        refund_status = :refund_status, updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+    WITH cancelled AS (
+        UPDATE bookings SET status = 'cancelled', cancellation_status = 'cancelled', cancellation_reason = :reason,
+            refund_status = CASE WHEN refund_status = 'pending' AND CAST(:told AS text) IS NOT NULL THEN :told
+                                 ELSE refund_status END,
+            updated_at = clock_timestamp()
+        WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status <> 'cancelled'
+        RETURNING id, user_id, clinic_id, slot_id, slot_date, refund_status
+    ), freed AS (
+        UPDATE slots SET booked_count = booked_count - 1, updated_at = CURRENT_TIMESTAMP,
+            status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
+        FROM cancelled WHERE slots.id = slot_id AND slots.slot_date = cancelled.slot_date AND booked_count > 0
+    )
+    SELECT id, user_id, clinic_id, refund_status FROM cancelled
 """)
 # A refund's status only moves on: pending, succeeded, manual. An event that comes late or twice changes nothing.
 _SET_REFUND_STATUS = text("""
@@ -94,8 +108,8 @@ async def cancel_reservation(tx: Transaction, reservation_id: UUID) -> None:
 
 async def request_cancellation(
     tx: Transaction, booking_id: UUID, saga_id: UUID, by: str, refund_amount: Decimal, refund_status: str
-) -> None:
-    """Sets the semantic lock; the caller holds the row lock and has checked that none stands."""
+) -> bool:
+    """Sets the semantic lock; False, and nothing changes, where the booking is not confirmed or one stands."""
     row = {
         "id": booking_id,
         "saga_id": saga_id,
@@ -103,7 +117,7 @@ async def request_cancellation(
         "refund_amount": refund_amount,
         "refund_status": refund_status,
     }
-    await tx.execute(_REQUEST_CANCELLATION, row)
+    return (await tx.execute(_REQUEST_CANCELLATION, row)).first() is not None
 
 
 async def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
@@ -111,9 +125,12 @@ async def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
     await tx.execute(_REFUSE_CANCELLATION, {"id": booking_id})
 
 
-async def cancel_booking(tx: Transaction, booking_id: UUID, reason: str, refund_status: str) -> None:
-    """Makes the booking cancelled; the caller frees the seat in the same transaction."""
-    await tx.execute(_CANCEL_BOOKING, {"id": booking_id, "reason": reason, "refund_status": refund_status})
+async def cancel_booking(tx: Transaction, booking_id: UUID, reason: str, told: str | None) -> Row | None:
+    """Makes the booking cancelled and gives its seat back; `told` is what payment answered of the refund.
+
+    None, and nothing changes, where it is cancelled already.
+    """
+    return (await tx.execute(_CANCEL_BOOKING, {"id": booking_id, "reason": reason, "told": told})).first()
 
 
 async def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str) -> None:

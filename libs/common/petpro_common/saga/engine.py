@@ -221,8 +221,7 @@ class SagaEngine:
         if transition.order:
             await self._send(tx, saga, state, transition.order)
         self.timer.expect(state.due_at, now)
-        await store.update(tx, state)
-        await store.add_timeline(tx, state.id, timeline)
+        await store.save(tx, state, timeline)
         self._report(state)
         return Operated(state, tuple(timeline))
 

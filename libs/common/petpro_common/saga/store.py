@@ -1,6 +1,6 @@
 """Every SQL statement of the saga engine."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -36,8 +36,16 @@ _LOCK_DUE = text(f"""
     SELECT {_COLUMNS}, clock_timestamp() AS now FROM sagas
     WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
 """)
-# The states of a transaction at once.
-_UPDATE = text("""
+# The states and lines of a transaction at once.
+_SAVE = text("""
+    WITH written AS (
+        INSERT INTO saga_timeline (saga_id, kind, step, direction, attempt, detail)
+        SELECT saga_id, kind, step, direction, attempt, detail
+        FROM unnest(CAST(:line_saga_ids AS uuid[]), CAST(:line_kinds AS text[]), CAST(:line_steps AS text[]),
+                    CAST(:line_directions AS text[]), CAST(:line_attempts AS int[]), CAST(:line_details AS text[]))
+             WITH ORDINALITY AS line(saga_id, kind, step, direction, attempt, detail, number)
+        ORDER BY number
+    )
     UPDATE sagas SET status = new.status, step = new.step, direction = new.direction, attempt = new.attempt,
         to_undo = new.to_undo, data = new.data, version = new.version,
         step_began_at = new.step_began_at, due_at = new.due_at, updated_at = clock_timestamp()
@@ -48,15 +56,6 @@ _UPDATE = text("""
     WHERE sagas.id = new.id
 """)
 _POSTPONE = text("UPDATE sagas SET due_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id")
-# The lines of a transaction at once.
-_ADD_HAPPENINGS = text("""
-    INSERT INTO saga_timeline (saga_id, kind, step, direction, attempt, detail)
-    SELECT saga_id, kind, step, direction, attempt, detail
-    FROM unnest(CAST(:saga_ids AS uuid[]), CAST(:kinds AS text[]), CAST(:steps AS text[]), CAST(:directions AS text[]),
-                CAST(:attempts AS int[]), CAST(:details AS text[]))
-         WITH ORDINALITY AS line(saga_id, kind, step, direction, attempt, detail, number)
-    ORDER BY number
-""")
 _NEXT_DUE = text("SELECT EXTRACT(epoch FROM min(due_at) - clock_timestamp()) FROM sagas WHERE due_at IS NOT NULL")
 # Reads only what has not ended, by its partial index.
 _IN_FLIGHT = text("""
@@ -125,49 +124,38 @@ async def lock_due(tx: Transaction, most: int) -> list[Row]:
     return list((await tx.execute(_LOCK_DUE, {"most": most})).all())
 
 
-async def update(tx: Transaction, state: SagaState) -> None:
-    """Stores the state of a saga that this transaction has locked, right before the commit."""
-    tx.write_late(_write_states, state)
+async def save(tx: Transaction, state: SagaState, happenings: Sequence[Happening]) -> None:
+    """Stores the state of a saga that is locked, and lines of its timeline, right before the commit."""
+    tx.write_late(_write, (state, happenings))
 
 
-async def _write_states(tx: Transaction, states: list[SagaState]) -> None:
-    last = list({state.id: state for state in states}.values())
+async def _write(tx: Transaction, changes: list[tuple[SagaState, Sequence[Happening]]]) -> None:
+    states = list({state.id: state for state, _ in changes}.values())
+    lines = [(state.id, line) for state, happenings in changes for line in happenings]
     columns = {
-        "ids": [state.id for state in last],
-        "statuses": [state.status.value for state in last],
-        "steps": [state.step for state in last],
-        "directions": [state.direction.value for state in last],
-        "attempts": [state.attempt for state in last],
-        "to_undos": [_json(state.to_undo) for state in last],
-        "datas": [_json(dict(state.data)) for state in last],
-        "versions": [state.version for state in last],
-        "begins": [state.step_began_at for state in last],
-        "dues": [state.due_at for state in last],
+        "ids": [state.id for state in states],
+        "statuses": [state.status.value for state in states],
+        "steps": [state.step for state in states],
+        "directions": [state.direction.value for state in states],
+        "attempts": [state.attempt for state in states],
+        "to_undos": [_json(state.to_undo) for state in states],
+        "datas": [_json(dict(state.data)) for state in states],
+        "versions": [state.version for state in states],
+        "begins": [state.step_began_at for state in states],
+        "dues": [state.due_at for state in states],
+        "line_saga_ids": [saga_id for saga_id, _ in lines],
+        "line_kinds": [line.kind for _, line in lines],
+        "line_steps": [line.step for _, line in lines],
+        "line_directions": [line.direction.value for _, line in lines],
+        "line_attempts": [line.attempt for _, line in lines],
+        "line_details": [line.detail for _, line in lines],
     }
-    await tx.execute(_UPDATE, columns)
+    await tx.execute(_SAVE, columns)
 
 
 async def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:
     """Has a saga that this transaction has locked looked at again after so long."""
     await tx.execute(_POSTPONE, {"id": saga_id, "seconds": seconds})
-
-
-async def add_timeline(tx: Transaction, saga_id: UUID, happenings: Iterable[Happening]) -> None:
-    """Writes lines of the timeline, in order, right before the commit."""
-    for line in happenings:
-        tx.write_late(_write_timeline, (saga_id, line))
-
-
-async def _write_timeline(tx: Transaction, lines: list[tuple[UUID, Happening]]) -> None:
-    columns = {
-        "saga_ids": [saga_id for saga_id, _ in lines],
-        "kinds": [line.kind for _, line in lines],
-        "steps": [line.step for _, line in lines],
-        "directions": [line.direction.value for _, line in lines],
-        "attempts": [line.attempt for _, line in lines],
-        "details": [line.detail for _, line in lines],
-    }
-    await tx.execute(_ADD_HAPPENINGS, columns)
 
 
 async def seconds_to_next_due(tx: Transaction) -> float | None:

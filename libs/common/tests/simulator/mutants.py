@@ -258,10 +258,10 @@ def _ack_first(right: Any) -> Any:
 
 
 def _forget_what_was_learned(right: Any) -> Any:
-    async def update(tx: Any, state: SagaState) -> None:
-        await right(tx, replace(state, to_undo=()))
+    async def save(tx: Any, state: SagaState, happenings: Any) -> None:
+        await right(tx, replace(state, to_undo=()), happenings)
 
-    return update
+    return save
 
 
 MUTANTS = (
@@ -280,8 +280,8 @@ MUTANTS = (
     Mutant("an ended saga keeps its secrets", core, "_end", _keep_secrets),
     Mutant("a pending answer counts as success", engine, "_OUTCOMES", _pending_is_done),
     Mutant("the pivot is asked again under a new key", engine.SagaEngine, "_send", _key_by_attempt),
-    Mutant("what is to be undone is not stored", store, "update", _forget_what_was_learned),
-    Mutant("the state is stored outside the transaction", store, "update", _outside_the_transaction),
+    Mutant("what is to be undone is not stored", store, "save", _forget_what_was_learned),
+    Mutant("the state is stored outside the transaction", store, "save", _outside_the_transaction),
     Mutant("the inbox claims outside the transaction", inbox, "claim", _outside_the_transaction),
     Mutant("a copy of a message is handled again", inbox, "claim", _always_new),
     Mutant("the outbox is written outside the transaction", outbox, "add", _outside_the_transaction),

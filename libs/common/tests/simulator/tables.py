@@ -226,21 +226,18 @@ def _seconds_to_next_due(tx: Transaction, _: Params) -> list[Any]:
     return [(row.due_at - tx.tables.clock.now()).total_seconds() for row in due(tx.tables)[:1]]
 
 
-def _lines(params: Params) -> list[dict[str, Any]]:
+def _lines(params: Params, prefix: str = "") -> list[dict[str, Any]]:
     """The rows of an unnest: each column is given as a list under its plural."""
-    names = [plural for plural in params if plural in _SINGULAR]
+    names = [name for name in params if name.startswith(prefix) and name.removeprefix(prefix) in _SINGULAR]
+    columns = [_SINGULAR[name.removeprefix(prefix)] for name in names]
     rows = zip(*(params[name] for name in names), strict=True)
-    return [dict(zip((_SINGULAR[name] for name in names), row, strict=True)) for row in rows]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _update_sagas(tx: Transaction, params: Params) -> list[Any]:
+def _save_sagas(tx: Transaction, params: Params) -> list[Any]:
     for line in _lines(params):
         tx.put(tx.tables.sagas, line["id"], _changed(tx.tables.sagas[line["id"]], **_read(line)))
-    return []
-
-
-def _add_timeline(tx: Transaction, params: Params) -> list[Any]:
-    for line in _lines(params):
+    for line in _lines(params, "line_"):
         tx.put(tx.tables.timeline, tx.tables.order.next(), SimpleNamespace(**line))
     return []
 
@@ -335,8 +332,7 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(store._LOCK): _lock_sagas,
     id(store._LOCK_DUE): _lock_due,
     id(store._NEXT_DUE): _seconds_to_next_due,
-    id(store._UPDATE): _update_sagas,
-    id(store._ADD_HAPPENINGS): _add_timeline,
+    id(store._SAVE): _save_sagas,
     id(inbox._CLAIM): _claim,
     id(participant._STORE): _store_replies,
     id(participant._LOCKED): _lock_command,

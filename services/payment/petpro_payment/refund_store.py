@@ -1,7 +1,7 @@
 """Every statement on refunds. Each change happens under the row lock of the refund's payment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -55,11 +55,12 @@ _MOVE = text(f"""
     {COUNT_REFUND} FROM moved WHERE payments.id = moved.payment_id
 """)
 _CLAIM = text(f"""
-    UPDATE refunds SET attempts = attempts + 1,
+    UPDATE refunds SET attempts = refunds.attempts + 1,
         due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
-    WHERE id = ANY(ARRAY(SELECT id FROM refunds WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit
-                         FOR UPDATE SKIP LOCKED))
-    RETURNING {_COLUMNS}
+    FROM payments
+    WHERE payments.id = refunds.payment_id AND refunds.id = ANY(ARRAY(
+        SELECT id FROM refunds WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED))
+    RETURNING {_COLUMNS}, payments.provider, payments.external_reference AS payment_reference
 """)
 _POSTPONE = text("""
     UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision))
@@ -70,6 +71,15 @@ _NEXT_DUE = text("""
     SELECT extract(epoch FROM least((SELECT min(due_at) FROM payments WHERE due_at IS NOT NULL),
                                     (SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL)) - clock_timestamp())
 """)
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A refund that is to be asked about, and where: `payment_reference` is the provider's own of the payment."""
+
+    refund: Refund
+    provider: str
+    payment_reference: str | None
 
 
 def _refund(row: Row) -> Refund:
@@ -141,9 +151,10 @@ async def move(
     await tx.execute(_MOVE, {**row, **sums})
 
 
-async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> list[Refund]:
+async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> list[Errand]:
     """Takes due refunds on lease, skipping those that another worker holds."""
-    return [_refund(row) for row in await tx.execute(_CLAIM, {"lease": lease_seconds, "limit": limit})]
+    rows = await tx.execute(_CLAIM, {"lease": lease_seconds, "limit": limit})
+    return [Errand(_refund(row), row.provider, row.payment_reference) for row in rows]
 
 
 async def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:

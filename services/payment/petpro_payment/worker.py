@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import structlog
 from psycopg import Error as DatabaseError
@@ -23,6 +23,8 @@ from petpro_payment import metrics, payments, refund_store, refunds, store
 from petpro_payment.domain import Payment, Refund, RefundStatus
 from petpro_payment.outcomes import (
     CalledOff,
+    Captured,
+    Declined,
     PaymentOutcome,
     Processing,
     RefundOutcome,
@@ -38,6 +40,7 @@ _RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger()
 _Outcome = TypeVar("_Outcome")
+Item: TypeAlias = Payment | refund_store.Errand
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Worker:
                         group.create_task(self._work(item))
                 await self._sleep(pause)
 
-    async def _claim_or_wait(self, limit: int) -> tuple[list[Payment | Refund], float]:
+    async def _claim_or_wait(self, limit: int) -> tuple[list[Item], float]:
         """What is due, on lease, and the seconds until something else may be: none when there may be more at once."""
         async with self._database.transaction() as tx:
             due = await self._claim(tx, limit)
@@ -93,13 +96,13 @@ class Worker:
         pause = _LONGEST_SLEEP_SECONDS if due_in is None else min(max(due_in, 0.01), _LONGEST_SLEEP_SECONDS)
         return due, pause
 
-    async def claim(self, limit: int) -> list[Payment | Refund]:
+    async def claim(self, limit: int) -> list[Item]:
         """Takes what is due on lease."""
         async with self._database.transaction() as tx:
             return await self._claim(tx, limit)
 
-    async def _claim(self, tx: Transaction, limit: int) -> list[Payment | Refund]:
-        due: list[Payment | Refund] = [*await store.claim_payments(tx, self._timings.lease, limit)]
+    async def _claim(self, tx: Transaction, limit: int) -> list[Item]:
+        due: list[Item] = [*await store.claim_payments(tx, self._timings.lease, limit)]
         return due + await refund_store.claim_refunds(tx, self._timings.lease, limit - len(due))
 
     async def round(self) -> int:
@@ -108,48 +111,51 @@ class Worker:
         await asyncio.gather(*map(self.step, due))
         return len(due)
 
-    async def step(self, item: Payment | Refund) -> None:
-        """Asks the provider about one item and records what it said."""
+    async def step(self, item: Item) -> bool:
+        """Asks the provider about one item and records what it said; whether it is to be looked at again."""
         if isinstance(item, Payment):
-            await self.record_payment(item, await self.ask_about_payment(item))
-        else:
-            await self.record_refund(item, await self.ask_about_refund(item))
+            return await self.record_payment(item, await self.ask_about_payment(item))
+        return await self.record_refund(item.refund, await self.ask_about_refund(item))
 
     async def ask_about_payment(self, payment: Payment) -> PaymentOutcome:
         """What has become of a payment. No transaction is open."""
         provider = self._providers[payment.provider]
         return await self._asked(provider, self._payment_outcome(provider, payment))
 
-    async def record_payment(self, asked: Payment, outcome: PaymentOutcome) -> None:
+    async def record_payment(self, asked: Payment, outcome: PaymentOutcome) -> bool:
         """Records what was learned; an open payment is looked at again, at once when it was called off meanwhile."""
         async with self._database.transaction() as tx:
             payment = await store.lock_payment(tx, asked.id)
             if payment is None:
-                return
+                return False
             await payments.learn(tx, payment, outcome)
+            if isinstance(outcome, Captured | Declined | CalledOff):
+                return False
             called_off_meanwhile = payment.is_called_off and not asked.is_called_off
             pause = 0.0 if called_off_meanwhile else self._timings.pause(asked.attempts)
             await store.postpone_payment(tx, asked.id, pause)
+            return True
 
-    async def ask_about_refund(self, refund: Refund) -> RefundOutcome:
-        """What has become of a refund. No transaction is open when the provider is asked."""
-        async with self._database.transaction() as tx:
-            payment = await store.find_payment(tx, refund.payment_id)
-        if payment is None or payment.external_reference is None:
+    async def ask_about_refund(self, errand: refund_store.Errand) -> RefundOutcome:
+        """What has become of a refund. No transaction is open."""
+        refund = errand.refund
+        if errand.payment_reference is None:
             return Unknown("the payment has no reference at the provider")
-        provider = self._providers[payment.provider]
-        order = RefundOrder(refund.id, payment.external_reference, refund.money, refund.reason)
+        provider = self._providers[errand.provider]
+        order = RefundOrder(refund.id, errand.payment_reference, refund.money, refund.reason)
         return await self._asked(provider, _refund_outcome(provider, refund, order))
 
-    async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> None:
+    async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> bool:
         """Records what was learned; a refund that is still on its way is looked at again."""
         async with self._database.transaction() as tx:
             found = await refund_store.lock(tx, asked.id)
             if found is None:
-                return
+                return False
             await refunds.learn(tx, *found, outcome)
-            if not isinstance(outcome, RefundSucceeded | RefundRefused):
-                await refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
+            if isinstance(outcome, RefundSucceeded | RefundRefused):
+                return False
+            await refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
+            return True
 
     async def _payment_outcome(self, provider: Provider, payment: Payment) -> PaymentOutcome:
         calling_off = payment.is_called_off or payment.is_overdue
@@ -184,15 +190,17 @@ class Worker:
         kill_points.reach(Moment.AFTER_CALL)
         return outcome
 
-    async def _work(self, item: Payment | Refund) -> None:
+    async def _work(self, item: Item) -> None:
+        is_open = True
         try:
-            with context.within(CallContext(f"worker {type(item).__name__.lower()}", str(item.id))):
-                await self.step(item)
+            with context.within(CallContext(*_call(item))):
+                is_open = await self.step(item)
         except Exception as fault:  # noqa: BLE001  # one item must not end the worker; its lease runs out
             self._report(fault)
         finally:
             self._busy -= 1
-            self._woken.set()
+            if is_open or self._busy == _AT_ONCE - 1:
+                self._woken.set()
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -203,6 +211,10 @@ class Worker:
     def _report(self, fault: Exception) -> None:
         telemetry.BACKGROUND_FAILURES.labels("payment worker").inc()
         _log.error("worker tries again", exc_info=fault)
+
+
+def _call(item: Item) -> tuple[str, str]:
+    return ("worker payment", str(item.id)) if isinstance(item, Payment) else ("worker refund", str(item.refund.id))
 
 
 def _order(payment: Payment) -> PaymentOrder:

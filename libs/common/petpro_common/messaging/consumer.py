@@ -153,11 +153,13 @@ class Consumer:
     async def _consume(self, durable: str) -> None:
         turns = Turns()
         pull = Pull(self._broker, self._stream, durable, lambda message: turns.put(self._key_of(message), message))
-        work = asyncio.create_task(self._work(turns))
+        running = [asyncio.create_task(pull.run()), asyncio.create_task(self._work(turns))]
         try:
-            await pull.run()
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            await tasks.end([work])
+            await tasks.end(running)
 
     async def _work(self, turns: Turns) -> None:
         alone = asyncio.Semaphore(_ALONE_AT_ONCE)

@@ -1,8 +1,8 @@
 """Messages in: the orders of the sagas, and the events by which we know who acts for a clinic."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -12,12 +12,15 @@ from petpro_common.db import Transaction
 from petpro_common.errors import InvalidRequest
 from petpro_common.messaging.consumer import Unprocessable
 from petpro_common.messaging.events import Event, EventHandler
-from petpro_common.messaging.participant import Answer, CommandHandler
+from petpro_common.messaging.participant import Answer, Handler, Together
 from petpro_common.money import Money
 from petpro_payment import ledger, messages, payments, refunds, store
 
+Orders: TypeAlias = Sequence[tuple[str, Any]]
+"""Orders of one type, each with its command id."""
 
-def command_handlers(provider: str, tax_percent: Decimal) -> Mapping[type[Message], CommandHandler]:
+
+def command_handlers(provider: str, tax_percent: Decimal) -> Mapping[type[Message], Handler]:
     """One handler per order. `provider` takes new payments; `tax_percent` is of the platform's own fee."""
 
     async def take(tx: Transaction, command_id: str, order: commands_pb2.TakePayment) -> Answer:
@@ -32,12 +35,12 @@ def command_handlers(provider: str, tax_percent: Decimal) -> Mapping[type[Messag
         commands_pb2.TakePayment: take,
         commands_pb2.CancelPayment: _cancel_payment,
         commands_pb2.PostBookingFee: post_fee,
-        commands_pb2.ReserveRefund: _reserve_refund,
+        commands_pb2.ReserveRefund: Together(_reserve_refunds),
         commands_pb2.ReleaseRefund: _release_refund,
-        commands_pb2.PostRefundEntry: _post_refund_entry,
+        commands_pb2.PostRefundEntry: Together(_post_refund_entries),
         commands_pb2.CancelRefundEntry: _cancel_refund_entry,
-        commands_pb2.SubmitRefund: _submit_refund,
-        commands_pb2.SettleRefundEntry: _settle_refund_entry,
+        commands_pb2.SubmitRefund: Together(_submit_refunds),
+        commands_pb2.SettleRefundEntry: Together(_settle_refund_entries),
     }
 
 
@@ -45,31 +48,45 @@ async def _cancel_payment(tx: Transaction, command_id: str, order: commands_pb2.
     return await payments.cancel(tx, command_id, *_ids(order.payment_id))
 
 
-async def _reserve_refund(tx: Transaction, _: str, order: commands_pb2.ReserveRefund) -> Answer:
+async def _reserve_refunds(tx: Transaction, orders: Orders) -> Sequence[Answer]:
+    return await refunds.reserve(tx, [_reservation(order) for _, order in orders])
+
+
+def _reservation(order: commands_pb2.ReserveRefund) -> refunds.Reservation:
     refund_id, payment_id, booking_id = _ids(order.refund_id, order.payment_id, order.booking_id)
     money = _readable(Money.from_proto, order.amount)
-    return await refunds.reserve(tx, refund_id, payment_id, money, order.reason, booking_id)
+    return refunds.Reservation(refund_id, payment_id, money, order.reason, booking_id)
 
 
 async def _release_refund(tx: Transaction, _: str, order: commands_pb2.ReleaseRefund) -> Answer:
     return await refunds.release(tx, *_ids(order.refund_id))
 
 
-async def _post_refund_entry(tx: Transaction, _: str, order: commands_pb2.PostRefundEntry) -> Answer:
-    return await ledger.post_refund(tx, *_ids(order.entry_id, order.refund_id, order.booking_id, order.clinic_id))
+async def _post_refund_entries(tx: Transaction, orders: Orders) -> Sequence[Answer]:
+    ids = [_ids(order.entry_id, order.refund_id, order.booking_id, order.clinic_id) for _, order in orders]
+    return await ledger.post_refunds(tx, [ledger.Posting(*four) for four in ids])
 
 
 async def _cancel_refund_entry(tx: Transaction, _: str, order: commands_pb2.CancelRefundEntry) -> Answer:
     return await ledger.cancel_refund(tx, *_ids(order.entry_id))
 
 
-async def _submit_refund(tx: Transaction, command_id: str, order: commands_pb2.SubmitRefund) -> Answer:
+async def _submit_refunds(tx: Transaction, orders: Orders) -> Sequence[Answer]:
+    return await refunds.submit(tx, [_submission(command_id, order) for command_id, order in orders])
+
+
+def _submission(command_id: str, order: commands_pb2.SubmitRefund) -> refunds.Submission:
     (refund_id,) = _ids(order.refund_id)
-    return await refunds.submit(tx, command_id, refund_id, order.must_succeed)
+    return refunds.Submission(refund_id, command_id, order.must_succeed)
 
 
-async def _settle_refund_entry(tx: Transaction, command_id: str, order: commands_pb2.SettleRefundEntry) -> Answer:
-    return await refunds.settle(tx, command_id, *_ids(order.refund_id, order.entry_id))
+async def _settle_refund_entries(tx: Transaction, orders: Orders) -> Sequence[Answer]:
+    return await refunds.settle(tx, [_settlement(command_id, order) for command_id, order in orders])
+
+
+def _settlement(command_id: str, order: commands_pb2.SettleRefundEntry) -> refunds.Settlement:
+    refund_id, entry_id = _ids(order.refund_id, order.entry_id)
+    return refunds.Settlement(refund_id, entry_id, command_id)
 
 
 async def on_clinic_changed(tx: Transaction, event: Event) -> None:

@@ -11,6 +11,7 @@
 A payment is `pending` only while the provider cannot know of it. What is captured never goes back but by a refund.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -60,6 +61,17 @@ class TooEarly(WrongState):
 
 class TooLate(WrongState):
     """What this order would undo can no longer be undone."""
+
+
+class NotTogether(Exception):
+    """Two orders of a batch are about one payment: each has to be decided after the other."""
+
+
+def require_different(payment_ids: Iterable[UUID]) -> None:
+    """Raises NotTogether when a payment comes twice."""
+    ids = list(payment_ids)
+    if len(set(ids)) < len(ids):
+        raise NotTogether
 
 
 class Reason(StrEnum):

@@ -1,5 +1,7 @@
 """The clinics' ledger: one fee for a booking, one entry for each refund, each exact to the cent."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
@@ -8,7 +10,8 @@ from petpro_common.db import Transaction
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_payment import ledger_store, refund_store, store
-from petpro_payment.domain import Reason, RefundStatus, TooEarly, TooLate
+from petpro_payment.domain import Reason, Refund, RefundStatus, TooEarly, TooLate, require_different
+from petpro_payment.ledger_store import BeforeRefund, NewEntry
 from petpro_payment.splitting import fee_split, refund_split
 
 
@@ -31,57 +34,79 @@ async def post_fee(
     if payment is None or payment.paid_at is None or payment.money != money:
         raise TooEarly(payment_id=payment_id)
     if await ledger_store.fee_of(tx, booking_id) is None:
-        entry = {
-            "id": entry_id,
-            "booking_id": booking_id,
-            "clinic_id": clinic_id,
-            "payment_id": payment_id,
-            "type": "booking_fee",
-            "currency": money.currency,
-            "status": "settled",
-            "settlement_date": payment.paid_at,
-        }
         split = fee_split(money.amount, money.currency, commission_percent, tax_percent)
-        await ledger_store.insert_entry(tx, split, entry)
+        fee = NewEntry(
+            id=entry_id,
+            booking_id=booking_id,
+            clinic_id=clinic_id,
+            payment_id=payment_id,
+            type="booking_fee",
+            currency=money.currency,
+            status="settled",
+            split=split,
+            settlement_date=payment.paid_at,
+        )
+        await ledger_store.insert_entries(tx, [fee])
     return Succeeded(commands_pb2.BookingFeePosted())
 
 
-async def post_refund(tx: Transaction, entry_id: UUID, refund_id: UUID, booking_id: UUID, clinic_id: UUID) -> Answer:
-    """Writes a refund's pending entry, split as the booking's fee was. Raises TooEarly without fee or refund."""
-    await store.hold(tx, entry_id)
-    found = await refund_store.lock(tx, refund_id)
-    if found is None:
-        called_off = await store.was_called_off(tx, entry_id)
-        return _refused_or_too_early(called_off, refund_id)
-    payment, refund = found
-    before = await ledger_store.before_refund(tx, entry_id, booking_id, payment.id)
+@dataclass(frozen=True)
+class Posting:
+    """An order to write a refund's pending entry."""
+
+    entry_id: UUID
+    refund_id: UUID
+    booking_id: UUID
+    clinic_id: UUID
+
+
+async def post_refunds(tx: Transaction, orders: Sequence[Posting]) -> list[Answer]:
+    """Writes refunds' pending entries, each split as the booking's fee was.
+
+    Raises TooEarly without fee or refund, NotTogether when two orders are about one payment.
+    """
+    await store.hold(tx, *(order.entry_id for order in orders))
+    found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
+    require_different(payment.id for payment, _ in found.values())
+    there = [order for order in orders if order.refund_id in found]
+    asked = [(order.entry_id, order.booking_id, found[order.refund_id][0].id) for order in there]
+    before = await ledger_store.before_refunds(tx, asked)
+    decided = {order: _decide(order, found[order.refund_id][1], before[order.entry_id]) for order in there}
+    new = [entry for entry in decided.values() if isinstance(entry, NewEntry)]
+    await ledger_store.insert_entries(tx, new)
+    return [_answer(decided[order]) if order in decided else await _without_refund(tx, order) for order in orders]
+
+
+def _decide(order: Posting, refund: Refund, before: BeforeRefund) -> NewEntry | Answer:
     if before.was_called_off or before.known_status == "cancelled":
         return Refused(Reason.CALLED_OFF)
     if before.known_status is not None:
         return Succeeded(commands_pb2.RefundEntryPosted())
     if before.fee is None:
-        raise TooEarly(refund_id=refund_id, booking_id=booking_id)
+        raise TooEarly(refund_id=refund.id, booking_id=order.booking_id)
     if refund.status is RefundStatus.RELEASED:
         return Refused(Reason.CALLED_OFF)
-    split = refund_split(before.fee, [before.earlier], refund.amount, refund.currency)
-    entry = {
-        "id": entry_id,
-        "booking_id": booking_id,
-        "clinic_id": clinic_id,
-        "payment_id": refund.payment_id,
-        "refund_id": refund_id,
-        "type": "refund",
-        "currency": refund.currency,
-        "status": "pending",
-    }
-    await ledger_store.insert_entry(tx, split.negated(), entry)
-    return Succeeded(commands_pb2.RefundEntryPosted())
+    return NewEntry(
+        id=order.entry_id,
+        booking_id=order.booking_id,
+        clinic_id=order.clinic_id,
+        payment_id=refund.payment_id,
+        refund_id=refund.id,
+        type="refund",
+        currency=refund.currency,
+        status="pending",
+        split=refund_split(before.fee, [before.earlier], refund.amount, refund.currency).negated(),
+    )
 
 
-def _refused_or_too_early(was_called_off: bool, refund_id: UUID) -> Answer:
-    if was_called_off:
+def _answer(decided: NewEntry | Answer) -> Answer:
+    return Succeeded(commands_pb2.RefundEntryPosted()) if isinstance(decided, NewEntry) else decided
+
+
+async def _without_refund(tx: Transaction, order: Posting) -> Answer:
+    if await store.was_called_off(tx, order.entry_id):
         return Refused(Reason.CALLED_OFF)
-    raise TooEarly(refund_id=refund_id)
+    raise TooEarly(refund_id=order.refund_id)
 
 
 async def cancel_refund(tx: Transaction, entry_id: UUID) -> Answer:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text, tuple_
@@ -16,27 +15,31 @@ from petpro_payment.tables import financial_entries as entries
 _INSERT = text("""
     INSERT INTO financial_entries (id, booking_id, clinic_id, payment_id, refund_id, type, currency, status,
                                    settlement_date, total_amount, platform_fee, clinic_amount, tax_amount)
-    VALUES (:id, :booking_id, :clinic_id, :payment_id, :refund_id, :type, :currency, :status,
-            :settlement_date, :total_amount, :platform_fee, :clinic_amount, :tax_amount)
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:booking_ids AS uuid[]), CAST(:clinic_ids AS uuid[]),
+        CAST(:payment_ids AS uuid[]), CAST(:refund_ids AS uuid[]), CAST(:types AS text[]), CAST(:currencies AS text[]),
+        CAST(:statuses AS text[]), CAST(:dates AS timestamptz[]), CAST(:totals AS numeric[]), CAST(:fees AS numeric[]),
+        CAST(:clinics AS numeric[]), CAST(:taxes AS numeric[]))
 """)
 _FIND = text("SELECT * FROM financial_entries WHERE id = :id")
 _FEE_OF = text("""
     SELECT * FROM financial_entries WHERE booking_id = :booking_id AND type = 'booking_fee' AND status <> 'cancelled'
 """)
-# Everything by which a refund's entry is decided. Exact under the payment's lock and `hold`.
-_BEFORE_REFUND = text("""
-    SELECT EXISTS (SELECT FROM called_off_orders WHERE id = :entry_id) AS was_called_off,
-        (SELECT status FROM financial_entries WHERE id = :entry_id) AS known_status,
+# Everything by which refunds' entries are decided. Exact under the payments' locks and `hold`.
+_BEFORE_REFUNDS = text("""
+    SELECT asked.entry_id,
+        EXISTS (SELECT FROM called_off_orders WHERE id = asked.entry_id) AS was_called_off,
+        (SELECT status FROM financial_entries WHERE id = asked.entry_id) AS known_status,
         fee.platform_fee, fee.tax_amount, fee.clinic_amount,
         coalesce(sum(earlier.platform_fee), 0) AS earlier_platform_fee,
         coalesce(sum(earlier.tax_amount), 0) AS earlier_tax_amount,
         coalesce(sum(earlier.clinic_amount), 0) AS earlier_clinic_amount
-    FROM (SELECT) AS one
+    FROM unnest(CAST(:entry_ids AS uuid[]), CAST(:booking_ids AS uuid[]), CAST(:payment_ids AS uuid[]))
+         AS asked(entry_id, booking_id, payment_id)
     LEFT JOIN financial_entries fee
-        ON fee.booking_id = :booking_id AND fee.type = 'booking_fee' AND fee.status <> 'cancelled'
+        ON fee.booking_id = asked.booking_id AND fee.type = 'booking_fee' AND fee.status <> 'cancelled'
     LEFT JOIN financial_entries earlier
-        ON earlier.payment_id = :payment_id AND earlier.type = 'refund' AND earlier.status <> 'cancelled'
-    GROUP BY fee.platform_fee, fee.tax_amount, fee.clinic_amount
+        ON earlier.payment_id = asked.payment_id AND earlier.type = 'refund' AND earlier.status <> 'cancelled'
+    GROUP BY asked.entry_id, fee.platform_fee, fee.tax_amount, fee.clinic_amount
 """)
 _CANCEL = text("""
     UPDATE financial_entries SET status = 'cancelled', updated_at = clock_timestamp() WHERE id = :id
@@ -46,7 +49,7 @@ _SETTLE = text("""
     UPDATE financial_entries SET updated_at = CASE status WHEN 'pending' THEN clock_timestamp() ELSE updated_at END,
         settlement_date = CASE status WHEN 'pending' THEN CURRENT_TIMESTAMP ELSE settlement_date END,
         status = CASE status WHEN 'pending' THEN 'settled' ELSE status END
-    WHERE id = :id RETURNING id
+    WHERE id = ANY(:ids) RETURNING id
 """)
 
 
@@ -65,18 +68,42 @@ def split_of(row: Row) -> Split:
     return Split(row.platform_fee, row.tax_amount, row.clinic_amount)
 
 
-async def insert_entry(tx: Transaction, split: Split, values: dict[str, Any]) -> None:
-    """Adds an entry."""
-    row = {
-        "refund_id": None,
-        "settlement_date": None,
-        **values,
-        "total_amount": split.total,
-        "platform_fee": split.platform_fee,
-        "clinic_amount": split.clinic,
-        "tax_amount": split.tax,
+@dataclass(frozen=True)
+class NewEntry:
+    """An entry that is to be added."""
+
+    id: UUID
+    booking_id: UUID
+    clinic_id: UUID
+    payment_id: UUID
+    type: str
+    currency: str
+    status: str
+    split: Split
+    refund_id: UUID | None = None
+    settlement_date: datetime | None = None
+
+
+async def insert_entries(tx: Transaction, new: Sequence[NewEntry]) -> None:
+    """Adds entries."""
+    if not new:
+        return
+    columns = {
+        "ids": [entry.id for entry in new],
+        "booking_ids": [entry.booking_id for entry in new],
+        "clinic_ids": [entry.clinic_id for entry in new],
+        "payment_ids": [entry.payment_id for entry in new],
+        "refund_ids": [entry.refund_id for entry in new],
+        "types": [entry.type for entry in new],
+        "currencies": [entry.currency for entry in new],
+        "statuses": [entry.status for entry in new],
+        "dates": [entry.settlement_date for entry in new],
+        "totals": [entry.split.total for entry in new],
+        "fees": [entry.split.platform_fee for entry in new],
+        "clinics": [entry.split.clinic for entry in new],
+        "taxes": [entry.split.tax for entry in new],
     }
-    await tx.execute(_INSERT, row)
+    await tx.execute(_INSERT, columns)
 
 
 async def find_entry(tx: Transaction, entry_id: UUID) -> Row | None:
@@ -89,10 +116,19 @@ async def fee_of(tx: Transaction, booking_id: UUID) -> Row | None:
     return (await tx.execute(_FEE_OF, {"booking_id": booking_id})).first()
 
 
-async def before_refund(tx: Transaction, entry_id: UUID, booking_id: UUID, payment_id: UUID) -> BeforeRefund:
-    """What decides about a refund's entry. Exact under `hold` of the entry and the payment's lock."""
-    ids = {"entry_id": entry_id, "booking_id": booking_id, "payment_id": payment_id}
-    row = (await tx.execute(_BEFORE_REFUND, ids)).one()
+async def before_refunds(tx: Transaction, asked: Sequence[tuple[UUID, UUID, UUID]]) -> dict[UUID, BeforeRefund]:
+    """What decides about refunds' entries, by the entries' ids; each is asked by (entry, booking, payment).
+
+    Exact under `hold` of the entries and the payments' locks.
+    """
+    if not asked:
+        return {}
+    entry_ids, booking_ids, payment_ids = (list(column) for column in zip(*asked, strict=True))
+    ids = {"entry_ids": entry_ids, "booking_ids": booking_ids, "payment_ids": payment_ids}
+    return {row.entry_id: _before_refund(row) for row in await tx.execute(_BEFORE_REFUNDS, ids)}
+
+
+def _before_refund(row: Row) -> BeforeRefund:
     earlier = Split(row.earlier_platform_fee, row.earlier_tax_amount, row.earlier_clinic_amount).negated()
     fee = None if row.platform_fee is None else split_of(row)
     return BeforeRefund(row.was_called_off, row.known_status, fee, earlier)
@@ -103,9 +139,9 @@ async def cancel_entry(tx: Transaction, entry_id: UUID) -> None:
     await tx.execute(_CANCEL, {"id": entry_id})
 
 
-async def settle_entry(tx: Transaction, entry_id: UUID) -> bool:
-    """A pending entry is final as of now; whether there is such an entry."""
-    return (await tx.execute(_SETTLE, {"id": entry_id})).first() is not None
+async def settle_entries(tx: Transaction, entry_ids: Sequence[UUID]) -> set[UUID]:
+    """Pending entries are final as of now; the ids of those that there are."""
+    return set((await tx.execute(_SETTLE, {"ids": list(entry_ids)})).scalars()) if entry_ids else set()
 
 
 async def page(

@@ -1,9 +1,8 @@
 """Every statement on refunds. Each change happens under the row lock of the refund's payment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -18,28 +17,34 @@ _COLUMNS = ", ".join(f"refunds.{name} AS refund_{name}" for name in _FIELDS)
 # Both rows are read as they are once they are locked, however long that took.
 _LOCK = text(f"""
     SELECT {PAYMENT_COLUMNS}, {_COLUMNS} FROM payments JOIN refunds ON refunds.payment_id = payments.id
-    WHERE refunds.id = :id FOR UPDATE OF payments, refunds
+    WHERE refunds.id = ANY(:ids) ORDER BY payments.id, refunds.id FOR UPDATE OF payments, refunds
 """)
-# Nothing is reserved that was called off before it came, and nothing twice. Under `hold` and the payment's lock.
-_INSERT = text(f"""
+# Nothing is reserved that was called off before it came, and nothing twice. Under `hold` and the payments' locks.
+_INSERT = text("""
     WITH added AS (
         INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, due_at)
-        SELECT :id, :payment_id, :booking_id, CAST(:origin AS text), :amount, CAST(:currency AS text),
-            CAST(:status AS text), CAST(:reason AS text), :must_succeed,
-            CASE WHEN CAST(:status AS text) = 'submitted' THEN clock_timestamp() END
-        WHERE NOT EXISTS (SELECT FROM called_off_orders WHERE id = :id)
-        ON CONFLICT DO NOTHING RETURNING id
+        SELECT id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed,
+            CASE WHEN status = 'submitted' THEN clock_timestamp() END
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:payment_ids AS uuid[]), CAST(:booking_ids AS uuid[]),
+                    CAST(:origins AS text[]), CAST(:amounts AS numeric[]), CAST(:currencies AS text[]),
+                    CAST(:statuses AS text[]), CAST(:reasons AS text[]), CAST(:musts AS boolean[]))
+             AS new(id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed)
+        WHERE NOT EXISTS (SELECT FROM called_off_orders WHERE called_off_orders.id = new.id)
+        ON CONFLICT DO NOTHING RETURNING id, payment_id, amount
     )
-    {COUNT_REFUND} FROM added WHERE payments.id = :payment_id RETURNING payments.id
+    UPDATE payments SET refund_reserved = refund_reserved + added.amount, updated_at = clock_timestamp()
+    FROM added WHERE payments.id = added.payment_id RETURNING added.id
 """)
 _FIND = text(f"SELECT {_COLUMNS} FROM refunds WHERE id = :id")
 _PAYMENT_OF = text("SELECT payment_id FROM refunds WHERE id = :id")
 _OF_PAYMENT = text(f"SELECT {_COLUMNS} FROM refunds WHERE payment_id = :payment_id ORDER BY created_at, id")
 _WHOLE = text(f"SELECT {_COLUMNS} FROM refunds WHERE payment_id = :payment_id AND origin <> 'cancellation'")
 _SUBMIT = text("""
-    UPDATE refunds SET status = 'submitted', command_id = :command_id, must_succeed = :must_succeed,
+    UPDATE refunds SET status = 'submitted', command_id = given.command_id, must_succeed = given.must_succeed,
         due_at = clock_timestamp(), updated_at = clock_timestamp()
-    WHERE id = :id
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:command_ids AS text[]), CAST(:musts AS boolean[]))
+         AS given(id, command_id, must_succeed)
+    WHERE refunds.id = given.id
 """)
 _AWAIT_SETTLEMENT = text("""
     UPDATE refunds SET settle_command_id = :command_id, settle_entry_id = :entry_id WHERE id = :id
@@ -74,6 +79,19 @@ _NEXT_DUE = text("""
 
 
 @dataclass(frozen=True)
+class NewRefund:
+    """A refund that is to be added, of a locked payment."""
+
+    id: UUID
+    payment: Payment
+    booking_id: UUID
+    origin: Origin
+    amount: Decimal
+    status: RefundStatus
+    reason: str
+
+
+@dataclass(frozen=True)
 class Errand:
     """A refund that is to be asked about, and where: `payment_reference` is the provider's own of the payment."""
 
@@ -90,18 +108,36 @@ def _refund(row: Row) -> Refund:
 
 async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | None:
     """A refund and its payment under their row locks; None when there is no such refund."""
-    row = (await tx.execute(_LOCK, {"id": refund_id})).first()
-    return (payment_of_row(row), _refund(row)) if row else None
+    return (await lock_all(tx, [refund_id])).get(refund_id)
 
 
-async def add(tx: Transaction, values: Mapping[str, Any], reserved: Decimal) -> bool:
-    """Adds a refund and counts it as set aside; a `submitted` one is due at once.
+async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
+    """Those of the refunds that there are, by id, with their payments; all under their row locks."""
+    rows = await tx.execute(_LOCK, {"ids": list(refund_ids)})
+    return {row.refund_id: (payment_of_row(row), _refund(row)) for row in rows}
 
-    False, and nothing changes, when it is there already or was called off before.
+
+async def add(tx: Transaction, new: Sequence[NewRefund]) -> set[UUID]:
+    """Adds refunds, each of another payment, and counts them as set aside; `submitted` ones are due at once.
+
+    The ids of those that were added: not what is there already, or was called off before.
     """
-    if values["status"] == RefundStatus.SUBMITTED:
+    if not new:
+        return set()
+    if any(refund.status is RefundStatus.SUBMITTED for refund in new):
         tx.tell(WORK)
-    return (await tx.execute(_INSERT, {**values, "reserved": reserved, "done": Decimal(0)})).first() is not None
+    columns = {
+        "ids": [refund.id for refund in new],
+        "payment_ids": [refund.payment.id for refund in new],
+        "booking_ids": [refund.booking_id for refund in new],
+        "origins": [refund.origin.value for refund in new],
+        "amounts": [refund.amount for refund in new],
+        "currencies": [refund.payment.currency for refund in new],
+        "statuses": [refund.status.value for refund in new],
+        "reasons": [refund.reason for refund in new],
+        "musts": [refund.origin is not Origin.CANCELLATION for refund in new],
+    }
+    return set((await tx.execute(_INSERT, columns)).scalars())
 
 
 async def find_refund(tx: Transaction, refund_id: UUID) -> Refund | None:
@@ -127,10 +163,15 @@ async def whole_refund(tx: Transaction, payment_id: UUID) -> Refund | None:
     return _refund(row) if row else None
 
 
-async def submit(tx: Transaction, refund_id: UUID, command_id: str, must_succeed: bool) -> None:
-    """Has the worker send the refund to the provider at once, and this order wait for the outcome."""
-    tx.tell(WORK)
-    await tx.execute(_SUBMIT, {"id": refund_id, "command_id": command_id, "must_succeed": must_succeed})
+async def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool]]) -> None:
+    """Has the worker send refunds to the provider at once, and these orders wait for the outcomes.
+
+    Each is a refund's id, a command id, and whether the refund must succeed.
+    """
+    if orders:
+        tx.tell(WORK)
+        ids, command_ids, musts = (list(column) for column in zip(*orders, strict=True))
+        await tx.execute(_SUBMIT, {"ids": ids, "command_ids": command_ids, "musts": musts})
 
 
 async def await_settlement(tx: Transaction, refund_id: UUID, command_id: str, entry_id: UUID) -> None:

@@ -3,8 +3,9 @@
 Whatever happens to a refund happens under the row lock of its payment, so its sums are always those of its refunds.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -26,28 +27,75 @@ from petpro_payment.domain import (
     TooEarly,
     TooLate,
     refund_move,
+    require_different,
     set_aside,
 )
 from petpro_payment.outcomes import RefundFailed, RefundOutcome, RefundRefused, Unknown
+from petpro_payment.refund_store import NewRefund
+
+_TO_SUBMIT = (RefundStatus.RESERVED, RefundStatus.SUBMITTED)
 
 _log = structlog.get_logger()
 
 
-async def reserve(
-    tx: Transaction, refund_id: UUID, payment_id: UUID, money: Money, reason: str, booking_id: UUID
-) -> Answer:
-    """Sets an amount of a captured payment aside, so that no other refund can take it."""
-    await store.hold(tx, refund_id)
-    payment = await store.lock_payment(tx, payment_id)
-    if payment and payment.captured and _is_within(payment, money):
-        refund = _new(payment, refund_id, money.amount, RefundStatus.RESERVED, Origin.CANCELLATION, reason, booking_id)
-        if await refund_store.add(tx, refund, money.amount):
-            return Succeeded(commands_pb2.RefundReserved())
-    return await _why_not(tx, refund_id, payment)
+@dataclass(frozen=True)
+class Reservation:
+    """An order to set an amount aside."""
+
+    refund_id: UUID
+    payment_id: UUID
+    money: Money
+    reason: str
+    booking_id: UUID
 
 
-def _is_within(payment: Payment, money: Money) -> bool:
-    return money.currency == payment.currency and 0 < money.amount <= payment.refundable
+@dataclass(frozen=True)
+class Submission:
+    """An order to send a reserved refund to the provider."""
+
+    refund_id: UUID
+    command_id: str
+    must_succeed: bool
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """An order to settle a refund's entry once the money is gone."""
+
+    refund_id: UUID
+    entry_id: UUID
+    command_id: str
+
+
+async def reserve(tx: Transaction, orders: Sequence[Reservation]) -> list[Answer]:
+    """Sets amounts of captured payments aside, so that no other refund can take them.
+
+    Raises NotTogether when two orders are about one payment.
+    """
+    require_different(order.payment_id for order in orders)
+    await store.hold(tx, *(order.refund_id for order in orders))
+    payments = await store.lock_payments(tx, [order.payment_id for order in orders])
+    new = [_reserved(payments[order.payment_id], order) for order in orders if _fits(payments, order)]
+    added = await refund_store.add(tx, new)
+    return [
+        Succeeded(commands_pb2.RefundReserved())
+        if order.refund_id in added
+        else await _why_not(tx, order.refund_id, payments.get(order.payment_id))
+        for order in orders
+    ]
+
+
+def _fits(payments: Mapping[UUID, Payment], order: Reservation) -> bool:
+    payment = payments.get(order.payment_id)
+    return payment is not None and (
+        order.money.currency == payment.currency and 0 < order.money.amount <= payment.refundable
+    )
+
+
+def _reserved(payment: Payment, order: Reservation) -> NewRefund:
+    amount, booking_id = order.money.amount, order.booking_id
+    status, origin = RefundStatus.RESERVED, Origin.CANCELLATION
+    return NewRefund(order.refund_id, payment, booking_id, origin, amount, status, order.reason)
 
 
 async def _why_not(tx: Transaction, refund_id: UUID, payment: Payment | None) -> Answer:
@@ -78,16 +126,21 @@ async def release(tx: Transaction, refund_id: UUID) -> Answer:
     return Succeeded(commands_pb2.RefundReleased())
 
 
-async def submit(tx: Transaction, command_id: str, refund_id: UUID, must_succeed: bool) -> Answer:
-    """Has a reserved refund sent to the provider after the commit."""
-    found = await refund_store.lock(tx, refund_id)
+async def submit(tx: Transaction, orders: Sequence[Submission]) -> list[Answer]:
+    """Has reserved refunds sent to the provider after the commit. Raises TooEarly when one is not there yet."""
+    found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
+    due = [order for order in orders if order.refund_id in found and found[order.refund_id][1].status in _TO_SUBMIT]
+    await refund_store.submit(tx, [(order.refund_id, order.command_id, order.must_succeed) for order in due])
+    return [await _submitted(tx, order.refund_id, found.get(order.refund_id)) for order in orders]
+
+
+async def _submitted(tx: Transaction, refund_id: UUID, found: tuple[Payment, Refund] | None) -> Answer:
     if found is None:
         if await store.was_called_off(tx, refund_id):
             return Refused(Reason.CALLED_OFF)
         raise TooEarly(refund_id=refund_id)
     match found[1].status:
         case RefundStatus.RESERVED | RefundStatus.SUBMITTED:
-            await refund_store.submit(tx, refund_id, command_id, must_succeed)
             return Pending()
         case RefundStatus.RELEASED:
             return Refused(Reason.CALLED_OFF)
@@ -97,18 +150,25 @@ async def submit(tx: Transaction, command_id: str, refund_id: UUID, must_succeed
             return Succeeded(commands_pb2.RefundSubmitted(refund_status=status))
 
 
-async def settle(tx: Transaction, command_id: str, refund_id: UUID, entry_id: UUID) -> Answer:
-    """Settles the refund's entry, at once or when the provider reports the money gone."""
-    found = await refund_store.lock(tx, refund_id)
-    if found is None:
-        raise TooEarly(refund_id=refund_id)
-    if found[1].status is RefundStatus.SUCCEEDED:
-        if not await ledger_store.settle_entry(tx, entry_id):
-            raise TooEarly(entry_id=entry_id)
-        return Succeeded(commands_pb2.RefundEntrySettled())
-    if await ledger_store.find_entry(tx, entry_id) is None:
-        raise TooEarly(entry_id=entry_id)
-    await refund_store.await_settlement(tx, refund_id, command_id, entry_id)
+async def settle(tx: Transaction, orders: Sequence[Settlement]) -> list[Answer]:
+    """Settles refunds' entries, at once or when the provider reports the money gone. Raises TooEarly."""
+    found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
+    if missing := {order.refund_id for order in orders} - found.keys():
+        raise TooEarly(refund_id=missing.pop())
+    gone = [order for order in orders if found[order.refund_id][1].status is RefundStatus.SUCCEEDED]
+    settled = await ledger_store.settle_entries(tx, [order.entry_id for order in gone])
+    if missing := {order.entry_id for order in gone} - settled:
+        raise TooEarly(entry_id=missing.pop())
+    return [
+        Succeeded(commands_pb2.RefundEntrySettled()) if order in gone else await _await_settlement(tx, order)
+        for order in orders
+    ]
+
+
+async def _await_settlement(tx: Transaction, order: Settlement) -> Answer:
+    if await ledger_store.find_entry(tx, order.entry_id) is None:
+        raise TooEarly(entry_id=order.entry_id)
+    await refund_store.await_settlement(tx, order.refund_id, order.command_id, order.entry_id)
     return Pending()
 
 
@@ -119,8 +179,8 @@ async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decima
         return known.amount
     amount = payment.refundable
     if amount:
-        whole = _new(payment, new_id(), amount, RefundStatus.SUBMITTED, origin, origin.value, payment.booking_id)
-        await refund_store.add(tx, whole, amount)
+        status, reason = RefundStatus.SUBMITTED, origin.value
+        await refund_store.add(tx, [NewRefund(new_id(), payment, payment.booking_id, origin, amount, status, reason)])
     return amount
 
 
@@ -146,30 +206,8 @@ async def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None
         refused = Refused(Reason.REFUND_REFUSED)
         await participant.answer(tx, refund.command_id, refused if status is RefundStatus.REFUSED else submitted)
     if status is RefundStatus.SUCCEEDED and refund.settle_command_id and refund.settle_entry_id:
-        await ledger_store.settle_entry(tx, refund.settle_entry_id)
+        await ledger_store.settle_entries(tx, [refund.settle_entry_id])
         await participant.answer(tx, refund.settle_command_id, Succeeded(commands_pb2.RefundEntrySettled()))
-
-
-def _new(
-    payment: Payment,
-    refund_id: UUID,
-    amount: Decimal,
-    status: RefundStatus,
-    origin: Origin,
-    reason: str,
-    booking_id: UUID,
-) -> dict[str, Any]:
-    return {
-        "id": refund_id,
-        "payment_id": payment.id,
-        "booking_id": booking_id,
-        "origin": origin.value,
-        "amount": amount,
-        "currency": payment.currency,
-        "status": status.value,
-        "reason": reason,
-        "must_succeed": origin is not Origin.CANCELLATION,
-    }
 
 
 async def _move(tx: Transaction, refund: Refund, status: RefundStatus, external: str = "", failure: str = "") -> None:

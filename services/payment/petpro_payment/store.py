@@ -1,6 +1,6 @@
 """Every statement on payments, on what providers told us, and on who acts for a clinic."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
@@ -21,7 +21,10 @@ PAYMENT_FIELDS = [field.name for field in fields(Payment) if field.name != "now"
 PAYMENT_COLUMNS = ", ".join([*(f"payments.{name}" for name in PAYMENT_FIELDS), "clock_timestamp() AS now"])
 
 # An order and its compensation may come at once, to two replicas, before there is a row to lock.
-_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:order_id AS text), 0))")
+_HOLD = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended(order_id, 0))
+    FROM (SELECT unnest(CAST(:order_ids AS text[])) AS order_id ORDER BY 1) AS sorted
+""")
 _CALL_OFF = text("INSERT INTO called_off_orders (id) VALUES (:id) ON CONFLICT DO NOTHING")
 _WAS_CALLED_OFF = text("SELECT EXISTS (SELECT FROM called_off_orders WHERE id = :id)")
 _INSERT_PAYMENT = text("""
@@ -32,7 +35,8 @@ _INSERT_PAYMENT = text("""
     ON CONFLICT DO NOTHING RETURNING id
 """)
 _FIND_PAYMENT = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = :id")
-_LOCK_PAYMENT = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = :id FOR UPDATE")
+# In one order everywhere, so that two batches do not wait for each other in a circle.
+_LOCK_PAYMENTS = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 # SKIP LOCKED: what another worker takes is its own. One that is not called off counts as asked from now on.
 _CLAIM_PAYMENTS = text(f"""
     UPDATE payments SET status = 'processing', attempts = attempts + 1,
@@ -109,9 +113,9 @@ def payment_of_row(row: Row) -> Payment:
     return Payment(**{**columns, "status": PaymentStatus(row.status), "now": row.now})
 
 
-async def hold(tx: Transaction, order_id: UUID) -> None:
-    """Until commit, no other transaction handles an order, or its compensation, about this id."""
-    await tx.execute(_HOLD, {"order_id": str(order_id)})
+async def hold(tx: Transaction, *order_ids: UUID) -> None:
+    """Until commit, no other transaction handles an order, or its compensation, about these ids."""
+    await tx.execute(_HOLD, {"order_ids": [str(order_id) for order_id in order_ids]})
 
 
 async def call_off(tx: Transaction, order_id: UUID) -> None:
@@ -138,8 +142,13 @@ async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
 
 async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     """A payment under its row lock, which every change of it and of its refunds takes first."""
-    row = (await tx.execute(_LOCK_PAYMENT, {"id": payment_id})).first()
-    return payment_of_row(row) if row else None
+    return (await lock_payments(tx, [payment_id])).get(payment_id)
+
+
+async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+    """Those of the payments that there are, by id, under their row locks."""
+    rows = await tx.execute(_LOCK_PAYMENTS, {"ids": list(payment_ids)})
+    return {row.id: payment_of_row(row) for row in rows}
 
 
 async def claim_payments(tx: Transaction, lease_seconds: float, limit: int) -> list[Payment]:

@@ -49,7 +49,22 @@ class Pending:
 
 Answer: TypeAlias = Succeeded | Refused | Pending
 CommandHandler = Callable[[Transaction, str, Any], Awaitable[Answer]]
-_Kind: TypeAlias = tuple[type[Message], CommandHandler]
+"""Is given the transaction, the command id (for `answer`) and the typed message."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """A handler of all commands of one type that are at hand: an answer for each (command id, typed message), in order.
+
+    One that raises has each handled by itself.
+    """
+
+    handle: Callable[[Transaction, Sequence[tuple[str, Any]]], Awaitable[Sequence[Answer]]]
+
+
+Handler: TypeAlias = CommandHandler | Together
+_Kind: TypeAlias = tuple[type[Message], Handler]
+_Read: TypeAlias = tuple[Msg, saga_pb2.Command, Handler, Message]
 
 # The replies of a transaction at once.
 _STORE = text("""
@@ -66,34 +81,46 @@ _OUTCOMES = {
 }
 
 
-def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[Message], CommandHandler]) -> Consumer:
-    """A consumer of this service's commands: one handler per message type.
-
-    A handler is given the transaction, the command id (for `answer`) and the typed message.
-    """
+def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[Message], Handler]) -> Consumer:
+    """A consumer of this service's commands: one handler per message type."""
     by_type = {kind.DESCRIPTOR.full_name: (kind, handler) for kind, handler in handlers.items()}
 
     async def handle(messages: Sequence[Msg]) -> None:
         commands = [_read(message, by_type) for message in messages]
         async with database.transaction() as tx:
-            new = await inbox.claim(tx, (command.command_id for command, _, _ in commands))
-            for message, (command, handler, payload) in zip(messages, commands, strict=True):
+            new = await inbox.claim(tx, (command.command_id for _, command, _, _ in commands))
+            decided = await _decide_together(tx, [read for read in commands if read[1].command_id in new])
+            for message, command, handler, payload in commands:
                 with in_hand(message):
-                    if command.command_id in new:
-                        decided = await handler(tx, command.command_id, payload)
-                        await _reply(tx, command, _reply_to(command, decided))
-                    else:
+                    if command.command_id not in new:
                         await _reply_again(tx, command)
+                        continue
+                    if not isinstance(handler, Together):
+                        decided[command.command_id] = await handler(tx, command.command_id, payload)
+                    await _reply(tx, command, _reply_to(command, decided[command.command_id]))
 
     subjects = [f"petpro.commands.{broker.service}.>"]
     return Consumer(database, broker, COMMANDS, subjects, handle, lambda m: saga_of(m.data))
 
 
-def _read(message: Msg, by_type: Mapping[str, _Kind]) -> tuple[saga_pb2.Command, CommandHandler, Message]:
+async def _decide_together(tx: Transaction, commands: Sequence[_Read]) -> dict[str, Answer]:
+    """The answers of those handlers that take all commands of their type at once."""
+    groups: dict[Together, list[tuple[str, Message]]] = {}
+    for _, command, handler, payload in commands:
+        if isinstance(handler, Together):
+            groups.setdefault(handler, []).append((command.command_id, payload))
+    decided: dict[str, Answer] = {}
+    for handler, orders in groups.items():
+        answers = await handler.handle(tx, orders)
+        decided |= {command_id: answer for (command_id, _), answer in zip(orders, answers, strict=True)}
+    return decided
+
+
+def _read(message: Msg, by_type: Mapping[str, _Kind]) -> _Read:
     try:
         command = saga_pb2.Command.FromString(message.data)
         kind, handler = by_type[command.payload.TypeName()]
-        return command, handler, kind.FromString(command.payload.value)
+        return message, command, handler, kind.FromString(command.payload.value)
     except (DecodeError, KeyError) as fault:
         raise Unprocessable("not a command of this service") from fault
 

@@ -1,7 +1,8 @@
 """SQLAlchemy's statements as the driver takes them: compiled once, and run without SQLAlchemy's work for each call.
 
 Statements are written with `text()` or SQLAlchemy Core over the tables in `tables.py`. One that a module keeps is
-compiled the first time it runs; one that is built for a call is compiled for that call, so hot ways keep theirs.
+compiled the first time it runs. One that is built for a call is compiled once for its shape, by SQLAlchemy's own cache
+key; building it and its key still costs several times what a kept one does, so hot ways keep theirs.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ Convert = Callable[[Any], Any]
 
 _DIALECT: Any = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _kept: "WeakKeyDictionary[ClauseElement, Compiled]" = WeakKeyDictionary()
+_shapes: "dict[Any, _Shape]" = {}
 
 
 @dataclass(frozen=True)
@@ -39,22 +41,52 @@ def compiled(statement: ClauseElement, given: Mapping[str, Any]) -> Compiled:
     """The statement for the driver. `given` are a call's values; each is of one kind in all calls of a statement."""
     kept = _kept.get(statement)
     if kept is None:
-        kept = _kept[statement] = _compile(statement, given)
+        kept = _kept[statement] = _of_shape(statement, given)
     return kept
 
 
-def _compile(statement: ClauseElement, given: Mapping[str, Any]) -> Compiled:
+@dataclass(frozen=True)
+class _Shape:
+    """What statements have in common that differ in their values alone."""
+
+    made: Any
+    sql: str
+    convert: Mapping[str, Convert]
+    asked_for: frozenset[str]
+
+    def with_values_of(self, key: Any) -> Compiled:
+        values = self.made.construct_params(extracted_parameters=key.bindparams if key else None, _check=False)
+        own = {name: value for name, value in values.items() if name not in self.asked_for}
+        return Compiled(self.sql, own, self.convert)
+
+
+def _of_shape(statement: ClauseElement, given: Mapping[str, Any]) -> Compiled:
+    key = statement._generate_cache_key()  # what SQLAlchemy's engine does for each call
+    if key is None:
+        return _compile(statement, given, None).with_values_of(None)
+    name = (key.key, tuple(given))
+    shape = _shapes.get(name)
+    if shape is None:
+        shape = _compile(statement, given, key)
+        if not shape.made.post_compile_params:  # the length of a list in it belongs to the shape
+            _shapes[name] = shape
+    return shape.with_values_of(key)
+
+
+def _compile(statement: ClauseElement, given: Mapping[str, Any], key: Any) -> _Shape:
     made: Any = statement.compile(
-        dialect=_DIALECT, column_keys=list(given) or None, compile_kwargs={"render_postcompile": True}
+        dialect=_DIALECT,
+        column_keys=list(given) or None,
+        compile_kwargs={"render_postcompile": True},
+        **({"cache_key": key} if key else {}),
     )
     convert = {}
     for name, bind in made.binds.items():
         processor = bind.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
         if processor is not None and name in made.params:
             convert[name] = processor
-    asked_for = {name for name, bind in made.binds.items() if bind.required}
-    own = {name: value for name, value in made.params.items() if name not in asked_for}
-    return Compiled(_with_binary_lists(str(made), given), own, convert)
+    asked_for = frozenset(name for name, bind in made.binds.items() if bind.required)
+    return _Shape(made, _with_binary_lists(str(made), given), convert, asked_for)
 
 
 def _with_binary_lists(sql: str, given: Mapping[str, Any]) -> str:

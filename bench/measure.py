@@ -41,9 +41,10 @@ class Meter:
     ) -> Figures:
         """Figures of one round: rate, milliseconds, CPU milliseconds of an operation for the client and each part.
 
-        With `arrivals` (a second) the loop is open; with `drains` all that was started is waited for. What is answered
-        is added to `answers`, where they are given.
+        With `arrivals` (a second) the loop is open; with `drains` all that was started is waited for, and the CPU of all
+        that it caused counts. What is answered is added to `answers`, where they are given.
         """
+        await self.stage.quiet()
         begin = time.monotonic() + WARM_UP_SECONDS
         end = begin + seconds
         plan = Plan(work, -(-callers // clients), begin, end, arrivals / clients, answers is not None, drains)
@@ -53,6 +54,7 @@ class Meter:
         before = self.stage.cpu()
         if drains:
             await asyncio.wait(running)
+            await self.stage.quiet()
         else:
             await asyncio.sleep(end - time.monotonic())
         after = self.stage.cpu()

@@ -1,5 +1,6 @@
 """Where a section measures: a durable stack of its own with a clinic, a customer and many free seats."""
 
+import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -22,6 +23,8 @@ from petpro_common.ids import id_of_date
 SLOTS = 1000
 _SEATS = 100_000
 _TOKEN_SECONDS = 480
+_PATIENCE_SECONDS, _LOOK_SECONDS = 60.0, 0.5
+_IDLE_CORES = 0.25  # that all parts together take when they have nothing to do, and a little more
 _ENVIRONMENT = {
     "sandbox": {"PETPRO_SANDBOX_SETTLE_SECONDS": "0"},
     "booking": {"PETPRO_BOOKING_HOLD_SECONDS": "86400"},
@@ -93,6 +96,16 @@ class Stage:
     def cpu(self) -> Mapping[str, float]:
         """CPU seconds of each part up to now."""
         return usage.cpu_seconds(self.stack, self.further)
+
+    async def quiet(self) -> None:
+        """Waits until what was done has no consequences any more: webhooks, events, mails, vacuum. A minute at most."""
+        until, before = time.monotonic() + _PATIENCE_SECONDS, self.cpu()
+        while time.monotonic() < until:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = self.cpu()
+            if sum(now.values()) - sum(before.values()) < _IDLE_CORES * _LOOK_SECONDS:
+                return
+            before = now
 
     def memory(self) -> Mapping[str, float]:
         """MiB in RAM of each service, as it is now."""

@@ -32,15 +32,18 @@ SECTIONS: Sequence[Section] = (
 )
 _WHEN_ASKED = {"growth", "profile", "smoke"}
 """Not measured unless named."""
+_WIDTH = 150
 
 
 def main() -> None:
     """Measures what was asked for, one section after the other; each is kept as soon as it is there."""
     names = {section.NAME: section for section in SECTIONS}
     options, wanted, is_kept = _asked(names)
+    console = Console()
+    console.width = max(console.width, _WIDTH)
     for name in wanted:
         found = uvloop.run(names[name].run(options))
-        show(Console(), name, names[name].ABOUT, found)
+        show(console, name, names[name].ABOUT, found)
         if is_kept and name != "smoke":
             results.keep(name, names[name].ABOUT, options, found)
             page.write()

@@ -41,8 +41,8 @@ class Meter:
     ) -> Figures:
         """Figures of one round: rate, milliseconds, CPU milliseconds of an operation for the client and each part.
 
-        With `arrivals` (a second) the loop is open; with `drains` all that was started is waited for, and the CPU of all
-        that it caused counts. What is answered is added to `answers`, where they are given.
+        With `arrivals` (a second) the loop is open; with `drains` all that was started is waited for, and the CPU of
+        all that it caused counts. What is answered is added to `answers`, where they are given.
         """
         await self.stage.quiet()
         begin = time.monotonic() + WARM_UP_SECONDS

@@ -89,9 +89,8 @@ class Session:
 class Transaction(Session):
     """A session whose statements commit together."""
 
-    def __init__(self, connection: Connection, *, is_published_here: bool = False) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self.is_published_here = is_published_here
         self.has_messages = False
         self.messages: list[Any] = []
         self.told: set[str] = set()
@@ -140,8 +139,6 @@ class Database:
         self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, _SETTINGS)
         self.before_messages: list[Callable[[], None]] = []
         self.on_messages: list[Callable[[list[Any]], None]] = []
-        self.is_publishing = False
-        """Whether it is this process that publishes what the service writes to its outbox."""
         self._listeners: dict[str, list[Callable[[], None]]] = {}
 
     def listen(self, topic: str, listener: Callable[[], None]) -> None:
@@ -155,7 +152,7 @@ class Database:
         Raises psycopg.OperationalError when the server is away, and PoolExhausted.
         """
         async with self._pool.connection() as connection:
-            tx = Transaction(connection, is_published_here=self.is_publishing)
+            tx = Transaction(connection)
             yield tx
             await tx.flush()
             if tx.has_messages:

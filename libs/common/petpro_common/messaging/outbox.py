@@ -17,7 +17,7 @@ from petpro_common.messaging.subjects import event_subject
 from petpro_common.telemetry import trace_headers
 
 # All messages of a transaction at once, numbered in the order in which they were added, and with each the numbers of
-# those of its aggregate that wait. Whoever publishes is told where this process does not do it itself.
+# those of its aggregate that wait.
 _ADD = text("""
     WITH added AS (
         INSERT INTO outbox (message_id, subject, aggregate, headers, payload)
@@ -30,11 +30,9 @@ _ADD = text("""
     )
     SELECT id, message_id,
         ARRAY(SELECT waiting.id FROM outbox waiting
-              WHERE waiting.aggregate = added.aggregate AND waiting.published_at IS NULL LIMIT :most) AS before,
-        CASE WHEN :is_told THEN pg_notify('outbox', '') END AS told
+              WHERE waiting.aggregate = added.aggregate AND waiting.published_at IS NULL LIMIT :most) AS before
     FROM added ORDER BY id
 """)
-LISTEN = text("LISTEN outbox")
 _MOST_BEFORE = 32
 
 
@@ -74,7 +72,6 @@ async def _write(tx: Transaction, messages: list[Outgoing]) -> None:
         "headers": [orjson.dumps(message.headers).decode() for message in messages],
         "payloads": [message.payload for message in messages],
         "most": _MOST_BEFORE + 1,
-        "is_told": not tx.is_published_here,
     }
     by_id = {message.message_id: message for message in messages}
     for row in await tx.execute(_ADD, columns):

@@ -3,7 +3,7 @@
 One relay at a time publishes for a service: it holds an advisory lock on the very connection by which it reads and
 marks the rows, so a relay that has lost the lock can no longer mark anything. What its own process commits is handed to
 it in memory, and published at once; it is marked a little later, many rows together. What other processes commit it
-reads from the outbox: they notify it (`hear`), and it looks by itself every second.
+reads from the outbox: they notify it after their commits (`hear`), and it looks by itself every second.
 
 A message is handed over only when all that waits of its aggregate is known here, for then it is next: what another
 process wrote, what failed, or what was handed over to a relay that died, goes first, and is read from the outbox in the
@@ -32,7 +32,7 @@ from petpro_common.db import Database, Row, Session
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import memory
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.outbox import LISTEN, Outgoing
+from petpro_common.messaging.outbox import Outgoing
 from petpro_common.messaging.subjects import STREAMS
 
 _BATCH = 256
@@ -51,6 +51,9 @@ _LEAD = text("""
     SELECT pg_try_advisory_lock(:lock),
         set_config('enable_sort', 'off', false) AS sort, set_config('enable_bitmapscan', 'off', false) AS bitmapscan
 """)
+# Beside the transaction that wrote: commits that notify would wait for each other.
+_TELL = text("SELECT pg_notify('outbox', '')")
+_LISTEN = text("LISTEN outbox")
 _UNPUBLISHED = text("""
     SELECT id, message_id, subject, aggregate, headers, payload FROM outbox
     WHERE published_at IS NULL ORDER BY id LIMIT :batch
@@ -84,6 +87,7 @@ class Relay:
         self._acknowledged: list[Acknowledged] = []
         self._connection = -1  # on which the memory was checked
         self._must_look = True
+        self._is_leading = False
         self._marked_at = self._looked_at = self._checked_at = float("-inf")
         database.on_messages.append(self._take_over)
 
@@ -104,23 +108,31 @@ class Relay:
         while True:
             try:
                 async with self._database.session() as session:
-                    async for _ in session.notifications(LISTEN):
+                    async for _ in session.notifications(_LISTEN):
                         self._look_soon()
             except (DatabaseError, OSError) as fault:
                 _log.warning("relay listens again", cause=repr(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _lead(self, session: Session) -> None:
-        while not (await session.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar():
-            await asyncio.sleep(_POLL_SECONDS)
+        await self._follow(session)
         self._forget()
-        self._database.is_publishing = True
+        self._is_leading = True
         try:
             while True:
                 await self._turn(session)
         finally:
-            self._database.is_publishing = False
+            self._is_leading = False
             self._forget()
+
+    async def _follow(self, session: Session) -> None:
+        """Until it may lead: tells who leads of what this process has committed."""
+        while not (await session.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar():
+            tried_at = _now()
+            while _now() - tried_at < _POLL_SECONDS:
+                if await self._is_woken_within(_POLL_SECONDS):
+                    self._woken.clear()
+                    await session.execute(_TELL)
 
     async def _turn(self, session: Session) -> None:
         if not self._broker.is_connected:
@@ -154,7 +166,7 @@ class Relay:
 
     def _take_over(self, messages: Sequence[Outgoing]) -> None:
         """Takes what this process has committed, where all that must leave before it is known here."""
-        takes = self._database.is_publishing and self._broker.is_connected
+        takes = self._is_leading and self._broker.is_connected
         for message in messages:
             is_next = message.before is not None and self._known.issuperset(message.before)
             if not takes or not is_next or len(self._handed) >= _MOST_HANDED:

@@ -62,32 +62,31 @@ async def say(database: Database, version: int) -> None:
 
 
 @asynccontextmanager
-async def replica_of(database: Database) -> AsyncIterator[Database]:
+async def replica_of(database: Database, broker: Broker) -> AsyncIterator[Database]:
     """Another process of the service, which does not publish."""
     url = database._pool._url
     other = Database(url, str(conninfo_to_dict(url)["password"]))
-    yield other
+    async with running(Relay(other, broker).run()):
+        yield other
     await other.close()
 
 
-async def until_leading(database: Database) -> None:
+async def until_leading(leading: Relay) -> None:
     async with asyncio.timeout(5):
-        while not database.is_publishing:
+        while not leading._is_leading:
             await asyncio.sleep(0.01)
 
 
 async def test_nobody_waits_for_a_look(database_of: MakeDatabase, broker_of: MakeBroker) -> None:
     catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
     leading = Relay(catalog, await broker_of("catalog"))
-    async with (
-        running(leading.run(), leading.hear(), listener.consumer(booking, await broker_of("booking"))),
-        replica_of(catalog) as replica,
-    ):
-        await until_leading(catalog)
-        began = time.monotonic()
-        for version, database in enumerate((catalog, replica, catalog, replica)):
-            await say(database, version)
-            await eventually(lambda: version in listener.heard)  # noqa: B023  # it is awaited here
+    async with running(leading.run(), leading.hear(), listener.consumer(booking, await broker_of("booking"))):
+        await until_leading(leading)
+        async with replica_of(catalog, await broker_of("catalog")) as replica:
+            began = time.monotonic()
+            for version, database in enumerate((catalog, replica, catalog, replica)):
+                await say(database, version)
+                await eventually(lambda: version in listener.heard)  # noqa: B023  # it is awaited here
     assert time.monotonic() - began < 5
 
 
@@ -96,14 +95,12 @@ async def test_two_processes_that_change_one_aggregate_are_heard_in_order(
 ) -> None:
     catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
     leading = Relay(catalog, await broker_of("catalog"))
-    async with (
-        running(leading.run(), leading.hear(), listener.consumer(booking, await broker_of("booking"))),
-        replica_of(catalog) as replica,
-    ):
-        await until_leading(catalog)
-        for version in range(120):
-            await say(replica if version % 3 == 1 else catalog, version)
-        await eventually(lambda: len(listener.heard) >= 120)
+    async with running(leading.run(), leading.hear(), listener.consumer(booking, await broker_of("booking"))):
+        await until_leading(leading)
+        async with replica_of(catalog, await broker_of("catalog")) as replica:
+            for version in range(120):
+                await say(replica if version % 3 == 1 else catalog, version)
+            await eventually(lambda: len(listener.heard) >= 120)
     assert listener.heard == list(range(120))
 
 
@@ -113,7 +110,7 @@ async def test_what_could_not_be_published_goes_before_what_comes_later(
     catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
     leading = Relay(catalog, Faltering(await broker_of("catalog")))  # type: ignore[arg-type]
     async with running(leading.run(), listener.consumer(booking, await broker_of("booking"))):
-        await until_leading(catalog)
+        await until_leading(leading)
         for version in range(50):
             await say(catalog, version)
         await eventually(lambda: len(listener.heard) >= 50)

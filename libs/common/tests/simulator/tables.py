@@ -89,7 +89,7 @@ class Transaction(db.Transaction):
     """Everything put into it is there at once, and gone again when it is rolled back."""
 
     def __init__(self, tables: Tables) -> None:
-        super().__init__(cast(Any, self), is_published_here=True)
+        super().__init__(cast(Any, self))
         self.tables = tables
         self._taken_back: list[Callable[[], None]] = []
 
@@ -134,7 +134,6 @@ class Database:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.on_messages: list[Callable[[list[Any]], None]] = []
-        self.is_publishing = False
 
     def transaction(self) -> "Block":
         return Block(self)

@@ -142,11 +142,11 @@ class Relay:
         if _now() - self._checked_at > _MEMORY_CHECK_SECONDS or self._is_new_connection():
             await self._check(session)
         self._woken.clear()
-        if self._handed:
-            await self._publish_handed(session)
-        elif self._must_look or _now() - self._looked_at > _POLL_SECONDS:
+        if self._must_look or _now() - self._looked_at > _POLL_SECONDS:
             await self._mark(session)
             await self._look(session)
+        elif self._handed:
+            await self._publish_handed(session)
         else:
             await self._rest(session)
 
@@ -216,8 +216,10 @@ class Relay:
             await self._publish(rows)
 
     async def _publish(self, rows: Sequence[Waiting]) -> None:
-        """Publishes messages, side by side where their aggregates differ. After a failure it is for the outbox to say
-        what comes next."""
+        """Publishes messages, side by side where their aggregates differ.
+
+        After a failure it is for the outbox to say what comes next.
+        """
         by_aggregate = sorted(rows, key=lambda row: (row.aggregate, row.id))
         lanes = [list(lane) for _, lane in groupby(by_aggregate, key=lambda row: row.aggregate)]
         acknowledged = [ack for lane in await asyncio.gather(*map(self._publish_lane, lanes)) for ack in lane]

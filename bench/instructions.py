@@ -4,10 +4,11 @@ The machines that this runs on count no instructions, so the unit is a fixed pie
 how fast the machine is, and how busy, cancels out. `--record` writes `recorded.json` anew.
 """
 
+import asyncio
 import json
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
 from bench import supply, work
@@ -23,7 +24,7 @@ RECORDED = Path(__file__).with_name("recorded.json")
 UNIT = "Python of the reference, us"
 _CALLERS, _AT = 8, "8 callers"
 _PARTS = ("booking", "payment", "notification", "postgres", "nats", "gateway")
-_STEPS = 20_000
+_STEPS, _PAUSE_SECONDS = 20_000, 0.3
 _NOTED = 0.1
 _SMALL = 0.03  # of the whole: what takes less is noise
 
@@ -35,10 +36,10 @@ async def run(options: Options) -> Results:
 
         async def hold() -> Figures:
             await stage.renew_token()
-            return in_units(await meter.measure(work.hold(stage), _CALLERS, options.seconds))
+            return await in_units(meter.measure(work.hold(stage), _CALLERS, options.seconds))
 
         async def look_up() -> Figures:
-            return in_units(await meter.measure(work.look_up(stage, booking_id), _CALLERS, options.seconds))
+            return await in_units(meter.measure(work.look_up(stage, booking_id), _CALLERS, options.seconds))
 
         contestants = [
             Contestant("hold", _AT, hold, by="booking"),
@@ -54,30 +55,37 @@ async def run(options: Options) -> Results:
 
 async def _cancel(meter: Meter, seconds: float) -> Figures:
     bookings = await supply.bookings(meter, round(60 * seconds))
-    return in_units(await meter.measure(work.cancellation(meter.stage, bookings), _CALLERS, seconds, drains=True))
+    cancel = work.cancellation(meter.stage, bookings)
+    return await in_units(meter.measure(cancel, _CALLERS, seconds, drains=True))
 
 
-def in_units(figures: Figures) -> Figures:
-    """CPU of each part as multiples of the reference, which is timed now."""
-    unit = reference_seconds()
+async def in_units(measuring: Awaitable[Figures]) -> Figures:
+    """CPU of each part as multiples of the reference, which is timed meanwhile: it shares the machine with the load."""
+    units: list[float] = []
+
+    async def time_reference() -> None:
+        while True:
+            units.append(await asyncio.to_thread(reference))
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    timing = asyncio.create_task(time_reference())
+    figures = await measuring
+    timing.cancel()
+    unit = statistics.median(units)
     spent = {part: figures.get(cpu_name(part), 0.0) / 1000 / unit for part in _PARTS}
     least = _SMALL * sum(spent.values())
     named = {part: units for part, units in spent.items() if units > least}
     return {**named, RATE: figures[RATE], UNIT: unit * 1e6}
 
 
-def reference_seconds() -> float:
-    """CPU seconds of the fixed piece of Python: dicts, strings and calls, as in a service. The middle of nine runs."""
-    return statistics.median(_reference() for _ in range(9))
-
-
-def _reference() -> float:
-    began = time.process_time()
+def reference() -> float:
+    """CPU seconds of the fixed piece of Python: dicts, strings and calls, as in a service."""
+    began = time.thread_time()
     seen: dict[str, int] = {}
     for number in range(_STEPS):
         name = f"step {number % 97}"
         seen[name] = seen.get(name, 0) + len(name.split(" "))
-    return time.process_time() - began
+    return time.thread_time() - began
 
 
 def to_record(rows: list[Row]) -> Mapping[str, Mapping[str, float]]:

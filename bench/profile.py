@@ -16,6 +16,7 @@ NAME = "profile"
 ABOUT = "Flame graphs by py-spy, which slows what it looks at: rates here are not to be compared."
 _CALLERS = 32
 _HERTZ = "200"
+_LONGER = 2.0  # than py-spy looks, which takes a moment to begin
 
 
 async def run(options: Options) -> Results:
@@ -26,12 +27,13 @@ async def run(options: Options) -> Results:
         bookings = await supply.bookings(meter, round(100 * options.seconds))
         cancel = work.cancellation(stage, bookings)
         cancelled = await _profiled(meter, cancel, ["booking", "payment"], "cancellations", options.seconds)
-    return Results([held, cancelled], notes=[f"Flame graphs: {FILE.parent.name}/*.svg"])
+    files = ["booking-holds.svg", "booking-cancellations.svg", "payment-cancellations.svg"]
+    return Results([held, cancelled], notes=[f"[{file}]({FILE.parent.name}/{file})" for file in files])
 
 
 async def _profiled(meter: Meter, what: Work, parts: list[str], name: str, seconds: float) -> Row:
     spies = [asyncio.create_task(_spy(meter.stage.stack.pid(part), f"{part}-{name}.svg", seconds)) for part in parts]
-    figures = await meter.measure(what, _CALLERS, seconds + 1)
+    figures = await meter.measure(what, _CALLERS, seconds + _LONGER, drains=True)
     await asyncio.gather(*spies)
     return Row(name, "32 callers, profiled", [{RATE: figures[RATE]}])
 

@@ -11,7 +11,7 @@ from petpro_common.migrate import config_of
 from petpro_common.versions import is_migrated, versions_of
 
 
-@pytest.mark.parametrize("version", ["0002", "9999"])
+@pytest.mark.parametrize("version", [versions_of("petpro_notification")[-1], "9999"])
 async def test_its_own_version_and_later_ones_will_do(database: testing.MakeDatabase, version: str) -> None:
     made = await database("notification")
     connected = Database(made.url, made.password)

@@ -21,11 +21,7 @@ from petpro_common.statements import compiled
 Row: TypeAlias = Any
 """A row: a named tuple of its columns."""
 
-_SETTINGS = {
-    "options": "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000"
-    " -c lock_timeout=5000",
-    "connect_timeout": 5,
-}
+_OPTIONS = "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000 -c lock_timeout=5000"
 _CHECKOUT_SECONDS = 5
 
 
@@ -135,8 +131,16 @@ class Database:
     all of `on_messages`, with the messages that it wrote.
     """
 
-    def __init__(self, database_url: str, password: str, pool_size: int = 10) -> None:
-        self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, _SETTINGS)
+    def __init__(
+        self, database_url: str, password: str, pool_size: int = 10, plan_cache_mode: str = "force_generic_plan"
+    ) -> None:
+        # Each statement is prepared when it first runs, and planned once: planning costs several times what most take.
+        settings = {
+            "options": f"{_OPTIONS} -c plan_cache_mode={plan_cache_mode}",
+            "prepare_threshold": 0,
+            "connect_timeout": 5,
+        }
+        self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, settings)
         self.before_messages: list[Callable[[], None]] = []
         self.on_messages: list[Callable[[list[Any]], None]] = []
         self._listeners: dict[str, list[Callable[[], None]]] = {}

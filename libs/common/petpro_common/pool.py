@@ -16,6 +16,8 @@ from psycopg.rows import namedtuple_row
 
 Connection: TypeAlias = AsyncConnection[Any]
 
+_PREPARED = 500  # more statements than any service has
+
 
 class PoolExhausted(OperationalError):
     """All connections were in use for the whole time that a caller waits."""
@@ -47,7 +49,9 @@ class Pool:
 
     async def connect(self) -> Connection:
         """A connection beside the pool, which the caller closes."""
-        return await AsyncConnection.connect(self._url, row_factory=namedtuple_row, **self._settings)
+        connection = await AsyncConnection.connect(self._url, row_factory=namedtuple_row, **self._settings)
+        connection.prepared_max = _PREPARED
+        return connection
 
     async def close(self) -> None:
         """Closes what is idle; what is in use is closed when it comes back."""

@@ -60,7 +60,10 @@ class Service:
         telemetry.configure_tracing(self.name, settings.otlp_endpoint)
         kill_points.arm(settings.kill_at, settings.kill_on)
         self.database = Database(
-            settings.database_url, settings.database_password.get_secret_value(), settings.database_pool_size
+            settings.database_url,
+            settings.database_password.get_secret_value(),
+            settings.database_pool_size,
+            settings.plan_cache_mode,
         )
         self.broker = Broker(
             self.name, settings.nats_url, settings.nats_password.get_secret_value(), settings.nats_replicas

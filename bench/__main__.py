@@ -23,14 +23,16 @@ from bench import (
     story,
     timers,
 )
+from bench.peers import section as peers
+from bench.peers import survival
 from bench.section import Options, Section
 from bench.show import show
 
 SECTIONS: Sequence[Section] = (
     *(limits, holds, looks, sagas, story, gateway, timers, overload, replicas, growth),
-    *(instructions, profile, smoke),
+    *(instructions, peers, survival, profile, smoke),
 )
-_WHEN_ASKED = {"growth", "profile", "smoke"}
+_WHEN_ASKED = {"growth", "peers", "survival", "profile", "smoke"}
 """Not measured unless named."""
 _WIDTH = 150
 

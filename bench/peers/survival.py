@@ -19,7 +19,7 @@ from bench.peers.crew import Crew
 from bench.peers.engines import Engine
 from bench.peers.petpro import PetPro
 from bench.rounds import Contestant, alternate
-from bench.section import Figures, Options, Results
+from bench.section import Figures, Options, Results, Row
 from bench.stage import open_stage
 
 NAME = "survival"
@@ -124,7 +124,13 @@ async def run(options: Options) -> Results:  # noqa: ARG001 - one trial of each 
         dbos, natsaga = await engines.dbos(stage, BOOKINGS), await engines.natsaga(stage, BOOKINGS)
         peers = ((dbos, engines.DBOS_TRANSACTIONS), (natsaga, engines.NATSAGA_HALVES))
         rows += await alternate([_contestant(way, partial(_peer_trial, peer, way)) for peer, way in peers], 1)
-        return Results(rows, [verdict])
+        return Results(rows, [verdict], [_in_words(row) for row in rows])
+
+
+def _in_words(row: Row) -> str:
+    """A table leaves out columns of nothing but zeros; here they are what matters."""
+    [found] = row.rounds
+    return f"{row.what}: {found['begun']:.0f} begun, {found['lost']:.0f} lost, {found['done twice']:.0f} done twice."
 
 
 def _contestant(what: str, once: Callable[[], Awaitable[Figures]]) -> Contestant:

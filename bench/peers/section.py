@@ -32,7 +32,7 @@ _SERVERS = ("postgres", "nats", "sandbox")
 _NOTES = [
     "PetPro's sagas are asked for over gRPC by a client process of its own, whose CPU is left out; those of the peers "
     "begin in their own process, whose CPU is all of the engine's. PetPro's engine is booking and payment.",
-    "PetPro tells customer and clinic meanwhile, and waits for the provider's webhook; the peers do neither.",
+    "PetPro waits for the provider's webhook; the peers do not. Notification is stopped: the peers tell nobody either.",
     "Durable at the end of a saga: PetPro and DBOS, all of it, in PostgreSQL; natsaga, its state and outbox in "
     "PostgreSQL, its messages in JetStream, which syncs its files every two minutes.",
 ]
@@ -99,6 +99,7 @@ def _told(figures: Figures, engine: tuple[str, ...]) -> Figures:
 async def run(options: Options) -> Results:
     """All of them alternately, at each number of callers."""
     async with open_stage() as stage, open_meter(stage) as meter:
+        await stage.stack.stop_part("notification")
         ours = Ours(meter, options.seconds)
         peers = [await engines.dbos(stage, BOOKINGS), await engines.natsaga(stage, BOOKINGS)]
         theirs = [Theirs(stage, peer, way, options.seconds) for peer in peers for way in peer.ways]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
@@ -92,7 +93,7 @@ class HoldThroughGateway:
 
 
 @dataclass(frozen=True)
-class Saga:
+class Saga(ABC):
     """A request that starts a saga, of each of `things`, waited for until the saga has ended."""
 
     address: str
@@ -124,14 +125,17 @@ class Saga:
         return once
 
     @property
+    @abstractmethod
     def method(self) -> str:
-        raise NotImplementedError
+        """The path of the RPC that starts it."""
 
+    @abstractmethod
     def request(self, about: str, secret: str, key: str) -> bytes:
-        raise NotImplementedError
+        """The request, serialised, under an idempotency key."""
 
+    @abstractmethod
     def key(self, about: str) -> str:
-        raise NotImplementedError
+        """The saga's business key."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from petpro_common.errors import Overloaded, PetProError
+from petpro_common.errors import PetProError
 
 Wish = TypeVar("Wish")
 Outcome = TypeVar("Outcome")
@@ -23,8 +23,7 @@ class Coalescer(Generic[Wish, Outcome]):
     """Has `carry_out` work on batches of at most `batch` wishes, one batch at a time.
 
     It returns for each wish an outcome, or the typed error that its caller gets. Wishes of one key, unless it is None,
-    are never in one batch. More than `most` wishes do not wait: the next caller is refused with Overloaded, before any
-    work is done for it.
+    are never in one batch. How many wait is bounded by the calls that the edge lets in.
     """
 
     def __init__(
@@ -32,20 +31,16 @@ class Coalescer(Generic[Wish, Outcome]):
         carry_out: Callable[[Sequence[Wish]], Awaitable[Sequence[Outcome | PetProError]]],
         key_of: Callable[[Wish], Hashable],
         batch: int,
-        most: int,
     ) -> None:
         self._carry_out = carry_out
         self._key_of = key_of
         self._batch = batch
-        self._most = most
         self._waiting: deque[_Waiting[Wish, Outcome]] = deque()
         self._work: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()  # a batch belongs to no call
 
     async def do(self, wish: Wish) -> Outcome:
         """The outcome of one wish. A caller who goes away leaves it undone only while it waits for its batch."""
-        if len(self._waiting) >= self._most:
-            raise Overloaded
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((wish, outcome))
         if self._work is None or self._work.done():

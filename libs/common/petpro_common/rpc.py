@@ -155,10 +155,10 @@ class Edge(aio.ServerInterceptor):
             metadata = {key: value for key, value in grpc_context.invocation_metadata() or () if isinstance(value, str)}
             request_id = metadata.get("x-request-id") or str(new_id())
             started = time.perf_counter()
-            self._in_hand += 1
             code = grpc.StatusCode.OK
             reply = None
             with telemetry.span(method, metadata), context.within(CallContext(method, request_id)):
+                self._in_hand += 1
                 try:
                     reply = await self._answer(method, request_id, behaviour, request, metadata, grpc_context)
                 except Exception as fault:  # noqa: BLE001  # the caller must not see a fault of ours

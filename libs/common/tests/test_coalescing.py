@@ -36,7 +36,7 @@ def kitchen() -> Kitchen:
 
 @pytest.fixture
 def counter(kitchen: Kitchen) -> Coalescer[str, str]:
-    return Coalescer(kitchen.cook, lambda order: order if order.startswith("same") else None, batch=4, most=6)
+    return Coalescer(kitchen.cook, lambda order: order if order.startswith("same") else None, batch=4)
 
 
 async def order(counter: Coalescer[str, str], *orders: str) -> "asyncio.Future[list[str | BaseException]]":
@@ -85,15 +85,6 @@ async def test_wishes_of_one_key_are_not_in_one_batch(kitchen: Kitchen, counter:
     kitchen.is_open.set()
     assert await (await order(counter, "same", "a", "same", "b", "same")) == ["SAME", "A", "SAME", "B", "SAME"]
     assert kitchen.batches == [["same", "a", "b"], ["same"], ["same"]]
-
-
-async def test_too_many_are_refused_before_any_work(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
-    first = await order(counter, "a")
-    later = await order(counter, *"bcdefg")
-    with pytest.raises(Overloaded):
-        await counter.do("h")
-    kitchen.is_open.set()
-    assert await first + await later == list("ABCDEFG")
 
 
 async def test_who_goes_away_while_waiting_is_not_served(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:

@@ -19,7 +19,6 @@ from petpro_common.idempotency import ClaimedMeanwhile, claim_of, once
 from petpro_common.saga import SagaEngine
 
 _BATCH = 64
-_MOST_WAITING = 512
 _HOLDING = CallContext("/petpro.booking.v1.ReservationService/CreateReservation", "of several calls", begins_work=True)
 
 
@@ -32,7 +31,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self._engine = engine
         self._hold_seconds = hold_seconds
         self._holds: Coalescer[Wish, booking_pb2.CreateReservationResponse] = Coalescer(
-            self._hold, lambda wish: wish.claim and (wish.claim.caller, wish.claim.key), _BATCH, _MOST_WAITING
+            self._hold, lambda wish: wish.claim and (wish.claim.caller, wish.claim.key), _BATCH
         )
 
     async def CreateReservation(

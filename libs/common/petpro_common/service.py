@@ -63,7 +63,7 @@ class Service:
             settings.database_url,
             settings.database_password.get_secret_value(),
             settings.database_pool_size,
-            settings.plan_cache_mode,
+            settings.plans_by_key,
         )
         self.broker = Broker(
             self.name, settings.nats_url, settings.nats_password.get_secret_value(), settings.nats_replicas

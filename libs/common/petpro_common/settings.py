@@ -28,7 +28,7 @@ class ServiceSettings(BaseModel):
     database_url: str
     database_password: SecretStr
     database_pool_size: int = 10
-    plan_cache_mode: str = "force_generic_plan"
+    plans_by_key: bool = True
     nats_url: str
     nats_password: SecretStr
     nats_replicas: int = 1

@@ -31,6 +31,9 @@ _AHEAD = text("""
 
 _TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
 _TURN = text("SELECT pg_try_advisory_xact_lock(hashtext('clinic_booking_summary'))")
+_READ_MUCH = text("""
+    SELECT set_config(way, 'on', true) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS way
+""")
 _REFRESH = text("SELECT refresh_materialized_views()")
 _SUMMARY = text("""
     SELECT month, currency, total_bookings, total_revenue, net_revenue, cancelled_count
@@ -63,6 +66,7 @@ async def refresh_summary(tx: Transaction) -> bool:
     if not (await tx.execute(_TURN)).scalar_one():
         return False
     await tx.execute(_TAKE_TIME)
+    await tx.execute(_READ_MUCH)
     await tx.execute(_REFRESH)
     return True
 

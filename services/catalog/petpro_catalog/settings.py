@@ -11,4 +11,4 @@ class Settings(ServiceSettings):
     service: ClassVar[str] = "catalog"
 
     booking_address: str
-    plan_cache_mode: str = "auto"  # a search is planned by what it is for
+    plans_by_key: bool = False  # a search is planned by what it is for

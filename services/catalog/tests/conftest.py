@@ -18,7 +18,7 @@ from services.catalog.tests.people import Catalog, PlayedBookings
 @pytest.fixture
 async def own_database(database: MakeDatabase) -> AsyncIterator[Database]:
     made = await database("catalog")
-    pool = Database(made.url, made.password, pool_size=8, plan_cache_mode="auto")
+    pool = Database(made.url, made.password, pool_size=8, plans_by_key=False)
     yield pool
     await pool.close()
 

@@ -6,100 +6,76 @@ cases and stores take the transaction as their first argument and never commit. 
 Statements are SQLAlchemy's and run on psycopg without SQLAlchemy between (docs/adr/0010-straight-to-the-driver.md).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import ClauseElement
+from psycopg.errors import InFailedSqlTransaction
+from sqlalchemy import ClauseElement, text
 
 from petpro_common import kill_points
 from petpro_common.kill_points import Moment
-from petpro_common.pool import Connection, Pool
-from petpro_common.statements import compiled
+from petpro_common.pool import Pool
+from petpro_common.wire import Order, Row, Rows, Wire
 
-Row: TypeAlias = Any
-"""A row: a named tuple of its columns."""
+__all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "wake_relay_after_commit"]
 
 _OPTIONS = "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000 -c lock_timeout=5000"
 _INDEXES_ONLY = "-c enable_seqscan=off"
 _BY_KEY = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off"
 _CHECKOUT_SECONDS = 5
-
-
-class Rows:
-    """What a statement gave."""
-
-    __slots__ = ("_rows", "rowcount")
-
-    def __init__(self, rows: list[Row], rowcount: int) -> None:
-        self._rows = rows
-        self.rowcount = rowcount
-        """How many rows it returned or changed."""
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self._rows)
-
-    def all(self) -> list[Row]:
-        return self._rows
-
-    def first(self) -> Row | None:
-        return self._rows[0] if self._rows else None
-
-    def one(self) -> Row:
-        """The only row. Raises ValueError when there is none, or more than one."""
-        (row,) = self._rows
-        return row
-
-    def scalars(self) -> list[Any]:
-        """The first column."""
-        return [row[0] for row in self._rows]
-
-    def scalar(self) -> Any:
-        """The first column of the first row; None when there is no row."""
-        return self._rows[0][0] if self._rows else None
-
-    def scalar_one(self) -> Any:
-        """The first column of the only row. Raises ValueError when there is none, or more than one."""
-        return self.one()[0]
+_BEGIN, _COMMIT, _SAVEPOINT, _ROLL_BACK_TO_SAVEPOINT, _RELEASE = (
+    (text(command), dict[str, Any]()) for command in ("BEGIN", "COMMIT", "SAVEPOINT p", "ROLLBACK TO p", "RELEASE p")
+)
 
 
 class Session:
-    """A connection in somebody's hands, on which statements run."""
+    """A connection in somebody's hands, on which statements run, each by itself."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     async def execute(self, statement: ClauseElement, values: Mapping[str, Any] | None = None) -> Rows:
         """Runs a statement and fetches its rows. Raises psycopg.Error."""
-        given = values or {}
-        ready = compiled(statement, given)
-        cursor = await self._connection.execute(ready.sql, ready.values(given))
-        return Rows(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+        [rows] = await self._wire.run(self._wire.calls([(statement, values or {})]))
+        return rows
 
     async def notifications(self, listen: ClauseElement) -> AsyncIterator[None]:
         """Runs a LISTEN, and comes once for each notification; nothing else runs on the session meanwhile."""
         await self.execute(listen)
-        async for _ in self._connection.notifies():
+        async for _ in self._wire.notifications():
             yield
 
 
 class Transaction(Session):
     """A session whose statements commit together."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(wire)
         self.has_messages = False
         self.messages: list[Any] = []
         self.told: set[str] = set()
-        self._late: dict[WriteRows, list[Any]] = {}
+        self._ahead: list[Order] = [_BEGIN]  # goes out with the next statement
+        self._late: dict[LateWrite, list[Any]] = {}
+
+    async def execute(self, statement: ClauseElement, values: Mapping[str, Any] | None = None) -> Rows:
+        [rows] = await self.execute_all([(statement, values or {})])
+        return rows
+
+    async def execute_all(self, orders: Sequence[Order]) -> list[Rows]:
+        """Runs statements in one round trip: what each gave, in order. Raises psycopg.Error."""
+        calls = self._wire.calls([*self._ahead, *orders])
+        count, self._ahead = len(self._ahead), []
+        return (await self._wire.run(calls))[count:]
 
     def tell(self, topic: str) -> None:
         """Has those who listen to `topic` (`Database.listen`) called after the commit."""
         self.told.add(topic)
 
-    def write_late(self, write: "WriteRows", row: Any) -> None:
-        """Has `write` write the row right before the commit, by one statement with all others that it is given.
+    def write_late(self, write: "LateWrite", row: Any) -> None:
+        """Has the row written right before the commit, by one statement with all others that `write` is given.
 
         Until then no statement of this transaction sees it; `flush` writes it earlier.
         """
@@ -107,23 +83,48 @@ class Transaction(Session):
 
     async def flush(self) -> None:
         """Writes now what was to be written late, so that what follows sees it."""
+        if self._late:
+            await self._write()
+
+    async def commit(self) -> None:
+        """Writes what was to be written late, and commits. Raises psycopg.Error."""
+        if self._wire.has_failed and not self._ahead:
+            raise InFailedSqlTransaction("a statement of the transaction has failed")
+        if self._late or self._ahead != [_BEGIN]:
+            await self._write(_COMMIT)
+
+    async def _write(self, *then: Order) -> None:
         late, self._late = self._late, {}
-        for write, rows in late.items():
-            await write(self, rows)
+        orders = [(write.statement, write.columns(rows)) for write, rows in late.items()]
+        written = await self.execute_all([*orders, *then])
+        for (write, rows), found in zip(late.items(), written, strict=False):
+            write.done(self, rows, found)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part of the transaction that is rolled back by itself when its block raises."""
         before = {write: list(rows) for write, rows in self._late.items()}
+        self._ahead.append(_SAVEPOINT)
         try:
-            async with self._connection.transaction():
-                yield
+            yield
         except BaseException:
             self._late = before
+            self._ahead += [_ROLL_BACK_TO_SAVEPOINT, _RELEASE]
             raise
+        self._ahead.append(_RELEASE)
 
 
-WriteRows: TypeAlias = Callable[[Transaction, list[Any]], Awaitable[None]]
+def _nothing_more(tx: Transaction, rows: list[Any], found: Rows) -> None:
+    """What most late writes do with what their statement gave."""
+
+
+@dataclass(frozen=True)
+class LateWrite:
+    """How rows are written right before the commit: one statement, its values made of all rows, and what it gave."""
+
+    statement: ClauseElement
+    columns: Callable[[list[Any]], Mapping[str, Any]]
+    done: Callable[[Transaction, list[Any], Rows], None] = _nothing_more
 
 
 class Database:
@@ -140,7 +141,6 @@ class Database:
     def __init__(self, database_url: str, password: str, pool_size: int = 10, plans_by_key: bool = True) -> None:
         settings = {
             "options": f"{_OPTIONS} {_INDEXES_ONLY} {_BY_KEY if plans_by_key else ''}",
-            "prepare_threshold": 0,
             "connect_timeout": 5,
         }
         self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, settings)
@@ -158,15 +158,14 @@ class Database:
 
         Raises psycopg.OperationalError when the server is away, and PoolExhausted.
         """
-        async with self._pool.connection() as connection:
-            tx = Transaction(connection)
+        async with self._pool.wire() as wire:
+            tx = Transaction(wire)
             yield tx
-            await tx.flush()
             if tx.has_messages:
                 for asked in self.before_messages:
                     asked()
             kill_points.reach(Moment.BEFORE_COMMIT)
-            await connection.commit()
+            await tx.commit()
             kill_points.reach(Moment.AFTER_COMMIT)
         if tx.has_messages:
             for woken in self.on_messages:
@@ -178,12 +177,11 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """A connection beside the pool on which each statement commits by itself; it is closed afterwards."""
-        connection = await self._pool.connect()
+        wire = await self._pool.connect()
         try:
-            await connection.set_autocommit(True)
-            yield Session(connection)
+            yield Session(wire)
         finally:
-            await connection.close()
+            await wire.close()
 
     async def close(self) -> None:
         """Gives all connections back to the server."""

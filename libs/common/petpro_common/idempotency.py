@@ -5,16 +5,17 @@ reply; with another request it is refused. Two at the same time: the second wait
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 
 from petpro_common import context
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, LateWrite, Transaction
 from petpro_common.errors import RequestIdReused
 
 IDEMPOTENCY_V1 = """
@@ -109,27 +110,38 @@ async def once(
                 raise answer
             return answer
         reply = await work(tx)
-        await tx.execute(_STORE, {**claim.name, "reply": reply.SerializeToString()})
+        tx.write_late(_STORED_REPLY, {**claim.name, "reply": reply.SerializeToString()})
         return reply
 
 
-async def keep(tx: Transaction, replies: Sequence[tuple[Claim, Message]]) -> None:
-    """Claims and stores at once what was asked and answered in this transaction.
+def keep(tx: Transaction, claim: Claim, reply: Message) -> None:
+    """Claims and stores at once what was asked and answered in this transaction; it commits `with claims_in_one`."""
+    tx.write_late(_CLAIMED_REPLIES, (claim, reply.SerializeToString()))
 
-    Raises ClaimedMeanwhile: the transaction must not commit, and another one finds the reply.
-    """
-    if replies:
-        columns = {
-            "callers": [claim.caller for claim, _ in replies],
-            "methods": [claim.method for claim, _ in replies],
-            "keys": [claim.key for claim, _ in replies],
-            "hashes": [claim.request_hash for claim, _ in replies],
-            "replies": [reply.SerializeToString() for _, reply in replies],
-        }
-        try:
-            await tx.execute(_KEEP, columns)
-        except UniqueViolation as fault:
+
+@contextmanager
+def claims_in_one() -> Iterator[None]:
+    """Around a transaction that keeps replies: raises ClaimedMeanwhile when it could not commit for another one's."""
+    try:
+        yield
+    except UniqueViolation as fault:
+        if fault.diag.table_name == "idempotency_keys":
             raise ClaimedMeanwhile from fault
+        raise
+
+
+def _columns(replies: list[tuple[Claim, bytes]]) -> Mapping[str, Any]:
+    return {
+        "callers": [claim.caller for claim, _ in replies],
+        "methods": [claim.method for claim, _ in replies],
+        "keys": [claim.key for claim, _ in replies],
+        "hashes": [claim.request_hash for claim, _ in replies],
+        "replies": [reply for _, reply in replies],
+    }
+
+
+_CLAIMED_REPLIES = LateWrite(_KEEP, _columns)
+_STORED_REPLY = LateWrite(_STORE, lambda replies: replies[0])
 
 
 def _fingerprint(request: Message) -> bytes:

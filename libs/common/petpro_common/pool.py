@@ -8,15 +8,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 from psycopg import AsyncConnection, Error, OperationalError
-from psycopg.pq import TransactionStatus
-from psycopg.rows import namedtuple_row
+from sqlalchemy import text
 
-Connection: TypeAlias = AsyncConnection[Any]
+from petpro_common.wire import Wire
 
-_PREPARED = 500  # more statements than any service has
+_ROLL_BACK = (text("ROLLBACK"), dict[str, Any]())
 
 
 class PoolExhausted(OperationalError):
@@ -31,27 +30,25 @@ class Pool:
         self._patience = patience
         self._settings = settings
         self._turns = asyncio.Semaphore(size)
-        self._idle: list[Connection] = []
+        self._idle: list[Wire] = []
         self._is_closed = False
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def wire(self) -> AsyncIterator[Wire]:
         """A connection without a transaction; what is left open in it is rolled back.
 
         Raises PoolExhausted, or psycopg.OperationalError when the server does not take the connection.
         """
         async with self._turn():
-            connection = self._idle.pop() if self._idle else await self.connect()
+            wire = await self._sound()
             try:
-                yield connection
+                yield wire
             finally:
-                await self._take_back(connection)
+                await self._take_back(wire)
 
-    async def connect(self) -> Connection:
+    async def connect(self) -> Wire:
         """A connection beside the pool, which the caller closes."""
-        connection = await AsyncConnection.connect(self._url, row_factory=namedtuple_row, **self._settings)
-        connection.prepared_max = _PREPARED
-        return connection
+        return Wire(await AsyncConnection.connect(self._url, autocommit=True, **self._settings))
 
     async def close(self) -> None:
         """Closes what is idle; what is in use is closed when it comes back."""
@@ -71,14 +68,23 @@ class Pool:
         finally:
             self._turns.release()
 
-    async def _take_back(self, connection: Connection) -> None:
+    async def _sound(self) -> Wire:
+        """One that is idle, or else a new one; those that the server has closed meanwhile are passed over."""
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.is_sound:
+                return wire
+            await wire.close()
+        return await self.connect()
+
+    async def _take_back(self, wire: Wire) -> None:
         """Keeps the connection when it is as good as new, and closes it otherwise."""
         try:
-            if connection.info.transaction_status != TransactionStatus.IDLE:
+            if wire.is_sound and wire.is_in_transaction:
                 with contextlib.suppress(Error):
-                    await connection.rollback()
+                    await wire.run(wire.calls([_ROLL_BACK]))
         finally:
-            if self._is_closed or connection.info.transaction_status != TransactionStatus.IDLE:
-                await connection.close()
+            if self._is_closed or not wire.is_sound or wire.is_in_transaction:
+                await wire.close()
             else:
-                self._idle.append(connection)
+                self._idle.append(wire)

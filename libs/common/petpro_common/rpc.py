@@ -19,6 +19,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 from psycopg import DataError, InterfaceError, OperationalError
+from psycopg.errors import FeatureNotSupported
 
 from petpro_common import context, errors, telemetry
 from petpro_common.auth import ServiceTokens, Verifier, identify
@@ -87,6 +88,8 @@ def as_typed(fault: Exception) -> errors.PetProError:
         return errors.DeadlineExceeded()
     if isinstance(fault, DataError) and "NUL" in str(fault):
         return errors.invalid("", "a text holds a NUL character, which cannot be stored")
+    if isinstance(fault, FeatureNotSupported):  # a migration has changed a table under a kept plan
+        return errors.Unavailable()
     if isinstance(fault, PoolExhausted):
         return errors.Overloaded()
     if isinstance(fault, OperationalError | InterfaceError):

@@ -5,36 +5,50 @@ compiled the first time it runs. One that is built for a call is compiled once f
 key; building it and its key still costs several times what a kept one does, so hot ways keep theirs.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from psycopg.adapt import PyFormat
 from sqlalchemy import ClauseElement
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 Convert = Callable[[Any], Any]
 
 _DIALECT: Any = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_PLACEHOLDER = re.compile(r"%(?:%|\((?P<name>[^()]+)\)s)")  # as the dialect writes them, and a percent sign
 _kept: "WeakKeyDictionary[ClauseElement, Compiled]" = WeakKeyDictionary()
 _shapes: "dict[Any, _Shape]" = {}
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """What goes to the driver: SQL with named placeholders, and the values that the statement itself holds."""
+class Wired:
+    """SQL with numbered placeholders, as the server takes it."""
 
     sql: str
-    own_values: Mapping[str, Any]
+    names: tuple[str, ...]
+    """The parameters, in the order of their numbers."""
+    formats: tuple[PyFormat, ...]
     convert: Mapping[str, Convert]
     """How the driver wants the value of a parameter, where it is not taken as it is (JSON)."""
 
-    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of one call."""
-        values = {**self.own_values, **given}
-        for name, converted in self.convert.items():
-            values[name] = converted(values[name])
-        return values
+
+@dataclass(frozen=True)
+class Compiled:
+    """What goes to the driver, and the values that the statement itself holds."""
+
+    wired: Wired
+    own_values: Mapping[str, Any]
+
+    def arguments(self, given: Mapping[str, Any]) -> list[Any]:
+        """The values of one call, in the order of the placeholders. Raises KeyError when one is missing."""
+        convert = self.wired.convert
+        values = {**self.own_values, **given} if self.own_values else given
+        if not convert:
+            return [values[name] for name in self.wired.names]
+        return [convert[name](values[name]) if name in convert else values[name] for name in self.wired.names]
 
 
 def compiled(statement: ClauseElement, given: Mapping[str, Any]) -> Compiled:
@@ -50,14 +64,13 @@ class _Shape:
     """What statements have in common that differ in their values alone."""
 
     made: Any
-    sql: str
-    convert: Mapping[str, Convert]
+    wired: Wired
     asked_for: frozenset[str]
 
     def with_values_of(self, key: Any) -> Compiled:
         values = self.made.construct_params(extracted_parameters=key.bindparams if key else None, _check=False)
         own = {name: value for name, value in values.items() if name not in self.asked_for}
-        return Compiled(self.sql, own, self.convert)
+        return Compiled(self.wired, own)
 
 
 def _of_shape(statement: ClauseElement, given: Mapping[str, Any]) -> Compiled:
@@ -86,12 +99,17 @@ def _compile(statement: ClauseElement, given: Mapping[str, Any], key: Any) -> _S
         if processor is not None and name in made.params:
             convert[name] = processor
     asked_for = frozenset(name for name, bind in made.binds.items() if bind.required)
-    return _Shape(made, _with_binary_lists(str(made), given), convert, asked_for)
+    return _Shape(made, _wired(str(made), given, convert), asked_for)
 
 
-def _with_binary_lists(sql: str, given: Mapping[str, Any]) -> str:
-    """Has lists travel in binary: as text each element is quoted in Python, a hundred times as slow."""
-    for name, value in given.items():
-        if isinstance(value, list):
-            sql = sql.replace(f"%({name})s", f"%({name})b")
-    return sql
+def _wired(sql: str, given: Mapping[str, Any], convert: Mapping[str, Convert]) -> Wired:
+    """Lists travel in binary: as text each element is quoted in Python, a hundred times as slow."""
+    names: dict[str, int] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        name = found["name"]
+        return f"${names.setdefault(name, len(names) + 1)}" if name else "%"
+
+    numbered_sql = _PLACEHOLDER.sub(numbered, sql)
+    formats = tuple(PyFormat.BINARY if isinstance(given.get(name), list) else PyFormat.AUTO for name in names)
+    return Wired(numbered_sql, tuple(names), formats, convert)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Transaction
 from petpro_common.ids import new_id
 from petpro_common.messaging import inbox, outbox
 from petpro_common.testing.running import MakeDatabase

@@ -51,7 +51,6 @@ async def hold(tx: Transaction, wishes: Sequence[Wish], hold_seconds: float) -> 
     """
     rows = await store_holds.hold(tx, [_row(wish) for wish in wishes], hold_seconds)
     outcomes: list[Reply | PetProError] = []
-    claimed: list[tuple[idempotency.Claim, Reply]] = []
     for wish, row in zip(wishes, rows, strict=True):
         if not row.is_held:
             outcomes.append(_refusal(wish, row))
@@ -59,10 +58,9 @@ async def hold(tx: Transaction, wishes: Sequence[Wish], hold_seconds: float) -> 
         reply = Reply(reservation=messages.reservation(row, with_lock_id=True))
         outcomes.append(reply)
         if wish.claim:
-            claimed.append((wish.claim, reply))
+            idempotency.keep(tx, wish.claim, reply)
         with telemetry.within_trace(wish.trace):
             await messages.reservation_created(tx, row)
-    await idempotency.keep(tx, claimed)
     return outcomes
 
 

@@ -15,7 +15,7 @@ from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext, Caller, ends_what_was_begun, signed_in, within
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
-from petpro_common.idempotency import ClaimedMeanwhile, claim_of, once
+from petpro_common.idempotency import ClaimedMeanwhile, claim_of, claims_in_one, once
 from petpro_common.saga import SagaEngine
 
 _BATCH = 64
@@ -54,8 +54,9 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
                 return await self._hold_once(wishes)
 
     async def _hold_once(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
-        async with self._database.transaction() as tx:
-            return await holds.hold(tx, wishes, self._hold_seconds)
+        with claims_in_one():
+            async with self._database.transaction() as tx:
+                return await holds.hold(tx, wishes, self._hold_seconds)
 
     async def GetReservation(
         self, request: booking_pb2.GetReservationRequest, context: Any

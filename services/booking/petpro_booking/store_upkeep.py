@@ -32,7 +32,8 @@ _AHEAD = text("""
 _TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
 _TURN = text("SELECT pg_try_advisory_xact_lock(hashtext('clinic_booking_summary'))")
 _READ_MUCH = text("""
-    SELECT set_config(way, 'on', true) FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS way
+    SELECT set_config(way, 'on', true)
+    FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS way
 """)
 _REFRESH = text("SELECT refresh_materialized_views()")
 _SUMMARY = text("""

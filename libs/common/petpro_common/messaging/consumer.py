@@ -51,7 +51,7 @@ _BATCH = 64
 _BATCH_SECONDS = 3.0
 _ALONE_AT_ONCE = 8
 _AWAY = (OperationalError, InterfaceError, OSError)
-_PLUMBING = "petpro_common/db.py"
+_PLUMBING = ("petpro_common/db.py", "petpro_common/wire.py")
 _RETRY_SECONDS = 0.25
 
 _PARK = text("""

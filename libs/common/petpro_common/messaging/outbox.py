@@ -11,7 +11,7 @@ import orjson
 from google.protobuf.message import Message
 from sqlalchemy import text
 
-from petpro_common.db import Transaction, wake_relay_after_commit
+from petpro_common.db import LateWrite, Rows, Transaction, wake_relay_after_commit
 from petpro_common.ids import new_id
 from petpro_common.messaging.subjects import event_subject
 from petpro_common.telemetry import trace_headers
@@ -60,12 +60,12 @@ async def add(
     The same message id again changes nothing. Messages of one `aggregate` leave in the order in which they were added
     and committed.
     """
-    tx.write_late(_write, Outgoing(message_id, subject, aggregate, {**headers, **trace_headers()}, payload))
+    tx.write_late(_WRITE, Outgoing(message_id, subject, aggregate, {**headers, **trace_headers()}, payload))
     wake_relay_after_commit(tx)
 
 
-async def _write(tx: Transaction, messages: list[Outgoing]) -> None:
-    columns = {
+def _columns(messages: list[Outgoing]) -> Mapping[str, Any]:
+    return {
         "message_ids": [message.message_id for message in messages],
         "subjects": [message.subject for message in messages],
         "aggregates": [message.aggregate for message in messages],
@@ -73,11 +73,17 @@ async def _write(tx: Transaction, messages: list[Outgoing]) -> None:
         "payloads": [message.payload for message in messages],
         "most": _MOST_BEFORE + 1,
     }
+
+
+def _number(tx: Transaction, messages: list[Outgoing], rows: Rows) -> None:
     by_id = {message.message_id: message for message in messages}
-    for row in await tx.execute(_ADD, columns):
+    for row in rows:
         written = by_id[row.message_id]
         written.id, written.before = row.id, row.before if len(row.before) <= _MOST_BEFORE else None
         tx.messages.append(written)
+
+
+_WRITE = LateWrite(_ADD, _columns, _number)
 
 
 async def add_event(tx: Transaction, service: str, event_type: str, aggregate: UUID, fields: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from sqlalchemy import text
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, LateWrite, Transaction
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
@@ -166,13 +166,16 @@ async def _reply(tx: Transaction, command: saga_pb2.Command, reply: saga_pb2.Rep
     envelope = saga_pb2.Command()
     envelope.CopyFrom(command)
     envelope.ClearField("payload")
-    tx.write_late(_store, (command.command_id, envelope.SerializeToString(), reply.SerializeToString()))
+    tx.write_late(_WRITE, (command.command_id, envelope.SerializeToString(), reply.SerializeToString()))
     await _send(tx, command.reply_to, reply)
 
 
-async def _store(tx: Transaction, rows: list[tuple[str, bytes, bytes]]) -> None:
+def _columns(rows: list[tuple[str, bytes, bytes]]) -> Mapping[str, Any]:
     command_ids, commands, replies = (list(column) for column in zip(*rows, strict=True))
-    await tx.execute(_STORE, {"command_ids": command_ids, "commands": commands, "replies": replies})
+    return {"command_ids": command_ids, "commands": commands, "replies": replies}
+
+
+_WRITE = LateWrite(_STORE, _columns)
 
 
 async def _reply_again(tx: Transaction, command: saga_pb2.Command) -> None:

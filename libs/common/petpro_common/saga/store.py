@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 
-from petpro_common.db import Row, Transaction
+from petpro_common.db import LateWrite, Row, Transaction
 from petpro_common.saga.model import Direction, Happening, SagaState, Status
 from petpro_common.saga.operations import Operation
 
@@ -126,13 +126,13 @@ async def lock_due(tx: Transaction, most: int) -> list[Row]:
 
 async def save(tx: Transaction, state: SagaState, happenings: Sequence[Happening]) -> None:
     """Stores the state of a saga that is locked, and lines of its timeline, right before the commit."""
-    tx.write_late(_write, (state, happenings))
+    tx.write_late(_WRITE, (state, happenings))
 
 
-async def _write(tx: Transaction, changes: list[tuple[SagaState, Sequence[Happening]]]) -> None:
+def _columns(changes: list[tuple[SagaState, Sequence[Happening]]]) -> Mapping[str, Any]:
     states = list({state.id: state for state, _ in changes}.values())
     lines = [(state.id, line) for state, happenings in changes for line in happenings]
-    columns = {
+    return {
         "ids": [state.id for state in states],
         "statuses": [state.status.value for state in states],
         "steps": [state.step for state in states],
@@ -150,7 +150,9 @@ async def _write(tx: Transaction, changes: list[tuple[SagaState, Sequence[Happen
         "line_attempts": [line.attempt for _, line in lines],
         "line_details": [line.detail for _, line in lines],
     }
-    await tx.execute(_SAVE, columns)
+
+
+_WRITE = LateWrite(_SAVE, _columns)
 
 
 async def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:

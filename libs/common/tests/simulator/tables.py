@@ -1,7 +1,7 @@
 """The played database of one service: answers each SQL statement of the code under test, and commits or forgets."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace, TracebackType
 from typing import Any, TypeAlias, cast
@@ -114,17 +114,18 @@ class Transaction(db.Transaction):
         while len(self._taken_back) > to:
             self._taken_back.pop()()
 
-    async def execute(self, statement: object, params: Params = None) -> Any:
-        return Result(_STATEMENTS[id(statement)](self, params))
+    async def execute_all(self, orders: Sequence[tuple[object, Params]]) -> Any:
+        return [Result(_STATEMENTS[id(statement)](self, params)) for statement, params in orders]
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        """As SAVEPOINT: an error takes back what came after it."""
-        size = self.mark()
+    async def savepoint(self) -> AsyncIterator[None]:
+        """An error takes back what came after it."""
+        size, late = self.mark(), {write: list(rows) for write, rows in self._late.items()}
         try:
             yield
         except BaseException:
             self.roll_back(size)
+            self._late = late
             raise
 
 

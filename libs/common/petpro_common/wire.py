@@ -1,0 +1,262 @@
+"""One connection to PostgreSQL: statements go out together and come back together, in one round trip.
+
+psycopg makes the connection and converts values; what goes over it is told to its libpq directly, in pipeline mode, and
+the event loop watches the socket for as long as the connection lives (docs/adr/0010-straight-to-the-driver.md).
+"""
+
+import asyncio
+import contextlib
+from collections import namedtuple
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from psycopg import AsyncConnection, Error, OperationalError
+from psycopg.adapt import Transformer
+from psycopg.errors import FeatureNotSupported, error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from sqlalchemy import ClauseElement
+
+from petpro_common.statements import compiled
+
+Row: TypeAlias = Any
+"""A row: a named tuple of its columns."""
+
+Order: TypeAlias = tuple[ClauseElement, Mapping[str, Any]]
+"""A statement and the values of its parameters."""
+
+_MOST_PREPARED = 1000  # statements whose text depends on a value add up
+_GIVE_UP_SECONDS = 2.0
+_ROW: Any = namedtuple
+_DONE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
+
+
+class Rows:
+    """What a statement gave."""
+
+    __slots__ = ("_rows", "rowcount")
+
+    def __init__(self, rows: list[Row], rowcount: int) -> None:
+        self._rows = rows
+        self.rowcount = rowcount
+        """How many rows it returned or changed."""
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def all(self) -> list[Row]:
+        return self._rows
+
+    def first(self) -> Row | None:
+        return self._rows[0] if self._rows else None
+
+    def one(self) -> Row:
+        """The only row. Raises ValueError when there is none, or more than one."""
+        (row,) = self._rows
+        return row
+
+    def scalars(self) -> list[Any]:
+        """The first column."""
+        return [row[0] for row in self._rows]
+
+    def scalar(self) -> Any:
+        """The first column of the first row; None when there is no row."""
+        return self._rows[0][0] if self._rows else None
+
+    def scalar_one(self) -> Any:
+        """The first column of the only row. Raises ValueError when there is none, or more than one."""
+        return self.one()[0]
+
+
+@dataclass
+class _Prepared:
+    """A statement that the server keeps for this connection."""
+
+    name: bytes
+    make_row: Callable[[Sequence[Any]], Row] | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A statement with its values as they go over the wire."""
+
+    sql: str
+    types: tuple[int, ...]
+    values: Sequence[Any]
+    formats: Sequence[Any]
+
+    @property
+    def name(self) -> tuple[str, tuple[int, ...]]:
+        return self.sql, self.types
+
+
+class Wire:
+    """One connection; it runs one exchange at a time."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._server: Any = connection.pgconn
+        self._server.enter_pipeline_mode()
+        self._transformer = Transformer(connection)
+        self._prepared: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
+        self._names = 0
+        self._is_in_exchange = self._is_lost = False
+        self._reading: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._socket: int = self._server.socket
+        self._loop.add_reader(self._socket, self._on_readable)
+
+    @property
+    def is_in_transaction(self) -> bool:
+        return bool(self._server.transaction_status != TransactionStatus.IDLE)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the transaction can only be rolled back."""
+        return bool(self._server.transaction_status == TransactionStatus.INERROR)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be used again: it is open, and all that was asked has been answered."""
+        return not self._is_lost and not self._is_in_exchange and len(self._prepared) < _MOST_PREPARED
+
+    def calls(self, orders: Sequence[Order]) -> list[Call]:
+        """Statements made ready to be run. Raises psycopg.DataError for a value that PostgreSQL cannot hold."""
+        return [self._call(*order) for order in orders]
+
+    async def run(self, calls: Sequence[Call]) -> list[Rows]:
+        """Runs statements in one round trip: what each gave, in order.
+
+        Raises psycopg.Error, of the first that failed; those after it have not run. When the caller goes away the
+        server is asked to stop.
+        """
+        fresh: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
+        self._is_in_exchange = True
+        try:
+            for call in calls:
+                self._send(call, fresh)
+            self._server.pipeline_sync()
+            await self._flush()
+            results = await self._results()
+        except asyncio.CancelledError:
+            await self._give_up()
+            raise
+        self._is_in_exchange = False
+        return self._rows_of(calls, fresh, iter(results))
+
+    async def notifications(self) -> AsyncIterator[None]:
+        """Comes when there has been a notification; nothing else runs on the connection meanwhile."""
+        while self.is_sound:
+            if self._server.notifies():
+                yield
+            else:
+                await self._readable()
+        self._check_open()
+
+    async def close(self) -> None:
+        self._stop_watching()
+        await self._connection.close()
+
+    def _call(self, statement: ClauseElement, values: Mapping[str, Any]) -> Call:
+        ready = compiled(statement, values)
+        dumped = self._transformer.dump_sequence(ready.arguments(values), ready.wired.formats)
+        return Call(ready.wired.sql, tuple(self._transformer.types or ()), dumped, self._transformer.formats or ())
+
+    def _send(self, call: Call, fresh: dict[tuple[str, tuple[int, ...]], _Prepared]) -> None:
+        prepared = self._prepared.get(call.name) or fresh.get(call.name)
+        if prepared is None:
+            self._names += 1
+            prepared = fresh[call.name] = _Prepared(b"s%d" % self._names)
+            self._server.send_prepare(prepared.name, call.sql.encode(), call.types)
+        self._server.send_query_prepared(prepared.name, call.values, call.formats)
+
+    async def _flush(self) -> None:
+        while self._server.flush():
+            written = self._loop.create_future()
+            self._loop.add_writer(self._socket, _resolve, written)
+            try:
+                await written
+            finally:
+                self._loop.remove_writer(self._socket)
+
+    async def _results(self) -> list[Any]:
+        """All results up to the end of the exchange."""
+        results: list[Any] = []
+        while True:
+            while self._server.is_busy():
+                await self._readable()
+            result = self._server.get_result()
+            if result is None:
+                self._check_open()
+            elif result.status == ExecStatus.PIPELINE_SYNC:
+                return results
+            else:
+                results.append(result)
+
+    async def _readable(self) -> None:
+        self._check_open()
+        self._reading = self._loop.create_future()
+        try:
+            await self._reading
+        finally:
+            self._reading = None
+
+    def _on_readable(self) -> None:
+        try:
+            self._server.consume_input()
+        except Error:
+            self._stop_watching()
+        if self._reading:
+            _resolve(self._reading)
+
+    def _check_open(self) -> None:
+        if self._is_lost or self._server.status != ConnStatus.OK:
+            raise OperationalError("the connection is lost")
+
+    def _stop_watching(self) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._loop.remove_reader(self._socket)
+
+    def _rows_of(
+        self, calls: Sequence[Call], fresh: dict[tuple[str, tuple[int, ...]], _Prepared], results: Iterator[Any]
+    ) -> list[Rows]:
+        found = []
+        for call in calls:
+            if call.name not in self._prepared:
+                self._check(next(results))
+                self._prepared[call.name] = fresh[call.name]
+            result = next(results)
+            self._check(result)
+            found.append(self._rows(self._prepared[call.name], result))
+        return found
+
+    def _check(self, result: Any) -> None:
+        if result.status not in _DONE:
+            fault = error_from_result(result)
+            if isinstance(fault, FeatureNotSupported):  # a migration has changed what a statement gives
+                self._prepared.clear()
+            raise fault
+
+    def _rows(self, prepared: _Prepared, result: Any) -> Rows:
+        if result.status != ExecStatus.TUPLES_OK:
+            return Rows([], result.command_tuples or 0)
+        if prepared.make_row is None:
+            names = [result.fname(number).decode() for number in range(result.nfields)]
+            prepared.make_row = _ROW("Row", names, rename=True)._make
+        self._transformer.set_pgresult(result)
+        return Rows(self._transformer.load_rows(0, result.ntuples, prepared.make_row), result.ntuples)
+
+    async def _give_up(self) -> None:
+        """Has the server stop, and reads what it still says. If that takes too long the connection is of no use."""
+        with contextlib.suppress(Error, TimeoutError):
+            async with asyncio.timeout(_GIVE_UP_SECONDS):
+                await self._connection.cancel_safe(timeout=_GIVE_UP_SECONDS)
+                await self._flush()
+                await self._results()
+                self._is_in_exchange = False
+
+
+def _resolve(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -1,0 +1,199 @@
+"""One connection: what goes out together, what fails in the middle, and what is left when a caller goes away."""
+
+import asyncio
+import time
+
+import pytest
+from psycopg import DataError, OperationalError
+from psycopg.errors import CheckViolation, FeatureNotSupported, InFailedSqlTransaction, UniqueViolation
+from sqlalchemy import text
+
+from petpro_common.db import Database, LateWrite, Session, Transaction
+from petpro_common.testing.running import MakeDatabase
+
+_NAMES = text("SELECT name FROM dogs ORDER BY name")
+_ALL = text("SELECT * FROM dogs")
+_ADD = text("INSERT INTO dogs (name) VALUES (:name)")
+_ADD_MANY = text("INSERT INTO dogs (name) SELECT unnest(CAST(:names AS text[]))")
+_OWN = text("SELECT pg_backend_pid()")
+_END = text("SELECT pg_terminate_backend(:pid)")
+_WAIT = text("SELECT pg_sleep(:seconds)")
+_LATE = LateWrite(_ADD_MANY, lambda names: {"names": names})
+
+
+@pytest.fixture
+async def database(database_of: MakeDatabase) -> Database:
+    made = await database_of("booking")
+    async with made.transaction() as tx:
+        await tx.execute(text("CREATE TABLE dogs (name text PRIMARY KEY CHECK (name <> 'cat'))"))
+    return made
+
+
+async def names(database: Database) -> list[str]:
+    async with database.transaction() as tx:
+        return (await tx.execute(_NAMES)).scalars()
+
+
+async def add(tx: Transaction, *dogs: str) -> None:
+    await tx.execute_all([(_ADD, {"name": name}) for name in dogs])
+
+
+async def test_what_goes_out_together_comes_back_in_order(database: Database) -> None:
+    async with database.transaction() as tx:
+        added, found, none = await tx.execute_all(
+            [(_ADD, {"name": "Rex"}), (_NAMES, {}), (text("SELECT 1 WHERE false"), {})]
+        )
+        assert (added.rowcount, found.one().name, none.first()) == (1, "Rex", None)
+
+
+async def test_what_stands_behind_a_failure_has_not_run(database: Database) -> None:
+    with pytest.raises(CheckViolation):
+        async with database.transaction() as tx:
+            await add(tx, "Rex", "cat", "Bo")
+    assert await names(database) == []
+    async with database.transaction() as tx:  # the same statement again, on the same connection
+        await add(tx, "Rex", "Bo")
+    assert await names(database) == ["Bo", "Rex"]
+
+
+async def test_a_failed_statement_cannot_be_committed_over(database: Database) -> None:
+    async def commit_over_a_failure() -> None:
+        async with database.transaction() as tx:
+            await add(tx, "Rex")
+            with pytest.raises(UniqueViolation):
+                await add(tx, "Rex")
+
+    with pytest.raises(InFailedSqlTransaction):
+        await commit_over_a_failure()
+    assert await names(database) == []
+
+
+async def test_late_rows_and_the_commit_fail_as_one(database: Database) -> None:
+    async def write_late() -> None:
+        async with database.transaction() as tx:
+            await add(tx, "Rex")
+            tx.write_late(_LATE, "Bo")
+            tx.write_late(_LATE, "cat")
+
+    with pytest.raises(CheckViolation):
+        await write_late()
+    assert await names(database) == []
+
+
+async def test_a_part_that_fails_takes_back_only_itself(database: Database) -> None:
+    async def part(tx: Transaction) -> None:
+        async with tx.savepoint():
+            tx.write_late(_LATE, "Ada")
+            await add(tx, "Kim")
+            async with tx.savepoint():
+                await add(tx, "Max")
+            await add(tx, "cat")
+
+    async with database.transaction() as tx:
+        await add(tx, "Rex")
+        tx.write_late(_LATE, "Bo")
+        with pytest.raises(CheckViolation):
+            await part(tx)
+        async with tx.savepoint():
+            await add(tx, "Zoe")
+    assert await names(database) == ["Bo", "Rex", "Zoe"]
+
+
+async def test_a_part_that_fails_may_be_the_last_or_ask_nothing(database: Database) -> None:
+    async with database.transaction() as tx:
+        await add(tx, "Rex")
+        with pytest.raises(ValueError, match="nothing"):
+            async with tx.savepoint():
+                raise ValueError("nothing was asked")
+        with pytest.raises(CheckViolation):
+            async with tx.savepoint():
+                await add(tx, "cat")
+    assert await names(database) == ["Rex"]
+
+
+async def test_a_value_that_cannot_be_stored_leaves_the_transaction_as_it_was(database: Database) -> None:
+    async with database.transaction() as tx:
+        with pytest.raises(DataError, match="NUL"):
+            await add(tx, "Re\0x")
+        await add(tx, "Rex")
+        raised = tx
+    assert await names(database) == ["Rex"]
+    assert raised.messages == []
+
+
+async def test_large_values_both_ways(database: Database) -> None:
+    dogs = [f"{number:06}" + "x" * 4000 for number in range(1500)]
+    async with database.transaction() as tx:
+        await tx.execute(_ADD_MANY, {"names": dogs})
+    assert await names(database) == dogs
+
+
+async def test_when_the_caller_goes_away_the_server_stops_and_the_connection_is_used_again(database: Database) -> None:
+    async def wait() -> None:
+        async with database.transaction() as tx:
+            await add(tx, "Rex")
+            await tx.execute(_WAIT, {"seconds": 30.0})
+
+    for _ in range(20):
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0.02)
+        waiting.cancel()
+        began = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert time.monotonic() - began < 2
+    assert await names(database) == []
+    async with database.transaction() as tx:
+        others = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = user")
+        assert (await tx.execute(others)).scalar_one() <= 2
+
+
+async def test_a_connection_that_the_server_has_closed_is_not_used_again(database: Database) -> None:
+    async def lose_it_in_the_middle() -> None:
+        async with database.session() as killer, database.transaction() as tx:
+            own = (await tx.execute(_OWN)).scalar_one()
+            await killer.execute(_END, {"pid": own})
+            await tx.execute(_NAMES)
+
+    with pytest.raises(OperationalError):
+        await lose_it_in_the_middle()
+    assert await names(database) == []
+    async with database.transaction() as tx:
+        idle = (await tx.execute(_OWN)).scalar_one()
+    async with database.session() as killer:
+        await killer.execute(_END, {"pid": idle})
+    await asyncio.sleep(0.2)
+    assert await names(database) == []
+
+
+async def test_after_a_migration_a_statement_is_planned_anew(database: Database) -> None:
+    async with database.transaction() as tx:
+        await add(tx, "Rex")
+        await tx.execute(_ALL)
+    async with database.session() as other:
+        await other.execute(text("ALTER TABLE dogs ADD COLUMN age integer NOT NULL DEFAULT 3"))
+    with pytest.raises(FeatureNotSupported):
+        async with database.transaction() as tx:
+            await tx.execute(_ALL)
+    async with database.transaction() as tx:
+        assert (await tx.execute(_ALL)).one().age == 3
+
+
+async def test_notifications_come_until_the_connection_is_lost(database: Database) -> None:
+    heard = asyncio.Queue[int]()
+
+    async def listen(session: Session) -> None:
+        await heard.put((await session.execute(_OWN)).scalar_one())
+        async for _ in session.notifications(text("LISTEN dogs")):
+            await heard.put(0)
+
+    async with database.session() as listener, database.session() as speaker, asyncio.timeout(5):
+        listening = asyncio.create_task(listen(listener))
+        pid = await heard.get()
+        await asyncio.sleep(0.1)
+        for _ in range(3):
+            await speaker.execute(text("SELECT pg_notify('dogs', '')"))
+            await heard.get()
+        await speaker.execute(_END, {"pid": pid})
+        with pytest.raises(OperationalError):
+            await listening

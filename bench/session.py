@@ -1,6 +1,7 @@
 """What a client process holds open: connections, and an eye on which sagas have ended."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
@@ -12,6 +13,7 @@ from bench.wire import CallFailed, Connection, Headers, connect
 
 _CALLERS_A_CONNECTION = 16
 _PAUSE_SECONDS = 0.001
+_PAUSE_A_SECOND = 0.03  # of waiting: what is measured to a millisecond when short need not be when long
 _PAUSE_A_SAGA_SECONDS = 0.0001
 _ENDED = """
     SELECT business_key, status FROM sagas
@@ -62,15 +64,17 @@ class Session:
 
 
 class _Sagas:
-    """Looks into booking's database every millisecond, with more pause the more sagas it looks for."""
+    """Looks into booking's database every millisecond, with more pause the more sagas it looks for and the longer."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[str]] = {}
+        self._latest = 0.0  # when the last of them was asked for
         self._looking: asyncio.Task[None] | None = None
 
     async def end_of(self, dsn: str, key: str) -> str:
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[key] = ended
+        self._latest = time.monotonic()
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(dsn))
             self._looking.add_done_callback(self._fail_all)
@@ -88,7 +92,8 @@ class _Sagas:
                     cursor = await connection.execute(_ENDED, {"keys": keys}, prepare=True)
                     for key, status in await cursor.fetchall():
                         self._waiting.pop(key).set_result(status)
-                await asyncio.sleep(_PAUSE_SECONDS + _PAUSE_A_SAGA_SECONDS * len(keys))
+                waited = time.monotonic() - self._latest
+                await asyncio.sleep(_PAUSE_SECONDS + _PAUSE_A_SAGA_SECONDS * len(keys) + _PAUSE_A_SECOND * waited)
 
     async def close(self) -> None:
         if self._looking is not None:

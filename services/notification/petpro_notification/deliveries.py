@@ -9,6 +9,7 @@ Invariants:
 """
 
 import asyncio
+import contextlib
 import random
 from datetime import timedelta
 
@@ -27,6 +28,7 @@ from petpro_notification.directory import Directory
 from petpro_notification.domain import Outcome, Status, after_failed_try, pause_after
 from petpro_notification.mail import Post, RefusedForGood
 from petpro_notification.naming import Naming
+from petpro_notification.notifications import DUE
 from petpro_notification.settings import Settings
 from petpro_notification.store import Due
 
@@ -47,6 +49,8 @@ class Deliveries:
         self._naming = naming
         self._post = post
         self._settings = settings
+        self._woken = asyncio.Event()
+        database.listen(DUE, self._woken.set)
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of the database is logged and tried again."""
@@ -58,7 +62,14 @@ class Deliveries:
                 _log.warning("deliveries try again", cause=type(fault).__name__)
                 taken = 0
             if taken < _BATCH:
-                await asyncio.sleep(self._settings.delivery_poll_seconds)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Until something is due that this process wrote, or might be that another did."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.delivery_poll_seconds):
+                await self._woken.wait()
+        self._woken.clear()
 
     async def deliver_due(self) -> int:
         """Tries one batch of due deliveries, side by side; how many there were."""

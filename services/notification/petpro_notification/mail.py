@@ -1,6 +1,6 @@
 """Mails: built so that sending one again is recognisable, and handed to the mail server."""
 
-import contextlib
+import time
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -14,7 +14,7 @@ from petpro_notification.store import Due, Names
 from petpro_notification.wording import Wording, Words
 
 _SMTP_SECONDS = 15.0
-_FAREWELL_SECONDS = 1.0
+_IDLE_SECONDS = 2.0
 
 
 class RefusedForGood(Exception):
@@ -28,6 +28,7 @@ class Post:
         self._settings = settings
         self._wording = Wording(settings.language)
         self._address = parseaddr(settings.mail_from)[1]
+        self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
 
     def compose(self, due: Due, words: Words, names: Names, person: Person) -> EmailMessage:
         """The mail of a delivery. Message-ID and Date come from the delivery: a second copy can be told as one."""
@@ -51,13 +52,8 @@ class Post:
     async def send(self, message: EmailMessage) -> None:
         """Returns when the mail server has taken the mail. Raises RefusedForGood, or what passes: aiosmtplib's
         exceptions, OSError, TimeoutError."""
-        client = self._client()
         try:
-            await client.connect()
-            await client.send_message(message)
-            # The mail is theirs now: a farewell that fails must not send it again.
-            with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-                await client.quit(timeout=_FAREWELL_SECONDS)
+            await self._hand_over(message)
         except aiosmtplib.SMTPRecipientsRefused as fault:
             codes = sorted({refused.code for refused in fault.recipients})
             if all(code >= 500 for code in codes):
@@ -67,8 +63,26 @@ class Post:
             if fault.code >= 500:
                 raise RefusedForGood(f"mail refused: {fault.code}") from None
             raise
-        finally:
+
+    async def _hand_over(self, message: EmailMessage) -> None:
+        client = await self._connected()
+        try:
+            await client.send_message(message)
+        except BaseException:
             client.close()
+            raise
+        self._idle.append((client, time.monotonic()))
+
+    async def _connected(self) -> aiosmtplib.SMTP:
+        """A connection that has just served, or a new one. Servers close those that are idle for long."""
+        while self._idle:
+            client, since = self._idle.pop()
+            if client.is_connected and time.monotonic() - since < _IDLE_SECONDS:
+                return client
+            client.close()
+        client = self._client()
+        await client.connect()
+        return client
 
     def _client(self) -> aiosmtplib.SMTP:
         settings = self._settings
@@ -79,5 +93,6 @@ class Post:
             password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
             use_tls=settings.smtp_security == "tls",
             start_tls=settings.smtp_security == "starttls",
+            local_hostname=self._address.rpartition("@")[2],
             timeout=_SMTP_SECONDS,
         )

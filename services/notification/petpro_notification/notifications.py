@@ -12,6 +12,9 @@ from petpro_notification.domain import DELIVERED_BY, NotificationNotFound, merge
 from petpro_notification.messages import Told
 from petpro_notification.wording import Wording
 
+DUE = "deliveries"
+"""Told of when somebody is to be written to."""
+
 
 async def tell(tx: Transaction, wording: Wording, told: Told) -> None:
     """Writes a notification and a delivery for each channel, unless the person was told the same before.
@@ -28,10 +31,10 @@ async def tell(tx: Transaction, wording: Wording, told: Told) -> None:
     facts = merged(facts, told.facts)
     names = await store.names_of(tx, *about(facts))
     words = wording.words(told.type, facts, names)
-    id_ = new_id()
-    await store.add_notification(tx, id_, told.user_id, told.booking_id, told.type, words.title, words.content, facts)
-    for channel in DELIVERED_BY:
-        await store.add_delivery(tx, new_id(), id_, channel)
+    await store.add_notification(
+        tx, new_id(), told.user_id, told.booking_id, told.type, words.title, words.content, facts, DELIVERED_BY
+    )
+    tx.tell(DUE)
 
 
 def about(facts: Any) -> tuple[UUID | None, UUID | None]:

@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, text, tuple_, update
+import orjson
+from sqlalchemy import func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from petpro_common.db import Row, Transaction
-from petpro_notification.domain import APPOINTMENTS, Channel, Outcome, Status, Type
+from petpro_common.db import LateWrite, Row, Transaction
+from petpro_common.ids import new_id
+from petpro_notification.domain import APPOINTMENTS, Channel, Outcome, Type
 from petpro_notification.messages import Clinic, Offer
-from petpro_notification.tables import catalog_clinics, catalog_services, deliveries, notifications
+from petpro_notification.tables import catalog_clinics, catalog_services, notifications
 
 _CLAIM_DUE = text("""
     WITH due AS (
@@ -24,6 +26,36 @@ _CLAIM_DUE = text("""
     RETURNING d.id, d.channel, d.tries, n.id AS notification_id, n.user_id, n.booking_id, n.type, n.title, n.content,
               n.metadata AS facts, n.created_at
 """)
+_ADD = text("""
+    WITH added AS (
+        INSERT INTO notifications (id, user_id, booking_id, type, title, content, metadata, is_read, created_at)
+        VALUES (:id, :user_id, :booking_id, :type, :title, :content, CAST(:facts AS jsonb), false, now())
+        RETURNING id
+    )
+    INSERT INTO deliveries (id, notification_id, channel, status, tries, due_at, created_at)
+    SELECT delivery.id, added.id, delivery.channel, 'pending', 0, now(), now()
+    FROM added, unnest(CAST(:delivery_ids AS uuid[]), CAST(:channels AS text[])) AS delivery(id, channel)
+""")
+_APPOINTMENTS = text("""
+    SELECT metadata FROM notifications WHERE booking_id = :booking_id AND type = ANY(CAST(:types AS text[]))
+    ORDER BY created_at, id
+""")
+_NAMES = text("""
+    SELECT clinic.name AS clinic, clinic.timezone, service.name AS service, service.duration_minutes
+    FROM (SELECT CAST(:clinic_id AS uuid) AS clinic_id, CAST(:service_id AS uuid) AS service_id) AS asked
+    LEFT JOIN catalog_services service ON service.id = asked.service_id
+    LEFT JOIN catalog_clinics clinic ON clinic.id = COALESCE(asked.clinic_id, service.clinic_id)
+""")
+_RECORD = LateWrite(
+    text("""
+        UPDATE deliveries SET status = CAST(:status AS text), reason = :reason,
+            sent_at = CASE WHEN CAST(:status AS text) = 'sent' THEN clock_timestamp() ELSE sent_at END,
+            due_at = CASE WHEN CAST(:status AS text) = 'sent' THEN due_at
+                ELSE clock_timestamp() + CAST(:pause AS interval) END
+        WHERE id = :id AND status = 'pending' AND (CAST(:status AS text) = 'sent' OR tries = :tries)
+    """),
+    lambda outcomes: outcomes[0],
+)
 
 
 @dataclass(frozen=True)
@@ -62,10 +94,22 @@ async def add_notification(
     title: str,
     content: str,
     facts: Mapping[str, Any],
+    channels: Sequence[Channel],
 ) -> None:
-    """Writes an unread notification; it is shown to the person as soon as this commits."""
-    row = {"id": id_, "user_id": user_id, "booking_id": booking_id, "type": type_, "title": title, "content": content}
-    await tx.execute(insert(notifications).values(**row, facts=dict(facts), is_read=False, created_at=func.now()))
+    """Writes an unread notification, shown to the person as soon as this commits, and a delivery for each channel, due
+    at once; a notification has one per channel at most (UNIQUE)."""
+    row = {
+        "id": id_,
+        "user_id": user_id,
+        "booking_id": booking_id,
+        "type": type_,
+        "title": title,
+        "content": content,
+        "facts": orjson.dumps(facts).decode(),
+        "delivery_ids": [new_id() for _ in channels],
+        "channels": list(channels),
+    }
+    await tx.execute(_ADD, row)
 
 
 async def set_words(tx: Transaction, id_: UUID, title: str, content: str) -> None:
@@ -73,20 +117,9 @@ async def set_words(tx: Transaction, id_: UUID, title: str, content: str) -> Non
     await tx.execute(update(notifications).where(notifications.c.id == id_).values(title=title, content=content))
 
 
-async def add_delivery(tx: Transaction, id_: UUID, notification_id: UUID, channel: Channel) -> None:
-    """Writes a delivery that is due at once; a notification has one per channel at most (UNIQUE)."""
-    row = {"id": id_, "notification_id": notification_id, "channel": channel, "status": Status.PENDING, "tries": 0}
-    await tx.execute(insert(deliveries).values(**row, due_at=func.now(), created_at=func.now()))
-
-
 async def appointments_of(tx: Transaction, booking_id: UUID) -> Sequence[Mapping[str, Any]]:
     """The facts of what a booking's customer was told of its time and place, oldest first."""
-    found = await tx.execute(
-        select(notifications.c.facts)
-        .where(notifications.c.booking_id == booking_id, notifications.c.type.in_(APPOINTMENTS))
-        .order_by(notifications.c.created_at, notifications.c.id)
-    )
-    return found.scalars()
+    return (await tx.execute(_APPOINTMENTS, {"booking_id": booking_id, "types": list(APPOINTMENTS)})).scalars()
 
 
 async def was_told(tx: Transaction, user_id: UUID, reservation_id: str, types: Sequence[Type]) -> bool:
@@ -133,12 +166,8 @@ async def claim_due(tx: Transaction, batch: int, lease: timedelta) -> Sequence[D
 async def record(tx: Transaction, due: Due, outcome: Outcome, pause: timedelta) -> None:
     """Writes what came of a try. A mail that has left is sent, whoever holds the lease now; any other outcome counts
     only while this try is still the newest."""
-    told = update(deliveries).where(deliveries.c.id == due.id, deliveries.c.status == Status.PENDING)
-    if outcome.status is Status.SENT:
-        await tx.execute(told.values(status=Status.SENT, sent_at=func.clock_timestamp(), reason=None))
-        return
-    values = {"status": outcome.status, "reason": outcome.reason, "due_at": func.clock_timestamp() + pause}
-    await tx.execute(told.where(deliveries.c.tries == due.tries).values(**values))
+    row = {"id": due.id, "tries": due.tries, "status": outcome.status, "reason": outcome.reason, "pause": pause}
+    tx.write_late(_RECORD, row)
 
 
 async def keep_clinic(tx: Transaction, clinic: Clinic) -> None:
@@ -169,12 +198,5 @@ async def keep_offer(tx: Transaction, offer: Offer) -> None:
 
 async def names_of(tx: Transaction, clinic_id: UUID | None, service_id: UUID | None) -> Names:
     """The names of a clinic and a service. Where only the service is told, its clinic is taken."""
-    service = (await tx.execute(select(catalog_services).where(catalog_services.c.id == service_id))).first()
-    at = clinic_id or (service.clinic_id if service else None)
-    clinic = (await tx.execute(select(catalog_clinics).where(catalog_clinics.c.id == at))).first()
-    return Names(
-        clinic=clinic.name if clinic else None,
-        timezone=clinic.timezone if clinic else None,
-        service=service.name if service else None,
-        duration_minutes=service.duration_minutes if service else None,
-    )
+    found = (await tx.execute(_NAMES, {"clinic_id": clinic_id, "service_id": service_id})).one()
+    return Names(**found._asdict())

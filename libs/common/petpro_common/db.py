@@ -114,6 +114,14 @@ class Transaction(Session):
         self._ahead.append(_RELEASE)
 
 
+class Reading(Transaction):
+    """A transaction that nobody began, for statements that only read."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(wire)
+        self._ahead = []
+
+
 def _nothing_more(tx: Transaction, rows: list[Any], found: Rows) -> None:
     """What most late writes do with what their statement gave."""
 
@@ -173,6 +181,15 @@ class Database:
         for topic in tx.told:
             for listener in self._listeners.get(topic, ()):
                 listener()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """For statements that only read, and lock nothing: each stands by itself, as it does at READ COMMITTED.
+
+        Nothing is begun or committed, so one statement is one round trip. Raises as `transaction` does.
+        """
+        async with self._pool.wire() as wire:
+            yield Reading(wire)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

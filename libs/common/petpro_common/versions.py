@@ -32,7 +32,7 @@ async def is_migrated(database: Database, package: str) -> bool:
     Migrations only add until the code that needs what they remove is gone, so old replicas serve on while new ones
     come up.
     """
-    async with database.transaction() as tx:
+    async with database.reading() as tx:
         if not (await tx.execute(_HAS_VERSIONS)).scalar_one():
             return False
         found = (await tx.execute(_VERSION)).scalar()

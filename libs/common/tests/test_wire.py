@@ -197,3 +197,14 @@ async def test_notifications_come_until_the_connection_is_lost(database: Databas
         await speaker.execute(_END, {"pid": pid})
         with pytest.raises(OperationalError):
             await listening
+
+
+async def test_what_only_reads_begins_nothing_and_sees_what_is_committed(database: Database) -> None:
+    async with database.reading() as reading:
+        assert (await reading.execute(_NAMES)).scalars() == []
+        async with database.transaction() as tx:
+            await add(tx, "Rex")
+        assert (await reading.execute(_NAMES)).scalars() == ["Rex"]
+        states = text("SELECT DISTINCT state FROM pg_stat_activity WHERE usename = user AND pid <> pg_backend_pid()")
+        async with database.session() as other:
+            assert (await other.execute(states)).scalars() == ["idle"]

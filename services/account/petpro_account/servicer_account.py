@@ -53,7 +53,7 @@ class AccountServicer(AccountServiceServicer):
 
     async def GetCurrentUser(self, request: pb.GetCurrentUserRequest, context: Context) -> pb.GetCurrentUserResponse:
         caller = signed_in()
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             user = await users.get(tx, caller.user_id)
         return pb.GetCurrentUserResponse(user=messages.user_message(user))
 
@@ -71,7 +71,7 @@ class AccountServicer(AccountServiceServicer):
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         trusted()
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             user = await users.get(tx, UUID(request.user_id))
         return pb.GetUserResponse(user=messages.user_message(user))
 

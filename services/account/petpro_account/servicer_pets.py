@@ -38,14 +38,14 @@ class PetServicer(PetServiceServicer):
 
     async def ListPets(self, request: pb.ListPetsRequest, context: Context) -> pb.ListPetsResponse:
         owner = signed_in().user_id
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             found, next_page = await pets.page(tx, owner, page_size(request.page_size), request.page_token)
         return pb.ListPetsResponse(pets=map(messages.pet_message, found), next_page_token=next_page)
 
     async def GetPet(self, request: pb.GetPetRequest, context: Context) -> pb.GetPetResponse:
         caller = signed_in()
         owner = None if caller.is_trusted else caller.user_id
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             pet = await pets.get(tx, UUID(request.pet_id), owner)
         return pb.GetPetResponse(pet=messages.pet_message(pet))
 

@@ -52,7 +52,7 @@ class Copies:
 
         Many who want the same slot at once share the answers about its service and clinic.
         """
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             slot = await store.get_slot(tx, slot_id)
         if slot is None:
             return

@@ -211,4 +211,4 @@ def _text(value: object | None) -> str:
 
 
 def _minutes(value: time) -> str:
-    return value.strftime("%H:%M")
+    return f"{value.hour:02}:{value.minute:02}"

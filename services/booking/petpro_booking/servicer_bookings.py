@@ -32,14 +32,14 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         status = _STATUSES.get(request.status)
         filters = (caller.id, request.clinic_id, request.status)
         before = _before(request.page_token, filters)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await bookings.page(tx, caller, clinic_id, status, before, size + 1)
         next_token = write_token((rows[size - 1].id,), *filters) if len(rows) > size else ""
         return booking_pb2.ListBookingsResponse(bookings=map(messages.booking, rows[:size]), next_page_token=next_token)
 
     async def GetBooking(self, request: booking_pb2.GetBookingRequest, context: Any) -> booking_pb2.GetBookingResponse:
         caller = signed_in()
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             row = await bookings.get(tx, caller, UUID(request.booking_id))
         return booking_pb2.GetBookingResponse(booking=messages.booking(row))
 
@@ -108,11 +108,11 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
     ) -> booking_pb2.GetClinicSummaryResponse:
         caller, clinic_id = signed_in(), UUID(request.clinic_id)
         try:
-            async with self._database.transaction() as tx:
+            async with self._database.reading() as tx:
                 rows = await summary.of_clinic(tx, caller, clinic_id)
         except ClinicNotFound:
             await self._copies.refresh_clinic(clinic_id)
-            async with self._database.transaction() as tx:
+            async with self._database.reading() as tx:
                 rows = await summary.of_clinic(tx, caller, clinic_id)
         return booking_pb2.GetClinicSummaryResponse(months=map(messages.month, rows))
 

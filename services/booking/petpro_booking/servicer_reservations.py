@@ -62,7 +62,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self, request: booking_pb2.GetReservationRequest, context: Any
     ) -> booking_pb2.GetReservationResponse:
         caller = signed_in()
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             reservation = await self._seen_by(tx, caller, request.reservation_id)
         return booking_pb2.GetReservationResponse(reservation=reservation)
 

@@ -46,14 +46,14 @@ class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
         )
         key = astuple(filters)
         after = _after(request.page_token, key)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await store.page(tx, filters, after, size + 1)
         next_token = write_token((rows[size - 1].id,), *key) if len(rows) > size else ""
         return booking_pb2.ListSagasResponse(sagas=map(_saga, rows[:size]), next_page_token=next_token)
 
     async def GetSaga(self, request: booking_pb2.GetSagaRequest, context: Any) -> booking_pb2.GetSagaResponse:
         administrator()
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             row = await store.one(tx, UUID(request.saga_id))
             if row is None:
                 raise SagaNotFound

@@ -36,7 +36,7 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
             skipped = len(plan.openings) - created
             return booking_pb2.GenerateSlotsResponse(created_count=created, skipped_count=skipped)
 
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             await slots.must_act_for(tx, caller, plan.clinic_id)
         await slots.open_partitions(self._database, plan)
         return await once(self._database, request, booking_pb2.GenerateSlotsResponse, work)
@@ -46,7 +46,7 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
         filters = (request.service_id, request.from_date, request.to_date, request.available_only)
         after = _after(request.page_token, filters)
         days = slots.range_to_list((request.from_date, request.to_date), await self._zone(service_id))
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await store_slots.page(tx, service_id, days, request.available_only, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
         next_token = write_token((last.starts_at.isoformat(), last.id), *filters) if last else ""
@@ -73,7 +73,7 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
         return await once(self._database, request, booking_pb2.UnblockSlotResponse, work)
 
     async def _zone(self, service_id: UUID) -> ZoneInfo:
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             zone = await store_projections.zone_of_service(tx, service_id)
         return ZoneInfo(zone) if zone else (await self._copies.timetable(service_id, None)).zone
 

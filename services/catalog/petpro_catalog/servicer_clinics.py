@@ -46,7 +46,7 @@ class ClinicCalls:
             wanted = replace(wanted, status=ClinicStatus.APPROVED)
         size = page_size(request.page_size)
         read = pages.after_distance if wanted.near else pages.after_name
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             after = read(request.page_token, wanted)
             found = await store_clinics.search(tx, wanted, clinics.viewer(caller), after, size + 1)
         shown, token = pages.cut(found, size, lambda one: one.key, wanted)
@@ -54,7 +54,7 @@ class ClinicCalls:
 
     async def GetClinic(self, request: pb.GetClinicRequest, context: Context) -> pb.GetClinicResponse:
         caller = maybe_caller()
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             clinic = await clinics.visible(tx, UUID(request.clinic_id), caller)
         return pb.GetClinicResponse(clinic=_shown(clinic, caller))
 

@@ -38,7 +38,7 @@ class ReviewCalls:
     async def ListReviews(self, request: pb.ListReviewsRequest, context: Context) -> pb.ListReviewsResponse:
         clinic_id, size = UUID(request.clinic_id), page_size(request.page_size)
         after = pages.after_id(request.page_token, clinic_id)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             await clinics.visible(tx, clinic_id, maybe_caller())
             found = await store_reviews.published_reviews(tx, clinic_id, after, size + 1)
         shown, token = pages.cut(found, size, lambda review: (review.id,), clinic_id)
@@ -46,6 +46,6 @@ class ReviewCalls:
 
     async def _completed_booking(self, booking_id: UUID) -> CompletedBooking | None:
         """From what we have heard, or else from booking itself: its event may still be on the way."""
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             known = await store_reviews.completed_booking(tx, booking_id)
         return known or await self._bookings.completed(booking_id)

@@ -35,7 +35,7 @@ class ServiceCalls:
         caller = maybe_caller()
         clinic_id, size = UUID(request.clinic_id), page_size(request.page_size)
         after = pages.after_name(request.page_token, clinic_id)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             clinic = await clinics.visible(tx, clinic_id, caller)
             only_available = not is_insider(clinic, caller)
             found = await store_services.services_of(tx, clinic_id, after, size + 1, only_available=only_available)
@@ -43,7 +43,7 @@ class ServiceCalls:
         return pb.ListServicesResponse(services=map(messages.service, shown), next_page_token=token)
 
     async def GetService(self, request: pb.GetServiceRequest, context: Context) -> pb.GetServiceResponse:
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             service = await services.visible(tx, UUID(request.service_id), maybe_caller())
         return pb.GetServiceResponse(service=messages.service(service))
 

@@ -34,7 +34,7 @@ class StaffCalls:
         caller = maybe_caller()
         clinic_id, size = UUID(request.clinic_id), page_size(request.page_size)
         after = pages.after_name(request.page_token, clinic_id)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             clinic = await clinics.visible(tx, clinic_id, caller)
             found = await store_staff.staff_of(tx, clinic_id, after, size + 1)
         shown, token = pages.cut(found, size, lambda member: (member.details.name, member.id), clinic_id)
@@ -43,7 +43,7 @@ class StaffCalls:
 
     async def GetStaff(self, request: pb.GetStaffRequest, context: Context) -> pb.GetStaffResponse:
         trusted()
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             member = await staff.member(tx, UUID(request.staff_id))
         return pb.GetStaffResponse(staff=messages.staff(member, is_insider=True))
 

@@ -5,15 +5,20 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Float,
+    Integer,
     Row,
     Select,
+    String,
+    Uuid,
     and_,
+    bindparam,
     exists,
     func,
     insert,
@@ -38,6 +43,9 @@ _PATTERN_SIGNS = re.compile(r"[%_\\]")
 # Written as in idx_clinics_words and idx_clinics_geolocation, or these would not be used.
 _WORDS: ColumnElement[str] = literal_column("(clinics.name || ' ' || coalesce(clinics.description, ''))")
 _PLACE: ColumnElement[Any] = func.ll_to_earth(clinics.c.latitude, clinics.c.longitude)
+_EARTH: ColumnElement[Any] = func.ll_to_earth(*(bindparam(name, type_=Float()) for name in ("latitude", "longitude")))
+# The straight line through the earth, in metres: it grows with the way over ground, and the index orders by it.
+_DISTANCE: ColumnElement[float] = _PLACE.op("<->", return_type=Float())(_EARTH)
 
 
 After = tuple[str | float, UUID]
@@ -77,7 +85,8 @@ async def clinic(tx: Transaction, clinic_id: UUID, viewer: UUID | None, *, lock:
     if lock:
         # A statement of its own: one that waits for the lock would see the new clinic, and of its policies the old.
         await tx.execute(select(clinics.c.id).where(clinics.c.id == clinic_id).with_for_update())
-    row = (await tx.execute(_clinics_with_policy(viewer).where(clinics.c.id == clinic_id))).first()
+    values = {"clinic_id": clinic_id, "viewer": viewer}
+    row = (await tx.execute(_clinic_by_id(viewer is not None), values)).first()
     return _clinic(row) if row else None
 
 
@@ -109,28 +118,66 @@ async def search(tx: Transaction, wanted: Wanted, viewer: UUID | None, after: Af
 
     Around a point only clinics that say where they are; the GiST index finds and orders them.
     """
-    order = _distance(wanted.near) if wanted.near else clinics.c.name
-    query = _clinics_with_policy(viewer).add_columns(order.label("sort_key")).where(*_conditions(wanted))
-    if after:
-        query = query.where(tuple_(order, clinics.c.id) > tuple_(literal(after[0]), literal(after[1])))
-    if wanted.near:
-        query = query.add_columns((func.sec_to_gc(order) / _METRES).label("distance_km"))
-    rows = (await tx.execute(query.order_by(order, clinics.c.id).limit(limit))).all()
+    kind = _Kind(
+        words=len(wanted.words),
+        in_city=bool(wanted.city),
+        near=wanted.near is not None,
+        of_person=wanted.of_person is not None,
+        of_status=wanted.status is not None,
+        has_viewer=viewer is not None,
+        goes_on=after is not None,
+    )
+    values = {
+        "city": wanted.city,
+        "person": wanted.of_person,
+        "status": wanted.status and wanted.status.value,
+        "viewer": viewer,
+        "limit": limit,
+        **(_around(wanted.near) if wanted.near else {}),
+        **{f"word_{number}": _part_of(word) for number, word in enumerate(wanted.words)},
+        **({"after_key": after[0], "after_id": after[1]} if after else {}),
+    }
+    rows = (await tx.execute(_search(kind), values)).all()
     return [Found(_clinic(row), (row.sort_key, row.id)) for row in rows]
 
 
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [_WORDS.ilike(_part_of(word)) for word in wanted.words]
-    if wanted.city:
-        conditions.append(func.lower(clinics.c.city) == func.lower(wanted.city))
-    if wanted.near:
-        around = func.earth_box(_earth(wanted.near), wanted.near.radius_km * _METRES)
-        conditions.append(around.op("@>", is_comparison=True)(_PLACE))
-        conditions.append(func.sec_to_gc(_distance(wanted.near)) <= wanted.near.radius_km * _METRES)
-    if wanted.of_person:
-        conditions.append(or_(clinics.c.owner_id == wanted.of_person, _works_here(wanted.of_person)))
-    if wanted.status:
-        conditions.append(clinics.c.status == wanted.status.value)
+@dataclass(frozen=True)
+class _Kind:
+    """What a search asks for, without the values: searches of one kind are one statement, which is built once."""
+
+    words: int
+    in_city: bool
+    near: bool
+    of_person: bool
+    of_status: bool
+    has_viewer: bool
+    goes_on: bool
+
+
+@lru_cache(maxsize=256)
+def _search(kind: _Kind) -> Select[Any]:
+    order = _DISTANCE if kind.near else clinics.c.name
+    query = _clinics_with_policy(kind.has_viewer).add_columns(order.label("sort_key")).where(*_conditions(kind))
+    if kind.goes_on:
+        after = tuple_(bindparam("after_key", type_=order.type), bindparam("after_id", type_=Uuid()))
+        query = query.where(tuple_(order, clinics.c.id) > after)
+    if kind.near:
+        query = query.add_columns((func.sec_to_gc(order) / _METRES).label("distance_km"))
+    return query.order_by(order, clinics.c.id).limit(bindparam("limit", type_=Integer()))
+
+
+def _conditions(kind: _Kind) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [_WORDS.ilike(bindparam(f"word_{number}")) for number in range(kind.words)]
+    if kind.in_city:
+        conditions.append(func.lower(clinics.c.city) == func.lower(bindparam("city", type_=String())))
+    if kind.near:
+        radius = bindparam("radius_m", type_=Float())
+        conditions.append(func.earth_box(_EARTH, radius).op("@>", is_comparison=True)(_PLACE))
+        conditions.append(func.sec_to_gc(_DISTANCE) <= radius)
+    if kind.of_person:
+        conditions.append(or_(clinics.c.owner_id == bindparam("person", type_=Uuid()), _works_here("person")))
+    if kind.of_status:
+        conditions.append(clinics.c.status == bindparam("status", type_=String()))
     return conditions
 
 
@@ -140,20 +187,21 @@ def _part_of(word: str) -> str:
     return f"%{plain}%"
 
 
-def _earth(point: Point) -> ColumnElement[Any]:
-    return func.ll_to_earth(point.latitude, point.longitude)
+def _around(point: Point) -> dict[str, float]:
+    return {
+        "latitude": point.latitude,
+        "longitude": point.longitude,
+        "radius_m": point.radius_km * _METRES,
+    }
 
 
-def _distance(point: Point) -> ColumnElement[float]:
-    """The straight line through the earth, in metres: grows with the way over ground, and the index orders by it."""
-    return _PLACE.op("<->", return_type=Float())(_earth(point))
+def _works_here(person: str) -> ColumnElement[bool]:
+    """Whether the person in that parameter does."""
+    return exists().where(and_(staff.c.clinic_id == clinics.c.id, staff.c.user_id == bindparam(person, type_=Uuid())))
 
 
-def _works_here(person: UUID) -> ColumnElement[bool]:
-    return exists().where(and_(staff.c.clinic_id == clinics.c.id, staff.c.user_id == person))
-
-
-def _clinics_with_policy(viewer: UUID | None) -> Select[Any]:
+@cache
+def _clinics_with_policy(has_viewer: bool) -> Select[Any]:
     published = and_(reviews.c.clinic_id == clinics.c.id, reviews.c.is_published)
     policy = and_(
         cancellation_policies.c.clinic_id == clinics.c.id, cancellation_policies.c.version == clinics.c.policy_version
@@ -161,10 +209,15 @@ def _clinics_with_policy(viewer: UUID | None) -> Select[Any]:
     return select(
         clinics,
         cancellation_policies.c.tiers,
-        (_works_here(viewer) if viewer else literal(False)).label("viewer_works_here"),
+        (_works_here("viewer") if has_viewer else literal(False)).label("viewer_works_here"),
         select(func.round(func.avg(reviews.c.rating), 2)).where(published).scalar_subquery().label("average_rating"),
         select(func.count()).select_from(reviews).where(published).scalar_subquery().label("review_count"),
     ).join(cancellation_policies, policy)
+
+
+@cache
+def _clinic_by_id(has_viewer: bool) -> Select[Any]:
+    return _clinics_with_policy(has_viewer).where(clinics.c.id == bindparam("clinic_id", type_=Uuid()))
 
 
 async def _update(tx: Transaction, clinic_id: UUID, **values: Any) -> None:

@@ -28,7 +28,7 @@ class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
         filters = (user_id, request.unread_only)
         after = _sort_key(pages.read_token(request.page_token, *filters))
         size = pages.page_size(request.page_size)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows, more = await notifications.page(tx, user_id, request.unread_only, after, size)
         token = pages.write_token((rows[-1].created_at.isoformat(), rows[-1].id), *filters) if more else ""
         return pb.ListNotificationsResponse(notifications=map(_to_proto, rows), next_page_token=token)

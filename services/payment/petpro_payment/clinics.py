@@ -22,7 +22,7 @@ class Clinics:
         """Whether the caller may see what is the clinic's; administrators and services may. No transaction is open."""
         if caller.is_trusted:
             return True
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             known = await store.members(tx, clinic_id)
         if any(source_id == clinic_id for source_id, _ in known):
             return any(user_id == caller.user_id for _, user_id in known)

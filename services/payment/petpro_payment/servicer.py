@@ -37,7 +37,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
 
     async def GetPayment(self, request: GetPaymentRequest, context: _Context) -> GetPaymentResponse:
         caller, payment_id = signed_in(), UUID(request.payment_id)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             payment = await store.find_payment(tx, payment_id)
             refunds = await refund_store.refunds_of(tx, payment_id)
         if payment is None or not (
@@ -54,7 +54,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
         after = _after(pages.read_token(request.page_token, clinic_id, booking_id))
         if not await self._clinics.acts_for(signed_in(), clinic_id):
             raise ClinicNotFound
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await ledger_store.page(tx, clinic_id, booking_id, after, size + 1)
         token = ""
         if len(rows) > size:

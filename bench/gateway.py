@@ -1,8 +1,10 @@
 """What the gateway adds, with everything on: tokens, JSON, limits, deadlines, CORS, access rules."""
 
 import statistics
+from dataclasses import replace
 
 from bench import work
+from bench.bare_envoy import open_bare_envoy
 from bench.measure import Meter, cpu_name, open_meter
 from bench.rounds import Contestant, alternate, callers
 from bench.section import P50, RATE, Figures, Options, Results, Row, Target
@@ -17,19 +19,23 @@ HOLD, SEARCH, THROUGH = "hold", "five nearest clinics", "through the gateway"
 
 async def run(options: Options) -> Results:
     """At each number of callers, directly and through the gateway in turn."""
-    async with open_stage() as stage, open_meter(stage) as meter:
-        contestants = [one for number in CALLERS for one in contestants_at(meter, number, options.seconds)]
+    async with open_stage() as stage, open_meter(stage) as meter, open_bare_envoy(stage) as bare:
+        contestants = [one for number in CALLERS for one in contestants_at(meter, bare, number, options.seconds)]
         rows = await alternate(contestants, options.rounds)
     return Results(rows, targets(rows))
 
 
-def contestants_at(meter: Meter, number: int, seconds: float) -> list[Contestant]:
-    """Both calls, each way."""
+def contestants_at(meter: Meter, bare: str, number: int, seconds: float) -> list[Contestant]:
+    """Both calls, each way, and a hold through an Envoy with nothing on it."""
     stage, at = meter.stage, callers(number)
 
     async def hold() -> Figures:
         await stage.renew_token()
         return await meter.measure(work.hold(stage), number, seconds)
+
+    async def hold_through_bare() -> Figures:
+        through = replace(work.hold(stage), addresses=(bare,))
+        return await meter.measure(through, number, seconds)
 
     async def hold_through() -> Figures:
         return await meter.measure(work.hold_through_gateway(stage), number, seconds)
@@ -42,6 +48,7 @@ def contestants_at(meter: Meter, number: int, seconds: float) -> list[Contestant
 
     return [
         Contestant(HOLD, at, hold),
+        Contestant(f"{HOLD} through an Envoy with nothing on it", at, hold_through_bare, HOLD),
         Contestant(f"{HOLD} {THROUGH}", at, hold_through, HOLD),
         Contestant(SEARCH, at, search),
         Contestant(f"{SEARCH} {THROUGH}", at, search_through, SEARCH),

@@ -5,6 +5,7 @@ import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nats
@@ -12,6 +13,7 @@ import psycopg
 from nats.js import JetStreamContext
 
 from bench import work
+from bench.bare_envoy import open_bare_envoy
 from bench.limits_database import Limits, open_limits
 from bench.measure import open_meter
 from bench.rounds import Contestant, alternate, callers
@@ -25,6 +27,7 @@ HOLD = "pgbench hold, five statements"
 _SCRIPTS = {HOLD: "hold", "pgbench hold, one statement (CTE)": "hold_cte"} | {
     f"pgbench {name}": name for name in ("confirm", "cancel")
 }
+_BEHIND_ENVOY = "empty gRPC method, behind a bare Envoy"
 _STREAM, _SUBJECT, _PAYLOAD = "BENCH", "bench.published", b"x" * 400
 _PAGE = b"x" * 8192
 _NOTES = [
@@ -35,7 +38,12 @@ _NOTES = [
 
 async def run(options: Options) -> Results:
     """At each number of callers; the disk alone."""
-    async with open_stage() as stage, open_limits(stage) as limits, open_meter(stage) as meter:
+    async with (
+        open_stage() as stage,
+        open_limits(stage) as limits,
+        open_meter(stage) as meter,
+        open_bare_envoy(stage) as bare,
+    ):
         broker = await nats.connect(stage.around.nats.operator_url)
         stream = broker.jetstream(publish_async_max_pending=20_000)
         await stream.add_stream(name=_STREAM, subjects=[_SUBJECT], max_msgs=100_000)
@@ -46,7 +54,9 @@ async def run(options: Options) -> Results:
             contestants += _of_postgres(limits, number, options.seconds)
             contestants += _of_others(stage, stream, number, options.seconds)
             empty = work.empty(stage)
+            through = replace(empty, address=bare)
             contestants.append(_contestant("empty gRPC method", number, meter.measure, empty, number, options.seconds))
+            contestants.append(_contestant(_BEHIND_ENVOY, number, meter.measure, through, number, options.seconds))
         try:
             return Results(await alternate(contestants, options.rounds), notes=_NOTES)
         finally:

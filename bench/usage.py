@@ -15,8 +15,8 @@ SERVERS = ("account", "catalog", "booking", "payment", "notification", "postgres
 
 def cpu_seconds(stack: Stack, further: Mapping[str, Sequence[int]]) -> Mapping[str, float]:
     """CPU time since its start of each part that runs, with all processes below it and `further` ones of its kind."""
-    pids = {name: [pid, *further.get(name, ())] for name in SERVERS if name in stack.parts and (pid := stack.pid(name))}
-    return {name: sum(map(_family_cpu, roots)) for name, roots in pids.items()}
+    pids = {name: [pid] for name in SERVERS if name in stack.parts and (pid := stack.pid(name))}
+    return {name: sum(map(_family_cpu, [*pids.get(name, ()), *further.get(name, ())])) for name in {**pids, **further}}
 
 
 def resident_mib(pid: int) -> float:

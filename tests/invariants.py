@@ -65,7 +65,7 @@ _SAGAS = """
     WHERE data->>'clinic_id' = ANY(%(names)s) AND status NOT IN ('completed', 'compensated')
 """
 _UNDER_WAY = """
-    SELECT id FROM payments WHERE clinic_id = ANY(%(clinics)s) AND status IN ('pending', 'processing')
+    SELECT id FROM payments WHERE clinic_id = ANY(%(clinics)s) AND status IN ('pending', 'processing', 'unknown')
     UNION ALL
     SELECT refunds.id FROM refunds JOIN payments ON payments.id = refunds.payment_id
     WHERE clinic_id = ANY(%(clinics)s) AND refunds.status IN ('reserved', 'submitted', 'pending')

@@ -28,7 +28,8 @@ _UNREST = {
         UNION ALL SELECT 'hold ' || id || ' has run out' FROM reservations
         WHERE status = 'pending' AND expires_at < CURRENT_TIMESTAMP""",
     "payment": """
-        SELECT 'payment ' || id || ' is ' || status AS what FROM payments WHERE status IN ('pending', 'processing')
+        SELECT 'payment ' || id || ' is ' || status AS what FROM payments
+        WHERE status IN ('pending', 'processing', 'unknown')
         UNION ALL SELECT 'refund ' || id || ' is ' || status FROM refunds
         WHERE status IN ('reserved', 'submitted', 'pending')""",
     "notification": "SELECT 'mail ' || id || ' has not left' AS what FROM deliveries WHERE status = 'pending'",

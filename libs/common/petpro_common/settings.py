@@ -7,11 +7,27 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 
-class ServiceSettings(BaseModel):
-    """What every service is told.
+class Told(BaseModel):
+    """What is told from outside, to a service or to a part of one.
 
-    A subclass names its `service`; its fields are then read from `PETPRO_<SERVICE>_<FIELD>`, and its secrets from
+    A subclass names the `service`; its fields are then read from `PETPRO_<SERVICE>_<FIELD>`, and its secrets from
     files named `petpro_<service>_<field>` in the folder `PETPRO_<SERVICE>_SECRETS_DIR`. The environment goes first.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)  # an error must not tell the other secrets
+    service: ClassVar[str]
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Reads environment and secret files. Raises pydantic's ValidationError, naming every missing setting."""
+        prefix = f"petpro_{cls.service}_"
+        folder = os.environ.get(f"{prefix}secrets_dir".upper())
+        told = {field: _told(prefix + field, folder) for field in cls.model_fields}
+        return cls.model_validate({field: value for field, value in told.items() if value is not None} | overrides)
+
+
+class ServiceSettings(Told):
+    """What every service is told.
 
     `outbox_limit`: with so many messages waiting to leave, new work is refused. Half a million are about half a
     gigabyte of table and indexes, nearly three hours without a broker at 50 messages a second, and two minutes of
@@ -19,9 +35,6 @@ class ServiceSettings(BaseModel):
 
     `kill_at` and `kill_on` are for tests alone: see `kill_points`.
     """
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)  # an error must not tell the other secrets
-    service: ClassVar[str]
 
     grpc_address: str
     metrics_address: str
@@ -42,14 +55,6 @@ class ServiceSettings(BaseModel):
     otlp_endpoint: str | None = None
     kill_at: str = ""
     kill_on: int = 1
-
-    @classmethod
-    def load(cls, **overrides: Any) -> Self:
-        """Reads environment and secret files. Raises pydantic's ValidationError, naming every missing setting."""
-        prefix = f"petpro_{cls.service}_"
-        folder = os.environ.get(f"{prefix}secrets_dir".upper())
-        told = {field: _told(prefix + field, folder) for field in cls.model_fields}
-        return cls.model_validate({field: value for field, value in told.items() if value is not None} | overrides)
 
 
 def _told(name: str, folder: str | None) -> str | None:

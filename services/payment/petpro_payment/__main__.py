@@ -8,8 +8,7 @@ from petpro_common.service import Service, run
 from petpro_payment import backlog
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
-from petpro_payment.providers.provider import Providers
-from petpro_payment.providers.sandbox import SandboxProvider, sandbox_client
+from petpro_payment.providers.registry import open_providers
 from petpro_payment.servicer import PaymentServicer
 from petpro_payment.settings import Settings
 from petpro_payment.worker import Timings, Worker
@@ -23,19 +22,14 @@ async def main() -> None:
         poll=settings.poll_seconds,
         poll_limit=settings.poll_limit_seconds,
     )
-    sandbox = sandbox_client(
-        settings.sandbox_url, settings.sandbox_api_key.get_secret_value(), settings.provider_timeout_seconds
-    )
-    async with Service("petpro_payment", settings) as service, sandbox as client:
-        providers: Providers = {
-            "sandbox": SandboxProvider(client, settings.sandbox_webhook_secret.get_secret_value()),
-        }
+    opened = open_providers(settings.providers, settings.provider_timeout_seconds)
+    async with Service("petpro_payment", settings) as service, opened as providers:
         clinics = Clinics(service.database, channel(settings.catalog_address, service.tokens))
         servicer = PaymentServicer(service.database, clinics, providers)
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
 
         worker = Worker(service.database, providers, timings)
-        orders = command_handlers(settings.provider, settings.platform_tax_percent)
+        orders = command_handlers(providers[settings.provider].capabilities, settings.platform_tax_percent)
         service.background(worker.run())
         service.background(backlog.run(service.database))
         service.consume(command_consumer(service.database, service.broker, orders))

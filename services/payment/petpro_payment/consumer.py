@@ -15,16 +15,19 @@ from petpro_common.messaging.events import Event, EventHandler
 from petpro_common.messaging.participant import Answer, Handler, Together
 from petpro_common.money import Money
 from petpro_payment import ledger, messages, payments, refunds, store
+from petpro_payment.providers.capabilities import Capabilities, why_not_take
 
 Orders: TypeAlias = Sequence[tuple[str, Any]]
 """Orders of one type, each with its command id."""
 
 
-def command_handlers(provider: str, tax_percent: Decimal) -> Mapping[type[Message], Handler]:
+def command_handlers(provider: Capabilities, tax_percent: Decimal) -> Mapping[type[Message], Handler]:
     """One handler per order. `provider` takes new payments; `tax_percent` is of the platform's own fee."""
 
     async def take(tx: Transaction, command_id: str, order: commands_pb2.TakePayment) -> Answer:
-        return await payments.take(tx, command_id, _readable(messages.new_payment, order, command_id, provider))
+        ordered = _readable(messages.new_payment, order, command_id, provider.name)
+        cannot = why_not_take(provider, order.payment_method, Money(ordered["amount"], ordered["currency"]))
+        return await payments.take(tx, command_id, ordered, cannot)
 
     async def post_fee(tx: Transaction, _: str, order: commands_pb2.PostBookingFee) -> Answer:
         money, rate = _readable(Money.from_proto, order.amount), _readable(_percent, order.commission_rate)

@@ -1,14 +1,16 @@
 """The rules: what becomes of a payment or a refund when something is learned of it.
 
     payment   pending ──► processing ──► success ──► partially_refunded ──► refunded
-                 │             ├───────► failed ─────┐ money that arrives after all is
-                 └─────────────┴───────► cancelled ──┘ success at once, and goes back in full
+                 │         unknown ├───► failed ─────┐ money that arrives after all is
+                 │                 └───► cancelled ──┘ success at once, and goes back in full
+                 └► at_clinic ─────────────┘
 
     refund    reserved ──► submitted ──► pending ──► succeeded ─┐ the bank sent it back
                  │             ├──► refused    └──────────────► ├──► manual, for a person
                  └► released   └──► manual, if it must succeed ─┘
 
-A payment is `pending` only while the provider cannot know of it. What is captured never goes back but by a refund.
+A payment is `pending` only while the provider cannot know of it, and `unknown` while nobody knows what the provider
+did. Of one that is `at_clinic` we take nothing. What is captured never goes back but by a refund.
 """
 
 from collections.abc import Iterable
@@ -19,7 +21,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from petpro_common.errors import InvalidRequest, NotFound, Unauthenticated, WrongState
+from petpro_common.errors import InvalidRequest, NotFound, Unauthenticated, Unavailable, WrongState
 from petpro_common.money import Money
 from petpro_payment import outcomes
 from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
@@ -55,6 +57,12 @@ class BadWebhook(InvalidRequest):
     reason = "BAD_WEBHOOK"
 
 
+class ProviderAway(Unavailable):
+    """The payment provider cannot be asked now what the webhook is about; send it again."""
+
+    reason = "PROVIDER_AWAY"
+
+
 class TooEarly(WrongState):
     """What this order builds upon is not there yet; the order is tried again."""
 
@@ -69,8 +77,7 @@ class NotTogether(Exception):
 
 def require_different(payment_ids: Iterable[UUID]) -> None:
     """Raises NotTogether when a payment comes twice."""
-    ids = list(payment_ids)
-    if len(set(ids)) < len(ids):
+    if len(set(ids := list(payment_ids))) < len(ids):
         raise NotTogether
 
 
@@ -83,16 +90,21 @@ class Reason(StrEnum):
     REFUND_REFUSED = "REFUND_REFUSED"
     CALLED_OFF = "CALLED_OFF"
     PAYMENT_NOT_CAPTURED = "PAYMENT_NOT_CAPTURED"
+    PAYMENT_METHOD_NOT_OFFERED = "PAYMENT_METHOD_NOT_OFFERED"
+    CURRENCY_NOT_OFFERED = "CURRENCY_NOT_OFFERED"
+    AMOUNT_TOO_FINE = "AMOUNT_TOO_FINE"
 
 
 class PaymentStatus(StrEnum):
     PENDING = "pending"
     PROCESSING = "processing"
+    UNKNOWN = "unknown"
     SUCCESS = "success"
     FAILED = "failed"
     REFUNDED = "refunded"
     PARTIALLY_REFUNDED = "partially_refunded"
     CANCELLED = "cancelled"
+    AT_CLINIC = "at_clinic"
 
 
 class RefundStatus(StrEnum):
@@ -122,7 +134,7 @@ class Disposition(StrEnum):
     UNKNOWN = "unknown"
 
 
-_OPEN = (PaymentStatus.PENDING, PaymentStatus.PROCESSING)
+_OPEN = (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN)
 _UNPAID = (PaymentStatus.FAILED, PaymentStatus.CANCELLED)
 _SET_ASIDE = (RefundStatus.RESERVED, RefundStatus.SUBMITTED, RefundStatus.PENDING, RefundStatus.MANUAL)
 
@@ -238,8 +250,17 @@ def payment_move(payment: Payment, outcome: PaymentOutcome) -> Move:
             return Move(PaymentStatus.CANCELLED, Reason.CALLED_OFF)
         case outcomes.CalledOff() if payment.is_open:
             return Move(PaymentStatus.FAILED, Reason.PAYMENT_TIMED_OUT)
+        case outcomes.Processing() if payment.is_open and not _is_known(payment, outcome):
+            return Move(PaymentStatus.PROCESSING)
+        case outcomes.Unknown() if payment.status is PaymentStatus.PROCESSING:
+            return Move(PaymentStatus.UNKNOWN)
         case _:
             return STAY
+
+
+def _is_known(payment: Payment, outcome: outcomes.Processing) -> bool:
+    known = (payment.status, payment.external_reference, (payment.payment_details or {}).get("customer_action", ""))
+    return known == (PaymentStatus.PROCESSING, outcome.external_reference, outcome.customer_action)
 
 
 def _captured(payment: Payment, money: Money) -> Move:
@@ -264,6 +285,8 @@ def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
             return RefundStatus.SUCCEEDED
         case outcomes.RefundRefused() if refund.status is RefundStatus.SUBMITTED:
             return RefundStatus.MANUAL if refund.must_succeed else RefundStatus.REFUSED
+        case outcomes.RefundByHand() if refund.status is RefundStatus.SUBMITTED:
+            return RefundStatus.MANUAL
         case outcomes.RefundFailed() if on_its_way or refund.status is RefundStatus.SUCCEEDED:
             return RefundStatus.MANUAL
         case _:

@@ -71,6 +71,13 @@ class RefundRefused:
 
 
 @dataclass(frozen=True)
+class RefundByHand:
+    """The provider cannot do it and was not asked: a person has to. `code` says why."""
+
+    code: str
+
+
+@dataclass(frozen=True)
 class RefundFailed:
     """The refund was accepted, and the money came back to us."""
 
@@ -78,4 +85,4 @@ class RefundFailed:
     code: str
 
 
-RefundOutcome: TypeAlias = RefundAccepted | RefundSucceeded | RefundRefused | RefundFailed | Unknown
+RefundOutcome: TypeAlias = RefundAccepted | RefundSucceeded | RefundRefused | RefundByHand | RefundFailed | Unknown

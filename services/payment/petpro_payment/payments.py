@@ -11,13 +11,13 @@ from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_payment import messages, metrics, refund_store, refunds, store
 from petpro_payment.domain import Disposition, Move, Origin, Payment, PaymentStatus, Reason, payment_move
-from petpro_payment.outcomes import CalledOff, Captured, PaymentOutcome, Processing
+from petpro_payment.outcomes import CalledOff, Captured, Declined, PaymentOutcome, Processing
 
 _log = structlog.get_logger()
 
 
-async def take(tx: Transaction, command_id: str, ordered: dict[str, Any]) -> Answer:
-    """Takes a payment on. The worker asks the provider after the commit."""
+async def take(tx: Transaction, command_id: str, ordered: dict[str, Any], cannot: Reason | None = None) -> Answer:
+    """Takes a payment on. The worker asks the provider after the commit, unless it `cannot` take it."""
     payment_id: UUID = ordered["id"]
     await store.hold(tx, payment_id)
     if await store.was_called_off(tx, payment_id):
@@ -26,6 +26,9 @@ async def take(tx: Transaction, command_id: str, ordered: dict[str, Any]) -> Ans
     payment = await _locked(tx, payment_id)
     if not is_new:
         return await _ordered_again(tx, command_id, payment)
+    if payment.amount and cannot:
+        await learn(tx, payment, Declined(cannot))
+        return Refused(cannot)
     if payment.amount:
         return Pending()
     free = Captured("", payment.money, payment.now)
@@ -75,10 +78,12 @@ async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> D
         await _quarantine(tx, payment, outcome)
     if move.status is PaymentStatus.SUCCESS and isinstance(outcome, Captured):
         await _captured(tx, payment, outcome, move)
+    elif move.status is PaymentStatus.PROCESSING and isinstance(outcome, Processing):
+        await store.note_progress(tx, payment.id, outcome)
+    elif move.status is PaymentStatus.UNKNOWN:
+        await store.mark_unknown(tx, payment.id)
     elif move.status is not None:
         await _ended_unpaid(tx, payment, outcome, move)
-    elif isinstance(outcome, Processing) and payment.is_open:
-        await store.note_progress(tx, payment.id, outcome)
     elif not move.quarantine:
         return Disposition.IGNORED
     return Disposition.QUARANTINED if move.quarantine else Disposition.APPLIED

@@ -65,7 +65,7 @@ _CLAIM = text(f"""
     FROM payments
     WHERE payments.id = refunds.payment_id AND refunds.id = ANY(ARRAY(
         SELECT id FROM refunds WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED))
-    RETURNING {_COLUMNS}, payments.provider, payments.external_reference AS payment_reference
+    RETURNING {_COLUMNS}, {PAYMENT_COLUMNS}
 """)
 _POSTPONE = text("""
     UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision))
@@ -93,11 +93,10 @@ class NewRefund:
 
 @dataclass(frozen=True)
 class Errand:
-    """A refund that is to be asked about, and where: `payment_reference` is the provider's own of the payment."""
+    """A refund that is to be asked about, and the payment that it gives back."""
 
     refund: Refund
-    provider: str
-    payment_reference: str | None
+    payment: Payment
 
 
 def _refund(row: Row) -> Refund:
@@ -195,7 +194,7 @@ async def move(
 async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> list[Errand]:
     """Takes due refunds on lease, skipping those that another worker holds."""
     rows = await tx.execute(_CLAIM, {"lease": lease_seconds, "limit": limit})
-    return [Errand(_refund(row), row.provider, row.payment_reference) for row in rows]
+    return [Errand(_refund(row), payment_of_row(row)) for row in rows]
 
 
 async def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:

@@ -30,7 +30,7 @@ from petpro_payment.domain import (
     require_different,
     set_aside,
 )
-from petpro_payment.outcomes import RefundFailed, RefundOutcome, RefundRefused, Unknown
+from petpro_payment.outcomes import RefundByHand, RefundFailed, RefundOutcome, RefundRefused, Unknown
 from petpro_payment.refund_store import NewRefund
 
 _TO_SUBMIT = (RefundStatus.RESERVED, RefundStatus.SUBMITTED)
@@ -189,8 +189,8 @@ async def learn(tx: Transaction, payment: Payment, refund: Refund, outcome: Refu
     status = refund_move(refund, outcome)
     if status is None:
         return Disposition.IGNORED
-    external = "" if isinstance(outcome, RefundRefused | Unknown) else outcome.external_reference
-    failure = outcome.code if isinstance(outcome, RefundRefused | RefundFailed) else ""
+    external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
+    failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""
     await _move(tx, refund, status, external, failure)
     await messages.tell_refund(tx, payment, refund, status)
     if status is RefundStatus.MANUAL:

@@ -1,9 +1,9 @@
 """What payment is told from outside."""
 
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from petpro_common.settings import ServiceSettings
 
@@ -14,11 +14,10 @@ class Settings(ServiceSettings):
     service: ClassVar[str] = "payment"
 
     catalog_address: str
-    provider: Literal["sandbox"] = "sandbox"
-    """The provider that takes new payments."""
-    sandbox_url: str
-    sandbox_api_key: SecretStr
-    sandbox_webhook_secret: SecretStr
+    provider: str = "sandbox"
+    """The provider that takes new payments; one of `providers.registry`. Each reads settings of its own."""
+    former_providers: str = ""
+    """Names, with commas between, of those that take no new payments, and still answer for what they took."""
     platform_tax_percent: Decimal = Field(Decimal(0), ge=0, le=100)
     """Tax that the platform owes on its own fee, in percent of that fee; it is taken out of the booking's price."""
     provider_timeout_seconds: float = Field(5.0, gt=0)
@@ -31,3 +30,9 @@ class Settings(ServiceSettings):
     """The first pause before a provider is asked again; it doubles."""
     poll_limit_seconds: float = Field(30.0, gt=0)
     """The longest pause."""
+
+    @property
+    def providers(self) -> list[str]:
+        """The names of all providers that payment speaks to; that of new payments comes first."""
+        former = (name.strip() for name in self.former_providers.split(","))
+        return list(dict.fromkeys([self.provider, *filter(None, former)]))

@@ -39,7 +39,7 @@ _FIND_PAYMENT = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = :id")
 _LOCK_PAYMENTS = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 # SKIP LOCKED: what another worker takes is its own. One that is not called off counts as asked from now on.
 _CLAIM_PAYMENTS = text(f"""
-    UPDATE payments SET status = 'processing', attempts = attempts + 1,
+    UPDATE payments SET status = CASE status WHEN 'pending' THEN 'processing' ELSE status END, attempts = attempts + 1,
         asked_at = CASE WHEN cancel_requested_at IS NOT NULL OR deadline <= clock_timestamp() THEN asked_at
                         ELSE clock_timestamp() END,
         due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
@@ -51,8 +51,9 @@ _POSTPONE_PAYMENT = text("""
     WITH later AS (SELECT clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision)) AS at)
     UPDATE payments
     SET due_at = CASE WHEN deadline > clock_timestamp() THEN least(later.at, deadline) ELSE later.at END
-    FROM later WHERE id = :id AND status IN ('pending', 'processing')
+    FROM later WHERE id = :id AND status IN ('pending', 'processing', 'unknown')
 """)
+_MARK_UNKNOWN = text("UPDATE payments SET status = 'unknown', updated_at = clock_timestamp() WHERE id = :id")
 _REORDER_PAYMENT = text("UPDATE payments SET command_id = :command_id WHERE id = :id")
 _REQUEST_CANCEL = text(f"""
     UPDATE payments SET cancel_requested_at = clock_timestamp(), cancel_command_id = :command_id,
@@ -60,8 +61,8 @@ _REQUEST_CANCEL = text(f"""
     WHERE id = :id RETURNING {PAYMENT_COLUMNS}
 """)
 _NOTE_PROGRESS = text("""
-    UPDATE payments SET external_reference = :external_reference, payment_details = CAST(:payment_details AS jsonb),
-        updated_at = clock_timestamp()
+    UPDATE payments SET status = 'processing', external_reference = :external_reference,
+        payment_details = CAST(:payment_details AS jsonb), updated_at = clock_timestamp()
     WHERE id = :id
 """)
 _CAPTURE = text("""
@@ -80,7 +81,7 @@ _QUARANTINE = text("UPDATE payments SET quarantined_at = clock_timestamp() WHERE
 _COUNT_QUARANTINED = text("SELECT count(*) FROM payments WHERE quarantined_at IS NOT NULL")
 _COUNT_OVERDUE = text("""
     SELECT count(*) FROM payments
-    WHERE status IN ('pending', 'processing')
+    WHERE status IN ('pending', 'processing', 'unknown')
       AND deadline < clock_timestamp() - make_interval(secs => CAST(:seconds AS double precision))
 """)
 # Moves the sums, and the status with them; the CHECK refunds_within_capture refuses what would exceed the captured
@@ -93,8 +94,8 @@ COUNT_REFUND = """
 """
 _KNOWS_EVENT = text("SELECT EXISTS (SELECT FROM provider_events WHERE provider = :provider AND event_id = :event_id)")
 _RECORD_EVENT = text("""
-    INSERT INTO provider_events (provider, event_id, type, reference, disposition, payload)
-    VALUES (:provider, :event_id, :type, :reference, :disposition, CAST(:payload AS jsonb))
+    INSERT INTO provider_events (provider, event_id, type, reference, disposition, payload, source)
+    VALUES (:provider, :event_id, :type, :reference, :disposition, CAST(:payload AS jsonb), :source)
     ON CONFLICT DO NOTHING
 """)
 _PUT_MEMBER = text("""
@@ -173,6 +174,11 @@ async def request_cancel(tx: Transaction, payment_id: UUID, command_id: str) -> 
     return payment_of_row((await tx.execute(_REQUEST_CANCEL, {"id": payment_id, "command_id": command_id})).one())
 
 
+async def mark_unknown(tx: Transaction, payment_id: UUID) -> None:
+    """The provider was asked, and nobody knows what it did. Under the row lock."""
+    await tx.execute(_MARK_UNKNOWN, {"id": payment_id})
+
+
 async def note_progress(tx: Transaction, payment_id: UUID, outcome: Processing) -> None:
     """Keeps what the provider said of an open payment. Under the row lock."""
     details = orjson.dumps({"customer_action": outcome.customer_action}).decode()
@@ -220,7 +226,8 @@ async def record_event(tx: Transaction, provider: str, event: ProviderEvent, dis
         "type": event.type,
         "reference": event.reference,
         "disposition": disposition.value,
-        "payload": orjson.dumps(dict(event.payload)).decode(),
+        "source": event.source.value,
+        "payload": orjson.dumps(dict(event.payload), default=str).decode(),
     }
     await tx.execute(_RECORD_EVENT, row)
 

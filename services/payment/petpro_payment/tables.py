@@ -100,6 +100,7 @@ provider_events = Table(
     Column("disposition", String(20), nullable=False),
     Column("payload", JSONB, nullable=False),
     Column("received_at", _INSTANT, nullable=False),
+    Column("source", String(10), nullable=False),  # a webhook, or an answer to our own question
 )
 
 clinic_members = Table(

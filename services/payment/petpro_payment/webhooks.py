@@ -1,6 +1,6 @@
 """What providers tell us by themselves: checked, kept for ever, and applied once, in whatever order it comes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -25,18 +25,22 @@ _log = structlog.get_logger()
 
 async def receive(
     database: Database, providers: Providers, name: str, headers: Mapping[str, str], body: bytes
-) -> Disposition:
-    """Takes one webhook in. A copy changes nothing.
+) -> Sequence[Disposition]:
+    """Takes one webhook in, and tells what each of the events in it did. A copy changes nothing.
 
-    Raises ProviderNotFound, BadSignature and BadWebhook. Any other fault lets the provider send it again.
+    Raises ProviderNotFound, BadSignature, BadWebhook and ProviderAway. After any other fault than the first three the
+    provider sends it again.
     """
     provider = providers.get(name)
     if provider is None:
         raise ProviderNotFound
-    event = provider.parse_webhook(headers, body)
+    return [await _receive(database, name, event) for event in await provider.read_webhook(headers, body)]
+
+
+async def _receive(database: Database, provider: str, event: ProviderEvent) -> Disposition:
     async with database.transaction() as tx:
-        disposition = await _apply(tx, name, event)
-    _log.info("webhook", provider=name, event_id=event.event_id, type=event.type, disposition=disposition)
+        disposition = await _apply(tx, provider, event)
+    _log.info("webhook", provider=provider, event_id=event.event_id, type=event.type, disposition=disposition)
     return disposition
 
 

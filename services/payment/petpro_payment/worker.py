@@ -8,7 +8,7 @@ reference, and orders again, under the same idempotency key, only what the provi
 import asyncio
 import random
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ from petpro_common import context, kill_points, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database, Transaction
 from petpro_common.kill_points import Moment
-from petpro_payment import metrics, payments, refund_store, refunds, store
+from petpro_payment import answers, metrics, payments, refund_store, refunds, store
 from petpro_payment.domain import Payment, Refund, RefundStatus
 from petpro_payment.outcomes import (
     CalledOff,
@@ -27,12 +27,14 @@ from petpro_payment.outcomes import (
     Declined,
     PaymentOutcome,
     Processing,
+    RefundByHand,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
     Unknown,
 )
-from petpro_payment.providers.provider import PaymentOrder, Provider, Providers, RefundOrder
+from petpro_payment.providers.capabilities import Capabilities, why_not_refund
+from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, Providers, RefundOrder
 
 _AT_ONCE = 16
 _LONGEST_SLEEP_SECONDS = 1.0
@@ -128,7 +130,8 @@ class Worker:
             payment = await store.lock_payment(tx, asked.id)
             if payment is None:
                 return False
-            await payments.learn(tx, payment, outcome)
+            disposition = await payments.learn(tx, payment, outcome)
+            await answers.keep(tx, payment.provider, payment.id, asked.attempts, outcome, disposition)
             if isinstance(outcome, Captured | Declined | CalledOff):
                 return False
             called_off_meanwhile = payment.is_called_off and not asked.is_called_off
@@ -138,12 +141,13 @@ class Worker:
 
     async def ask_about_refund(self, errand: refund_store.Errand) -> RefundOutcome:
         """What has become of a refund. No transaction is open."""
-        refund = errand.refund
-        if errand.payment_reference is None:
+        refund, payment = errand.refund, errand.payment
+        if payment.external_reference is None:
             return Unknown("the payment has no reference at the provider")
-        provider = self._providers[errand.provider]
-        order = RefundOrder(refund.id, errand.payment_reference, refund.money, refund.reason)
-        return await self._asked(provider, _refund_outcome(provider, refund, order))
+        provider = self._providers[payment.provider]
+        if by_hand := _by_hand(provider.capabilities, refund, payment):
+            return by_hand
+        return await self._asked(provider, _refund_outcome(provider, refund, _refund_order(errand)))
 
     async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> bool:
         """Records what was learned; a refund that is still on its way is looked at again."""
@@ -151,8 +155,9 @@ class Worker:
             found = await refund_store.lock(tx, asked.id)
             if found is None:
                 return False
-            await refunds.learn(tx, *found, outcome)
-            if isinstance(outcome, RefundSucceeded | RefundRefused):
+            disposition = await refunds.learn(tx, *found, outcome)
+            await answers.keep(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
+            if isinstance(outcome, RefundSucceeded | RefundRefused | RefundByHand):
                 return False
             await refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
             return True
@@ -161,11 +166,12 @@ class Worker:
         calling_off = payment.is_called_off or payment.is_overdue
         if payment.attempts == 1 and not calling_off:
             return await provider.create_payment(_order(payment))
-        found = await provider.find_payment(payment.id)
+        asked = Asked(payment.id, payment.external_reference, payment.created_at, payment.asked_at or payment.now)
+        found = await provider.find_payment(asked)
         if found is None:
             return self._never_arrived(payment) if calling_off else await provider.create_payment(_order(payment))
         if calling_off and isinstance(found, Processing):
-            return await provider.cancel_payment(found.external_reference)
+            return await provider.cancel_payment(replace(asked, external_reference=found.external_reference))
         return found
 
     def _never_arrived(self, payment: Payment) -> PaymentOutcome:
@@ -222,8 +228,29 @@ def _order(payment: Payment) -> PaymentOrder:
     return PaymentOrder(payment.id, payment.money, payment.payment_method, token, payment.booking_id)
 
 
+def _refund_order(errand: refund_store.Errand) -> RefundOrder:
+    refund, payment = errand.refund, errand.payment
+    return RefundOrder(
+        reference=refund.id,
+        payment_reference=payment.id,
+        payment_external_reference=payment.external_reference or "",
+        money=refund.money,
+        reason=refund.reason,
+        external_reference=refund.external_reference,
+    )
+
+
+def _by_hand(provider: Capabilities, refund: Refund, payment: Payment) -> RefundByHand | None:
+    """What the provider cannot give back, so that it is not asked. One that it has taken on is its own to end."""
+    if refund.attempts > 1 or refund.status is not RefundStatus.SUBMITTED or payment.paid_at is None:
+        return None
+    since = payment.now - payment.paid_at
+    cause = why_not_refund(provider, payment.payment_method, refund.money, payment.captured, since)
+    return None if cause is None else RefundByHand(cause)
+
+
 async def _refund_outcome(provider: Provider, refund: Refund, order: RefundOrder) -> RefundOutcome:
-    found = await provider.find_refund(refund.id) if refund.attempts > 1 else None
+    found = await provider.find_refund(order) if refund.attempts > 1 else None
     if found is not None:
         return found
     if refund.status is RefundStatus.SUBMITTED:

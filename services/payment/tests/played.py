@@ -1,6 +1,6 @@
 """A provider that is played: it keeps its word, and fails on its way in and out as a test tells it to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -17,7 +17,8 @@ from petpro_payment.outcomes import (
     RefundSucceeded,
     Unknown,
 )
-from petpro_payment.providers.provider import Capabilities, PaymentOrder, ProviderEvent, RefundOrder
+from petpro_payment.providers.capabilities import Capabilities, Method
+from petpro_payment.providers.provider import Asked, PaymentOrder, ProviderEvent, RefundOrder
 
 
 @dataclass
@@ -34,7 +35,13 @@ class PlayedProvider:
     charges: list[UUID] = field(default_factory=list)
     """References for which money was taken, once for each time."""
 
-    capabilities = Capabilities("played", frozenset({"card"}), cancels=True, partial_refunds=True, signs_webhooks=True)
+    capabilities = Capabilities(
+        name="played",
+        methods={"card": Method(asynchronous=False)},
+        currencies={"IDR": 2, "USD": 2, "JPY": 0},
+        cancels=True,
+        webhooks="signed",
+    )
 
     async def create_payment(self, order: PaymentOrder) -> PaymentOutcome:
         if self.deaf:
@@ -56,15 +63,15 @@ class PlayedProvider:
         self.charges.append(reference)
         return captured
 
-    async def find_payment(self, reference: UUID) -> PaymentOutcome | None:
-        return Unknown("deaf") if self.deaf else self.payments.get(reference)
+    async def find_payment(self, asked: Asked) -> PaymentOutcome | None:
+        return Unknown("deaf") if self.deaf else self.payments.get(asked.reference)
 
-    async def cancel_payment(self, external_reference: str) -> PaymentOutcome:
+    async def cancel_payment(self, asked: Asked) -> PaymentOutcome:
         if self.deaf:
             return Unknown("deaf")
-        reference = UUID(external_reference.removeprefix("pi_"))
+        reference = asked.reference
         if isinstance(self.payments[reference], Processing):
-            self.payments[reference] = CalledOff(external_reference)
+            self.payments[reference] = CalledOff(f"pi_{reference}")
         return Unknown("mute") if self.mute else self.payments[reference]
 
     async def create_refund(self, order: RefundOrder) -> RefundOutcome:
@@ -80,8 +87,8 @@ class PlayedProvider:
         self.refunds[reference] = RefundSucceeded(f"re_{reference}")
         return RefundSucceeded(f"re_{reference}")
 
-    async def find_refund(self, reference: UUID) -> RefundOutcome | None:
-        return Unknown("deaf") if self.deaf else self.refunds.get(reference)
+    async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
+        return Unknown("deaf") if self.deaf else self.refunds.get(order.reference)
 
-    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> ProviderEvent:
+    async def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[ProviderEvent]:
         raise AssertionError("the played provider tells nothing by itself")

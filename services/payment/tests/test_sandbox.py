@@ -241,7 +241,7 @@ async def test_a_provider_that_is_away_is_asked_again(sandbox_world: World, sand
         await sandbox_world.order(sale.take())
         for _ in range(3):
             await sandbox_world.one_step()
-        assert (await sandbox_world.payment(sale)).status is PaymentStatus.PROCESSING
+        assert (await sandbox_world.payment(sale)).status is PaymentStatus.UNKNOWN
     finally:
         sandbox.start()
     await sandbox_world.work()

@@ -50,7 +50,7 @@ async def test_an_unknown_outcome_is_never_guessed(world: World, provider: Playe
     await world.order(sale.take())
     await world.one_step()
     assert (await world.answer(sale.take())).outcome == PENDING
-    assert (await world.payment(sale)).status is PaymentStatus.PROCESSING
+    assert (await world.payment(sale)).status is PaymentStatus.UNKNOWN
     provider.deaf = True
     for _ in range(5):
         await world.one_step()

@@ -124,8 +124,9 @@ class World:
     def __init__(self, database: Database, providers: Providers, provider: str, tax_percent: str = "0") -> None:
         self.database = database
         self.providers = providers
+        handlers = command_handlers(providers[provider].capabilities, Decimal(tax_percent))
         broker = cast(Broker, SimpleNamespace(service="payment"))
-        self._consumer = command_consumer(database, broker, command_handlers(provider, Decimal(tax_percent)))
+        self._consumer = command_consumer(database, broker, handlers)
 
     def worker(self, timings: Timings = QUICK) -> Worker:
         """A worker of its own, as a replica or a restarted process would have."""

@@ -15,9 +15,10 @@ from petproctl.audit.model import Findings, invariant
 from petproctl.audit.provider import Charge, Return
 
 _AT_ONCE = 8
+_PROVIDER = "sandbox"
 _PAYMENTS = "SELECT id, status, captured, quarantined_at, external_reference FROM payments WHERE id = ANY(%(ids)s)"
 _REFUNDS = "SELECT id, status, amount FROM refunds WHERE id = ANY(%(ids)s)"
-_ON_THE_WAY = ("pending", "processing")
+_ON_THE_WAY = ("pending", "processing", "unknown")
 _SAME = {
     "succeeded": ("succeeded", "submitted", "pending"),
     "failed": ("manual", "submitted", "pending"),
@@ -29,7 +30,7 @@ _SAME = {
 @invariant(3)
 def payments_agree_with_the_provider(look: Look) -> Findings:
     """The provider took what we say, and gave back what we say."""
-    statement = """SELECT id, external_reference, status, captured, refund_done, quarantined_at, EXISTS (
+    statement = """SELECT id, provider, external_reference, status, captured, refund_done, quarantined_at, EXISTS (
             SELECT FROM refunds r WHERE r.payment_id = batch.id AND r.status IN ('submitted', 'pending')) AS giving_back
         FROM batch ORDER BY id"""
     with ThreadPoolExecutor(_AT_ONCE) as crowd:
@@ -44,9 +45,10 @@ def payments_agree_with_the_provider(look: Look) -> Findings:
 
 
 def _is_told(payment: Row) -> bool:
-    """Whether our word on it is final: at rest, and about money that the provider has to do with."""
+    """Whether our word on it is final: at rest, and about money of the provider whose list is read."""
     is_moving = payment["status"] in _ON_THE_WAY or payment["giving_back"] or payment["quarantined_at"]
-    return not is_moving and bool(payment["captured"] or payment["external_reference"])
+    is_there = payment["provider"] == _PROVIDER and bool(payment["captured"] or payment["external_reference"])
+    return is_there and not is_moving
 
 
 def _charge(look: Look, payment: Row) -> Charge | None:

@@ -148,7 +148,7 @@ def open_payments_are_asked_about(look: Look) -> Findings:
             THEN 'is ' || status || ', and nobody asks about it' END AS broken
         FROM batch ORDER BY id""",
         settled=True,
-        always="status IN ('pending', 'processing')",
+        always="status IN ('pending', 'processing', 'unknown')",
     )
 
 

@@ -4,26 +4,16 @@ Every call may be made again with the same ids: the provider does it once. A cal
 or the network does; it answers `Unknown` when nobody can tell whether it took effect.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
 from petpro_common.money import Money
 from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a provider can do, beyond the least."""
-
-    name: str
-    payment_methods: frozenset[str]
-    cancels: bool
-    """A payment that waits for the customer can be called off."""
-    partial_refunds: bool
-    signs_webhooks: bool
-    """Webhooks carry a signature over the body; otherwise the object must be fetched before it is believed."""
+from petpro_payment.providers.capabilities import Capabilities
 
 
 @dataclass(frozen=True)
@@ -38,18 +28,39 @@ class PaymentOrder:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A payment that the provider may know. Every order for it left between the two instants."""
+
+    reference: UUID
+    external_reference: str | None
+    """The provider's own name for it, once that is known."""
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True)
 class RefundOrder:
     """Money to give back. `reference` is our refund's id, and the idempotency key."""
 
     reference: UUID
+    payment_reference: UUID
     payment_external_reference: str
     money: Money
     reason: str
+    external_reference: str | None = None
+    """The provider's own name for the refund, once that is known."""
+
+
+class Source(StrEnum):
+    """How a provider told us something: by itself, or because we asked."""
+
+    WEBHOOK = "webhook"
+    ANSWER = "answer"
 
 
 @dataclass(frozen=True)
 class ProviderEvent:
-    """One webhook, checked and read. `reference` is our own id as the provider carries it."""
+    """Something that a provider said, checked and read. `reference` is our own id as the provider carries it."""
 
     event_id: str
     type: str
@@ -57,6 +68,8 @@ class ProviderEvent:
     outcome: PaymentOutcome | RefundOutcome
     is_refund: bool
     payload: Mapping[str, Any]
+    """What is kept of it for ever: never a card, a name or an address."""
+    source: Source = Source.WEBHOOK
 
 
 class Provider(Protocol):
@@ -69,26 +82,27 @@ class Provider(Protocol):
         """Takes money, once per reference."""
         ...
 
-    async def find_payment(self, reference: UUID) -> PaymentOutcome | None:
+    async def find_payment(self, asked: Asked) -> PaymentOutcome | None:
         """What became of a payment; None when the provider knows none of this reference."""
         ...
 
-    async def cancel_payment(self, external_reference: str) -> PaymentOutcome:
-        """Calls a payment off, or tells what became of it when that is too late."""
+    async def cancel_payment(self, asked: Asked) -> PaymentOutcome:
+        """Calls a payment off that was found, or tells what became of it when that is too late."""
         ...
 
     async def create_refund(self, order: RefundOrder) -> RefundOutcome:
         """Gives money back, once per reference."""
         ...
 
-    async def find_refund(self, reference: UUID) -> RefundOutcome | None:
+    async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         """What became of a refund; None when the provider knows none of this reference."""
         ...
 
-    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> ProviderEvent:
-        """Checks and reads a webhook; header names are in lower case.
+    async def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[ProviderEvent]:
+        """Checks and reads a webhook, of which nothing is believed that is not signed; header names are in lower case.
 
-        Raises BadSignature when the signature or its time is wrong, BadWebhook when the body cannot be read.
+        Raises BadSignature when signature, token or time is wrong, BadWebhook when the body cannot be read, and
+        ProviderAway when the object it is about could not be fetched. What is about nothing of ours is empty.
         """
         ...
 

@@ -2,19 +2,21 @@
 
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import httpx
 import orjson
-import structlog
+from pydantic import SecretStr
 
 from petpro_common.errors import FieldViolation
 from petpro_common.money import Money, minor_unit
+from petpro_common.settings import Told
 from petpro_payment.domain import BadSignature, BadWebhook, Reason
 from petpro_payment.outcomes import (
     CalledOff,
@@ -29,7 +31,9 @@ from petpro_payment.outcomes import (
     RefundSucceeded,
     Unknown,
 )
-from petpro_payment.providers.provider import Capabilities, PaymentOrder, ProviderEvent, RefundOrder
+from petpro_payment.providers import http
+from petpro_payment.providers.capabilities import Capabilities, Method
+from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
 
 SIGNATURE_HEADER = "sandbox-signature"
 SIGNATURE_WINDOW_SECONDS = 300
@@ -38,7 +42,24 @@ _DECLINES = {"card_declined": "CARD_DECLINED", "insufficient_funds": "INSUFFICIE
 _Json = dict[str, Any]
 _Outcome = TypeVar("_Outcome")
 
-_log = structlog.get_logger()
+
+class Settings(Told):
+    """Environment and secrets of the sandbox."""
+
+    service: ClassVar[str] = "payment"
+
+    sandbox_url: str
+    sandbox_api_key: SecretStr
+    sandbox_webhook_secret: SecretStr
+
+
+@asynccontextmanager
+async def open_provider(timeout_seconds: float) -> AsyncIterator[Provider]:
+    """The sandbox, as the settings say."""
+    settings = Settings.load()
+    api_key, secret = settings.sandbox_api_key.get_secret_value(), settings.sandbox_webhook_secret.get_secret_value()
+    async with sandbox_client(settings.sandbox_url, api_key, timeout_seconds) as client:
+        yield SandboxProvider(client, secret)
 
 
 class SandboxProvider:
@@ -46,10 +67,15 @@ class SandboxProvider:
 
     capabilities = Capabilities(
         name="sandbox",
-        payment_methods=frozenset({"card", "qris", "virtual_account", "e_wallet"}),
+        methods={
+            "card": Method(asynchronous=False),
+            "qris": Method(asynchronous=True),
+            "virtual_account": Method(asynchronous=True),
+            "e_wallet": Method(asynchronous=True),
+        },
+        currencies={"IDR": 2, "USD": 2, "SGD": 2, "EUR": 2, "JPY": 0},
         cancels=True,
-        partial_refunds=True,
-        signs_webhooks=True,
+        webhooks="signed",
     )
 
     def __init__(self, client: httpx.AsyncClient, webhook_secret: str, clock: Callable[[], float] = time.time) -> None:
@@ -66,14 +92,14 @@ class SandboxProvider:
             "payment_token": order.payment_token,
             "metadata": {"booking_id": str(order.booking_id)},
         }
-        answer = await self._call("POST", "/v1/payment_intents", order.reference, body)
-        return _payment_answer(answer)
+        return _payment_answer(await self._order("/v1/payment_intents", order.reference, body))
 
-    async def find_payment(self, reference: UUID) -> PaymentOutcome | None:
-        return await self._find("/v1/payment_intents", reference, _payment_outcome)
+    async def find_payment(self, asked: Asked) -> PaymentOutcome | None:
+        return await self._find("/v1/payment_intents", asked.reference, _payment_outcome)
 
-    async def cancel_payment(self, external_reference: str) -> PaymentOutcome:
-        return _payment_answer(await self._call("POST", f"/v1/payment_intents/{external_reference}/cancel"))
+    async def cancel_payment(self, asked: Asked) -> PaymentOutcome:
+        path = f"/v1/payment_intents/{asked.external_reference}/cancel"
+        return _payment_answer(await http.call(self._client, "POST", path))
 
     async def create_refund(self, order: RefundOrder) -> RefundOutcome:
         body = {
@@ -82,19 +108,19 @@ class SandboxProvider:
             "reference": str(order.reference),
             "reason": order.reason[:500],
         }
-        return _refund_answer(await self._call("POST", "/v1/refunds", order.reference, body))
+        return _refund_answer(await self._order("/v1/refunds", order.reference, body))
 
-    async def find_refund(self, reference: UUID) -> RefundOutcome | None:
-        return await self._find("/v1/refunds", reference, _refund_outcome)
+    async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
+        return await self._find("/v1/refunds", order.reference, _refund_outcome)
 
-    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> ProviderEvent:
+    async def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[ProviderEvent]:
         self._check_signature(headers.get(SIGNATURE_HEADER, ""), body)
         try:
             event = orjson.loads(body)
             about = event["data"]["object"]
             is_refund = about["object"] == "refund"
             outcome = _refund_outcome(about) if is_refund else _payment_outcome(about)
-            return ProviderEvent(event["id"], event["type"], about["reference"], outcome, is_refund, event)
+            return [ProviderEvent(event["id"], event["type"], about["reference"], outcome, is_refund, event)]
         except (ValueError, KeyError, TypeError, InvalidOperation):
             raise BadWebhook(FieldViolation("body", "is no event of the sandbox")) from None
 
@@ -112,37 +138,21 @@ class SandboxProvider:
             raise BadSignature
 
     async def _find(self, path: str, reference: UUID, read: Callable[[_Json], _Outcome]) -> _Outcome | Unknown | None:
-        answer = await self._call("GET", f"{path}?reference={reference}")
+        answer = await http.call(self._client, "GET", path, params={"reference": str(reference)})
         if isinstance(answer, Unknown):
             return answer
         if answer.status_code != httpx.codes.OK:
-            return _unexpected(answer)
+            return http.unexpected(answer)
         found = answer.json()["data"]
         return read(found[0]) if found else None
 
-    async def _call(
-        self, method: str, path: str, key: UUID | None = None, body: _Json | None = None
-    ) -> httpx.Response | Unknown:
-        """The provider's definite answer, or Unknown when there is none: nothing came back, or a fault of its own."""
-        headers = {"Idempotency-Key": str(key)} if key else {}
-        try:
-            answer = await self._client.request(method, path, json=body, headers=headers)
-        except httpx.HTTPError as fault:
-            return Unknown(type(fault).__name__)
-        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or answer.status_code in (401, 403, 408, 429):
-            return _unexpected(answer)
-        return answer
+    async def _order(self, path: str, key: UUID, body: _Json) -> httpx.Response | Unknown:
+        return await http.call(self._client, "POST", path, json=body, headers={"Idempotency-Key": str(key)})
 
 
 def sandbox_client(url: str, api_key: str, timeout_seconds: float) -> httpx.AsyncClient:
-    """A client whose calls end, at the latest, `timeout_seconds` after each step of the connection."""
-    return httpx.AsyncClient(
-        base_url=url,
-        headers={"Authorization": f"Bearer {api_key}"},
-        timeout=timeout_seconds,
-        limits=httpx.Limits(max_connections=16),
-        trust_env=False,
-    )
+    """A client that shows the sandbox its key."""
+    return http.open_client(url, timeout_seconds, headers={"Authorization": f"Bearer {api_key}"})
 
 
 def _payment_answer(answer: httpx.Response | Unknown) -> PaymentOutcome:
@@ -156,7 +166,7 @@ def _payment_answer(answer: httpx.Response | Unknown) -> PaymentOutcome:
         return _payment_outcome(intent)
     if answer.status_code == httpx.codes.BAD_REQUEST:
         return Declined(Reason.PAYMENT_REFUSED)  # the provider did nothing, and never will with this order
-    return _unexpected(answer)
+    return http.unexpected(answer)
 
 
 def _payment_outcome(intent: _Json) -> PaymentOutcome:
@@ -198,7 +208,7 @@ def _refund_answer(answer: httpx.Response | Unknown) -> RefundOutcome:
     error = body["error"]
     if error["type"] == "refund_error" or error["code"] in ("payment_intent_not_captured", "amount_invalid"):
         return RefundRefused(error["code"])
-    return _unexpected(answer)
+    return http.unexpected(answer)
 
 
 def _refund_outcome(refund: _Json) -> RefundOutcome:
@@ -211,11 +221,6 @@ def _refund_outcome(refund: _Json) -> RefundOutcome:
             return RefundFailed(refund["id"], (refund["failure"] or {}).get("code", ""))
         case other:
             raise ValueError(f"no refund is {other!r}")
-
-
-def _unexpected(answer: httpx.Response) -> Unknown:
-    _log.error("the provider gave no usable answer", status=answer.status_code, path=answer.request.url.path)
-    return Unknown(f"status {answer.status_code}")
 
 
 def _amount(money: Money) -> str:

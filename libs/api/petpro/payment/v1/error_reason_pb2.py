@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$petpro/payment/v1/error_reason.proto\x12\x11petpro.payment.v1*\xee\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_REASON_PAYMENT_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_CLINIC_NOT_FOUND\x10\x02\x12#\n\x1f\x45RROR_REASON_PROVIDER_NOT_FOUND\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_BAD_SIGNATURE\x10\x04\x12\x1c\n\x18\x45RROR_REASON_BAD_WEBHOOK\x10\x05\x12\x1e\n\x1a\x45RROR_REASON_CARD_DECLINED\x10\x06\x12#\n\x1f\x45RROR_REASON_INSUFFICIENT_FUNDS\x10\x07\x12\"\n\x1e\x45RROR_REASON_PAYMENT_TIMED_OUT\x10\x08\x12\'\n#ERROR_REASON_REFUND_EXCEEDS_PAYMENT\x10\t\x12\x1f\n\x1b\x45RROR_REASON_REFUND_REFUSED\x10\n\x12\x1b\n\x17\x45RROR_REASON_CALLED_OFF\x10\x0b\x12%\n!ERROR_REASON_PAYMENT_NOT_CAPTURED\x10\x0c\x12 \n\x1c\x45RROR_REASON_PAYMENT_REFUSED\x10\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$petpro/payment/v1/error_reason.proto\x12\x11petpro.payment.v1*\x84\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_REASON_PAYMENT_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_CLINIC_NOT_FOUND\x10\x02\x12#\n\x1f\x45RROR_REASON_PROVIDER_NOT_FOUND\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_BAD_SIGNATURE\x10\x04\x12\x1c\n\x18\x45RROR_REASON_BAD_WEBHOOK\x10\x05\x12\x1e\n\x1a\x45RROR_REASON_CARD_DECLINED\x10\x06\x12#\n\x1f\x45RROR_REASON_INSUFFICIENT_FUNDS\x10\x07\x12\"\n\x1e\x45RROR_REASON_PAYMENT_TIMED_OUT\x10\x08\x12\'\n#ERROR_REASON_REFUND_EXCEEDS_PAYMENT\x10\t\x12\x1f\n\x1b\x45RROR_REASON_REFUND_REFUSED\x10\n\x12\x1b\n\x17\x45RROR_REASON_CALLED_OFF\x10\x0b\x12%\n!ERROR_REASON_PAYMENT_NOT_CAPTURED\x10\x0c\x12 \n\x1c\x45RROR_REASON_PAYMENT_REFUSED\x10\r\x12\x1e\n\x1a\x45RROR_REASON_PROVIDER_AWAY\x10\x14\x12+\n\'ERROR_REASON_PAYMENT_METHOD_NOT_OFFERED\x10\x15\x12%\n!ERROR_REASON_CURRENCY_NOT_OFFERED\x10\x16\x12 \n\x1c\x45RROR_REASON_AMOUNT_TOO_FINE\x10\x17\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petpro.payment.v1.error_rea
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=60
-  _globals['_ERRORREASON']._serialized_end=554
+  _globals['_ERRORREASON']._serialized_end=704
 # @@protoc_insertion_point(module_scope)

@@ -49,6 +49,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The payment was not taken, so nothing can be given back (refusal of ReserveRefund)."""
     ERROR_REASON_PAYMENT_REFUSED: _ErrorReason.ValueType  # 13
     """The provider refused the payment for another cause (refusal of TakePayment)."""
+    ERROR_REASON_PROVIDER_AWAY: _ErrorReason.ValueType  # 20
+    """The payment provider cannot be asked now what a webhook is about; it is to be sent again (UNAVAILABLE)."""
+    ERROR_REASON_PAYMENT_METHOD_NOT_OFFERED: _ErrorReason.ValueType  # 21
+    """The payment provider does not offer this way to pay (refusal of TakePayment)."""
+    ERROR_REASON_CURRENCY_NOT_OFFERED: _ErrorReason.ValueType  # 22
+    """The payment provider takes no money in this currency (refusal of TakePayment)."""
+    ERROR_REASON_AMOUNT_TOO_FINE: _ErrorReason.ValueType  # 23
+    """The amount is finer than the unit in which the payment provider counts (refusal of TakePayment)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "payment.petpro", and of refusals in replies to sagas."""
@@ -80,4 +88,12 @@ ERROR_REASON_PAYMENT_NOT_CAPTURED: ErrorReason.ValueType  # 12
 """The payment was not taken, so nothing can be given back (refusal of ReserveRefund)."""
 ERROR_REASON_PAYMENT_REFUSED: ErrorReason.ValueType  # 13
 """The provider refused the payment for another cause (refusal of TakePayment)."""
+ERROR_REASON_PROVIDER_AWAY: ErrorReason.ValueType  # 20
+"""The payment provider cannot be asked now what a webhook is about; it is to be sent again (UNAVAILABLE)."""
+ERROR_REASON_PAYMENT_METHOD_NOT_OFFERED: ErrorReason.ValueType  # 21
+"""The payment provider does not offer this way to pay (refusal of TakePayment)."""
+ERROR_REASON_CURRENCY_NOT_OFFERED: ErrorReason.ValueType  # 22
+"""The payment provider takes no money in this currency (refusal of TakePayment)."""
+ERROR_REASON_AMOUNT_TOO_FINE: ErrorReason.ValueType  # 23
+"""The amount is finer than the unit in which the payment provider counts (refusal of TakePayment)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

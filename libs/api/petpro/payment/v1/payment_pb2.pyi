@@ -40,6 +40,10 @@ class _PaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Payment
     """Part of it was given back."""
     PAYMENT_STATUS_CANCELLED: _PaymentStatus.ValueType  # 7
     """Called off before any money was taken."""
+    PAYMENT_STATUS_UNKNOWN: _PaymentStatus.ValueType  # 8
+    """The provider was asked, and nobody knows yet what it did."""
+    PAYMENT_STATUS_AT_CLINIC: _PaymentStatus.ValueType  # 9
+    """The customer pays at the clinic."""
 
 class PaymentStatus(_PaymentStatus, metaclass=_PaymentStatusEnumTypeWrapper): ...
 
@@ -55,6 +59,10 @@ PAYMENT_STATUS_PARTIALLY_REFUNDED: PaymentStatus.ValueType  # 6
 """Part of it was given back."""
 PAYMENT_STATUS_CANCELLED: PaymentStatus.ValueType  # 7
 """Called off before any money was taken."""
+PAYMENT_STATUS_UNKNOWN: PaymentStatus.ValueType  # 8
+"""The provider was asked, and nobody knows yet what it did."""
+PAYMENT_STATUS_AT_CLINIC: PaymentStatus.ValueType  # 9
+"""The customer pays at the clinic."""
 Global___PaymentStatus: _TypeAlias = PaymentStatus  # noqa: Y015
 
 class _RefundStatus:

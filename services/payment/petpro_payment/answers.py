@@ -1,0 +1,34 @@
+"""What a provider answers when we ask, kept for ever beside what it tells by itself, when it changes anything."""
+
+from dataclasses import asdict
+from uuid import UUID
+
+from petpro_common.db import Transaction
+from petpro_payment import store
+from petpro_payment.domain import Disposition
+from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
+from petpro_payment.providers.provider import ProviderEvent, Source
+
+
+async def keep(
+    tx: Transaction,
+    provider: str,
+    reference: UUID,
+    attempt: int,
+    outcome: PaymentOutcome | RefundOutcome,
+    disposition: Disposition,
+) -> None:
+    """Keeps what came of the attempt on a payment or refund; an answer that changed nothing is not kept."""
+    if disposition is Disposition.IGNORED:
+        return
+    kind = type(outcome).__name__
+    event = ProviderEvent(
+        event_id=f"{reference}:{attempt}",
+        type=kind,
+        reference=str(reference),
+        outcome=outcome,
+        is_refund=kind.startswith("Refund"),
+        payload=asdict(outcome),
+        source=Source.ANSWER,
+    )
+    await store.record_event(tx, provider, event, disposition)

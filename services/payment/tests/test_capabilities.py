@@ -1,0 +1,73 @@
+"""What a provider declares decides before it is asked; and what it said is kept, whoever began to talk."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from petpro_common.money import Money
+from petpro_payment.domain import PaymentStatus, RefundStatus
+from petpro_payment.providers.capabilities import Method
+from services.payment.tests.played import PlayedProvider
+from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
+
+
+@pytest.mark.parametrize(
+    ("sale", "method", "reason"),
+    [
+        (Sale(), "barter", "PAYMENT_METHOD_NOT_OFFERED"),
+        (Sale(price=Money(Decimal(10), "CHF")), "card", "CURRENCY_NOT_OFFERED"),
+    ],
+)
+async def test_what_the_provider_cannot_take_is_refused_before_it_is_asked(
+    world: World, provider: PlayedProvider, sale: Sale, method: str, reason: str
+) -> None:
+    answer = await world.order(sale.take(method=method))
+    assert (answer.outcome, answer.reason) == (REFUSED, reason)
+    await world.work()
+    paid = await world.payment(sale)
+    assert (paid.status, paid.failure_reason, provider.payments) == (PaymentStatus.FAILED, reason, {})
+    assert await world.events(sale) == ["payment.failed"]
+
+
+@pytest.mark.parametrize(
+    ("card", "cause"),
+    [
+        (Method(asynchronous=False, refundable=False), "METHOD_NOT_REFUNDABLE"),
+        (Method(asynchronous=False, partial=False), "NO_PARTIAL_REFUNDS"),
+        (Method(asynchronous=False, refund_window=timedelta(0)), "REFUND_WINDOW_OVER"),
+    ],
+)
+async def test_a_refund_that_the_provider_cannot_make_goes_to_a_person(
+    world: World, provider: PlayedProvider, card: Method, cause: str
+) -> None:
+    sale = await world.paid(Sale())
+    provider.capabilities = replace(provider.capabilities, methods={"card": card})
+    await world.order(sale.reserve("100000"))
+    await world.order(sale.submit())
+    await world.work()
+    (refund,) = await world.refunds(sale)
+    assert (refund.status, refund.failure_reason, provider.refunds) == (RefundStatus.MANUAL, cause, {})
+    assert (await world.answer(sale.submit())).outcome == SUCCEEDED
+
+
+async def test_whatever_state_a_provider_brought_about_has_its_event(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    provider.deaf = True
+    await world.order(sale.take())
+    await world.one_step()
+    await world.one_step()
+    provider.deaf = False
+    await world.work()
+    for order in (sale.fee(), sale.reserve("250000"), sale.refund_entry(), sale.submit(), sale.settle()):
+        await world.order(order)
+    await world.one_step()
+    provider.send_back(sale.refund_id)
+    await world.work()
+    told = await world.rows(
+        "SELECT type, reference, disposition, source, payload FROM provider_events ORDER BY received_at"
+    )
+    assert [event.type for event in told] == ["Unknown", "Captured", "RefundAccepted", "RefundSucceeded"]
+    assert {(event.disposition, event.source) for event in told} == {("applied", "answer")}
+    assert told[1].payload["money"] == {"amount": "250000.00", "currency": "IDR"}

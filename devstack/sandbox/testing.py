@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,12 +39,16 @@ def eventually(look: Callable[[], Seen], seconds: float = 15.0) -> Seen:
 
 @dataclass(frozen=True)
 class Letter:
-    """One webhook as it arrived."""
+    """One webhook as it arrived; names of headers are in lower case."""
 
-    signature: str
+    headers: Mapping[str, str]
     body: bytes
     arrived: float
     """Monotonic seconds."""
+
+    @property
+    def signature(self) -> str:
+        return self.headers.get("sandbox-signature", "")
 
     @property
     def event(self) -> Json:
@@ -79,8 +83,8 @@ class Letterbox:
         class Slot(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                letter = Letter(self.headers["Sandbox-Signature"], body, time.monotonic())
-                letterbox.letters.append(letter)
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                letterbox.letters.append(Letter(headers, body, time.monotonic()))
                 self.send_response(letterbox.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

@@ -11,6 +11,7 @@ from petpro_payment.providers.provider import Provider, Providers
 
 FILES = {
     "sandbox": "petpro_payment.providers.sandbox",
+    "stripe": "petpro_payment.providers.stripe",
 }
 
 OpenProvider = Callable[[float], AbstractAsyncContextManager[Provider]]

@@ -13,9 +13,9 @@ def test_a_letter_is_signed_over_its_raw_body(sandbox: SandboxProcess, letterbox
     assert not letter.is_signed_with("another secret")
     forged = letter.body.replace(b"250000.00", b"950000.00")
     assert forged != letter.body
-    assert not Letter(letter.signature, forged, 0).is_signed_with(WEBHOOK_SECRET)
+    assert not Letter(letter.headers, forged, 0).is_signed_with(WEBHOOK_SECRET)
     later = re.sub(r"t=\d+", "t=2000000000", letter.signature)
-    assert not Letter(later, letter.body, 0).is_signed_with(WEBHOOK_SECRET)
+    assert not Letter({"sandbox-signature": later}, letter.body, 0).is_signed_with(WEBHOOK_SECRET)
 
 
 def test_a_letter_comes_again_until_it_is_taken(own_sandbox: SandboxProcess, own_letterbox: Letterbox) -> None:

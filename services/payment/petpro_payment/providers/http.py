@@ -1,5 +1,6 @@
 """Calls to a provider over HTTP, as every adapter without an SDK makes them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import httpx
@@ -23,16 +24,21 @@ def open_client(url: str, timeout_seconds: float, **options: Any) -> httpx.Async
     return httpx.AsyncClient(base_url=url, timeout=timeout_seconds, limits=limits, trust_env=False, **options)
 
 
-async def call(client: httpx.AsyncClient, method: str, path: str, **options: Any) -> httpx.Response | Unknown:
+async def call(
+    client: httpx.AsyncClient, method: str, path: str, definite: Collection[int] = (), **options: Any
+) -> httpx.Response | Unknown:
     """The provider's definite answer, or Unknown when there is none: nothing came back, or a fault of its own.
 
-    `options` are those of httpx. Neither is logged, nor what comes back: only the path without its query.
+    A status in `definite` is an answer. `options` are those of httpx. Neither they nor the answer are logged: only the
+    path without its query.
     """
     try:
         answer = await client.request(method, path, **options)
     except httpx.HTTPError as fault:
         return Unknown(type(fault).__name__)
-    return unexpected(answer) if answer.is_server_error or answer.status_code in _UNUSABLE else answer
+    if answer.status_code in definite or not (answer.is_server_error or answer.status_code in _UNUSABLE):
+        return answer
+    return unexpected(answer)
 
 
 def unexpected(answer: httpx.Response) -> Unknown:

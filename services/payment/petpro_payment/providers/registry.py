@@ -12,6 +12,7 @@ from petpro_payment.providers.provider import Provider, Providers
 FILES = {
     "sandbox": "petpro_payment.providers.sandbox",
     "stripe": "petpro_payment.providers.stripe",
+    "xendit": "petpro_payment.providers.xendit",
 }
 
 OpenProvider = Callable[[float], AbstractAsyncContextManager[Provider]]

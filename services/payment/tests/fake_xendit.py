@@ -1,0 +1,189 @@
+"""A contract fake of Xendit: payment requests, payments, refunds and callbacks, as its public reference describes them.
+
+Kept is what the adapter builds on: idempotency keys, closed amounts, refunds that are pending first and within what
+was taken, and callbacks that are not signed. Cards are chosen by their payment method id.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+SECRET_KEY, CALLBACK_TOKEN = "xnd_of_nobody", "a-callback-token"
+_CARDS = {"pm-good": "SUCCEEDED", "pm-3ds": "REQUIRES_ACTION", "pm-declined": "FAILED", "pm-poor": "FAILED"}
+_FAILURES = {"pm-declined": "CARD_DECLINED", "pm-poor": "INSUFFICIENT_BALANCE"}
+_ACTIONS = [{"action": "AUTH", "url_type": "WEB", "method": "GET", "url": "https://pay.example/1"}]
+_Json = dict[str, Any]
+Callback = tuple[dict[str, str], bytes]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _error(status: int, code: str) -> JSONResponse:
+    return JSONResponse({"error_code": code, "message": code.lower()}, status)
+
+
+@dataclass
+class FakeXendit:
+    """`mute`: it does what it is asked, and its answer is lost. `refuses`: the code by which it refuses refunds."""
+
+    mute: bool = False
+    refuses: str = ""
+    requests: dict[str, _Json] = field(default_factory=dict)
+    payments: list[_Json] = field(default_factory=list)
+    refunds: dict[str, _Json] = field(default_factory=dict)
+    callbacks: list[Callback] = field(default_factory=list)
+    answers: dict[str, tuple[bytes, Response]] = field(default_factory=dict)
+
+    def transport(self) -> httpx.ASGITransport:
+        """How a client reaches it."""
+        routes = [
+            Route("/payment_requests", self._create_request, methods=["POST"]),
+            Route("/payment_requests", self._list_requests, methods=["GET"]),
+            Route("/payment_requests/{id}", self._get_request, methods=["GET"]),
+            Route("/v2/payment_methods/{id}/payments", self._list_payments, methods=["GET"]),
+            Route("/v2/payment_methods/{id}/expire", self._expire, methods=["POST"]),
+            Route("/refunds", self._create_refund, methods=["POST"]),
+            Route("/refunds", self._list_refunds, methods=["GET"]),
+            Route("/refunds/{id}", self._get_refund, methods=["GET"]),
+        ]
+        return httpx.ASGITransport(Starlette(routes=routes))
+
+    def request_of(self, reference: object) -> _Json:
+        (found,) = [each for each in self.requests.values() if each["reference_id"] == str(reference)]
+        return found
+
+    def pay(self, reference: object, amount: float | None = None) -> None:
+        """The customer pays, as much as was asked or another amount."""
+        request = self.request_of(reference)
+        request.update(status="SUCCEEDED", updated=_now())
+        taken = {"id": f"py-{uuid4()}", "status": "SUCCEEDED", "payment_request_id": request["id"], "updated": _now()}
+        payment = {**taken, "amount": amount or request["amount"], "currency": request["currency"]}
+        self.payments.append({**payment, "payment_method": request["payment_method"]})
+        self._tell("payment.succeeded", self.payments[-1])
+
+    def settle(self, reference: object, status: str = "SUCCEEDED") -> None:
+        """The bank lets a refund through, or does not."""
+        (refund,) = [each for each in self.refunds.values() if each["reference_id"] == str(reference)]
+        refund.update(status=status, failure_code="ACCOUNT_CLOSED" if status == "FAILED" else None)
+        self._tell(f"refund.{status.lower()}", refund)
+
+    def _tell(self, event: str, data: _Json) -> None:
+        body = {"event": event, "business_id": "5f27a14a9bf05c73dd040bc8", "created": _now(), "data": data}
+        headers = {"x-callback-token": CALLBACK_TOKEN, "webhook-id": str(uuid4())}
+        self.callbacks.append((headers, json.dumps(body).encode()))
+
+    async def _create_request(self, request: Request) -> Response:
+        return await self._once(request, self._new_request)
+
+    async def _new_request(self, asked: _Json) -> Response:
+        card = asked.get("payment_method_id", "")
+        if not isinstance(asked["amount"], int) or asked["currency"] != "IDR":
+            return _error(400, "API_VALIDATION_ERROR")
+        if card not in _CARDS and "payment_method" not in asked:
+            return _error(404, "DATA_NOT_FOUND")
+        kind = {"type": "CARD"} if card else _with_details(asked["payment_method"])
+        made = {
+            "id": f"pr-{uuid4()}",
+            "reference_id": asked["reference_id"],
+            "amount": asked["amount"],
+            "currency": asked["currency"],
+            "status": "PENDING",
+            "payment_method": {"id": card if card else f"pm-{uuid4()}", **kind},
+            "actions": [] if kind["type"] in ("QR_CODE", "VIRTUAL_ACCOUNT") else _ACTIONS,
+            "failure_code": _FAILURES.get(card),
+            "updated": _now(),
+        }
+        self.requests[str(made["id"])] = made
+        if _CARDS.get(card) == "SUCCEEDED":
+            self.pay(asked["reference_id"])
+        elif card:
+            made["status"] = _CARDS[card]
+        return JSONResponse(made, 201)
+
+    async def _create_refund(self, request: Request) -> Response:
+        return await self._once(request, self._new_refund)
+
+    async def _new_refund(self, asked: _Json) -> Response:
+        if self.refuses:
+            return _error(403 if self.refuses.endswith("SUPPORTED") else 400, self.refuses)
+        about = asked["payment_request_id"]
+        taken = sum(each["amount"] for each in self.payments if each["payment_request_id"] == about)
+        mine = [each for each in self.refunds.values() if each["payment_request_id"] == about]
+        if asked["amount"] + sum(each["amount"] for each in mine if each["status"] != "FAILED") > taken:
+            return _error(400, "REFUND_AMOUNT_EXCEEDED")
+        made = {**asked, "id": f"rfd-{uuid4()}", "status": "PENDING", "failure_code": None}
+        self.refunds[made["id"]] = made
+        return JSONResponse(made)
+
+    async def _list_requests(self, request: Request) -> Response:
+        wanted = request.query_params["reference_id"]
+        return self._page(request, [each for each in self.requests.values() if each["reference_id"] == wanted])
+
+    async def _list_payments(self, request: Request) -> Response:
+        method = request.path_params["id"]
+        return self._page(request, [each for each in self.payments if each["payment_method"]["id"] == method])
+
+    async def _list_refunds(self, request: Request) -> Response:
+        wanted = request.query_params["payment_request_id"]
+        return self._page(request, [each for each in self.refunds.values() if each["payment_request_id"] == wanted])
+
+    async def _get_request(self, request: Request) -> Response:
+        return self._found(request, self.requests)
+
+    async def _get_refund(self, request: Request) -> Response:
+        return self._found(request, self.refunds)
+
+    async def _expire(self, request: Request) -> Response:
+        (about,) = [
+            each for each in self.requests.values() if each["payment_method"]["id"] == request.path_params["id"]
+        ]
+        if about["status"] not in ("PENDING", "REQUIRES_ACTION"):
+            return _error(409, "INACTIVE_PAYMENT_METHOD")
+        about.update(status="EXPIRED", updated=_now())
+        return JSONResponse(about["payment_method"])
+
+    def _page(self, request: Request, found: list[_Json]) -> Response:
+        return _refused(request) or JSONResponse({"data": found, "has_more": False})
+
+    def _found(self, request: Request, among: dict[str, _Json]) -> Response:
+        found = among.get(request.path_params["id"])
+        return _refused(request) or (JSONResponse(found) if found else _error(404, "DATA_NOT_FOUND"))
+
+    async def _once(self, request: Request, make: Callable[[_Json], Awaitable[Response]]) -> Response:
+        """Once under its idempotency key: the same body has the same answer, another body is refused."""
+        key, body = request.headers["idempotency-key"], await request.body()
+        if refused := _refused(request):
+            return refused
+        if key in self.answers and self.answers[key][0] != body:
+            return _error(409, "IDEMPOTENCY_ERROR")
+        if key not in self.answers:
+            self.answers[key] = (body, await make(json.loads(body)))
+        if self.mute:
+            raise httpx.ReadTimeout("the answer is lost")
+        return self.answers[key][1]
+
+
+def _refused(request: Request) -> Response | None:
+    expected = httpx.BasicAuth(SECRET_KEY, "")._auth_header
+    return None if request.headers.get("authorization") == expected else _error(401, "INVALID_API_KEY")
+
+
+def _with_details(means: _Json) -> _Json:
+    if means["type"] == "QR_CODE":
+        return {"type": "QR_CODE", "qr_code": {**means["qr_code"], "channel_properties": {"qr_string": "00020101"}}}
+    if means["type"] == "VIRTUAL_ACCOUNT":
+        account = means["virtual_account"]
+        number = {**account["channel_properties"], "virtual_account_number": "128081234567"}
+        return {"type": "VIRTUAL_ACCOUNT", "virtual_account": {**account, "channel_properties": number}}
+    return means

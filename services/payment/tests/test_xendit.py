@@ -1,0 +1,197 @@
+"""The adapter to Xendit against a contract fake: every method, lost answers, callbacks that lie, refunds."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import httpx
+import pytest
+
+from petpro_common.db import Database
+from petpro_common.money import Money
+from petpro_payment import webhooks
+from petpro_payment.domain import BadSignature, BadWebhook, Disposition, PaymentStatus, ProviderAway, RefundStatus
+from petpro_payment.providers.xendit import XenditProvider
+from services.payment.tests.fake_xendit import CALLBACK_TOKEN, SECRET_KEY, Callback, FakeXendit
+from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
+
+
+@pytest.fixture
+def xendit() -> FakeXendit:
+    return FakeXendit()
+
+
+@pytest.fixture
+async def shop(pool: Database, xendit: FakeXendit) -> AsyncIterator[World]:
+    key = httpx.BasicAuth(SECRET_KEY, "")
+    async with httpx.AsyncClient(transport=xendit.transport(), base_url="http://xendit", auth=key) as client:
+        yield World(pool, {"xendit": XenditProvider(client, CALLBACK_TOKEN, "https://app.example")}, "xendit")
+
+
+async def deliver(shop: World, callback: Callback) -> Disposition:
+    (disposition,) = await webhooks.receive(shop.database, shop.providers, "xendit", *callback)
+    return disposition
+
+
+async def asked(shop: World, sale: Sale, method: str = "qris", token: str = "") -> Sale:
+    await shop.order(sale.take(token, method))
+    await shop.one_step()
+    return sale
+
+
+async def refund_submitted(shop: World, xendit: FakeXendit, amount: str = "100000") -> Sale:
+    sale = await asked(shop, Sale())
+    xendit.pay(sale.payment_id)
+    await shop.work()
+    for order in (sale.fee(), sale.reserve(amount), sale.refund_entry(), sale.submit(), sale.settle()):
+        await shop.order(order)
+    await shop.one_step()
+    return sale
+
+
+@pytest.mark.parametrize(
+    ("method", "token", "action"),
+    [
+        ("qris", "", "00020101"),
+        ("virtual_account", "BNI", "BNI 128081234567"),
+        ("e_wallet", "OVO", "https://pay.example/1"),
+        ("card", "pm-3ds", "https://pay.example/1"),
+    ],
+)
+async def test_the_customer_pays_by_their_own_hand(
+    shop: World, xendit: FakeXendit, method: str, token: str, action: str
+) -> None:
+    sale = await asked(shop, Sale(), method, token)
+    waiting = await shop.payment(sale)
+    assert (waiting.status, waiting.payment_details) == (PaymentStatus.PROCESSING, {"customer_action": action})
+    xendit.pay(sale.payment_id)
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.APPLIED
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.IGNORED
+    assert (await shop.payment(sale)).captured == 250000
+    assert await shop.events(sale) == ["payment.captured"]
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [("pm-declined", "CARD_DECLINED"), ("pm-poor", "INSUFFICIENT_FUNDS"), ("pm-of-nobody", "PAYMENT_REFUSED")],
+)
+async def test_a_card_is_declined(shop: World, token: str, reason: str) -> None:
+    sale = await asked(shop, Sale(), "card", token)
+    answer = await shop.answer(sale.take())
+    assert (answer.outcome, answer.reason) == (REFUSED, reason)
+
+
+async def test_a_lost_answer_is_looked_up_and_nobody_pays_twice(shop: World, xendit: FakeXendit) -> None:
+    xendit.mute = True
+    sale = await asked(shop, Sale(), "card", "pm-good")
+    assert (await shop.payment(sale)).status is PaymentStatus.UNKNOWN
+    await shop.work()
+    assert (await shop.answer(sale.take())).outcome == SUCCEEDED
+    assert len(xendit.payments) == 1
+
+
+async def test_a_callback_may_come_before_our_own_call_is_over(shop: World, xendit: FakeXendit) -> None:
+    xendit.mute = True
+    sale = await asked(shop, Sale(), "card", "pm-good")
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.APPLIED
+    assert (await shop.payment(sale)).status is PaymentStatus.SUCCESS
+
+
+async def test_another_amount_is_quarantined_whatever_was_asked(shop: World, xendit: FakeXendit) -> None:
+    sale = await asked(shop, Sale(), "virtual_account")
+    xendit.pay(sale.payment_id, 100000)
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.QUARANTINED
+    assert (await shop.payment(sale)).captured == 0
+
+
+async def test_what_a_callback_says_is_not_believed(shop: World, xendit: FakeXendit) -> None:
+    sale = await asked(shop, Sale())
+    xendit.pay(sale.payment_id)
+    headers, body = xendit.callbacks[0]
+    xendit.request_of(sale.payment_id)["status"] = "REQUIRES_ACTION"  # as it was before
+    assert await deliver(shop, (headers, body)) is not Disposition.QUARANTINED
+    assert (await shop.payment(sale)).status is PaymentStatus.PROCESSING
+    for forged in ({**headers, "x-callback-token": "guessed"}, {}):
+        with pytest.raises(BadSignature):
+            await deliver(shop, (forged, body))
+    for unreadable in (b"", b"{}", b"[]", b'{"event": "payment.succeeded", "data": {}}'):
+        with pytest.raises(BadWebhook):
+            await deliver(shop, (headers, unreadable))
+
+
+async def test_a_callback_about_what_cannot_be_fetched_is_to_come_again(shop: World, xendit: FakeXendit) -> None:
+    sale = await asked(shop, Sale())
+    xendit.pay(sale.payment_id)
+    xendit.request_of(sale.payment_id)["status"] = "UNKNOWN"
+    with pytest.raises(ProviderAway):
+        await deliver(shop, xendit.callbacks[0])
+    headers, body = xendit.callbacks[0]
+    nobodys = body.replace(xendit.request_of(sale.payment_id)["id"].encode(), b"pr-of-nobody")
+    assert await webhooks.receive(shop.database, shop.providers, "xendit", headers, nobodys) == []
+
+
+async def test_who_does_not_pay_in_time_can_pay_no_more(shop: World, xendit: FakeXendit) -> None:
+    sale = Sale()
+    await shop.order(sale.take("", "qris", within=0.2))
+    await shop.work()
+    assert (await shop.payment(sale)).failure_reason == "PAYMENT_TIMED_OUT"
+    assert xendit.request_of(sale.payment_id)["status"] == "EXPIRED"
+
+
+async def test_a_refund_from_submission_to_settlement(shop: World, xendit: FakeXendit) -> None:
+    sale = await refund_submitted(shop, xendit)
+    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.PENDING]
+    xendit.settle(sale.refund_id)
+    assert await deliver(shop, xendit.callbacks[-1]) is Disposition.APPLIED
+    assert (await shop.answer(sale.settle())).outcome == SUCCEEDED
+
+
+async def test_a_refund_whose_answer_was_lost_is_made_once(shop: World, xendit: FakeXendit) -> None:
+    xendit.mute = True
+    sale = await refund_submitted(shop, xendit)
+    xendit.settle(sale.refund_id)
+    await shop.work()
+    assert len(xendit.refunds) == 1
+    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.SUCCEEDED]
+
+
+async def test_a_refund_that_fails_goes_to_a_person(shop: World, xendit: FakeXendit) -> None:
+    sale = await refund_submitted(shop, xendit)
+    xendit.settle(sale.refund_id, "FAILED")
+    await deliver(shop, xendit.callbacks[-1])
+    (refund,) = await shop.refunds(sale)
+    assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "ACCOUNT_CLOSED")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("INELIGIBLE_TRANSACTION_STATUS", RefundStatus.REFUSED),
+        ("REFUND_NOT_SUPPORTED", RefundStatus.MANUAL),
+        ("INSUFFICIENT_BALANCE", RefundStatus.SUBMITTED),
+    ],
+)
+async def test_refusals_that_are_for_good_and_for_now(
+    shop: World, xendit: FakeXendit, code: str, status: RefundStatus
+) -> None:
+    xendit.refuses = code
+    sale = await refund_submitted(shop, xendit)
+    assert [refund.status for refund in await shop.refunds(sale)] == [status]
+
+
+async def test_half_rupiah_and_dollars_are_refused_before_xendit_is_asked(shop: World, xendit: FakeXendit) -> None:
+    half, dollars = Sale(price=Money(Decimal("100000.50"), "IDR")), Sale(price=Money(Decimal(10), "USD"))
+    assert (await shop.order(half.take("", "qris"))).reason == "AMOUNT_TOO_FINE"
+    assert (await shop.order(dollars.take("", "qris"))).reason == "CURRENCY_NOT_OFFERED"
+    assert xendit.requests == {}
+
+
+async def test_a_virtual_account_takes_nothing_back(shop: World, xendit: FakeXendit) -> None:
+    sale = await asked(shop, Sale(), "virtual_account")
+    xendit.pay(sale.payment_id)
+    await shop.work()
+    for order in (sale.reserve("100000"), sale.submit()):
+        await shop.order(order)
+    await shop.work()
+    (refund,) = await shop.refunds(sale)
+    assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "METHOD_NOT_REFUNDABLE")
+    assert xendit.refunds == {}

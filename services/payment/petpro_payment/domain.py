@@ -259,8 +259,8 @@ def payment_move(payment: Payment, outcome: PaymentOutcome) -> Move:
 
 
 def _is_known(payment: Payment, outcome: outcomes.Processing) -> bool:
-    known = (payment.status, payment.external_reference, (payment.payment_details or {}).get("customer_action", ""))
-    return known == (PaymentStatus.PROCESSING, outcome.external_reference, outcome.customer_action)
+    is_known = (payment.status, payment.external_reference) == (PaymentStatus.PROCESSING, outcome.external_reference)
+    return is_known and outcome.customer_action in ("", (payment.payment_details or {}).get("customer_action"))
 
 
 def _captured(payment: Payment, money: Money) -> Move:

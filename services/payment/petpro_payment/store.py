@@ -62,7 +62,7 @@ _REQUEST_CANCEL = text(f"""
 """)
 _NOTE_PROGRESS = text("""
     UPDATE payments SET status = 'processing', external_reference = :external_reference,
-        payment_details = CAST(:payment_details AS jsonb), updated_at = clock_timestamp()
+        payment_details = coalesce(CAST(:payment_details AS jsonb), payment_details), updated_at = clock_timestamp()
     WHERE id = :id
 """)
 _CAPTURE = text("""
@@ -180,8 +180,9 @@ async def mark_unknown(tx: Transaction, payment_id: UUID) -> None:
 
 
 async def note_progress(tx: Transaction, payment_id: UUID, outcome: Processing) -> None:
-    """Keeps what the provider said of an open payment. Under the row lock."""
-    details = orjson.dumps({"customer_action": outcome.customer_action}).decode()
+    """Keeps what the provider said of an open payment; what it did not repeat stands. Under the row lock."""
+    action = outcome.customer_action
+    details = orjson.dumps({"customer_action": action}).decode() if action else None
     row = {"id": payment_id, "external_reference": outcome.external_reference, "payment_details": details}
     await tx.execute(_NOTE_PROGRESS, row)
 

@@ -13,6 +13,7 @@ FILES = {
     "sandbox": "petpro_payment.providers.sandbox",
     "stripe": "petpro_payment.providers.stripe",
     "xendit": "petpro_payment.providers.xendit",
+    "midtrans": "petpro_payment.providers.midtrans",
 }
 
 OpenProvider = Callable[[float], AbstractAsyncContextManager[Provider]]

@@ -1,0 +1,168 @@
+"""A contract fake of Midtrans' Core API, as its public reference describes it.
+
+Kept is what the adapter builds on: an order_id is charged once, a refund_key is refunded once and within what was
+taken, HTTP says 200 while the body says what happened, and the signature of a notification covers order, code and
+amount alone. Cards are chosen by their token.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from hashlib import sha512
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+SERVER_KEY = "SB-Mid-server-of-nobody"
+_CARDS: dict[str, dict[str, str]] = {
+    "good": {"status_code": "200", "transaction_status": "capture", "fraud_status": "accept"},
+    "3ds": {"status_code": "201", "transaction_status": "pending", "redirect_url": "https://pay.example/3ds"},
+    "denied": {"status_code": "202", "transaction_status": "deny", "channel_response_code": "05"},
+    "poor": {"status_code": "202", "transaction_status": "deny", "channel_response_code": "51"},
+    "odd": {"status_code": "201", "transaction_status": "capture", "fraud_status": "challenge"},
+}
+_PENDING = {"status_code": "201", "transaction_status": "pending"}
+_SHOWN_ONCE = ("actions", "qr_string", "redirect_url")
+_Json = dict[str, Any]
+
+
+def _now() -> str:
+    return datetime.now(timezone(timedelta(hours=7))).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _said(code: str, message: str = "") -> Response:
+    return JSONResponse({"status_code": code, "status_message": message})
+
+
+@dataclass
+class FakeMidtrans:
+    """`mute`: it does what it is asked, and its answer is lost. `refuses`: the code by which it refuses refunds."""
+
+    mute: bool = False
+    refuses: str = ""
+    transactions: dict[str, _Json] = field(default_factory=dict)
+    notifications: list[bytes] = field(default_factory=list)
+
+    def transport(self) -> httpx.ASGITransport:
+        """How a client reaches it."""
+        routes = [
+            Route("/v2/charge", self._charge, methods=["POST"]),
+            Route("/v2/{order_id}/status", self._status, methods=["GET"]),
+            Route("/v2/{order_id}/cancel", self._cancel, methods=["POST"]),
+            Route("/v2/{order_id}/refund", self._refund, methods=["POST"]),
+        ]
+        return httpx.ASGITransport(Starlette(routes=routes))
+
+    def becomes(self, order_id: object, status: str, **fields: str) -> bytes:
+        """The transaction moves on, and a notification of it leaves."""
+        transaction = self.transactions[str(order_id)]
+        transaction.update(transaction_status=status, status_code="200", **fields)
+        if status == "settlement":
+            transaction["settlement_time"] = _now()
+        return self.notify(order_id)
+
+    def notify(self, order_id: object) -> bytes:
+        """A signed notification of the transaction as it is."""
+        said = self.transactions[str(order_id)]
+        signed = f"{said['order_id']}{said['status_code']}{said['gross_amount']}{SERVER_KEY}"
+        body = {**said, "signature_key": sha512(signed.encode()).hexdigest()}
+        self.notifications.append(json.dumps(body).encode())
+        return self.notifications[-1]
+
+    def confirm(self, order_id: object) -> bytes:
+        """The bank confirms all refunds of the transaction."""
+        for refund in self.transactions[str(order_id)]["refunds"]:
+            refund["bank_confirmed_at"] = _now()
+        return self.notify(order_id)
+
+    async def _charge(self, request: Request) -> Response:
+        asked = await self._body(request)
+        if isinstance(asked, Response):
+            return asked
+        order_id, amount = asked["transaction_details"]["order_id"], asked["transaction_details"]["gross_amount"]
+        card = asked.get("credit_card", {}).get("token_id")
+        if order_id in self.transactions:
+            return _said("406", "The request could not be completed due to a conflict")
+        if not isinstance(amount, int) or (asked["payment_type"] == "credit_card" and card not in _CARDS):
+            return _said("411", "Token id is missing, invalid, or timed out")
+        made = {
+            "transaction_id": str(uuid4()),
+            "order_id": order_id,
+            "gross_amount": f"{amount}.00",
+            "currency": "IDR",
+            "payment_type": asked["payment_type"],
+            "transaction_time": _now(),
+            **_shown(asked),
+            **(_CARDS[card] if card else _PENDING),
+        }
+        self.transactions[order_id] = made
+        return self._answer(made)
+
+    async def _status(self, request: Request) -> Response:
+        found = self._of(request)
+        if isinstance(found, Response):
+            return found
+        return JSONResponse({name: value for name, value in found.items() if name not in _SHOWN_ONCE})
+
+    async def _cancel(self, request: Request) -> Response:
+        found = self._of(request)
+        if isinstance(found, Response):
+            return found
+        if found["transaction_status"] not in ("pending", "capture", "authorize"):
+            return _said("412", "Merchant cannot modify the status of the transaction")
+        found.update(transaction_status="cancel", status_code="200")
+        return self._answer(found)
+
+    async def _refund(self, request: Request) -> Response:
+        found, asked = self._of(request), await self._body(request)
+        if isinstance(found, Response):
+            return found
+        assert isinstance(asked, dict)
+        refunds = found.setdefault("refunds", [])
+        left = int(found["gross_amount"].partition(".")[0]) - sum(int(each["refund_amount"]) for each in refunds)
+        if self.refuses:
+            return _said(self.refuses, "no")
+        if asked["refund_key"] in [each["refund_key"] for each in refunds]:
+            return _said("406", "Duplicate refund ID")
+        if found["transaction_status"] not in ("settlement", "partial_refund") or asked["amount"] > left:
+            return _said("412", "Merchant cannot modify the status of the transaction")
+        made = {"refund_chargeback_id": len(refunds) + 1, "refund_amount": str(asked["amount"]), "created_at": _now()}
+        refunds.append({**made, "refund_key": asked["refund_key"]})
+        found.update(transaction_status="refund" if asked["amount"] == left else "partial_refund", status_code="200")
+        return self._answer({**found, **refunds[-1]})
+
+    def _of(self, request: Request) -> _Json | Response:
+        refused = self._refused(request)
+        return refused or self.transactions.get(request.path_params["order_id"]) or _said("404", "not found")
+
+    async def _body(self, request: Request) -> _Json | Response:
+        asked: _Json = json.loads(await request.body())
+        return self._refused(request) or asked
+
+    def _refused(self, request: Request) -> Response | None:
+        expected = httpx.BasicAuth(SERVER_KEY, "")._auth_header
+        return None if request.headers.get("authorization") == expected else _said("401", "Access denied")
+
+    def _answer(self, said: _Json) -> Response:
+        if self.mute:
+            raise httpx.ReadTimeout("the answer is lost")
+        return JSONResponse(said)
+
+
+def _shown(asked: _Json) -> _Json:
+    """What the customer needs to pay."""
+    match asked["payment_type"]:
+        case "qris":
+            return {"qr_string": "00020101"}
+        case "bank_transfer":
+            return {"va_numbers": [{"bank": asked["bank_transfer"]["bank"], "va_number": "812785002530231"}]}
+        case "credit_card":
+            return {}
+        case _:
+            pages = [{"name": "deeplink-redirect", "method": "GET", "url": "https://pay.example/wallet"}]
+            return {"actions": [{"name": "cancel", "method": "POST", "url": "https://pay.example/no"}, *pages]}

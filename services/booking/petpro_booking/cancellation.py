@@ -67,6 +67,8 @@ async def request(tx: Transaction, engine: SagaEngine, caller: Caller, booking_i
 
 def refund_due(booking: Any, by: str) -> Money:
     """What a cancellation now gives back: to a customer the policy's share, all of it when the clinic cancels."""
+    if booking.payment_id is None:
+        return Money(Decimal(0), booking.currency)  # it is paid at the clinic
     price = Money(booking.amount, booking.currency)
     if by == CLINIC:
         return price

@@ -5,6 +5,7 @@
                              |                        declined   hold ran out and the seat is gone
                              +-- end_checkout <-----------+-- refund in full
 
+Whoever pays at the clinic has a booking without a payment of ours, and gets nothing back from us.
 Declined, the hold stays until it runs out and the customer may try again: each try is a saga, a booking id and a
 payment of its own. Locks are taken in one order everywhere: saga, reservation, slot.
 """
@@ -173,7 +174,8 @@ async def confirm_booking(tx: Transaction, state: SagaState) -> Answer:
             await store.take_seat(tx, reservation.slot_id)
         except (SlotFull, SlotBlocked, SlotInPast, SlotNotFound) as gone:
             return Refused(gone.reason)
-    await bookings.confirm_from(tx, reservation, _id(state, "booking_id"), _id(state, "payment_id"))
+    payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
+    await bookings.confirm_from(tx, reservation, _id(state, "booking_id"), payment_id)
     return Succeeded()
 
 

@@ -46,6 +46,8 @@ def _take_payment(data: Data) -> payment.TakePayment:
 
 
 def _payment_taken(taken: payment.PaymentTaken) -> Data:
+    if taken.at_clinic:
+        return {"at_clinic": True}
     return {"paid_at": taken.paid_at.ToJsonString()}
 
 

@@ -38,9 +38,11 @@ class Desk:
     async def hold(self, slot_id: UUID) -> Any:
         return await self.world.hold(self.budi, slot_id)
 
-    async def pay(self, held: Any, user_id: UUID | None = None, lock_id: str | None = None) -> Any:
+    async def pay(
+        self, held: Any, user_id: UUID | None = None, lock_id: str | None = None, method: str = "card"
+    ) -> Any:
         request = booking_pb2.CheckoutReservationRequest(
-            reservation_id=held.id, lock_id=lock_id or held.lock_id, payment_method="card", payment_token="tok_1"
+            reservation_id=held.id, lock_id=lock_id or held.lock_id, payment_method=method, payment_token="tok_1"
         )
         reply = await self.world.reservations.CheckoutReservation(
             request, metadata=self.world.signed_in(user_id or self.budi)
@@ -170,6 +172,23 @@ async def test_a_checkout_that_has_ended_remembers_no_means_of_payment(desk: Des
     assert desk.payment.of_type("TakePayment").payment_token == "tok_1"
     assert "tok_1" not in str(saga.data)
     assert saga.data["reservation_id"] == paid.id
+
+
+@pytest.mark.parametrize("by_clinic", [False, True])
+async def test_what_is_paid_at_the_clinic_is_booked_and_cancelled_without_money_of_ours(
+    desk: Desk, by_clinic: bool
+) -> None:
+    paid = await desk.pay(await desk.hold(await desk.world.open_slot()), method="pay_at_clinic")
+    booking_id = (await desk.until_checkout(paid.id, Checkout.CHECKOUT_STATUS_CONFIRMED)).booking_id
+    assert (await desk.booking(booking_id)).payment_id == ""
+    await desk.cancel(booking_id, desk.world.signed_in(new_id(), Role.ADMIN) if by_clinic else None)
+
+    async def cancelled() -> bool:
+        return bool((await desk.booking(booking_id)).status == Status.BOOKING_STATUS_CANCELLED)
+
+    await eventually(cancelled)
+    assert (await desk.booking(booking_id)).refund_amount.amount in ("", "0.00")
+    assert set(desk.payment.asked) == {"TakePayment", "PostBookingFee"}
 
 
 async def test_one_checkout_at_a_time(desk: Desk) -> None:

@@ -29,7 +29,9 @@ async def main() -> None:
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
 
         worker = Worker(service.database, providers, timings)
-        orders = command_handlers(providers[settings.provider].capabilities, settings.platform_tax_percent)
+        orders = command_handlers(
+            providers[settings.provider].capabilities, settings.platform_tax_percent, settings.pay_at_clinic
+        )
         service.background(worker.run())
         service.background(backlog.run(service.database))
         service.consume(command_consumer(service.database, service.broker, orders))

@@ -21,10 +21,18 @@ Orders: TypeAlias = Sequence[tuple[str, Any]]
 """Orders of one type, each with its command id."""
 
 
-def command_handlers(provider: Capabilities, tax_percent: Decimal) -> Mapping[type[Message], Handler]:
-    """One handler per order. `provider` takes new payments; `tax_percent` is of the platform's own fee."""
+def command_handlers(
+    provider: Capabilities, tax_percent: Decimal, pay_at_clinic: bool = True
+) -> Mapping[type[Message], Handler]:
+    """One handler per order.
+
+    `provider` takes new payments, the clinic those that are to be paid there; `tax_percent` is of the platform's fee.
+    """
 
     async def take(tx: Transaction, command_id: str, order: commands_pb2.TakePayment) -> Answer:
+        if pay_at_clinic and order.payment_method == payments.AT_CLINIC:
+            at_clinic = _readable(messages.new_payment, order, command_id, payments.AT_CLINIC)
+            return await payments.take_at_clinic(tx, command_id, at_clinic)
         ordered = _readable(messages.new_payment, order, command_id, provider.name)
         cannot = why_not_take(provider, order.payment_method, Money(ordered["amount"], ordered["currency"]))
         return await payments.take(tx, command_id, ordered, cannot)

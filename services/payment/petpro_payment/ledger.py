@@ -10,7 +10,7 @@ from petpro_common.db import Transaction
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_payment import ledger_store, refund_store, store
-from petpro_payment.domain import Reason, Refund, RefundStatus, TooEarly, TooLate, require_different
+from petpro_payment.domain import PaymentStatus, Reason, Refund, RefundStatus, TooEarly, TooLate, require_different
 from petpro_payment.ledger_store import BeforeRefund, NewEntry
 from petpro_payment.splitting import fee_split, refund_split
 
@@ -31,6 +31,8 @@ async def post_fee(
     """
     await store.hold(tx, entry_id)
     payment = await store.lock_payment(tx, payment_id)
+    if payment is not None and payment.status is PaymentStatus.AT_CLINIC:
+        return Succeeded(commands_pb2.BookingFeePosted())  # no money of this booking is ours to divide
     if payment is None or payment.paid_at is None or payment.money != money:
         raise TooEarly(payment_id=payment_id)
     if await ledger_store.fee_of(tx, booking_id) is None:

@@ -51,6 +51,10 @@ def payment_taken(outcome: Captured) -> commands_pb2.PaymentTaken:
     return taken
 
 
+def payment_at_clinic() -> commands_pb2.PaymentTaken:
+    return commands_pb2.PaymentTaken(at_clinic=True)
+
+
 def payment_cancelled(
     refund_amount: Decimal = Decimal(0), currency: str = NO_CURRENCY
 ) -> commands_pb2.PaymentCancelled:

@@ -13,6 +13,9 @@ from petpro_payment import messages, metrics, refund_store, refunds, store
 from petpro_payment.domain import Disposition, Move, Origin, Payment, PaymentStatus, Reason, payment_move
 from petpro_payment.outcomes import CalledOff, Captured, Declined, PaymentOutcome, Processing
 
+AT_CLINIC = "pay_at_clinic"
+"""The payment method, and in place of a provider's name, of what the clinic takes."""
+
 _log = structlog.get_logger()
 
 
@@ -36,8 +39,22 @@ async def take(tx: Transaction, command_id: str, ordered: dict[str, Any], cannot
     return Succeeded(messages.payment_taken(free))
 
 
+async def take_at_clinic(tx: Transaction, command_id: str, ordered: dict[str, Any]) -> Answer:
+    """Notes that the clinic takes the money. No provider is asked, and nothing will be given back."""
+    payment_id: UUID = ordered["id"]
+    await store.hold(tx, payment_id)
+    if await store.was_called_off(tx, payment_id):
+        return Refused(Reason.CALLED_OFF)
+    if await store.insert_payment(tx, ordered):
+        await store.leave_to_clinic(tx, payment_id)
+        return Succeeded(messages.payment_at_clinic())
+    return await _ordered_again(tx, command_id, await _locked(tx, payment_id))
+
+
 async def _ordered_again(tx: Transaction, command_id: str, payment: Payment) -> Answer:
     """Another order about a payment that is there: the same answer, or the same wait."""
+    if payment.status is PaymentStatus.AT_CLINIC:
+        return Succeeded(messages.payment_at_clinic())
     if payment.is_open:
         await store.reorder_payment(tx, payment.id, command_id)
         return Pending()
@@ -57,7 +74,9 @@ async def cancel(tx: Transaction, command_id: str, payment_id: UUID) -> Answer:
         return Succeeded(messages.payment_cancelled())
     if payment.is_open:
         return await _cancel_open(tx, command_id, payment)
-    if payment.is_unpaid:
+    if payment.status is PaymentStatus.AT_CLINIC:
+        await store.close_unpaid(tx, payment.id, PaymentStatus.CANCELLED, Reason.CALLED_OFF, "")
+    if not payment.captured:
         return Succeeded(messages.payment_cancelled(currency=payment.currency))
     amount = await refunds.give_back(tx, payment, Origin.CALLED_OFF)
     return Succeeded(messages.payment_cancelled(amount, payment.currency))

@@ -18,6 +18,8 @@ class Settings(ServiceSettings):
     """The provider that takes new payments; one of `providers.registry`. Each reads settings of its own."""
     former_providers: str = ""
     """Names, with commas between, of those that take no new payments, and still answer for what they took."""
+    pay_at_clinic: bool = True
+    """Whether a customer may choose to pay at the clinic; we take nothing then, and owe nobody."""
     platform_tax_percent: Decimal = Field(Decimal(0), ge=0, le=100)
     """Tax that the platform owes on its own fee, in percent of that fee; it is taken out of the booking's price."""
     provider_timeout_seconds: float = Field(5.0, gt=0)

@@ -54,6 +54,7 @@ _POSTPONE_PAYMENT = text("""
     FROM later WHERE id = :id AND status IN ('pending', 'processing', 'unknown')
 """)
 _MARK_UNKNOWN = text("UPDATE payments SET status = 'unknown', updated_at = clock_timestamp() WHERE id = :id")
+_LEAVE_TO_CLINIC = text("UPDATE payments SET status = 'at_clinic', payment_token = NULL, due_at = NULL WHERE id = :id")
 _REORDER_PAYMENT = text("UPDATE payments SET command_id = :command_id WHERE id = :id")
 _REQUEST_CANCEL = text(f"""
     UPDATE payments SET cancel_requested_at = clock_timestamp(), cancel_command_id = :command_id,
@@ -172,6 +173,11 @@ async def request_cancel(tx: Transaction, payment_id: UUID, command_id: str) -> 
     """Marks an open payment as called off, due at once. Under the row lock."""
     tx.tell(WORK)
     return payment_of_row((await tx.execute(_REQUEST_CANCEL, {"id": payment_id, "command_id": command_id})).one())
+
+
+async def leave_to_clinic(tx: Transaction, payment_id: UUID) -> None:
+    """The clinic takes the money; nobody is asked about it. Under `hold`."""
+    await tx.execute(_LEAVE_TO_CLINIC, {"id": payment_id})
 
 
 async def mark_unknown(tx: Transaction, payment_id: UUID) -> None:

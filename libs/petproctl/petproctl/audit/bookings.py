@@ -18,6 +18,7 @@ _PRICES = "SELECT id, payment_id, amount, status, refund_amount FROM batch ORDER
 _PAYMENTS = """
     SELECT id, booking_id, amount, status, captured, refund_reserved, refund_done FROM payments WHERE id = ANY(%(ids)s)
 """
+_AT_CLINIC = "SELECT booking_id FROM payments WHERE booking_id = ANY(%(ids)s) AND status = 'at_clinic'"
 _REFUNDS = """
     SELECT booking_id, sum(amount) AS given FROM refunds
     WHERE payment_id = ANY(%(ids)s) AND status NOT IN ('refused', 'released') GROUP BY booking_id
@@ -42,11 +43,17 @@ def captured_money_has_a_booking(look: Look) -> Findings:
 
 @invariant(2)
 def bookings_are_paid(look: Look) -> Findings:
-    """A booking has a payment of exactly its price that was captured. One of no price has a payment that succeeded."""
+    """A booking has a payment of exactly its price that was captured. One of no price has a payment that succeeded.
+
+    One without a payment is paid at the clinic, as payment has noted.
+    """
     for rows in look.batches("booking", "bookings", _PRICES, settled=True):
         found = look.rows("payment", _PAYMENTS, ids=[row["payment_id"] for row in rows if row["payment_id"]])
         payments = {row["id"]: row for row in found}
-        suspects = [row for row in rows if not _is_paid(row, payments.get(row["payment_id"]))]
+        noted = look.rows("payment", _AT_CLINIC, ids=[row["id"] for row in rows if not row["payment_id"]])
+        at_clinic = {row["booking_id"] for row in noted}
+        elsewhere = [row for row in rows if row["payment_id"] or row["id"] not in at_clinic]
+        suspects = [row for row in elsewhere if not _is_paid(row, payments.get(row["payment_id"]))]
         for row in look.at_rest(suspects, "id"):
             yield str(row["id"]), f"costs {row['amount']}, and payment {row['payment_id']} did not take that"
 

@@ -687,7 +687,7 @@ class CheckoutReservationRequest(_message.Message):
     lock_id: _builtins.str
     """As given by CreateReservation."""
     payment_method: _builtins.str
-    """For example card, qris, virtual_account."""
+    """For example card, qris, virtual_account, or pay_at_clinic."""
     payment_token: _builtins.str
     """The provider's one-time token for the customer's means of payment. Never card data."""
     notes: _builtins.str

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from petpro.type.v1 import money_pb2 as petpro_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n petpro/payment/v1/commands.proto\x12\x11petpro.payment.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apetpro/type/v1/money.proto\"\xdd\x01\n\x0bTakePayment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12%\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12\x16\n\x0epayment_method\x18\x06 \x01(\t\x12\x15\n\rpayment_token\x18\x07 \x01(\t\x12,\n\x08\x64\x65\x61\x64line\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"W\n\x0cPaymentTaken\x12\x1a\n\x12\x65xternal_reference\x18\x01 \x01(\t\x12+\n\x07paid_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\rCancelPayment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"@\n\x10PaymentCancelled\x12,\n\rrefund_amount\x18\x01 \x01(\x0b\x32\x15.petpro.type.v1.Money\"\x9d\x01\n\x0ePostBookingFee\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x12\n\npayment_id\x18\x02 \x01(\t\x12\x12\n\nbooking_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12%\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12\x17\n\x0f\x63ommission_rate\x18\x06 \x01(\t\"\x12\n\x10\x42ookingFeePosted\"\x81\x01\n\rReserveRefund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x12\n\npayment_id\x18\x02 \x01(\t\x12\x12\n\nbooking_id\x18\x03 \x01(\t\x12%\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x10\n\x0eRefundReserved\"6\n\rReleaseRefund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x12\n\npayment_id\x18\x02 \x01(\t\"\x10\n\x0eRefundReleased\"]\n\x0fPostRefundEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x11\n\trefund_id\x18\x02 \x01(\t\x12\x12\n\nbooking_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\"\x13\n\x11RefundEntryPosted\"9\n\x11\x43\x61ncelRefundEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\"\x16\n\x14RefundEntryCancelled\"7\n\x0cSubmitRefund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x14\n\x0cmust_succeed\x18\x02 \x01(\x08\"(\n\x0fRefundSubmitted\x12\x15\n\rrefund_status\x18\x01 \x01(\t\"8\n\x11SettleRefundEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x11\n\trefund_id\x18\x02 \x01(\t\"\x14\n\x12RefundEntrySettledb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n petpro/payment/v1/commands.proto\x12\x11petpro.payment.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apetpro/type/v1/money.proto\"\xdd\x01\n\x0bTakePayment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12%\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12\x16\n\x0epayment_method\x18\x06 \x01(\t\x12\x15\n\rpayment_token\x18\x07 \x01(\t\x12,\n\x08\x64\x65\x61\x64line\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x0cPaymentTaken\x12\x1a\n\x12\x65xternal_reference\x18\x01 \x01(\t\x12+\n\x07paid_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tat_clinic\x18\x03 \x01(\x08\"G\n\rCancelPayment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"@\n\x10PaymentCancelled\x12,\n\rrefund_amount\x18\x01 \x01(\x0b\x32\x15.petpro.type.v1.Money\"\x9d\x01\n\x0ePostBookingFee\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x12\n\npayment_id\x18\x02 \x01(\t\x12\x12\n\nbooking_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12%\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12\x17\n\x0f\x63ommission_rate\x18\x06 \x01(\t\"\x12\n\x10\x42ookingFeePosted\"\x81\x01\n\rReserveRefund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x12\n\npayment_id\x18\x02 \x01(\t\x12\x12\n\nbooking_id\x18\x03 \x01(\t\x12%\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x10\n\x0eRefundReserved\"6\n\rReleaseRefund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x12\n\npayment_id\x18\x02 \x01(\t\"\x10\n\x0eRefundReleased\"]\n\x0fPostRefundEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x11\n\trefund_id\x18\x02 \x01(\t\x12\x12\n\nbooking_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\"\x13\n\x11RefundEntryPosted\"9\n\x11\x43\x61ncelRefundEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\"\x16\n\x14RefundEntryCancelled\"7\n\x0cSubmitRefund\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\x14\n\x0cmust_succeed\x18\x02 \x01(\x08\"(\n\x0fRefundSubmitted\x12\x15\n\rrefund_status\x18\x01 \x01(\t\"8\n\x11SettleRefundEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x11\n\trefund_id\x18\x02 \x01(\t\"\x14\n\x12RefundEntrySettledb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,37 +36,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAKEPAYMENT']._serialized_start=117
   _globals['_TAKEPAYMENT']._serialized_end=338
   _globals['_PAYMENTTAKEN']._serialized_start=340
-  _globals['_PAYMENTTAKEN']._serialized_end=427
-  _globals['_CANCELPAYMENT']._serialized_start=429
-  _globals['_CANCELPAYMENT']._serialized_end=500
-  _globals['_PAYMENTCANCELLED']._serialized_start=502
-  _globals['_PAYMENTCANCELLED']._serialized_end=566
-  _globals['_POSTBOOKINGFEE']._serialized_start=569
-  _globals['_POSTBOOKINGFEE']._serialized_end=726
-  _globals['_BOOKINGFEEPOSTED']._serialized_start=728
-  _globals['_BOOKINGFEEPOSTED']._serialized_end=746
-  _globals['_RESERVEREFUND']._serialized_start=749
-  _globals['_RESERVEREFUND']._serialized_end=878
-  _globals['_REFUNDRESERVED']._serialized_start=880
-  _globals['_REFUNDRESERVED']._serialized_end=896
-  _globals['_RELEASEREFUND']._serialized_start=898
-  _globals['_RELEASEREFUND']._serialized_end=952
-  _globals['_REFUNDRELEASED']._serialized_start=954
-  _globals['_REFUNDRELEASED']._serialized_end=970
-  _globals['_POSTREFUNDENTRY']._serialized_start=972
-  _globals['_POSTREFUNDENTRY']._serialized_end=1065
-  _globals['_REFUNDENTRYPOSTED']._serialized_start=1067
-  _globals['_REFUNDENTRYPOSTED']._serialized_end=1086
-  _globals['_CANCELREFUNDENTRY']._serialized_start=1088
-  _globals['_CANCELREFUNDENTRY']._serialized_end=1145
-  _globals['_REFUNDENTRYCANCELLED']._serialized_start=1147
-  _globals['_REFUNDENTRYCANCELLED']._serialized_end=1169
-  _globals['_SUBMITREFUND']._serialized_start=1171
-  _globals['_SUBMITREFUND']._serialized_end=1226
-  _globals['_REFUNDSUBMITTED']._serialized_start=1228
-  _globals['_REFUNDSUBMITTED']._serialized_end=1268
-  _globals['_SETTLEREFUNDENTRY']._serialized_start=1270
-  _globals['_SETTLEREFUNDENTRY']._serialized_end=1326
-  _globals['_REFUNDENTRYSETTLED']._serialized_start=1328
-  _globals['_REFUNDENTRYSETTLED']._serialized_end=1348
+  _globals['_PAYMENTTAKEN']._serialized_end=446
+  _globals['_CANCELPAYMENT']._serialized_start=448
+  _globals['_CANCELPAYMENT']._serialized_end=519
+  _globals['_PAYMENTCANCELLED']._serialized_start=521
+  _globals['_PAYMENTCANCELLED']._serialized_end=585
+  _globals['_POSTBOOKINGFEE']._serialized_start=588
+  _globals['_POSTBOOKINGFEE']._serialized_end=745
+  _globals['_BOOKINGFEEPOSTED']._serialized_start=747
+  _globals['_BOOKINGFEEPOSTED']._serialized_end=765
+  _globals['_RESERVEREFUND']._serialized_start=768
+  _globals['_RESERVEREFUND']._serialized_end=897
+  _globals['_REFUNDRESERVED']._serialized_start=899
+  _globals['_REFUNDRESERVED']._serialized_end=915
+  _globals['_RELEASEREFUND']._serialized_start=917
+  _globals['_RELEASEREFUND']._serialized_end=971
+  _globals['_REFUNDRELEASED']._serialized_start=973
+  _globals['_REFUNDRELEASED']._serialized_end=989
+  _globals['_POSTREFUNDENTRY']._serialized_start=991
+  _globals['_POSTREFUNDENTRY']._serialized_end=1084
+  _globals['_REFUNDENTRYPOSTED']._serialized_start=1086
+  _globals['_REFUNDENTRYPOSTED']._serialized_end=1105
+  _globals['_CANCELREFUNDENTRY']._serialized_start=1107
+  _globals['_CANCELREFUNDENTRY']._serialized_end=1164
+  _globals['_REFUNDENTRYCANCELLED']._serialized_start=1166
+  _globals['_REFUNDENTRYCANCELLED']._serialized_end=1188
+  _globals['_SUBMITREFUND']._serialized_start=1190
+  _globals['_SUBMITREFUND']._serialized_end=1245
+  _globals['_REFUNDSUBMITTED']._serialized_start=1247
+  _globals['_REFUNDSUBMITTED']._serialized_end=1287
+  _globals['_SETTLEREFUNDENTRY']._serialized_start=1289
+  _globals['_SETTLEREFUNDENTRY']._serialized_end=1345
+  _globals['_REFUNDENTRYSETTLED']._serialized_start=1347
+  _globals['_REFUNDENTRYSETTLED']._serialized_end=1367
 # @@protoc_insertion_point(module_scope)

@@ -75,7 +75,10 @@ class PaymentTaken(_message.Message):
 
     EXTERNAL_REFERENCE_FIELD_NUMBER: _builtins.int
     PAID_AT_FIELD_NUMBER: _builtins.int
+    AT_CLINIC_FIELD_NUMBER: _builtins.int
     external_reference: _builtins.str
+    at_clinic: _builtins.bool
+    """Nothing was taken: the customer pays at the clinic. There is no paid_at, and nothing to give back."""
     @_builtins.property
     def paid_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -83,10 +86,11 @@ class PaymentTaken(_message.Message):
         *,
         external_reference: _builtins.str = ...,
         paid_at: _timestamp_pb2.Timestamp | None = ...,
+        at_clinic: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["paid_at", b"paid_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_reference", b"external_reference", "paid_at", b"paid_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_clinic", b"at_clinic", "external_reference", b"external_reference", "paid_at", b"paid_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

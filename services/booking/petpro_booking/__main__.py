@@ -16,6 +16,7 @@ from petpro_common import rpc
 from petpro_common.housekeeping import SAGA_PURGES, run_purges
 from petpro_common.messaging.events import event_consumer
 from petpro_common.saga import SagaEngine
+from petpro_common.sealing import Sealer
 from petpro_common.service import Service, run
 
 
@@ -31,7 +32,8 @@ async def main() -> None:
         engine = SagaEngine(database, SAGAS, steps, FINISHING)
 
         slots = SlotServicer(database, copies)
-        reservations = ReservationServicer(database, copies, engine, settings.hold_seconds)
+        for_payment = Sealer(settings.service_jwks_file, "payment")
+        reservations = ReservationServicer(database, copies, engine, settings.hold_seconds, for_payment)
         bookings = BookingServicer(database, copies, engine)
         booking_pb2_grpc.add_SlotServiceServicer_to_server(slots, service.server)
         booking_pb2_grpc.add_ReservationServiceServicer_to_server(reservations, service.server)

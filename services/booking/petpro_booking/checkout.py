@@ -39,6 +39,7 @@ from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga import store as saga_store
 from petpro_common.saga.core import failure_reason
 from petpro_common.saga.engine import LocalHandler
+from petpro_common.sealing import Sealer
 
 DECLINED_BY_CLINIC = "DECLINED_BY_CLINIC"
 APPROVAL_TIMED_OUT = "APPROVAL_TIMED_OUT"
@@ -55,9 +56,15 @@ class Tender:
 
 
 async def start(
-    tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID, lock_id: str, tender: Tender
+    tx: Transaction,
+    engine: SagaEngine,
+    caller: Caller,
+    reservation_id: UUID,
+    lock_id: str,
+    tender: Tender,
+    for_payment: Sealer,
 ) -> None:
-    """Starts to pay for a held seat.
+    """Starts to pay for a held seat. Nobody but payment will be able to read the token.
 
     Raises ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired or CheckoutInProgress.
     """
@@ -72,10 +79,11 @@ async def start(
         raise ReservationExpired
     if reservation.status != "pending":
         raise ReservationNotPending(status=reservation.status)
+    payment_id = str(new_id())
     data = {
         "reservation_id": str(reservation_id),
         "booking_id": str(new_id()),
-        "payment_id": str(new_id()),
+        "payment_id": payment_id,
         "entry_id": str(new_id()),
         "user_id": str(reservation.user_id),
         "clinic_id": str(reservation.clinic_id),
@@ -85,7 +93,7 @@ async def start(
         "requires_approval": reservation.requires_approval,
         "pay_until": reservation.expires_at.isoformat(),
         "payment_method": tender.payment_method,
-        "payment_token": tender.payment_token,
+        "payment_token": for_payment.seal(tender.payment_token, payment_id),
         "notes": tender.notes,
     }
     await engine.start(tx, CHECKOUT.type, f"checkout:{reservation_id}:{reservation.checkout_count + 1}", data)

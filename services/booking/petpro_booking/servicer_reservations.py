@@ -17,15 +17,22 @@ from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.idempotency import ClaimedMeanwhile, claim_of, claims_in_one, once
 from petpro_common.saga import SagaEngine
+from petpro_common.sealing import Sealer
 
 _BATCH = 64
 _HOLDING = CallContext("/petpro.booking.v1.ReservationService/CreateReservation", "of several calls", begins_work=True)
 
 
 class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
-    """See the contract. A hold lasts `hold_seconds`; so long a customer has to pay once the clinic has approved."""
+    """See the contract. A hold lasts `hold_seconds`; so long a customer has to pay once the clinic has approved.
 
-    def __init__(self, database: Database, copies: Copies, engine: SagaEngine, hold_seconds: float) -> None:
+    What customers pay with is sealed `for_payment` before it is written anywhere.
+    """
+
+    def __init__(
+        self, database: Database, copies: Copies, engine: SagaEngine, hold_seconds: float, for_payment: Sealer
+    ) -> None:
+        self._for_payment = for_payment
         self._database = database
         self._copies = copies
         self._engine = engine
@@ -73,7 +80,8 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         tender = Tender(request.payment_method, request.payment_token, request.notes)
 
         async def work(tx: Transaction) -> booking_pb2.CheckoutReservationResponse:
-            await checkout.start(tx, self._engine, caller, UUID(request.reservation_id), request.lock_id, tender)
+            reservation_id = UUID(request.reservation_id)
+            await checkout.start(tx, self._engine, caller, reservation_id, request.lock_id, tender, self._for_payment)
             reservation = await self._seen_by(tx, caller, request.reservation_id)
             return booking_pb2.CheckoutReservationResponse(reservation=reservation)
 

@@ -24,6 +24,7 @@ from petpro_common.auth import ServiceTokens
 from petpro_common.db import Database
 from petpro_common.ids import new_id
 from petpro_common.saga import SagaEngine
+from petpro_common.sealing import Sealer
 from petpro_common.testing import KeyRing, serving
 from services.booking.tests.servicers_played import PlayedCatalog, PlayedPets
 from services.booking.tests.world import World
@@ -83,7 +84,8 @@ async def world(booking_database: Database, keys: KeyRing) -> AsyncIterator[Worl
     async with others(keys, catalog, pets) as asked:
         copies = Copies(booking_database, asked, asked)
         slots = SlotServicer(booking_database, copies)
-        reservations = ReservationServicer(booking_database, copies, engine, HOLD_SECONDS)
+        for_payment = Sealer(keys.service_jwks_file, "payment")
+        reservations = ReservationServicer(booking_database, copies, engine, HOLD_SECONDS, for_payment)
         bookings = BookingServicer(booking_database, copies, engine)
 
         def register(server: aio.Server) -> None:

@@ -86,7 +86,7 @@ async def test_first_come_first_served_within_a_batch(world: World) -> None:
 @pytest.fixture
 def replicas(connect: Callable[[], Database]) -> list[ReservationServicer]:
     """Two servicers with connections of their own to one database; neither copies nor sagas are needed here."""
-    return [ReservationServicer(connect(), None, None, HOLD_SECONDS) for _ in range(2)]  # type: ignore[arg-type]
+    return [ReservationServicer(connect(), None, None, HOLD_SECONDS, None) for _ in range(2)]  # type: ignore[arg-type]
 
 
 async def ask(replica: ReservationServicer, user_id: UUID, slot_id: UUID, pet_id: UUID, key: str = "") -> Any:

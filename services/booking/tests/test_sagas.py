@@ -18,6 +18,7 @@ from petpro_common.ids import new_id
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.relay import Relay
 from petpro_common.saga import SagaEngine
+from petpro_common.sealing import Opener
 from petpro_common.testing import eventually, running
 from services.booking.tests.payment_played import PlayedPayment
 from services.booking.tests.world import World, reason
@@ -169,9 +170,19 @@ async def test_a_checkout_that_has_ended_remembers_no_means_of_payment(desk: Des
 
     await eventually(ended)
     (saga,) = await desk.world.sql("SELECT data FROM sagas")
-    assert desk.payment.of_type("TakePayment").payment_token == "tok_1"
-    assert "tok_1" not in str(saga.data)
+    order = desk.payment.of_type("TakePayment")
+    opened = Opener(desk.world.keys.service_key("payment")).open(order.payment_token, order.payment_id)
+    assert opened == "tok_1"
+    assert order.payment_token not in str(saga.data)
     assert saga.data["reservation_id"] == paid.id
+
+
+async def test_what_a_customer_pays_with_is_written_nowhere(desk: Desk) -> None:
+    paid = await desk.pay(await desk.hold(await desk.world.open_slot()))
+    await desk.until_checkout(paid.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
+    written = [*await desk.world.sql("SELECT payload FROM outbox"), *await desk.world.sql("SELECT data FROM sagas")]
+    assert len(written) > 1
+    assert not any("tok_1" in str(row[0]) for row in written)
 
 
 @pytest.mark.parametrize("by_clinic", [False, True])

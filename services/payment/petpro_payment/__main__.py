@@ -4,6 +4,7 @@ from petpro.payment.v1 import payment_pb2_grpc
 from petpro_common.messaging.events import event_consumer
 from petpro_common.messaging.participant import command_consumer
 from petpro_common.rpc import channel
+from petpro_common.sealing import Opener
 from petpro_common.service import Service, run
 from petpro_payment import backlog
 from petpro_payment.clinics import Clinics
@@ -28,7 +29,8 @@ async def main() -> None:
         servicer = PaymentServicer(service.database, clinics, providers)
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
 
-        worker = Worker(service.database, providers, timings)
+        opener = Opener(settings.service_key.get_secret_value())
+        worker = Worker(service.database, providers, timings, opener)
         orders = command_handlers(
             providers[settings.provider].capabilities, settings.platform_tax_percent, settings.pay_at_clinic
         )

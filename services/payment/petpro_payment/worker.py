@@ -19,6 +19,7 @@ from petpro_common import context, kill_points, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database, Transaction
 from petpro_common.kill_points import Moment
+from petpro_common.sealing import Opener
 from petpro_payment import answers, metrics, payments, refund_store, refunds, store
 from petpro_payment.domain import Payment, Refund, RefundStatus
 from petpro_payment.outcomes import (
@@ -63,7 +64,8 @@ class Timings:
 class Worker:
     """Works on payments and refunds that are due, at most sixteen at once; any number of replicas may run."""
 
-    def __init__(self, database: Database, providers: Providers, timings: Timings) -> None:
+    def __init__(self, database: Database, providers: Providers, timings: Timings, opener: Opener) -> None:
+        self._opener = opener
         self._database = database
         self._providers = providers
         self._timings = timings
@@ -165,14 +167,18 @@ class Worker:
     async def _payment_outcome(self, provider: Provider, payment: Payment) -> PaymentOutcome:
         calling_off = payment.is_called_off or payment.is_overdue
         if payment.attempts == 1 and not calling_off:
-            return await provider.create_payment(_order(payment))
+            return await provider.create_payment(self._order(payment))
         asked = Asked(payment.id, payment.external_reference, payment.created_at, payment.asked_at or payment.now)
         found = await provider.find_payment(asked)
         if found is None:
-            return self._never_arrived(payment) if calling_off else await provider.create_payment(_order(payment))
+            return self._never_arrived(payment) if calling_off else await provider.create_payment(self._order(payment))
         if calling_off and isinstance(found, Processing):
             return await provider.cancel_payment(replace(asked, external_reference=found.external_reference))
         return found
+
+    def _order(self, payment: Payment) -> PaymentOrder:
+        token = self._opener.open(payment.payment_token or "", str(payment.id))
+        return PaymentOrder(payment.id, payment.money, payment.payment_method, token, payment.booking_id)
 
     def _never_arrived(self, payment: Payment) -> PaymentOutcome:
         """The provider knows nothing of it. An order of ours that is still on its way may yet arrive."""
@@ -221,11 +227,6 @@ class Worker:
 
 def _call(item: Item) -> tuple[str, str]:
     return ("worker payment", str(item.id)) if isinstance(item, Payment) else ("worker refund", str(item.refund.id))
-
-
-def _order(payment: Payment) -> PaymentOrder:
-    token = payment.payment_token or ""
-    return PaymentOrder(payment.id, payment.money, payment.payment_method, token, payment.booking_id)
 
 
 def _refund_order(errand: refund_store.Errand) -> RefundOrder:

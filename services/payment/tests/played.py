@@ -34,6 +34,8 @@ class PlayedProvider:
     refunds: dict[UUID, RefundOutcome] = field(default_factory=dict)
     charges: list[UUID] = field(default_factory=list)
     """References for which money was taken, once for each time."""
+    tokens: list[str] = field(default_factory=list)
+    """What the customers paid with."""
 
     capabilities = Capabilities(
         name="played",
@@ -46,6 +48,7 @@ class PlayedProvider:
     async def create_payment(self, order: PaymentOrder) -> PaymentOutcome:
         if self.deaf:
             return Unknown("deaf")
+        self.tokens.append(order.payment_token)
         if order.reference not in self.payments:
             self.payments[order.reference] = self._new_payment(order)
         return Unknown("mute") if self.mute else self.payments[order.reference]

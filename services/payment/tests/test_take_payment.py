@@ -1,13 +1,20 @@
 """TakePayment and CancelPayment: once, twice, late, after each other, and with outcomes that nobody knows."""
 
 from decimal import Decimal
+from pathlib import Path
+
+import orjson
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jwt.algorithms import ECAlgorithm
 
 from petpro.payment.v1 import commands_pb2
 from petpro_common.money import Money
+from petpro_common.sealing import Sealer
 from petpro_payment.domain import Origin, Payment, PaymentStatus, RefundStatus
 from petpro_payment.outcomes import Unknown
 from services.payment.tests.played import PlayedProvider
-from services.payment.tests.world import PENDING, PRICE, REFUSED, SUCCEEDED, Sale, World
+from services.payment.tests.world import KEY, PENDING, PRICE, REFUSED, SUCCEEDED, Sale, World
 
 
 def returned(payload: bytes) -> Decimal:
@@ -26,6 +33,27 @@ async def test_a_payment_is_pending_until_the_provider_has_answered(world: World
     paid = await world.payment(sale)
     assert (paid.status, paid.captured, paid.payment_token) == (PaymentStatus.SUCCESS, PRICE.amount, None)
     assert await world.events(sale) == ["payment.captured"]
+
+
+async def test_only_the_provider_is_told_what_was_sealed_for_us(
+    world: World, provider: PlayedProvider, tmp_path: Path
+) -> None:
+    sale, ours = Sale(), load_pem_private_key(KEY.encode(), None)
+    assert isinstance(ours, EllipticCurvePrivateKey)
+    jwk = {**ECAlgorithm.to_jwk(ours.public_key(), as_dict=True), "kid": "payment"}
+    (tmp_path / "jwks").write_bytes(orjson.dumps({"keys": [jwk]}))
+    await world.order(sale.take(Sealer(tmp_path / "jwks", "payment").seal("tok_1", str(sale.payment_id))))
+    (row,) = await world.rows("SELECT payment_token FROM payments")
+    assert row.payment_token.startswith("sealed.")
+    await world.work()
+    assert provider.tokens == ["tok_1"]
+
+
+async def test_what_was_sealed_for_another_payment_is_paid_with_nothing(world: World, provider: PlayedProvider) -> None:
+    sale = Sale()
+    await world.order(sale.take("sealed.1.AAAA", within=0.1))
+    await world.work()
+    assert ((await world.payment(sale)).failure_reason, provider.tokens) == ("PAYMENT_TIMED_OUT", [])
 
 
 async def test_a_copy_of_the_order_charges_nothing_more(world: World, provider: PlayedProvider) -> None:

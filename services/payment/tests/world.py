@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.message import Message
 from nats.aio.msg import Msg
 from sqlalchemy import text
@@ -21,6 +23,7 @@ from petpro_common.ids import new_id
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.participant import command_consumer
 from petpro_common.money import Money
+from petpro_common.sealing import Opener
 from petpro_payment.consumer import command_handlers
 from petpro_payment.domain import Payment, Refund
 from petpro_payment.providers.provider import Providers
@@ -30,6 +33,13 @@ from petpro_payment.worker import Timings, Worker
 
 PRICE = Money(Decimal("250000.00"), "IDR")
 QUICK = Timings(lease=5.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05)
+
+KEY = (
+    ec.generate_private_key(ec.SECP256R1())
+    .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    .decode()
+)
+"""Payment's own, to which nothing in these tests is sealed but where one says so."""
 
 WAITING = "SELECT 1 FROM payments WHERE due_at IS NOT NULL UNION SELECT 1 FROM refunds WHERE due_at IS NOT NULL"
 
@@ -130,7 +140,7 @@ class World:
 
     def worker(self, timings: Timings = QUICK) -> Worker:
         """A worker of its own, as a replica or a restarted process would have."""
-        return Worker(self.database, self.providers, timings)
+        return Worker(self.database, self.providers, timings, Opener(KEY))
 
     async def order(self, payload: Message, attempt: int = 1, command_id: str = "") -> Said:
         """Delivers an order; the same order again is a copy of the same command. What was answered at once."""

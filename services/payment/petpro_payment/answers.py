@@ -10,7 +10,7 @@ from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
 from petpro_payment.providers.provider import ProviderEvent, Source
 
 
-async def keep(
+def keep(
     tx: Transaction,
     provider: str,
     reference: UUID,
@@ -31,4 +31,4 @@ async def keep(
         payload=asdict(outcome),
         source=Source.ANSWER,
     )
-    await store.record_event(tx, provider, event, disposition)
+    store.record_event(tx, provider, event, disposition)

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 
-from petpro_common.db import Row, Transaction
+from petpro_common.db import LateWrite, Row, Transaction
 from petpro_payment.domain import Disposition, Payment, PaymentStatus
 from petpro_payment.outcomes import Captured, Processing
 from petpro_payment.providers.provider import ProviderEvent
@@ -94,9 +94,13 @@ COUNT_REFUND = """
         updated_at = clock_timestamp()
 """
 _KNOWS_EVENT = text("SELECT EXISTS (SELECT FROM provider_events WHERE provider = :provider AND event_id = :event_id)")
-_RECORD_EVENT = text("""
-    INSERT INTO provider_events (provider, event_id, type, reference, disposition, payload, source)
-    VALUES (:provider, :event_id, :type, :reference, :disposition, CAST(:payload AS jsonb), :source)
+_EVENT_COLUMNS = ("provider", "event_id", "type", "reference", "disposition", "payload", "source")
+# All of a transaction at once.
+_RECORD_EVENTS = text(f"""
+    INSERT INTO provider_events ({", ".join(_EVENT_COLUMNS)})
+    SELECT provider, event_id, type, reference, disposition, CAST(payload AS jsonb), source
+    FROM unnest({", ".join(f"CAST(:{name} AS text[])" for name in _EVENT_COLUMNS)})
+         AS told({", ".join(_EVENT_COLUMNS)})
     ON CONFLICT DO NOTHING
 """)
 _PUT_MEMBER = text("""
@@ -225,8 +229,8 @@ async def knows_event(tx: Transaction, provider: str, event_id: str) -> bool:
     return bool((await tx.execute(_KNOWS_EVENT, {"provider": provider, "event_id": event_id})).scalar())
 
 
-async def record_event(tx: Transaction, provider: str, event: ProviderEvent, disposition: Disposition) -> None:
-    """Keeps what a provider told us, once per event id, for ever."""
+def record_event(tx: Transaction, provider: str, event: ProviderEvent, disposition: Disposition) -> None:
+    """Keeps what a provider told us, once per event id, for ever; it is written with the commit."""
     row = {
         "provider": provider,
         "event_id": event.event_id,
@@ -236,7 +240,14 @@ async def record_event(tx: Transaction, provider: str, event: ProviderEvent, dis
         "source": event.source.value,
         "payload": orjson.dumps(dict(event.payload), default=str).decode(),
     }
-    await tx.execute(_RECORD_EVENT, row)
+    tx.write_late(_WRITE_EVENTS, row)
+
+
+def _event_columns(rows: list[dict[str, Any]]) -> Mapping[str, Any]:
+    return {name: [row[name] for row in rows] for name in _EVENT_COLUMNS}
+
+
+_WRITE_EVENTS = LateWrite(_RECORD_EVENTS, _event_columns)
 
 
 async def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID | None, version: int) -> None:

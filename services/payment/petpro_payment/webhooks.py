@@ -59,7 +59,7 @@ async def _apply(tx: Transaction, provider: str, event: ProviderEvent) -> Dispos
                     disposition = await refunds.learn(tx, payment, refund, outcome)
             case _:
                 disposition = Disposition.IGNORED
-    await store.record_event(tx, provider, event, disposition)
+    store.record_event(tx, provider, event, disposition)
     return disposition
 
 

@@ -133,7 +133,7 @@ class Worker:
             if payment is None:
                 return False
             disposition = await payments.learn(tx, payment, outcome)
-            await answers.keep(tx, payment.provider, payment.id, asked.attempts, outcome, disposition)
+            answers.keep(tx, payment.provider, payment.id, asked.attempts, outcome, disposition)
             if isinstance(outcome, Captured | Declined | CalledOff):
                 return False
             called_off_meanwhile = payment.is_called_off and not asked.is_called_off
@@ -158,7 +158,7 @@ class Worker:
             if found is None:
                 return False
             disposition = await refunds.learn(tx, *found, outcome)
-            await answers.keep(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
+            answers.keep(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
             if isinstance(outcome, RefundSucceeded | RefundRefused | RefundByHand):
                 return False
             await refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))

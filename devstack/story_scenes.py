@@ -158,12 +158,12 @@ async def show_payment(stage: Stage, person: Person, booking: Json) -> Json:
 
 
 async def ledger(stage: Stage, booking: Json, lines: int) -> list[Json]:
-    """The ledger's lines of a booking, oldest first, once there are so many and none is pending refund."""
+    """The ledger's lines of a booking, oldest first, once there are so many."""
 
     async def entries() -> list[Json] | None:
         path = f"/v1/clinics/{booking['clinic_id']}/financial-entries"
         found: list[Json] = (await stage.admin.get(path, booking_id=booking["id"]))["entries"]
-        return found[::-1] if len(found) >= lines and not any(map(_is_refund_under_way, found)) else None
+        return found[::-1] if len(found) >= lines else None
 
     return await stage.until(f"{lines} ledger lines of booking {booking['reference_code']}", entries)
 
@@ -247,10 +247,6 @@ async def _told(person: Person, booking: Json) -> list[Json]:
     found: list[Json] = (await person.api.get("/v1/notifications", page_size=50))["notifications"]
     return [each for each in reversed(found) if each["booking_id"] == booking["id"]]
 
-
-def _is_refund_under_way(entry: Json) -> bool:
-    refund = entry["type"] == "FINANCIAL_ENTRY_TYPE_REFUND"
-    return bool(refund and entry["status"] == "FINANCIAL_ENTRY_STATUS_PENDING")
 
 
 def _free(slot: Json) -> int:

@@ -74,6 +74,7 @@ async def _named_things(world: World, booked: Json, cancelled: Json) -> dict[str
     mail = "SELECT d.id FROM deliveries d JOIN notifications n ON n.id = notification_id WHERE booking_id = %(booking)s"
     saga = "SELECT id FROM sagas WHERE saga_type = 'checkout' AND data->>'booking_id' = %(booking)s"
     hold = "SELECT id FROM reservations WHERE booking_id = %(booking)s"
+    capture = "SELECT id FROM journal_transactions WHERE kind = 'capture' AND source_id = %(payment)s::uuid"
     at_provider = "SELECT external_reference AS id FROM refunds WHERE booking_id = %(booking)s"
     return {
         "booked": booked["id"],
@@ -83,6 +84,7 @@ async def _named_things(world: World, booked: Json, cancelled: Json) -> dict[str
         "saga": await one("booking", saga, booking=booked["id"]),
         "confirmed_event": confirmed,
         "message": f"booking:{confirmed}",
+        "capture": await one("payment", capture, payment=booked["payment_id"]),
         "fee": await one("payment", entry, booking=booked["id"], type="booking_fee"),
         "cancelled": cancelled["id"],
         "cancelled_payment": cancelled["payment_id"],

@@ -77,6 +77,21 @@ INSERT INTO financial_entries (id, booking_id, clinic_id, payment_id, refund_id,
         'settled', at(n), at(n), at(n)
     FROM generate_series(0, :bookings - 1) AS n, (VALUES ('booking_fee', 1), ('refund', -1)) AS kinds (type, sign)
     WHERE type = 'booking_fee' OR n % 10 = 0;
+INSERT INTO journal_transactions (id, kind, source_id, clinic_id, currency, posted_at)
+    SELECT made(kind || source, n), kind, made(source, n), made('clinic', n % 100), 'IDR', at(n)
+    FROM generate_series(0, :bookings - 1) AS n,
+        (VALUES ('capture', 'payment'), ('entry', 'booking_fee'), ('entry', 'refund'), ('refund', 'refund'))
+            AS kinds (kind, source)
+    WHERE source <> 'refund' OR n % 10 = 0;
+INSERT INTO journal_lines
+    SELECT made(kind || source, n), account, amount FROM generate_series(0, :bookings - 1) AS n,
+        (VALUES ('capture', 'payment', 'provider_clearing', 150000), ('capture', 'payment', 'customer_liability', -150000),
+            ('entry', 'booking_fee', 'customer_liability', 150000), ('entry', 'booking_fee', 'platform_revenue', -15000),
+            ('entry', 'booking_fee', 'clinic_payable', -135000), ('entry', 'refund', 'customer_liability', -150000),
+            ('entry', 'refund', 'platform_revenue', 15000), ('entry', 'refund', 'clinic_payable', 135000),
+            ('refund', 'refund', 'customer_liability', 150000), ('refund', 'refund', 'provider_clearing', -150000))
+            AS lines (kind, source, account, amount)
+    WHERE source <> 'refund' OR n % 10 = 0;
 INSERT INTO outbox (message_id, subject, aggregate, headers, payload, created_at, published_at)
     SELECT 'refund' || n, 'petpro.events.refund.succeeded', 'refund', '{}', convert_to(
         jsonb_build_object('event_type', 'refund.succeeded', 'booking_id', made('booking', n))::text, 'UTF8'),

@@ -25,7 +25,7 @@ async def post_fee(
     commission_percent: Decimal,
     tax_percent: Decimal,
 ) -> Answer:
-    """Writes a booking's fee, settled as of the instant at which the customer paid.
+    """Writes a booking's fee, pending until a settlement pays it to the clinic.
 
     Raises TooEarly when the payment is not captured.
     """
@@ -44,9 +44,7 @@ async def post_fee(
             payment_id=payment_id,
             type="booking_fee",
             currency=money.currency,
-            status="settled",
             split=split,
-            settlement_date=payment.paid_at,
         )
         await ledger_store.insert_entries(tx, [fee])
     return Succeeded(commands_pb2.BookingFeePosted())
@@ -96,7 +94,6 @@ def _decide(order: Posting, refund: Refund, before: BeforeRefund) -> NewEntry | 
         refund_id=refund.id,
         type="refund",
         currency=refund.currency,
-        status="pending",
         split=refund_split(before.fee, [before.earlier], refund.amount, refund.currency).negated(),
     )
 

@@ -8,17 +8,25 @@ from uuid import UUID
 from sqlalchemy import select, text, tuple_
 
 from petpro_common.db import Row, Transaction
+from petpro_payment.journal_store import ENTRY_POSTED
 from petpro_payment.splitting import Split
 from petpro_payment.tables import financial_entries as entries
 
-# One active fee per booking and one active entry per refund are held by unique indexes.
-_INSERT = text("""
-    INSERT INTO financial_entries (id, booking_id, clinic_id, payment_id, refund_id, type, currency, status,
-                                   settlement_date, total_amount, platform_fee, clinic_amount, tax_amount)
-    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:booking_ids AS uuid[]), CAST(:clinic_ids AS uuid[]),
-        CAST(:payment_ids AS uuid[]), CAST(:refund_ids AS uuid[]), CAST(:types AS text[]), CAST(:currencies AS text[]),
-        CAST(:statuses AS text[]), CAST(:dates AS timestamptz[]), CAST(:totals AS numeric[]), CAST(:fees AS numeric[]),
-        CAST(:clinics AS numeric[]), CAST(:taxes AS numeric[]))
+# One active fee per booking and one active entry per refund are held by unique indexes. The journal has each at once.
+_INSERT = text(f"""
+    WITH written AS (
+        INSERT INTO financial_entries (id, booking_id, clinic_id, payment_id, refund_id, type, currency, total_amount,
+                                       platform_fee, clinic_amount, tax_amount)
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:booking_ids AS uuid[]), CAST(:clinic_ids AS uuid[]),
+            CAST(:payment_ids AS uuid[]), CAST(:refund_ids AS uuid[]), CAST(:types AS text[]),
+            CAST(:currencies AS text[]), CAST(:totals AS numeric[]), CAST(:fees AS numeric[]),
+            CAST(:clinics AS numeric[]), CAST(:taxes AS numeric[]))
+        RETURNING *
+    ),
+    recorded AS (
+        SELECT written.*, 'entry' AS kind, id AS source_id, NULL AS provider FROM written WHERE total_amount <> 0
+    ),
+    {ENTRY_POSTED}
 """)
 _FIND = text("SELECT * FROM financial_entries WHERE id = :id")
 _FEE_OF = text("""
@@ -41,16 +49,19 @@ _BEFORE_REFUNDS = text("""
         ON earlier.payment_id = asked.payment_id AND earlier.type = 'refund' AND earlier.status <> 'cancelled'
     GROUP BY asked.entry_id, fee.platform_fee, fee.tax_amount, fee.clinic_amount
 """)
-_CANCEL = text("""
-    UPDATE financial_entries SET status = 'cancelled', updated_at = clock_timestamp() WHERE id = :id
+_CANCEL = text(f"""
+    WITH cancelled AS (
+        UPDATE financial_entries SET status = 'cancelled', updated_at = clock_timestamp() WHERE id = :id RETURNING *
+    ),
+    recorded AS (
+        SELECT 'entry_cancelled' AS kind, id AS source_id, clinic_id, NULL AS provider, currency,
+            -total_amount AS total_amount, -platform_fee AS platform_fee, -clinic_amount AS clinic_amount,
+            -tax_amount AS tax_amount
+        FROM cancelled WHERE total_amount <> 0
+    ),
+    {ENTRY_POSTED}
 """)
-# One that is settled keeps its date.
-_SETTLE = text("""
-    UPDATE financial_entries SET updated_at = CASE status WHEN 'pending' THEN clock_timestamp() ELSE updated_at END,
-        settlement_date = CASE status WHEN 'pending' THEN CURRENT_TIMESTAMP ELSE settlement_date END,
-        status = CASE status WHEN 'pending' THEN 'settled' ELSE status END
-    WHERE id = ANY(:ids) RETURNING id
-""")
+_KNOWN = text("SELECT id FROM financial_entries WHERE id = ANY(:ids)")
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ def split_of(row: Row) -> Split:
 
 @dataclass(frozen=True)
 class NewEntry:
-    """An entry that is to be added."""
+    """An entry that is to be added; it is pending."""
 
     id: UUID
     booking_id: UUID
@@ -78,14 +89,12 @@ class NewEntry:
     payment_id: UUID
     type: str
     currency: str
-    status: str
     split: Split
     refund_id: UUID | None = None
-    settlement_date: datetime | None = None
 
 
 async def insert_entries(tx: Transaction, new: Sequence[NewEntry]) -> None:
-    """Adds entries."""
+    """Adds pending entries, and posts them in the journal."""
     if not new:
         return
     columns = {
@@ -96,8 +105,6 @@ async def insert_entries(tx: Transaction, new: Sequence[NewEntry]) -> None:
         "refund_ids": [entry.refund_id for entry in new],
         "types": [entry.type for entry in new],
         "currencies": [entry.currency for entry in new],
-        "statuses": [entry.status for entry in new],
-        "dates": [entry.settlement_date for entry in new],
         "totals": [entry.split.total for entry in new],
         "fees": [entry.split.platform_fee for entry in new],
         "clinics": [entry.split.clinic for entry in new],
@@ -135,13 +142,13 @@ def _before_refund(row: Row) -> BeforeRefund:
 
 
 async def cancel_entry(tx: Transaction, entry_id: UUID) -> None:
-    """A pending entry counts no more."""
+    """A pending entry counts no more, and is undone in the journal."""
     await tx.execute(_CANCEL, {"id": entry_id})
 
 
-async def settle_entries(tx: Transaction, entry_ids: Sequence[UUID]) -> set[UUID]:
-    """Pending entries are final as of now; the ids of those that there are."""
-    return set((await tx.execute(_SETTLE, {"ids": list(entry_ids)})).scalars()) if entry_ids else set()
+async def known(tx: Transaction, entry_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the entries that there are."""
+    return set((await tx.execute(_KNOWN, {"ids": list(entry_ids)})).scalars()) if entry_ids else set()
 
 
 async def page(

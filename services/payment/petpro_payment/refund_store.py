@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from petpro_common.db import Row, Transaction
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
+from petpro_payment.journal_store import posted
 from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
 
 _FIELDS = [field.name for field in fields(Refund)]
@@ -49,15 +50,23 @@ _SUBMIT = text("""
 _AWAIT_SETTLEMENT = text("""
     UPDATE refunds SET settle_command_id = :command_id, settle_entry_id = :entry_id WHERE id = :id
 """)
-# One that has come to rest is asked about no more.
+# One that has come to rest is asked about no more. The journal has money that is gone, or that has come back.
 _MOVE = text(f"""
     WITH moved AS (
         UPDATE refunds SET status = CAST(:to AS text), external_reference = coalesce(:external, external_reference),
             failure_reason = :failure, updated_at = clock_timestamp(),
             due_at = CASE WHEN CAST(:to AS text) IN ('submitted', 'pending') THEN due_at END
-        WHERE id = :id RETURNING payment_id
-    )
-    {COUNT_REFUND} FROM moved WHERE payments.id = moved.payment_id
+        WHERE id = :id RETURNING id, payment_id, currency
+    ),
+    counted AS (
+        {COUNT_REFUND} FROM moved WHERE payments.id = moved.payment_id RETURNING clinic_id, provider
+    ),
+    recorded AS (
+        SELECT moved.id AS source_id, clinic_id, provider, currency, CAST(:done AS numeric) AS done,
+            CASE WHEN :done > 0 THEN 'refund' ELSE 'refund_returned' END AS kind
+        FROM moved, counted WHERE :done <> 0
+    ),
+    {posted(customer_liability="done", provider_clearing="-done")}
 """)
 _CLAIM = text(f"""
     UPDATE refunds SET attempts = refunds.attempts + 1,
@@ -186,7 +195,10 @@ async def move(
     failure: str,
     sums: Mapping[str, Decimal],
 ) -> None:
-    """Moves a refund on, and its payment's sums by `store.counts`; one that has come to rest is asked about no more."""
+    """Moves a refund on, and its payment's sums by `store.counts`; one that has come to rest is asked about no more.
+
+    What it adds to the sum of what is gone, or takes from it, is posted in the journal.
+    """
     row = {"id": refund_id, "to": to.value, "external": external or None, "failure": failure or None}
     await tx.execute(_MOVE, {**row, **sums})
 

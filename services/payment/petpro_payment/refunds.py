@@ -60,7 +60,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Settlement:
-    """An order to settle a refund's entry once the money is gone."""
+    """An order to tell when the money of a refund's entry is gone."""
 
     refund_id: UUID
     entry_id: UUID
@@ -151,23 +151,22 @@ async def _submitted(tx: Transaction, refund_id: UUID, found: tuple[Payment, Ref
 
 
 async def settle(tx: Transaction, orders: Sequence[Settlement]) -> list[Answer]:
-    """Settles refunds' entries, at once or when the provider reports the money gone. Raises TooEarly."""
+    """Tells when refunds are paid, at once or when the provider reports the money gone. Raises TooEarly.
+
+    Their entries may then be settled, which is done with the clinic's next settlement.
+    """
     found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
     if missing := {order.refund_id for order in orders} - found.keys():
         raise TooEarly(refund_id=missing.pop())
-    gone = [order for order in orders if found[order.refund_id][1].status is RefundStatus.SUCCEEDED]
-    settled = await ledger_store.settle_entries(tx, [order.entry_id for order in gone])
-    if missing := {order.entry_id for order in gone} - settled:
+    known = await ledger_store.known(tx, [order.entry_id for order in orders])
+    if missing := {order.entry_id for order in orders} - known:
         raise TooEarly(entry_id=missing.pop())
-    return [
-        Succeeded(commands_pb2.RefundEntrySettled()) if order in gone else await _await_settlement(tx, order)
-        for order in orders
-    ]
+    return [await _settled(tx, order, found[order.refund_id][1]) for order in orders]
 
 
-async def _await_settlement(tx: Transaction, order: Settlement) -> Answer:
-    if await ledger_store.find_entry(tx, order.entry_id) is None:
-        raise TooEarly(entry_id=order.entry_id)
+async def _settled(tx: Transaction, order: Settlement, refund: Refund) -> Answer:
+    if refund.status is RefundStatus.SUCCEEDED:
+        return Succeeded(commands_pb2.RefundEntrySettled())
     await refund_store.await_settlement(tx, order.refund_id, order.command_id, order.entry_id)
     return Pending()
 
@@ -205,8 +204,7 @@ async def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None
         submitted = Succeeded(commands_pb2.RefundSubmitted(refund_status=status))
         refused = Refused(Reason.REFUND_REFUSED)
         await participant.answer(tx, refund.command_id, refused if status is RefundStatus.REFUSED else submitted)
-    if status is RefundStatus.SUCCEEDED and refund.settle_command_id and refund.settle_entry_id:
-        await ledger_store.settle_entries(tx, [refund.settle_entry_id])
+    if status is RefundStatus.SUCCEEDED and refund.settle_command_id:
         await participant.answer(tx, refund.settle_command_id, Succeeded(commands_pb2.RefundEntrySettled()))
 
 

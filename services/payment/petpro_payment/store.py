@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from petpro_common.db import LateWrite, Row, Transaction
 from petpro_payment.domain import Disposition, Payment, PaymentStatus
+from petpro_payment.journal_store import posted
 from petpro_payment.outcomes import Captured, Processing
 from petpro_payment.providers.provider import ProviderEvent
 
@@ -66,11 +67,18 @@ _NOTE_PROGRESS = text("""
         payment_details = coalesce(CAST(:payment_details AS jsonb), payment_details), updated_at = clock_timestamp()
     WHERE id = :id
 """)
-_CAPTURE = text("""
-    UPDATE payments SET status = 'success', failure_reason = NULL, external_reference = :external_reference,
-        paid_at = :paid_at, captured = amount, payment_token = NULL, payment_details = NULL, due_at = NULL,
-        updated_at = clock_timestamp()
-    WHERE id = :id
+_CAPTURE = text(f"""
+    WITH captured AS (
+        UPDATE payments SET status = 'success', failure_reason = NULL, external_reference = :external_reference,
+            paid_at = :paid_at, captured = amount, payment_token = NULL, payment_details = NULL, due_at = NULL,
+            updated_at = clock_timestamp()
+        WHERE id = :id RETURNING id, clinic_id, provider, currency, captured
+    ),
+    recorded AS (
+        SELECT 'capture' AS kind, id AS source_id, clinic_id, provider, currency, captured FROM captured
+        WHERE captured > 0
+    ),
+    {posted(provider_clearing="captured", customer_liability="-captured")}
 """)
 _CLOSE_UNPAID = text("""
     UPDATE payments SET status = :status, failure_reason = :reason,
@@ -198,7 +206,7 @@ async def note_progress(tx: Transaction, payment_id: UUID, outcome: Processing) 
 
 
 async def capture(tx: Transaction, payment_id: UUID, outcome: Captured) -> None:
-    """The money is ours; nothing is asked any more. Under the row lock."""
+    """The money is taken, and posted in the journal; nothing is asked any more. Under the row lock."""
     row = {"id": payment_id, "external_reference": outcome.external_reference or None, "paid_at": outcome.paid_at}
     await tx.execute(_CAPTURE, row)
 

@@ -90,6 +90,27 @@ financial_entries = Table(
     Column("updated_at", _INSTANT, nullable=False),
 )
 
+journal_transactions = Table(
+    "journal_transactions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("source_id", Uuid, nullable=False),  # the payment, entry, refund or settlement that it records
+    Column("clinic_id", Uuid),
+    Column("provider", String(30)),
+    Column("currency", String(3), nullable=False),
+    Column("posted_at", _INSTANT, nullable=False),
+    Column("posted_in", BigInteger, nullable=False),  # the commit; no line joins it later
+)
+
+journal_lines = Table(
+    "journal_lines",
+    metadata,
+    Column("transaction_id", Uuid, primary_key=True),
+    Column("account", String(30), primary_key=True),
+    Column("amount", Numeric(16, 2), nullable=False),  # a debit above zero, a credit below
+)
+
 provider_events = Table(
     "provider_events",
     metadata,

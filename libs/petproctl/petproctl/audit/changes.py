@@ -18,7 +18,7 @@ from petproctl.audit.databases import Databases
 NUMBERED = ("outbox", "parked_messages")
 """Tables whose id is a number; all others have UUIDs."""
 
-_CHANGED_AT = {"outbox": "published_at"}
+_CHANGED_AT = {"outbox": "published_at", "journal_transactions": "posted_at"}
 """The time of change, where it is not `updated_at`."""
 
 _PAGE = sql.SQL("""

@@ -103,10 +103,10 @@ def ledger_keeps_what_payments_keep(look: Look) -> Findings:
 
 @invariant(3)
 def refund_entries_follow_their_refunds(look: Look) -> Findings:
-    """An entry takes back what its refund gives, and is settled when that has gone.
+    """An entry takes back what its refund gives, and is settled only once that has gone.
 
-    A refund that succeeded has its entry settled by its saga, which is waited for. One that the bank sent back after
-    all waits for a person, while its entry stays settled.
+    One that the bank sent back after all waits for a person: the clinic has still given it, and the customer is owed
+    it, so its entry stays as it is.
     """
     statement = """
         SELECT batch.id, batch.booking_id, CASE
@@ -115,7 +115,6 @@ def refund_entries_follow_their_refunds(look: Look) -> Findings:
             WHEN r.status IN ('refused', 'released') THEN 'stands for a refund that is ' || r.status
             WHEN batch.status = 'settled' AND r.status NOT IN ('succeeded', 'manual')
                 THEN 'is settled, its refund is ' || r.status
-            WHEN batch.status = 'pending' AND r.status = 'succeeded' THEN 'is pending, its refund has gone'
             END AS broken
         FROM batch LEFT JOIN refunds r ON r.id = batch.refund_id ORDER BY batch.id"""
     for rows in look.batches("payment", "financial_entries", statement, settled=True):

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 
-from petproctl.audit import bookings, charges, events, ledger, sagas, seats
+from petproctl.audit import bookings, charges, events, journal, ledger, sagas, seats
 from petproctl.audit.databases import CannotLook, Databases
 from petproctl.audit.look import Look, Scope, Tally
 from petproctl.audit.model import INVARIANTS, PAUSE, Findings, Invariant, Violation
 from petproctl.audit.provider import Provider, ProviderAway
 
-CHECKED = (seats, bookings, ledger, charges, sagas, events)
+CHECKED = (seats, bookings, ledger, journal, charges, sagas, events)
 """The modules that register the invariants."""
 
 AGAIN = 2

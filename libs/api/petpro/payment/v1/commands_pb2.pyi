@@ -419,7 +419,7 @@ Global___RefundSubmitted: _TypeAlias = RefundSubmitted  # noqa: Y015
 
 @_typing.final
 class SettleRefundEntry(_message.Message):
-    """Settle the refund entry once the provider reports the money gone. The reply is PENDING until then."""
+    """Tell when the money of a refund is gone; its entry may be settled from then on. The reply is PENDING until then."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

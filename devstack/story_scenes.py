@@ -248,7 +248,6 @@ async def _told(person: Person, booking: Json) -> list[Json]:
     return [each for each in reversed(found) if each["booking_id"] == booking["id"]]
 
 
-
 def _free(slot: Json) -> int:
     return int(slot["capacity"]) - int(slot["booked_count"])
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from petproctl import dev, messages, saga
+from petproctl import dev, messages, money, saga
 from petproctl.audit.command import command as audit
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate PetPro.")
@@ -10,3 +10,4 @@ app.add_typer(dev.app, name="dev")
 app.command("audit")(audit)
 app.add_typer(saga.app, name="saga")
 app.add_typer(messages.app, name="messages")
+app.add_typer(money.app, name="money")

@@ -1,6 +1,6 @@
 """`python -m petpro_payment`: the parts of payment, and how they hang together."""
 
-from petpro.payment.v1 import payment_pb2_grpc
+from petpro.payment.v1 import ledger_pb2_grpc, operations_pb2_grpc, payment_pb2_grpc
 from petpro_common.messaging.events import event_consumer
 from petpro_common.messaging.participant import command_consumer
 from petpro_common.rpc import channel
@@ -11,6 +11,8 @@ from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
 from petpro_payment.providers.registry import open_providers
 from petpro_payment.servicer import PaymentServicer
+from petpro_payment.servicer_ledger import LedgerServicer
+from petpro_payment.servicer_queue import MoneyQueueServicer
 from petpro_payment.settings import Settings
 from petpro_payment.worker import Timings, Worker
 
@@ -28,6 +30,9 @@ async def main() -> None:
         clinics = Clinics(service.database, channel(settings.catalog_address, service.tokens))
         servicer = PaymentServicer(service.database, clinics, providers)
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
+        ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(service.database, clinics), service.server)
+        queue = MoneyQueueServicer(service.database)
+        operations_pb2_grpc.add_MoneyQueueServiceServicer_to_server(queue, service.server)
 
         opener = Opener(settings.service_key.get_secret_value())
         worker = Worker(service.database, providers, timings, opener)

@@ -5,6 +5,14 @@ sum to zero, which the database checks at the commit. Nothing in the journal is 
 again the other way round.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from petpro_common.db import Row, Transaction
+
 _POSTED = """
     posted AS (
         INSERT INTO journal_transactions (kind, source_id, clinic_id, provider, currency)
@@ -14,6 +22,15 @@ _POSTED = """
     SELECT posted.id, line.account, line.amount FROM posted JOIN recorded USING (kind, source_id)
     CROSS JOIN LATERAL (VALUES {lines}) AS line (account, amount) WHERE line.amount <> 0
 """
+_PAGE = text("""
+    SELECT t.*, (SELECT jsonb_object_agg(account, CAST(amount AS text)) FROM journal_lines WHERE transaction_id = t.id)
+        AS lines
+    FROM journal_transactions t
+    WHERE (CAST(:since AS timestamptz) IS NULL OR posted_at >= :since)
+      AND (CAST(:until AS timestamptz) IS NULL OR posted_at < :until)
+      AND (CAST(:after_at AS timestamptz) IS NULL OR (posted_at, id) > (:after_at, CAST(:after_id AS uuid)))
+    ORDER BY posted_at, id LIMIT :limit
+""")
 
 
 def posted(**lines: str) -> str:
@@ -29,3 +46,12 @@ ENTRY_POSTED = posted(
     tax_payable="-tax_amount",
 )  # fmt: skip
 """The customer's money is shared out: of it platform, clinic and tax office have their parts, or give them back."""
+
+
+async def page(
+    tx: Transaction, since: datetime | None, until: datetime | None, after: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[Row]:
+    """Transactions in the order in which they were posted, each with its `lines`, amounts as text by account."""
+    after_at, after_id = after or (None, None)
+    window = {"since": since, "until": until, "after_at": after_at, "after_id": after_id, "limit": limit}
+    return (await tx.execute(_PAGE, window)).all()

@@ -93,7 +93,7 @@ async def _cancel_open(tx: Transaction, command_id: str, payment: Payment) -> An
 async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> Disposition:
     """Makes of a locked payment what the outcome says, and answers whoever waits for it."""
     move = payment_move(payment, outcome)
-    if move.quarantine:
+    if move.quarantine and isinstance(outcome, Captured):
         await _quarantine(tx, payment, outcome)
     if move.status is PaymentStatus.SUCCESS and isinstance(outcome, Captured):
         await _captured(tx, payment, outcome, move)
@@ -137,11 +137,10 @@ async def _answer(
         await participant.answer(tx, payment.cancel_command_id, Succeeded(cancelled))
 
 
-async def _quarantine(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> None:
-    await store.quarantine(tx, payment.id)
+async def _quarantine(tx: Transaction, payment: Payment, outcome: Captured) -> None:
+    await store.quarantine(tx, payment.id, outcome.money)
     metrics.QUARANTINED.inc()
-    taken = str(outcome.money) if isinstance(outcome, Captured) else ""
-    _log.error("provider took another amount than was ordered", payment_id=str(payment.id), taken=taken)
+    _log.error("provider took another amount than was ordered", payment_id=str(payment.id), taken=str(outcome.money))
 
 
 async def _locked(tx: Transaction, payment_id: UUID) -> Payment:

@@ -13,11 +13,11 @@ from petpro_payment.journal_store import posted
 from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
 
 _FIELDS = [field.name for field in fields(Refund)]
-_COLUMNS = ", ".join(f"refunds.{name} AS refund_{name}" for name in _FIELDS)
+REFUND_COLUMNS = ", ".join(f"refunds.{name} AS refund_{name}" for name in _FIELDS)
 
 # Both rows are read as they are once they are locked, however long that took.
 _LOCK = text(f"""
-    SELECT {PAYMENT_COLUMNS}, {_COLUMNS} FROM payments JOIN refunds ON refunds.payment_id = payments.id
+    SELECT {PAYMENT_COLUMNS}, {REFUND_COLUMNS} FROM payments JOIN refunds ON refunds.payment_id = payments.id
     WHERE refunds.id = ANY(:ids) ORDER BY payments.id, refunds.id FOR UPDATE OF payments, refunds
 """)
 # Nothing is reserved that was called off before it came, and nothing twice. Under `hold` and the payments' locks.
@@ -36,10 +36,10 @@ _INSERT = text("""
     UPDATE payments SET refund_reserved = refund_reserved + added.amount, updated_at = clock_timestamp()
     FROM added WHERE payments.id = added.payment_id RETURNING added.id
 """)
-_FIND = text(f"SELECT {_COLUMNS} FROM refunds WHERE id = :id")
+_FIND = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE id = :id")
 _PAYMENT_OF = text("SELECT payment_id FROM refunds WHERE id = :id")
-_OF_PAYMENT = text(f"SELECT {_COLUMNS} FROM refunds WHERE payment_id = :payment_id ORDER BY created_at, id")
-_WHOLE = text(f"SELECT {_COLUMNS} FROM refunds WHERE payment_id = :payment_id AND origin <> 'cancellation'")
+_OF_PAYMENT = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE payment_id = :payment_id ORDER BY created_at, id")
+_WHOLE = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE payment_id = :payment_id AND origin <> 'cancellation'")
 _SUBMIT = text("""
     UPDATE refunds SET status = 'submitted', command_id = given.command_id, must_succeed = given.must_succeed,
         due_at = clock_timestamp(), updated_at = clock_timestamp()
@@ -68,13 +68,28 @@ _MOVE = text(f"""
     ),
     {posted(customer_liability="done", provider_clearing="-done")}
 """)
+# Money that a person has paid in another way: not the provider's, but our own.
+_PAY_OUT = text(f"""
+    WITH moved AS (
+        UPDATE refunds SET status = 'succeeded', paid_out_reference = :reference, updated_at = clock_timestamp()
+        WHERE id = :id RETURNING id, payment_id, currency, amount
+    ),
+    counted AS (
+        {COUNT_REFUND} FROM moved WHERE payments.id = moved.payment_id RETURNING clinic_id, provider
+    ),
+    recorded AS (
+        SELECT 'refund_paid_out' AS kind, moved.id AS source_id, clinic_id, NULL AS provider, currency, moved.amount
+        FROM moved, counted
+    ),
+    {posted(customer_liability="amount", payout_clearing="-amount")}
+""")
 _CLAIM = text(f"""
     UPDATE refunds SET attempts = refunds.attempts + 1,
         due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
     FROM payments
     WHERE payments.id = refunds.payment_id AND refunds.id = ANY(ARRAY(
         SELECT id FROM refunds WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED))
-    RETURNING {_COLUMNS}, {PAYMENT_COLUMNS}
+    RETURNING {REFUND_COLUMNS}, {PAYMENT_COLUMNS}
 """)
 _POSTPONE = text("""
     UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision))
@@ -108,7 +123,8 @@ class Errand:
     payment: Payment
 
 
-def _refund(row: Row) -> Refund:
+def refund_of_row(row: Row) -> Refund:
+    """The refund that a row with REFUND_COLUMNS holds."""
     columns = {name: getattr(row, f"refund_{name}") for name in _FIELDS}
     known = {"status": RefundStatus(columns["status"]), "origin": Origin(columns["origin"])}
     return Refund(**{**columns, **known})
@@ -122,7 +138,7 @@ async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | Non
 async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
     """Those of the refunds that there are, by id, with their payments; all under their row locks."""
     rows = await tx.execute(_LOCK, {"ids": list(refund_ids)})
-    return {row.refund_id: (payment_of_row(row), _refund(row)) for row in rows}
+    return {row.refund_id: (payment_of_row(row), refund_of_row(row)) for row in rows}
 
 
 async def add(tx: Transaction, new: Sequence[NewRefund]) -> set[UUID]:
@@ -151,7 +167,7 @@ async def add(tx: Transaction, new: Sequence[NewRefund]) -> set[UUID]:
 async def find_refund(tx: Transaction, refund_id: UUID) -> Refund | None:
     """A refund. It cannot change while the caller holds its payment's lock."""
     row = (await tx.execute(_FIND, {"id": refund_id})).first()
-    return _refund(row) if row else None
+    return refund_of_row(row) if row else None
 
 
 async def payment_of(tx: Transaction, refund_id: UUID) -> UUID | None:
@@ -162,13 +178,13 @@ async def payment_of(tx: Transaction, refund_id: UUID) -> UUID | None:
 
 async def refunds_of(tx: Transaction, payment_id: UUID) -> Sequence[Refund]:
     """All refunds of a payment, oldest first."""
-    return [_refund(row) for row in await tx.execute(_OF_PAYMENT, {"payment_id": payment_id})]
+    return [refund_of_row(row) for row in await tx.execute(_OF_PAYMENT, {"payment_id": payment_id})]
 
 
 async def whole_refund(tx: Transaction, payment_id: UUID) -> Refund | None:
     """The refund by which a payment was given back as a whole; there is at most one."""
     row = (await tx.execute(_WHOLE, {"payment_id": payment_id})).first()
-    return _refund(row) if row else None
+    return refund_of_row(row) if row else None
 
 
 async def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool]]) -> None:
@@ -203,10 +219,15 @@ async def move(
     await tx.execute(_MOVE, {**row, **sums})
 
 
+async def pay_out(tx: Transaction, refund_id: UUID, reference: str, sums: Mapping[str, Decimal]) -> None:
+    """A refund that waited for a person has succeeded in another way. Under its payment's row lock."""
+    await tx.execute(_PAY_OUT, {"id": refund_id, "reference": reference, **sums})
+
+
 async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> list[Errand]:
     """Takes due refunds on lease, skipping those that another worker holds."""
     rows = await tx.execute(_CLAIM, {"lease": lease_seconds, "limit": limit})
-    return [Errand(_refund(row), payment_of_row(row)) for row in rows]
+    return [Errand(refund_of_row(row), payment_of_row(row)) for row in rows]
 
 
 async def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:

@@ -4,7 +4,7 @@ Whatever happens to a refund happens under the row lock of its payment, so its s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -30,6 +30,7 @@ from petpro_payment.domain import (
     require_different,
     set_aside,
 )
+from petpro_payment.errors import RefundNotFound, RefundNotManual
 from petpro_payment.outcomes import RefundByHand, RefundFailed, RefundOutcome, RefundRefused, Unknown
 from petpro_payment.refund_store import NewRefund
 
@@ -197,6 +198,24 @@ async def learn(tx: Transaction, payment: Payment, refund: Refund, outcome: Refu
         _log.error("refund needs a person", refund_id=str(refund.id), payment_id=str(payment.id), cause=failure)
     await _answer(tx, refund, status)
     return Disposition.APPLIED
+
+
+async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: bool) -> Refund:
+    """A person has paid the customer in another way; `reference` says where that can be looked up.
+
+    Whoever waits for the refund is answered. The refund as it is then. Raises RefundNotFound and RefundNotManual.
+    """
+    found = await refund_store.lock(tx, refund_id)
+    if found is None:
+        raise RefundNotFound
+    payment, refund = found
+    if refund.status is not RefundStatus.MANUAL:
+        raise RefundNotManual(status=refund.status)
+    if not dry_run:
+        await refund_store.pay_out(tx, refund_id, reference, store.counts(-refund.amount, refund.amount))
+        await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
+        await _answer(tx, refund, RefundStatus.SUCCEEDED)
+    return replace(refund, status=RefundStatus.SUCCEEDED)
 
 
 async def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None:

@@ -1,6 +1,5 @@
 """gRPC in and out."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from petpro_common.db import Database
 from petpro_common.errors import invalid
 from petpro_payment import ledger_store, messages, refund_store, store, webhooks
 from petpro_payment.clinics import Clinics
+from petpro_payment.cursors import moment_after
 from petpro_payment.domain import ClinicNotFound, Payment, PaymentNotFound
 from petpro_payment.providers.provider import Providers
 
@@ -51,7 +51,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
     ) -> ListFinancialEntriesResponse:
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
         booking_id = _booking(request.booking_id)
-        after = _after(pages.read_token(request.page_token, clinic_id, booking_id))
+        after = moment_after(pages.read_token(request.page_token, clinic_id, booking_id))
         if not await self._clinics.acts_for(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.reading() as tx:
@@ -80,14 +80,3 @@ def _booking(value: str) -> UUID | None:
         return UUID(value) if value else None
     except ValueError:
         raise invalid("booking_id", "must be a UUID") from None
-
-
-def _after(key: tuple[str, ...] | None) -> tuple[datetime, UUID] | None:
-    """The sort key that a page token carries. Raises BadPageToken."""
-    if key is None:
-        return None
-    try:
-        created_at, entry_id = key
-        return datetime.fromisoformat(created_at), UUID(entry_id)
-    except ValueError:
-        raise pages.BadPageToken from None

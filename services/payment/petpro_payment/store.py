@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import text
 
 from petpro_common.db import LateWrite, Row, Transaction
+from petpro_common.money import Money
 from petpro_payment.domain import Disposition, Payment, PaymentStatus
 from petpro_payment.journal_store import posted
 from petpro_payment.outcomes import Captured, Processing
@@ -86,8 +87,22 @@ _CLOSE_UNPAID = text("""
         payment_details = NULL, due_at = NULL, updated_at = clock_timestamp()
     WHERE id = :id
 """)
-_QUARANTINE = text("UPDATE payments SET quarantined_at = clock_timestamp() WHERE id = :id")
-_COUNT_QUARANTINED = text("SELECT count(*) FROM payments WHERE quarantined_at IS NOT NULL")
+_QUARANTINE = text(f"""
+    WITH quarantined AS (
+        UPDATE payments SET quarantined_at = clock_timestamp(), quarantined_amount = :amount,
+            quarantined_currency = :currency, updated_at = clock_timestamp()
+        WHERE id = :id RETURNING *
+    ),
+    recorded AS (
+        SELECT 'quarantine' AS kind, id AS source_id, clinic_id, provider, quarantined_currency AS currency,
+            quarantined_amount
+        FROM quarantined WHERE quarantined_amount > 0
+    ),
+    {posted(provider_clearing="quarantined_amount", customer_liability="-quarantined_amount")}
+""")
+_COUNT_QUARANTINED = text("""
+    SELECT count(*) FROM payments WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL
+""")
 _COUNT_OVERDUE = text("""
     SELECT count(*) FROM payments
     WHERE status IN ('pending', 'processing', 'unknown')
@@ -217,9 +232,9 @@ async def close_unpaid(tx: Transaction, payment_id: UUID, status: PaymentStatus,
     await tx.execute(_CLOSE_UNPAID, row)
 
 
-async def quarantine(tx: Transaction, payment_id: UUID) -> None:
-    """Marks a payment for which the provider took another amount than was ordered. Under the row lock."""
-    await tx.execute(_QUARANTINE, {"id": payment_id})
+async def quarantine(tx: Transaction, payment_id: UUID, taken: Money) -> None:
+    """Marks a payment of which the provider took another amount, and posts that as owed. Under the row lock."""
+    await tx.execute(_QUARANTINE, {"id": payment_id, "amount": taken.amount, "currency": taken.currency})
 
 
 async def count_quarantined(tx: Transaction) -> int:

@@ -6,6 +6,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 metadata = MetaData()
 
 _MONEY = Numeric(12, 2)
+_SUM = Numeric(16, 2)
 _INSTANT = DateTime(timezone=True)
 
 payments = Table(
@@ -30,6 +31,9 @@ payments = Table(
     Column("refund_reserved", _MONEY, nullable=False),
     Column("refund_done", _MONEY, nullable=False),
     Column("quarantined_at", _INSTANT),
+    Column("quarantined_amount", _MONEY),  # what the provider took instead
+    Column("quarantined_currency", String(3)),
+    Column("quarantine_closed_at", _INSTANT),
     Column("command_id", Text),  # the order that waits for the outcome
     Column("cancel_requested_at", _INSTANT),
     Column("cancel_command_id", Text),
@@ -57,6 +61,7 @@ refunds = Table(
     Column("command_id", Text),
     Column("settle_command_id", Text),
     Column("settle_entry_id", Uuid),
+    Column("paid_out_reference", String(100)),  # of one that a person paid in another way
     Column("attempts", Integer, nullable=False),
     Column("due_at", _INSTANT),
     Column("created_at", _INSTANT, nullable=False),
@@ -86,8 +91,37 @@ financial_entries = Table(
     Column("currency", String(3), nullable=False),
     Column("status", String(20), nullable=False),
     Column("settlement_date", _INSTANT),
+    Column("settlement_id", Uuid),
     Column("created_at", _INSTANT, nullable=False),
     Column("updated_at", _INSTANT, nullable=False),
+)
+
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("clinic_id", Uuid, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("begins", _INSTANT),  # where the clinic's settlement before this one ended
+    Column("until", _INSTANT, nullable=False),
+    Column("entry_count", Integer, nullable=False),
+    Column("total_amount", _SUM, nullable=False),
+    Column("platform_fee", _SUM, nullable=False),
+    Column("tax_amount", _SUM, nullable=False),
+    Column("clinic_amount", _SUM, nullable=False),
+    Column("settled_at", _INSTANT, nullable=False),
+)
+
+money_operations = Table(
+    "money_operations",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", _INSTANT, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("verb", String(30), nullable=False),
+    Column("subject_id", Uuid, nullable=False),  # the settlement, refund or payment
+    Column("reason", Text, nullable=False),
+    Column("reference", Text, nullable=False),
 )
 
 journal_transactions = Table(
@@ -108,7 +142,7 @@ journal_lines = Table(
     metadata,
     Column("transaction_id", Uuid, primary_key=True),
     Column("account", String(30), primary_key=True),
-    Column("amount", Numeric(16, 2), nullable=False),  # a debit above zero, a credit below
+    Column("amount", _SUM, nullable=False),  # a debit above zero, a credit below
 )
 
 provider_events = Table(

@@ -57,6 +57,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The payment provider takes no money in this currency (refusal of TakePayment)."""
     ERROR_REASON_AMOUNT_TOO_FINE: _ErrorReason.ValueType  # 23
     """The amount is finer than the unit in which the payment provider counts (refusal of TakePayment)."""
+    ERROR_REASON_SETTLEMENT_NOT_FOUND: _ErrorReason.ValueType  # 24
+    """No such settlement, or it is not the caller's clinic's (NOT_FOUND)."""
+    ERROR_REASON_REFUND_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """No such refund (NOT_FOUND)."""
+    ERROR_REASON_REFUND_NOT_MANUAL: _ErrorReason.ValueType  # 26
+    """The refund does not wait for a person (FAILED_PRECONDITION)."""
+    ERROR_REASON_PAYMENT_NOT_QUARANTINED: _ErrorReason.ValueType  # 27
+    """The payment is not quarantined, or no longer (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "payment.petpro", and of refusals in replies to sagas."""
@@ -96,4 +104,12 @@ ERROR_REASON_CURRENCY_NOT_OFFERED: ErrorReason.ValueType  # 22
 """The payment provider takes no money in this currency (refusal of TakePayment)."""
 ERROR_REASON_AMOUNT_TOO_FINE: ErrorReason.ValueType  # 23
 """The amount is finer than the unit in which the payment provider counts (refusal of TakePayment)."""
+ERROR_REASON_SETTLEMENT_NOT_FOUND: ErrorReason.ValueType  # 24
+"""No such settlement, or it is not the caller's clinic's (NOT_FOUND)."""
+ERROR_REASON_REFUND_NOT_FOUND: ErrorReason.ValueType  # 25
+"""No such refund (NOT_FOUND)."""
+ERROR_REASON_REFUND_NOT_MANUAL: ErrorReason.ValueType  # 26
+"""The refund does not wait for a person (FAILED_PRECONDITION)."""
+ERROR_REASON_PAYMENT_NOT_QUARANTINED: ErrorReason.ValueType  # 27
+"""The payment is not quarantined, or no longer (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,71 @@
+"""Every statement on money that waits for a person."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from petpro_common.db import Row, Transaction
+from petpro_payment.journal_store import posted
+from petpro_payment.refund_store import REFUND_COLUMNS
+
+_WAITS = """
+    {since} <= clock_timestamp() - make_interval(secs => CAST(:min_age AS double precision))
+    AND (CAST(:after_at AS timestamptz) IS NULL OR ({since}, {id}) > (:after_at, CAST(:after_id AS uuid)))
+    ORDER BY {since}, {id} LIMIT :limit
+"""
+# Both along a partial index of what waits.
+_REFUNDS = text(f"""
+    SELECT {REFUND_COLUMNS}, payments.user_id, payments.clinic_id, payments.provider
+    FROM refunds JOIN payments ON payments.id = refunds.payment_id
+    WHERE refunds.status = 'manual' AND {_WAITS.format(since="refunds.updated_at", id="refunds.id")}
+""")
+_QUARANTINED = text(f"""
+    SELECT * FROM payments
+    WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL
+      AND {_WAITS.format(since="quarantined_at", id="id")}
+""")
+_IS_QUARANTINED = text("""
+    SELECT quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL FROM payments WHERE id = :id FOR UPDATE
+""")
+_CLOSE = text(f"""
+    WITH closed AS (
+        UPDATE payments SET quarantine_closed_at = clock_timestamp(), updated_at = clock_timestamp()
+        WHERE id = :id RETURNING *
+    ),
+    recorded AS (
+        SELECT 'quarantine_closed' AS kind, id AS source_id, clinic_id, provider, quarantined_currency AS currency,
+            quarantined_amount
+        FROM closed WHERE quarantined_amount > 0
+    ),
+    {posted(customer_liability="quarantined_amount", provider_clearing="-quarantined_amount")}
+""")
+
+
+async def manual_refunds(
+    tx: Transaction, min_age: int, after: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[Row]:
+    """Refunds for a person that have waited so many seconds or longer, the oldest first: REFUND_COLUMNS, and whose."""
+    return (await tx.execute(_REFUNDS, _window(min_age, after, limit))).all()
+
+
+async def quarantined(tx: Transaction, min_age: int, after: tuple[datetime, UUID] | None, limit: int) -> Sequence[Row]:
+    """Quarantined payments that have waited so many seconds or longer, the oldest first."""
+    return (await tx.execute(_QUARANTINED, _window(min_age, after, limit))).all()
+
+
+async def is_quarantined(tx: Transaction, payment_id: UUID) -> bool | None:
+    """Whether a payment is quarantined; None when there is none. Takes its row lock."""
+    found: bool | None = (await tx.execute(_IS_QUARANTINED, {"id": payment_id})).scalar()
+    return found
+
+
+async def close_quarantine(tx: Transaction, payment_id: UUID) -> None:
+    """What the provider took has gone back, and is posted as such. Under the row lock."""
+    await tx.execute(_CLOSE, {"id": payment_id})
+
+
+def _window(min_age: int, after: tuple[datetime, UUID] | None, limit: int) -> dict[str, object]:
+    after_at, after_id = after or (None, None)
+    return {"min_age": min_age, "after_at": after_at, "after_id": after_id, "limit": limit}

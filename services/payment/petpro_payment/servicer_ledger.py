@@ -1,0 +1,139 @@
+"""gRPC in and out: settlements, their statements, and the journal."""
+
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import aio
+
+from petpro.payment.v1 import ledger_pb2_grpc
+from petpro.payment.v1.ledger_pb2 import (
+    STATEMENT_FORMAT_HTML,
+    GetStatementRequest,
+    GetStatementResponse,
+    JournalLine,
+    JournalTransaction,
+    ListJournalRequest,
+    ListJournalResponse,
+    ListSettlementsRequest,
+    ListSettlementsResponse,
+    RunSettlementsRequest,
+    RunSettlementsResponse,
+    Settlement,
+)
+from petpro.type.v1.money_pb2 import Money as MoneyMessage
+from petpro_common import pages
+from petpro_common.context import administrator, signed_in
+from petpro_common.db import Database, Row
+from petpro_common.errors import invalid
+from petpro_common.instants import timestamp
+from petpro_common.money import Money
+from petpro_payment import journal_store, settlement_store, settlements, statements
+from petpro_payment.clinics import Clinics
+from petpro_payment.cursors import id_after, moment_after
+from petpro_payment.domain import ClinicNotFound
+from petpro_payment.errors import SettlementNotFound
+
+_Context = aio.ServicerContext[Any, Any]
+
+
+class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
+    """LedgerService of the contract."""
+
+    def __init__(self, database: Database, clinics: Clinics) -> None:
+        self._database = database
+        self._clinics = clinics
+
+    async def ListSettlements(self, request: ListSettlementsRequest, context: _Context) -> ListSettlementsResponse:
+        clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
+        before = id_after(pages.read_token(request.page_token, clinic_id))
+        if not await self._clinics.acts_for(signed_in(), clinic_id):
+            raise ClinicNotFound
+        async with self._database.transaction() as tx:
+            rows = await settlement_store.page(tx, clinic_id, before, size + 1)
+        token = pages.write_token((rows[size - 1].id,), clinic_id) if len(rows) > size else ""
+        return ListSettlementsResponse(settlements=map(_made, rows[:size]), next_page_token=token)
+
+    async def GetStatement(self, request: GetStatementRequest, context: _Context) -> GetStatementResponse:
+        caller, settlement_id = signed_in(), UUID(request.settlement_id)
+        async with self._database.transaction() as tx:
+            settlement = await settlement_store.find(tx, settlement_id)
+            entries = await settlement_store.entries(tx, settlement_id)
+        if settlement is None or not await self._clinics.acts_for(caller, settlement.clinic_id):
+            raise SettlementNotFound
+        if request.format == STATEMENT_FORMAT_HTML:
+            page = statements.as_html(settlement, entries)
+            return GetStatementResponse(file_name=f"{settlement.id}.html", media_type="text/html", content=page)
+        lines = statements.as_csv(settlement, entries)
+        return GetStatementResponse(file_name=f"{settlement.id}.csv", media_type="text/csv", content=lines)
+
+    async def RunSettlements(self, request: RunSettlementsRequest, context: _Context) -> RunSettlementsResponse:
+        operator = administrator().id
+        until, clinic_id = request.until.ToDatetime(UTC), _id(request.clinic_id)
+        rows, has_more = await settlements.run(
+            self._database, until, clinic_id, operator, request.reason, dry_run=request.dry_run
+        )
+        told = map(_settlement if request.dry_run else _made, rows)
+        return RunSettlementsResponse(settlements=told, has_more=has_more)
+
+    async def ListJournal(self, request: ListJournalRequest, context: _Context) -> ListJournalResponse:
+        administrator()
+        size = pages.page_size(request.page_size)
+        window = (
+            request.since.ToDatetime(UTC) if request.HasField("since") else None,
+            request.until.ToDatetime(UTC) if request.HasField("until") else None,
+        )
+        after = moment_after(pages.read_token(request.page_token, *window))
+        async with self._database.transaction() as tx:
+            rows = await journal_store.page(tx, *window, after, size + 1)
+        last = rows[size - 1] if len(rows) > size else None
+        token = pages.write_token((last.posted_at.isoformat(), last.id), *window) if last else ""
+        return ListJournalResponse(transactions=map(_transaction, rows[:size]), next_page_token=token)
+
+
+def _made(row: Row) -> Settlement:
+    settlement = _settlement(row)
+    settlement.id = str(row.id)
+    settlement.settled_at.CopyFrom(timestamp(row.settled_at))
+    return settlement
+
+
+def _settlement(row: Row) -> Settlement:
+    return Settlement(
+        clinic_id=str(row.clinic_id),
+        begins=_instant(row.begins),
+        until=timestamp(row.until),
+        entry_count=row.entry_count,
+        total_amount=Money(row.total_amount, row.currency).to_proto(),
+        platform_fee=Money(row.platform_fee, row.currency).to_proto(),
+        tax_amount=Money(row.tax_amount, row.currency).to_proto(),
+        clinic_amount=Money(row.clinic_amount, row.currency).to_proto(),
+    )
+
+
+def _transaction(row: Row) -> JournalTransaction:
+    lines = [
+        JournalLine(account=account, amount=MoneyMessage(amount=amount, currency_code=row.currency))
+        for account, amount in sorted(row.lines.items())
+    ]
+    return JournalTransaction(
+        id=str(row.id),
+        kind=row.kind,
+        source_id=str(row.source_id),
+        clinic_id=str(row.clinic_id or ""),
+        provider=row.provider or "",
+        posted_at=timestamp(row.posted_at),
+        lines=lines,
+    )
+
+
+def _instant(value: Any) -> Timestamp | None:
+    return None if value is None else timestamp(value)
+
+
+def _id(value: str) -> UUID | None:
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        raise invalid("clinic_id", "must be a UUID") from None

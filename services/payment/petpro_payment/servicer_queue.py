@@ -1,0 +1,131 @@
+"""gRPC in and out: money that waits for a person, and what persons did about it."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from grpc import aio
+
+from petpro.payment.v1 import operations_pb2_grpc
+from petpro.payment.v1.operations_pb2 import (
+    CloseQuarantineRequest,
+    CloseQuarantineResponse,
+    ListManualRefundsRequest,
+    ListManualRefundsResponse,
+    ListQuarantinedPaymentsRequest,
+    ListQuarantinedPaymentsResponse,
+    ManualRefund,
+    PayOutRefundRequest,
+    PayOutRefundResponse,
+    QuarantinedPayment,
+)
+from petpro_common import pages
+from petpro_common.context import administrator, ends_what_was_begun
+from petpro_common.db import Database, Row, Transaction
+from petpro_common.idempotency import once
+from petpro_common.instants import timestamp
+from petpro_common.money import Money
+from petpro_payment import messages, queue_store, refunds, settlement_store
+from petpro_payment.cursors import moment_after
+from petpro_payment.domain import PaymentNotFound
+from petpro_payment.errors import PaymentNotQuarantined
+from petpro_payment.refund_store import refund_of_row
+
+_Context = aio.ServicerContext[Any, Any]
+
+
+class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
+    """MoneyQueueService of the contract. A dry run decides as the call does, and keeps nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ListManualRefunds(
+        self, request: ListManualRefundsRequest, context: _Context
+    ) -> ListManualRefundsResponse:
+        administrator()
+        size, filters = pages.page_size(request.page_size), ("refunds", request.min_age_seconds)
+        after = moment_after(pages.read_token(request.page_token, *filters))
+        async with self._database.transaction() as tx:
+            rows = await queue_store.manual_refunds(tx, request.min_age_seconds, after, size + 1)
+        last = rows[size - 1] if len(rows) > size else None
+        token = pages.write_token((last.refund_updated_at.isoformat(), last.refund_id), *filters) if last else ""
+        return ListManualRefundsResponse(refunds=map(_refund, rows[:size]), next_page_token=token)
+
+    @ends_what_was_begun
+    async def PayOutRefund(self, request: PayOutRefundRequest, context: _Context) -> PayOutRefundResponse:
+        operator, refund_id = administrator().id, UUID(request.refund_id)
+
+        async def act(tx: Transaction) -> PayOutRefundResponse:
+            refund = await refunds.pay_out(tx, refund_id, request.reference, dry_run=request.dry_run)
+            if not request.dry_run:
+                await settlement_store.note(
+                    tx, operator, "pay_out_refund", refund_id, request.reason, request.reference
+                )
+            return PayOutRefundResponse(refund=messages.refund_message(refund))
+
+        if request.dry_run:  # a request id is kept for what changes something
+            async with self._database.transaction() as tx:
+                return await act(tx)
+        return await once(self._database, request, PayOutRefundResponse, act)
+
+    async def ListQuarantinedPayments(
+        self, request: ListQuarantinedPaymentsRequest, context: _Context
+    ) -> ListQuarantinedPaymentsResponse:
+        administrator()
+        size, filters = pages.page_size(request.page_size), ("quarantine", request.min_age_seconds)
+        after = moment_after(pages.read_token(request.page_token, *filters))
+        async with self._database.transaction() as tx:
+            rows = await queue_store.quarantined(tx, request.min_age_seconds, after, size + 1)
+        last = rows[size - 1] if len(rows) > size else None
+        token = pages.write_token((last.quarantined_at.isoformat(), last.id), *filters) if last else ""
+        return ListQuarantinedPaymentsResponse(payments=map(_quarantined, rows[:size]), next_page_token=token)
+
+    @ends_what_was_begun
+    async def CloseQuarantine(self, request: CloseQuarantineRequest, context: _Context) -> CloseQuarantineResponse:
+        operator, payment_id = administrator().id, UUID(request.payment_id)
+
+        async def act(tx: Transaction) -> CloseQuarantineResponse:
+            match await queue_store.is_quarantined(tx, payment_id):
+                case None:
+                    raise PaymentNotFound
+                case False:
+                    raise PaymentNotQuarantined
+            if not request.dry_run:
+                await queue_store.close_quarantine(tx, payment_id)
+                await settlement_store.note(
+                    tx, operator, "close_quarantine", payment_id, request.reason, request.reference
+                )
+            return CloseQuarantineResponse()
+
+        if request.dry_run:
+            async with self._database.transaction() as tx:
+                return await act(tx)
+        return await once(self._database, request, CloseQuarantineResponse, act)
+
+
+def _refund(row: Row) -> ManualRefund:
+    refund = refund_of_row(row)
+    return ManualRefund(
+        refund=messages.refund_message(refund),
+        booking_id=str(refund.booking_id),
+        user_id=str(row.user_id),
+        clinic_id=str(row.clinic_id),
+        provider=row.provider,
+        failure_reason=refund.failure_reason or "",
+        waits_since=timestamp(refund.updated_at),
+    )
+
+
+def _quarantined(row: Row) -> QuarantinedPayment:
+    return QuarantinedPayment(
+        payment_id=str(row.id),
+        booking_id=str(row.booking_id),
+        user_id=str(row.user_id),
+        clinic_id=str(row.clinic_id),
+        provider=row.provider,
+        external_reference=row.external_reference or "",
+        ordered=Money(row.amount, row.currency).to_proto(),
+        taken=Money(row.quarantined_amount or Decimal(0), row.quarantined_currency or row.currency).to_proto(),
+        waits_since=timestamp(row.quarantined_at),
+    )

@@ -1,0 +1,122 @@
+"""Money that waits for a person: listed with its age, and ended once, with who and why."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from grpc import StatusCode, aio
+
+from petpro_common.context import Role
+from petpro_common.money import Money
+from petpro_common.rpc import reason_of
+from petpro_payment.domain import PaymentStatus, RefundStatus
+from petpro_payment.outcomes import RefundFailed
+from services.payment.tests.desk import Desk, open_desk
+from services.payment.tests.played import PlayedProvider
+from services.payment.tests.test_journal import balances
+from services.payment.tests.world import PENDING, SUCCEEDED, Sale, World
+
+
+@pytest.fixture
+async def desk(world: World, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(world, tmp_path) as desk:
+        yield desk
+
+
+async def stuck(world: World, provider: PlayedProvider) -> Sale:
+    """A sale whose refund the provider has refused, though it must succeed."""
+    sale = await world.paid(Sale())
+    provider.refuses_refunds = True
+    for order in (sale.reserve("250000"), sale.refund_entry(), sale.submit(must_succeed=True)):
+        await world.order(order)
+    await world.work()
+    assert (await world.order(sale.settle())).outcome == PENDING
+    return sale
+
+
+async def test_a_refund_for_a_person_is_listed_with_its_age(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sales = [await stuck(world, provider) for _ in range(2)]
+    found = await desk.waiting()
+    assert [each.refund.id for each in found] == [str(sale.refund_id) for sale in sales]
+    (refund, *_) = await world.refunds(sales[0])
+    assert found[0].waits_since.ToDatetime(UTC) == refund.updated_at
+    assert (found[0].failure_reason, found[0].clinic_id) == ("refund_refused", str(sales[0].clinic_id))
+    assert await desk.waiting(min_age=60) == []
+
+
+async def test_a_payout_by_hand_ends_the_refund_and_its_saga(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await stuck(world, provider)
+    foreseen = await desk.pay_out(sale.refund_id, dry_run=True)
+    assert (await world.answer(sale.settle())).outcome == PENDING
+    done = await desk.pay_out(sale.refund_id)
+    assert done.refund.status == foreseen.refund.status
+    assert (await world.answer(sale.settle())).outcome == SUCCEEDED
+    (refund,) = await world.refunds(sale)
+    assert refund.status is RefundStatus.SUCCEEDED
+    assert (await world.payment(sale)).status is PaymentStatus.REFUNDED
+    assert (await world.events(sale))[-1] == "refund.succeeded"
+    assert await balances(world, sale) == {"provider_clearing": 250000, "payout_clearing": -250000}
+    [kept] = await world.rows("SELECT * FROM money_operations")
+    assert (kept.operator, kept.verb, kept.reference) == (str(desk.admin), "pay_out_refund", "transfer 17")
+
+
+async def test_a_payout_happens_once(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale = await stuck(world, provider)
+    await desk.pay_out(sale.refund_id)
+    for _ in range(2):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await desk.pay_out(sale.refund_id)
+        assert reason_of(refused.value) == "REFUND_NOT_MANUAL"
+    assert len(await world.rows("SELECT * FROM money_operations")) == 1
+
+
+async def test_a_payout_of_what_the_bank_sent_back(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale = await world.paid(Sale())
+    for order in (sale.reserve("250000"), sale.refund_entry(), sale.submit()):
+        await world.order(order)
+    await world.one_step()
+    provider.send_back(sale.refund_id)
+    await world.work()
+    (gone,) = await world.refunds(sale)
+    await world.worker().record_refund(gone, RefundFailed("re", "account_closed"))
+    assert (await balances(world, sale))["customer_liability"] == -250000
+    await desk.pay_out(sale.refund_id)
+    assert await balances(world, sale) == {"provider_clearing": 250000, "payout_clearing": -250000}
+
+
+async def test_a_quarantined_payment_is_listed_and_closed(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale = Sale()
+    provider.takes_instead = Money(Decimal("17.50"), "USD")
+    await world.order(sale.take())
+    await world.work()
+    [waiting] = await desk.quarantined()
+    assert (waiting.payment_id, waiting.taken.amount, waiting.taken.currency_code) == (
+        str(sale.payment_id),
+        "17.50",
+        "USD",
+    )
+    assert waiting.ordered.currency_code == "IDR"
+    [taken] = [each for each in await desk.journal() if each.kind == "quarantine"]
+    assert {line.account: line.amount.amount for line in taken.lines} == {
+        "customer_liability": "-17.50",
+        "provider_clearing": "17.50",
+    }
+    await desk.close_quarantine(sale)
+    assert await desk.quarantined() == []
+    assert await balances(world, sale) == {}
+    with pytest.raises(aio.AioRpcError) as refused:
+        await desk.close_quarantine(sale)
+    assert reason_of(refused.value) == "PAYMENT_NOT_QUARANTINED"
+
+
+async def test_only_administrators_have_a_desk(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale = await stuck(world, provider)
+    desk.role = Role.CLINIC
+    for call in (desk.settle(), desk.journal(), desk.waiting(), desk.quarantined(), desk.pay_out(sale.refund_id)):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await call
+        assert refused.value.code() is StatusCode.PERMISSION_DENIED

@@ -195,6 +195,18 @@ class World:
         answer = await self.provider.get("/v1/refunds", params={"payment_intent": payment_intent})
         return list(answer.raise_for_status().json()["data"])
 
+    async def settle(self, clinic_id: str) -> list[Json]:
+        """Settles all that a clinic has earned until a minute ago, its entries being made older than they are."""
+        server: str = self.stack.endpoints["postgres"]["dsn"]
+        payment = server.removesuffix("/postgres") + "/petpro_payment"
+        async with await psycopg.AsyncConnection.connect(payment, autocommit=True) as superuser:
+            await superuser.execute("SET session_replication_role = replica")
+            older = "UPDATE financial_entries SET created_at = created_at - interval '1 hour' WHERE clinic_id = %s"
+            await superuser.execute(older, [clinic_id])
+        until = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
+        order = {"until": until, "clinic_id": clinic_id, "reason": "the month is over"}
+        return list((await self.admin.post("/v1/operations/settlements:run", order))["settlements"])
+
     async def rows(self, service: str, statement: str, **values: Any) -> list[Json]:
         """Rows of a service's own database; connects again once when the server has gone meanwhile."""
         try:

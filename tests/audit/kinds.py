@@ -23,7 +23,9 @@ async def bookings_of_every_kind(world: World) -> dict[str, str]:
     await world.checkout(person, waiting)
     await world.checkout_ends(person, waiting, "AWAITING_APPROVAL")
     await _the_rest(world, clinic, kind, person)
+    [settlement] = await world.settle(clinic.id)
     return await _named_things(world, booked, cancelled) | {
+        "settlement": settlement["id"],
         "kept": kept["id"],
         "hold": hold["id"],
         "waiting": waiting["id"],

@@ -67,7 +67,8 @@ class Played:
         return (numbers[at : at + 100] for at in range(0, len(numbers), 100))
 
     def _charge(self, n: int) -> Charge:
-        return Charge(f"pi_{n}", self._made("payment", n), PRICE, Decimal(0) if n % 10 else PRICE, self._at(n))
+        refunded = Decimal(0) if n % 10 else PRICE
+        return Charge(f"pi_{n}", self._made("payment", n), "IDR", PRICE, refunded, self._at(n))
 
     def _at(self, n: int) -> datetime:
         return self._begins + n // AT_ONCE * self._apart

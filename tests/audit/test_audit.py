@@ -29,7 +29,8 @@ from tests.waiting import eventually
 from tests.world import World, open_world
 
 PARTS_THAT_WOULD_REPAIR = ("booking", "payment", "notification")
-CHECKED_TABLES = ("slots", "reservations", "bookings", "payments", "refunds", "financial_entries")
+LEDGER_TABLES = ("financial_entries", "settlements", "journal_transactions", "journal_lines")
+CHECKED_TABLES = ("slots", "reservations", "bookings", "payments", "refunds", *LEDGER_TABLES)
 SECONDS_OF_TRAFFIC = 8
 
 

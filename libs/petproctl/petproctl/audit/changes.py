@@ -18,7 +18,7 @@ from petproctl.audit.databases import Databases
 NUMBERED = ("outbox", "parked_messages")
 """Tables whose id is a number; all others have UUIDs."""
 
-_CHANGED_AT = {"outbox": "published_at", "journal_transactions": "posted_at"}
+_CHANGED_AT = {"outbox": "published_at", "journal_transactions": "posted_at", "settlements": "settled_at"}
 """The time of change, where it is not `updated_at`."""
 
 _PAGE = sql.SQL("""
@@ -52,6 +52,7 @@ LEADS = {
         Source("payment", "financial_entries", "payment_id"),
         Source("booking", "bookings", "payment_id"),
     ),
+    "settlements": (Source("payment", "financial_entries", "settlement_id"),),
     "financial_entries": (Source("payment", "refunds", _ENTRY),),
 }
 """What leads to the rows of a table besides themselves."""

@@ -17,7 +17,8 @@ from petproctl.audit.provider import Charge, Return
 _AT_ONCE = 8
 _PROVIDER = "sandbox"
 _PAYMENTS = "SELECT id, status, captured, quarantined_at, external_reference FROM payments WHERE id = ANY(%(ids)s)"
-_REFUNDS = "SELECT id, status, amount FROM refunds WHERE id = ANY(%(ids)s)"
+_REFUNDS = """SELECT id, amount, CASE WHEN paid_out_reference IS NULL THEN status ELSE 'manual' END AS status
+    FROM refunds WHERE id = ANY(%(ids)s)"""
 _ON_THE_WAY = ("pending", "processing", "unknown")
 _SAME = {
     "succeeded": ("succeeded", "submitted", "pending"),
@@ -29,9 +30,12 @@ _SAME = {
 
 @invariant(3)
 def payments_agree_with_the_provider(look: Look) -> Findings:
-    """The provider took what we say, and gave back what we say."""
-    statement = """SELECT id, provider, external_reference, status, captured, refund_done, quarantined_at, EXISTS (
-            SELECT FROM refunds r WHERE r.payment_id = batch.id AND r.status IN ('submitted', 'pending')) AS giving_back
+    """The provider took what we say, and gave back what we say, without what a person paid in another way."""
+    statement = """SELECT id, provider, external_reference, status, captured, quarantined_at, EXISTS (
+            SELECT FROM refunds r WHERE r.payment_id = batch.id AND r.status IN ('submitted', 'pending'))
+            AS giving_back, refund_done - (SELECT coalesce(sum(amount), 0) FROM refunds r
+                WHERE r.payment_id = batch.id AND r.status = 'succeeded' AND r.paid_out_reference IS NOT NULL)
+            AS refund_done
         FROM batch ORDER BY id"""
     with ThreadPoolExecutor(_AT_ONCE) as crowd:
         for rows in look.batches("payment", "payments", statement, settled=True):

@@ -26,7 +26,7 @@ def journal_balances(look: Look) -> Findings:
 
 @invariant(3)
 def journal_records_what_there_is(look: Look) -> Findings:
-    """A journal transaction names a payment, an entry or a refund that there is, in its currency."""
+    """A journal transaction names a payment, an entry, a refund or a settlement that there is, in its currency."""
     return look.broken(
         "payment",
         "journal_transactions",
@@ -35,16 +35,23 @@ def journal_records_what_there_is(look: Look) -> Findings:
         FROM batch LEFT JOIN LATERAL (
             SELECT currency FROM payments WHERE kind = 'capture' AND id = source_id
             UNION ALL
+            SELECT quarantined_currency FROM payments WHERE kind LIKE 'quarantine%%' AND id = source_id
+            UNION ALL
             SELECT currency FROM financial_entries WHERE kind IN ('entry', 'entry_cancelled') AND id = source_id
             UNION ALL
-            SELECT currency FROM refunds WHERE kind IN ('refund', 'refund_returned') AND id = source_id
+            SELECT currency FROM refunds WHERE kind LIKE 'refund%%' AND id = source_id
+            UNION ALL
+            SELECT currency FROM settlements WHERE kind = 'settlement' AND id = source_id
         ) AS source ON true ORDER BY batch.id""",
     )
 
 
 @invariant(3)
 def journal_holds_what_payments_hold(look: Look) -> Findings:
-    """Of each payment the provider holds, by the journal, what was captured and has not gone back."""
+    """Of each payment the journal has as owed or shared out what was captured, less what has gone back.
+
+    Whether the provider paid it or a person did in another way.
+    """
     return look.broken(
         "payment",
         "payments",
@@ -52,8 +59,9 @@ def journal_holds_what_payments_hold(look: Look) -> Findings:
             THEN 'holds ' || captured - refund_done || ', the journal says ' || held END AS broken
         FROM batch CROSS JOIN LATERAL (
             SELECT coalesce(sum(l.amount), 0) AS held FROM journal_transactions t
-            JOIN journal_lines l ON l.transaction_id = t.id AND l.account = 'provider_clearing'
+            JOIN journal_lines l ON l.transaction_id = t.id AND l.account IN ('provider_clearing', 'payout_clearing')
             WHERE t.source_id IN (SELECT batch.id UNION ALL SELECT r.id FROM refunds r WHERE r.payment_id = batch.id)
+              AND t.kind NOT LIKE 'quarantine%%'
         ) AS journal ORDER BY batch.id""",
     )
 
@@ -74,5 +82,32 @@ def journal_shares_as_entries_do(look: Look) -> Findings:
                 coalesce(sum(l.amount) FILTER (WHERE account = 'tax_payable'), 0) AS tax
             FROM journal_transactions t JOIN journal_lines l ON l.transaction_id = t.id WHERE t.source_id = batch.id
         ) AS journal CROSS JOIN LATERAL (SELECT (batch.status <> 'cancelled')::integer AS counts) AS alive
+        ORDER BY batch.id""",
+    )
+
+
+@invariant(3)
+def settlements_are_their_entries(look: Look) -> Findings:
+    """A settlement pays what its entries sum to, was posted so, and somebody has said why. One transaction."""
+    return look.broken(
+        "payment",
+        "settlements",
+        """SELECT batch.id, CASE
+            WHEN (batch.entry_count, batch.total_amount, batch.clinic_amount) IS DISTINCT FROM
+                (sums.entries, sums.total, sums.clinic)
+                THEN 'pays ' || batch.clinic_amount || ' for ' || batch.entry_count || ' entries, which are '
+                    || sums.entries || ' over ' || coalesce(sums.clinic, 0)
+            WHEN posted.amount <> batch.clinic_amount
+                THEN 'pays ' || batch.clinic_amount || ', the journal says ' || posted.amount
+            WHEN NOT EXISTS (SELECT FROM money_operations WHERE subject_id = batch.id) THEN 'was made by nobody'
+            END AS broken
+        FROM batch CROSS JOIN LATERAL (
+            SELECT count(*) AS entries, sum(total_amount) AS total, sum(clinic_amount) AS clinic
+            FROM financial_entries e WHERE e.settlement_id = batch.id AND e.status = 'settled'
+              AND (e.clinic_id, e.currency) = (batch.clinic_id, batch.currency)) AS sums
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(l.amount), 0) AS amount FROM journal_transactions t
+            JOIN journal_lines l ON l.transaction_id = t.id AND l.account = 'clinic_payable'
+            WHERE t.source_id = batch.id) AS posted
         ORDER BY batch.id""",
     )

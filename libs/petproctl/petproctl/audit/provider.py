@@ -17,6 +17,7 @@ class Charge:
 
     id: str
     reference: str
+    currency: str
     captured: Decimal
     refunded: Decimal
     changed_at: datetime
@@ -118,7 +119,7 @@ class Sandbox:
 def _charge(told: Mapping[str, Any]) -> Charge:
     captured, refunded = Decimal(told["amount_captured"]), Decimal(told["amount_refunded"])
     changed_at = datetime.fromisoformat(told["captured_at"] or told["created"])
-    return Charge(told["id"], told["reference"], captured, refunded, changed_at)
+    return Charge(told["id"], told["reference"], told["currency"], captured, refunded, changed_at)
 
 
 def _return(told: Mapping[str, Any]) -> Return:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 
-from petproctl.audit import bookings, charges, events, journal, ledger, sagas, seats
+from petproctl.audit import bookings, charges, days, events, journal, ledger, sagas, seats
 from petproctl.audit.databases import CannotLook, Databases
 from petproctl.audit.look import Look, Scope, Tally
 from petproctl.audit.model import INVARIANTS, PAUSE, Findings, Invariant, Violation
 from petproctl.audit.provider import Provider, ProviderAway
 
-CHECKED = (seats, bookings, ledger, journal, charges, sagas, events)
+CHECKED = (seats, bookings, ledger, journal, charges, days, sagas, events)
 """The modules that register the invariants."""
 
 AGAIN = 2
@@ -27,7 +27,11 @@ OVERLAP = timedelta(seconds=60)
 _WAITING = {
     "parked sagas": ("booking", "SELECT count(*) FROM sagas WHERE status = 'parked'"),
     "manual refunds": ("payment", "SELECT count(*) FROM refunds WHERE status = 'manual'"),
-    "quarantined payments": ("payment", "SELECT count(*) FROM payments WHERE quarantined_at IS NOT NULL"),
+    "quarantined payments": (
+        "payment",
+        """
+        SELECT count(*) FROM payments WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL""",
+    ),
     "mails given up": ("notification", "SELECT count(*) FROM deliveries WHERE status = 'failed'"),
 }
 

@@ -50,6 +50,8 @@ DROP INDEX idx_payments_quarantined;
 CREATE INDEX idx_payments_quarantined ON payments (quarantined_at)
     WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL;
 
+CREATE INDEX idx_payments_paid ON payments (paid_at) WHERE captured > 0;
+
 CREATE TABLE money_operations (
     id uuid PRIMARY KEY DEFAULT uuidv7(),
     at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,

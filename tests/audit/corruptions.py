@@ -144,7 +144,7 @@ CHANGES = tuple(Corruption(*each) for each in (
     ("ledger-keeps-what-payments-keep", "payment", "financial_entries", "payment",
      "UPDATE financial_entries SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP WHERE id = %(fee)s"),
     ("settlements-are-their-entries", "payment", "financial_entries", "settlement",
-     "UPDATE financial_entries SET settlement_id = NULL, updated_at = CURRENT_TIMESTAMP WHERE id = %(fee)s"),
+     "UPDATE financial_entries SET clinic_amount = 1, updated_at = CURRENT_TIMESTAMP WHERE id = %(fee)s"),
     ("days-reconcile", "payment", "payments", "payment",
      "UPDATE payments SET refund_done = 1 WHERE id = %(payment)s"),
     ("journal-holds-what-payments-hold", "payment", "payments", "payment",

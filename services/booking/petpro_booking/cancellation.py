@@ -39,13 +39,7 @@ async def request(tx: Transaction, engine: SagaEngine, caller: Caller, booking_i
     booking = await store.lock_booking(tx, booking_id)
     if booking is None:
         raise BookingNotFound
-    by = await _who_cancels(tx, caller, booking)
-    if booking.status != "confirmed":
-        raise WrongBookingStatus(status=booking.status)
-    if booking.cancellation_status == "requested":
-        raise CancellationInProgress
-    if by == CUSTOMER and booking.now >= booking.starts_at:
-        raise BookingHasBegun
+    by = await _who_may_cancel(tx, caller, booking)
     refund = refund_due(booking, by)
     data = {
         "booking_id": str(booking_id),
@@ -72,7 +66,37 @@ def refund_due(booking: Any, by: str) -> Money:
     price = Money(booking.amount, booking.currency)
     if by == CLINIC:
         return price
-    return policy.refund_of(price, booking.cancellation_policy, booking.starts_at, booking.now)
+    terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
+    return policy.refund_of(price, *terms)
+
+
+async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quote:
+    """What `request` at this instant would give back. Raises as `request` does."""
+    booking = await store.look_at_booking(tx, booking_id)
+    if booking is None:
+        raise BookingNotFound
+    by = await _who_may_cancel(tx, caller, booking)
+    terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
+    is_customer = by == CUSTOMER
+    return policy.Quote(
+        price=Money(booking.amount, booking.currency),
+        refund=refund_due(booking, by),
+        percent=policy.refund_percent(*terms) if is_customer else policy.FULL,
+        valid_until=policy.holds_until(*terms) if is_customer else None,
+        policy_version=int(booking.cancellation_policy.get("version", 0)),
+    )
+
+
+async def _who_may_cancel(tx: Transaction, caller: Caller, booking: Any) -> str:
+    """As whom the caller cancels a booking. Raises what `request` raises."""
+    by = await _who_cancels(tx, caller, booking)
+    if booking.status != "confirmed":
+        raise WrongBookingStatus(status=booking.status)
+    if booking.cancellation_status == "requested":
+        raise CancellationInProgress
+    if by == CUSTOMER and booking.now >= booking.starts_at:
+        raise BookingHasBegun
+    return by
 
 
 async def _who_cancels(tx: Transaction, caller: Caller, booking: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
+from petpro_booking.policy import Quote
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import invalid
 from petpro_common.instants import timestamp
@@ -117,6 +118,18 @@ def booking(row: Row) -> booking_pb2.Booking:
         cancellation_status=CANCELLATION_STATUS[row.cancellation_status],
         refund_amount=refund,
         refund_status=_text(row.refund_status),
+    )
+
+
+def refund_quote(quote: Quote) -> booking_pb2.QuoteRefundResponse:
+    """What cancelling would give back."""
+    kept = Money(quote.price.amount - quote.refund.amount, quote.price.currency)
+    return booking_pb2.QuoteRefundResponse(
+        refund_amount=quote.refund.to_proto(),
+        kept_amount=kept.to_proto(),
+        refund_percent=int(quote.percent),
+        valid_until=timestamp(quote.valid_until) if quote.valid_until else None,
+        policy_version=quote.policy_version,
     )
 
 

@@ -43,6 +43,14 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
             row = await bookings.get(tx, caller, UUID(request.booking_id))
         return booking_pb2.GetBookingResponse(booking=messages.booking(row))
 
+    async def QuoteRefund(
+        self, request: booking_pb2.QuoteRefundRequest, context: Any
+    ) -> booking_pb2.QuoteRefundResponse:
+        caller = signed_in()
+        async with self._database.transaction() as tx:
+            quote = await cancellation.quote(tx, caller, UUID(request.booking_id))
+        return messages.refund_quote(quote)
+
     @ends_what_was_begun
     async def CancelBooking(
         self, request: booking_pb2.CancelBookingRequest, context: Any

@@ -76,9 +76,10 @@ _CLAIM_CODE = text("""
 """)
 _GET_BOOKING = text(f"SELECT * FROM bookings WHERE {_THIS}")
 _LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS} FOR UPDATE")
+_LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
 _MOVE_BOOKING = text(f"""
     UPDATE bookings SET slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at, ends_at = :ends_at,
-        updated_at = CURRENT_TIMESTAMP
+        refund_ceiling = LEAST(refund_ceiling, :ceiling), updated_at = CURRENT_TIMESTAMP
     WHERE {_THIS} RETURNING *
 """)
 _SET_BOOKING_STATUS = text(f"""
@@ -188,14 +189,23 @@ async def lock_booking(tx: Transaction, booking_id: UUID) -> Row | None:
     return (await tx.execute(_LOCK_BOOKING, {"id": booking_id})).first()
 
 
-async def move_booking(tx: Transaction, booking_id: UUID, slot: Row) -> Row:
-    """Puts a booking into another slot; the caller holds the booking's lock and the seat."""
+async def look_at_booking(tx: Transaction, booking_id: UUID) -> Row | None:
+    """A booking as it is, without a lock; adds `now`."""
+    return (await tx.execute(_LOOK_AT_BOOKING, {"id": booking_id})).first()
+
+
+async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, ceiling: int) -> Row:
+    """Puts a booking into another slot; the caller holds the booking's lock and the seat.
+
+    From then on cancelling gives back `ceiling` percent at the most.
+    """
     row = {
         "id": booking_id,
         "slot_id": slot.id,
         "slot_date": slot.slot_date,
         "starts_at": slot.starts_at,
         "ends_at": slot.ends_at,
+        "ceiling": ceiling,
     }
     return (await tx.execute(_MOVE_BOOKING, row)).one()
 

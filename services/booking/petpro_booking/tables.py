@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -126,6 +127,7 @@ bookings = Table(
     Column("currency", String(3), nullable=False),
     Column("commission_rate", Numeric(5, 2), nullable=False),
     Column("cancellation_policy", JSONB, nullable=False),
+    Column("refund_ceiling", SmallInteger, nullable=False, server_default="100"),  # percent; a move lowers it
     Column("cancellation_status", Text, nullable=False, server_default="none"),
     Column("cancellation_saga_id", Uuid),
     Column("cancellation_count", Integer, nullable=False, server_default="0"),

@@ -81,7 +81,7 @@ def refunds_follow_the_policy(look: Look) -> Findings:
     """
     statement = """
         SELECT batch.id, batch.amount, batch.currency, batch.refund_amount, batch.cancelled_by, batch.starts_at,
-            batch.cancellation_policy, s.created_at AS asked_at
+            batch.refund_ceiling, batch.cancellation_policy, s.created_at AS asked_at
         FROM batch LEFT JOIN sagas s ON s.id = batch.cancellation_saga_id AND batch.status = 'cancelled'
         ORDER BY batch.id"""
     for rows in look.batches("booking", "bookings", statement, settled=False):
@@ -101,4 +101,4 @@ def _due(booking: dict[str, Any]) -> Decimal:
         if ahead >= timedelta(hours=int(tier["min_hours_before"]))
     ]
     best = max(met, key=lambda tier: int(tier["min_hours_before"]), default={"refund_percent": 0})
-    return price.share(Decimal(int(best["refund_percent"]))).amount
+    return price.share(Decimal(min(int(best["refund_percent"]), booking["refund_ceiling"]))).amount

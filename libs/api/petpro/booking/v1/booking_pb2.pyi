@@ -950,6 +950,65 @@ class GetBookingResponse(_message.Message):
 Global___GetBookingResponse: _TypeAlias = GetBookingResponse  # noqa: Y015
 
 @_typing.final
+class QuoteRefundRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    booking_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        booking_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuoteRefundRequest: _TypeAlias = QuoteRefundRequest  # noqa: Y015
+
+@_typing.final
+class QuoteRefundResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_AMOUNT_FIELD_NUMBER: _builtins.int
+    KEPT_AMOUNT_FIELD_NUMBER: _builtins.int
+    REFUND_PERCENT_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    refund_percent: _builtins.int
+    """Of the price, 0 to 100."""
+    policy_version: _builtins.int
+    """Of the policy that was in force when the seat was held."""
+    @_builtins.property
+    def refund_amount(self) -> _money_pb2.Money: ...
+    @_builtins.property
+    def kept_amount(self) -> _money_pb2.Money:
+        """What of the price is kept."""
+
+    @_builtins.property
+    def valid_until(self) -> _timestamp_pb2.Timestamp:
+        """The last instant at which this holds; absent when it does not change any more."""
+
+    def __init__(
+        self,
+        *,
+        refund_amount: _money_pb2.Money | None = ...,
+        kept_amount: _money_pb2.Money | None = ...,
+        refund_percent: _builtins.int = ...,
+        valid_until: _timestamp_pb2.Timestamp | None = ...,
+        policy_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "refund_amount", b"refund_amount", "valid_until", b"valid_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "policy_version", b"policy_version", "refund_amount", b"refund_amount", "refund_percent", b"refund_percent", "valid_until", b"valid_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuoteRefundResponse: _TypeAlias = QuoteRefundResponse  # noqa: Y015
+
+@_typing.final
 class CancelBookingRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -551,6 +551,11 @@ class BookingServiceStub(object):
                 request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingRequest.SerializeToString,
                 response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingResponse.FromString,
                 _registered_method=True)
+        self.QuoteRefund = channel.unary_unary(
+                '/petpro.booking.v1.BookingService/QuoteRefund',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.QuoteRefundRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.QuoteRefundResponse.FromString,
+                _registered_method=True)
         self.CancelBooking = channel.unary_unary(
                 '/petpro.booking.v1.BookingService/CancelBooking',
                 request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CancelBookingRequest.SerializeToString,
@@ -596,6 +601,14 @@ class BookingServiceServicer(object):
 
     def GetBooking(self, request, context):
         """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QuoteRefund(self, request, context):
+        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+        CancelBooking before that instant gives exactly this.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -656,6 +669,11 @@ def add_BookingServiceServicer_to_server(servicer, server):
                     servicer.GetBooking,
                     request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingRequest.FromString,
                     response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingResponse.SerializeToString,
+            ),
+            'QuoteRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuoteRefund,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.QuoteRefundRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.QuoteRefundResponse.SerializeToString,
             ),
             'CancelBooking': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelBooking,
@@ -743,6 +761,33 @@ class BookingService(object):
             '/petpro.booking.v1.BookingService/GetBooking',
             petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingRequest.SerializeToString,
             petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuoteRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.BookingService/QuoteRefund',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.QuoteRefundRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.QuoteRefundResponse.FromString,
             options,
             channel_credentials,
             insecure,

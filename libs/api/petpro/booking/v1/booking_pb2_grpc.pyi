@@ -207,6 +207,10 @@ class BookingServiceStub:
     """Bookings of the caller, or of one of their clinics, newest first."""
     GetBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetBookingRequest, _booking_pb2.GetBookingResponse]
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
+    QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
+    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+    CancelBooking before that instant gives exactly this.
+    """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
     refund is refused; a clinic or an administrator cancels for certain, at 100 %.
@@ -231,6 +235,10 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """Bookings of the caller, or of one of their clinics, newest first."""
     GetBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetBookingRequest, _booking_pb2.GetBookingResponse]  # type: ignore[assignment]
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
+    QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
+    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+    CancelBooking before that instant gives exactly this.
+    """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
     refund is refused; a clinic or an administrator cancels for certain, at 100 %.
@@ -264,6 +272,16 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GetBookingResponse, _abc.Awaitable[_booking_pb2.GetBookingResponse]]:
         """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
+
+    @_abc_1.abstractmethod
+    def QuoteRefund(
+        self,
+        request: _booking_pb2.QuoteRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
+        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+        CancelBooking before that instant gives exactly this.
+        """
 
     @_abc_1.abstractmethod
     def CancelBooking(

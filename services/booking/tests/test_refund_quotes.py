@@ -1,0 +1,73 @@
+"""What cancelling would give back: told beforehand, and exactly what is then given."""
+
+from datetime import UTC, timedelta
+from uuid import UUID
+
+import pytest
+
+from petpro.booking.v1 import booking_pb2
+from petpro_common.ids import new_id
+from services.booking.tests.test_bookings import get, move
+from services.booking.tests.world import Metadata, World, reason
+
+
+async def quote(world: World, booking_id: UUID, metadata: Metadata) -> booking_pb2.QuoteRefundResponse:
+    ask = booking_pb2.QuoteRefundRequest(booking_id=str(booking_id))
+    reply: booking_pb2.QuoteRefundResponse = await world.bookings.QuoteRefund(ask, metadata=metadata)
+    return reply
+
+
+async def cancel(world: World, booking_id: UUID, metadata: Metadata) -> None:
+    order = booking_pb2.CancelBookingRequest(booking_id=str(booking_id), reason="Miko is well again")
+    await world.bookings.CancelBooking(order, metadata=metadata)
+
+
+@pytest.mark.parametrize(("hours", "back"), [(48, "150000.00"), (5, "0.00")])
+async def test_what_is_told_is_what_a_cancellation_gives(world: World, hours: int, back: str) -> None:
+    budi = new_id()
+    booking_id = await world.book(budi, await world.open_slot(timedelta(hours=hours)))
+    mine = world.signed_in(budi)
+    told = await quote(world, booking_id, mine)
+    assert told.refund_amount.amount == back
+    await cancel(world, booking_id, mine)
+    assert (await get(world, booking_id, mine)).refund_amount == told.refund_amount
+    assert await reason(quote(world, booking_id, mine)) in ("CANCELLATION_IN_PROGRESS", "WRONG_BOOKING_STATUS")
+
+
+async def test_a_quote_says_how_long_it_holds(world: World) -> None:
+    budi = new_id()
+    booking_id = await world.book(budi, await world.open_slot(timedelta(hours=48)))
+    told = await quote(world, booking_id, world.signed_in(budi))
+    starts = (await get(world, booking_id, world.signed_in(budi))).starts_at.ToDatetime(UTC)
+    assert told.valid_until.ToDatetime(UTC) == starts - timedelta(hours=24)
+    assert (told.refund_percent, told.kept_amount.amount, told.policy_version) == (100, "0.00", 1)
+
+
+async def test_the_clinic_is_told_that_it_gives_everything_back(world: World) -> None:
+    booking_id = await world.book(new_id(), await world.open_slot(timedelta(hours=1)))
+    told = await quote(world, booking_id, world.as_ani)
+    assert (told.refund_amount.amount, told.HasField("valid_until")) == ("150000.00", False)
+    assert await reason(quote(world, booking_id, world.signed_in(new_id()))) == "BOOKING_NOT_FOUND"
+
+
+async def test_a_late_move_into_the_far_future_makes_no_cancellation_free(world: World) -> None:
+    budi = new_id()
+    soon, later, latest = [await world.open_slot(timedelta(hours=hours)) for hours in (5, 500, 900)]
+    booking_id, mine = await world.book(budi, soon), world.signed_in(budi)
+    await move(world, booking_id, later, mine)
+    assert (await quote(world, booking_id, mine)).refund_amount.amount == "0.00"
+    await move(world, booking_id, latest, world.as_ani)
+    assert (await quote(world, booking_id, mine)).refund_amount.amount == "0.00"
+    await cancel(world, booking_id, mine)
+    assert (await get(world, booking_id, mine)).refund_amount.amount == "0.00"
+
+
+async def test_a_move_in_time_and_one_by_the_clinic_cost_nothing(world: World) -> None:
+    budi = new_id()
+    mine = world.signed_in(budi)
+    early = await world.book(budi, await world.open_slot(timedelta(hours=60)))
+    await move(world, early, await world.open_slot(timedelta(hours=500)), mine)
+    late = await world.book(budi, await world.open_slot(timedelta(hours=5)))
+    await move(world, late, await world.open_slot(timedelta(hours=600)), world.as_ani)
+    for booking_id in (early, late):
+        assert (await quote(world, booking_id, mine)).refund_amount.amount == "150000.00"

@@ -71,7 +71,7 @@ async def test_capture_while_unknown(world: World, provider: PlayedProvider) -> 
     for number in range(3):
         assert (await world.order(sale.take(), command_id=f"again-{number}")).outcome == PENDING
         await world.one_step()
-    assert (await world.payment(sale)).status is PaymentStatus.PROCESSING
+    assert (await world.payment(sale)).status is PaymentStatus.UNKNOWN
     provider.deaf = provider.mute = False
     await world.work()
     assert provider.charges == [sale.payment_id]

@@ -22,5 +22,6 @@ for service in account catalog booking payment notification; do
 done
 printf './%s\n' services/gateway libs/api | lock gateway "${tested[@]}"
 echo setuptools | lock build "${tested[@]}"
+printf './%s\n' libs/petproctl libs/common libs/api | lock petproctl "${tested[@]}"
 lock devtools "${tested[@]}" <deploy/locks/devtools.in
 lock checks <deploy/locks/checks.in

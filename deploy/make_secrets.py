@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from secrets import token_urlsafe
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -36,6 +37,7 @@ def _objects(layout: Layout, secrets: Secrets) -> Iterator[Manifest]:
         yield _secret(f"petpro-{service}", _own_files(secrets.folder(service), service))
         yield _account(f"petpro-{service}-database", f"petpro_{service}", secrets.database_password(service))
         yield _account(f"petpro-{service}-nats", service, _for_nats(secrets.nats_password(service)))
+    yield _account("petpro-auditor-database", "petpro_auditor", token_urlsafe(32))
     yield _account("petpro-operator-nats", "operator", _for_nats(secrets.operator_password()))
     yield _account("petpro-postgres", "postgres", secrets.superuser_password().read_text())
     keys = json.loads(layout.service_jwks.read_text())

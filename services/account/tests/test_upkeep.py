@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from petpro.account.v1 import account_pb2 as pb
 from petpro_account import bootstrap
-from petpro_account.__main__ import PURGES
+from petpro_account.jobs import PURGES
 from petpro_account.passwords import Passwords
 from petpro_common.housekeeping import purge_one
 from services.account.tests.people import AccountService, bearer

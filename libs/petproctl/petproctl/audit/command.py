@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import httpx
 import typer
+from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -27,6 +28,10 @@ VIOLATIONS, COULD_NOT_LOOK = 1, 2
 _KEY_FILE = Path("payment") / "petpro_payment_sandbox_api_key"
 
 Dsns = Annotated[list[str] | None, typer.Option("--dsn", help="SERVICE=URL; else PETPRO_AUDIT_<SERVICE>_DSN")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option("--password-file", envvar="PETPRO_AUDIT_PASSWORD_FILE", help="the password of every --dsn"),
+]
 Url = Annotated[str, typer.Option("--provider-url", envvar="PETPRO_AUDIT_PROVIDER_URL", help="else the stack's")]
 KeyFile = Annotated[
     Path | None,
@@ -35,6 +40,7 @@ KeyFile = Annotated[
 Since = Annotated[str, typer.Option("--since", help="only what changed since; RFC 3339, UTC unless told")]
 StateFile = Annotated[Path | None, typer.Option("--state", help="go on where the last run with this file ended")]
 MetricsFile = Annotated[Path | None, typer.Option("--metrics", help="Prometheus text, for a textfile collector")]
+PushUrl = Annotated[str, typer.Option("--push", envvar="PETPRO_AUDIT_PUSH_URL", help="a Pushgateway, for the metrics")]
 Grace = Annotated[float, typer.Option("--grace", min=0, help="seconds that a change over several services may take")]
 Pause = Annotated[float, typer.Option("--pause", min=0, help="seconds between two looks at a suspect")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="an invariant's name; may be repeated")]
@@ -44,11 +50,13 @@ RunFolder = Annotated[Path, typer.Option("--run", envvar="PETPRO_RUN", help="a d
 
 def command(
     dsn: Dsns = None,
+    password_file: PasswordFile = None,
     provider_url: Url = "",
     provider_key_file: KeyFile = None,
     since: Since = "",
     state_file: StateFile = None,
     metrics_file: MetricsFile = None,
+    push_url: PushUrl = "",
     grace: Grace = 60,
     pause: Pause = 3,
     only: Only = None,
@@ -62,7 +70,7 @@ def command(
     try:
         _known(only or [])
         endpoints = _stack(run)
-        dsns = _dsns(dsn or [], endpoints)
+        dsns = _with_password(_dsns(dsn or [], endpoints), password_file)
         last = _last(state_file, since, only or [])
         scope = Scope(last.since, timedelta(seconds=grace))
         with ExitStack() as open_things:
@@ -73,6 +81,8 @@ def command(
             state.save(state_file, report)
         if metrics_file:
             metrics.write(metrics_file, report)
+        if push_url:
+            metrics.push(push_url, report)
     except CannotLook as reason:
         Console(stderr=True).print(str(reason), markup=False, highlight=False)
         raise typer.Exit(COULD_NOT_LOOK) from reason
@@ -117,15 +127,24 @@ def _dsns(given: list[str], endpoints: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+def _with_password(dsns: dict[str, str], file: Path | None) -> dict[str, str]:
+    password = _secret("The databases' password", file)
+    return {name: make_conninfo(dsn, password=password) for name, dsn in dsns.items()} if file else dsns
+
+
+def _secret(what: str, file: Path | None) -> str:
+    try:
+        return file.read_text().strip() if file else ""
+    except OSError as fault:
+        raise CannotLook(f"{what} cannot be read: {fault}") from fault
+
+
 def _client(url: str, key_file: Path | None, endpoints: dict[str, Any]) -> httpx.Client:
     if not url and endpoints:
         url, key_file = endpoints["sandbox"]["url"], Path(endpoints["secrets"]) / _KEY_FILE
     if not url or key_file is None:
         raise CannotLook("Where is the payment provider? Give --provider-url and --provider-key-file.")
-    try:
-        key = key_file.read_text().strip()
-    except OSError as fault:
-        raise CannotLook(f"The provider's key cannot be read: {fault}") from fault
+    key = _secret("The provider's key", key_file)
     return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=20, trust_env=False)
 
 

@@ -1,9 +1,10 @@
-"""What a run found, as Prometheus text in a file: for node_exporter's textfile collector, or whoever serves files."""
+"""What a run found, as Prometheus text: in a file for node_exporter's textfile collector, or sent to a Pushgateway."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+import httpx
+from prometheus_client import CollectorRegistry, Gauge, generate_latest, write_to_textfile
 
 from petproctl.audit.databases import CannotLook
 from petproctl.audit.run import Report
@@ -11,13 +12,26 @@ from petproctl.audit.run import Report
 
 def write(file: Path, report: Report) -> None:
     """Replaces the file as a whole. A run that could not look leaves it, and its age tells. Raises CannotLook."""
+    try:
+        write_to_textfile(str(file), _all(report))
+    except OSError as fault:
+        raise CannotLook(f"The metrics {file} cannot be written: {fault}") from fault
+
+
+def push(url: str, report: Report) -> None:
+    """Replaces what the Pushgateway at `url` keeps of the auditor. Raises CannotLook when it does not take it."""
+    try:
+        answer = httpx.put(f"{url}/metrics/job/petpro-audit", content=generate_latest(_all(report)), timeout=10)
+        answer.raise_for_status()
+    except httpx.HTTPError as fault:
+        raise CannotLook(f"The metrics cannot be sent to {url}: {fault}") from fault
+
+
+def _all(report: Report) -> CollectorRegistry:
     registry = CollectorRegistry()
     _of_the_run(registry, report)
     _of_each_invariant(registry, report)
-    try:
-        write_to_textfile(str(file), registry)
-    except OSError as fault:
-        raise CannotLook(f"The metrics {file} cannot be written: {fault}") from fault
+    return registry
 
 
 def _of_the_run(registry: CollectorRegistry, report: Report) -> None:

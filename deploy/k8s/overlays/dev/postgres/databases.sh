@@ -18,6 +18,7 @@ CREATE ROLE :"role" LOGIN PASSWORD :'password';
 CREATE DATABASE :"role" OWNER :"role";
 REVOKE ALL ON DATABASE :"role" FROM PUBLIC;
 SQL
+    run --dbname postgres --command "GRANT CONNECT ON DATABASE $role TO petpro_auditor"
     for extension in "${@:2}"; do
         run --dbname "$role" --set extension="$extension" <<'SQL'
 CREATE EXTENSION :"extension";
@@ -25,7 +26,15 @@ SQL
     done
 }
 
+# Reads everything and changes nothing.
+auditor() {
+    run --dbname postgres --set password="$(<"$passwords/auditor")" <<'SQL'
+CREATE ROLE petpro_auditor LOGIN PASSWORD :'password' IN ROLE pg_read_all_data;
+SQL
+}
+
 run --dbname postgres --command "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC"
+auditor
 database account citext
 database booking btree_gist
 database catalog btree_gist citext cube earthdistance pg_trgm

@@ -1,0 +1,18 @@
+"""What a CronJob may have done once, beside what the service does by itself all day; see `petpro_common.job`."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+
+from petpro_common.housekeeping import PURGES as COMMON
+from petpro_common.housekeeping import Purge, purge_all
+from petpro_common.job import Job
+
+# A used token is kept while it lasts: only so is its second coming known for what it is.
+PURGES = (
+    Purge("refresh_tokens", "expires_at", timedelta(days=1)),
+    Purge("sessions", "expires_at", timedelta(days=1)),
+    Purge("sign_in_failures", "window_started_at", timedelta(days=1)),
+)
+
+JOBS: Mapping[str, Job] = {"purge": partial(purge_all, purges=COMMON + PURGES)}

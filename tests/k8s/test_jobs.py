@@ -1,0 +1,108 @@
+"""The CronJobs: what they do is there to be done, one at a time, and in bounded time."""
+
+from datetime import timedelta
+from importlib import import_module
+
+import pytest
+from typer.main import get_command
+
+from deploy.make_secrets import objects
+from devstack.layout import SERVICES
+from petpro_common.job import jobs_of
+from petproctl.main import app
+from tests.k8s.rendering import K8S, Manifest, Manifests, containers, name_of, pod
+
+pytestmark = pytest.mark.unit
+
+OF_BOOKING = ("expiry", "partitions", "summary")
+NAMES = {
+    *(f"petpro-purge-{service}" for service in SERVICES),
+    *(f"petpro-{job}-booking" for job in OF_BOOKING),
+    "petpro-audit",
+    "petpro-reconciliation",
+}
+PERIODS = {"*/5": timedelta(minutes=5), "*/15": timedelta(minutes=15)}
+
+
+def test_all_upkeep_is_there(rendered: Manifests) -> None:
+    assert {name_of(job) for job in rendered.of("CronJob")} == NAMES
+
+
+def test_jobs_never_pile_up(rendered: Manifests) -> None:
+    for job in rendered.of("CronJob"):
+        spec = job["spec"]
+        assert spec["concurrencyPolicy"] == "Forbid", name_of(job)
+        assert spec["timeZone"] == "Etc/UTC", name_of(job)
+        period = _period(spec["schedule"]).total_seconds()
+        assert 0 < spec["startingDeadlineSeconds"] <= period, name_of(job)
+        assert 0 < spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] < period, name_of(job)
+        assert spec["jobTemplate"]["spec"]["backoffLimit"] <= 1, name_of(job)
+        assert pod(job)["restartPolicy"] == "Never", name_of(job)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_job_is_one_that_its_service_has(rendered: Manifests, service: str) -> None:
+    asked = {
+        tuple(container["command"])
+        for job in rendered.of("CronJob")
+        if name_of(job).endswith(f"-{service}")
+        for container in containers(job)
+    }
+    assert asked == {("job", name) for name in jobs_of(f"petpro_{service}")}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_job_has_the_image_settings_and_secrets_of_its_service(rendered: Manifests, service: str) -> None:
+    deployment = rendered.get("Deployment", f"petpro-{service}")
+    for job in (each for each in rendered.of("CronJob") if name_of(each).endswith(f"-{service}")):
+        (serving,), (working,) = pod(deployment)["containers"], containers(job)
+        for field in ("image", "envFrom", "volumeMounts"):
+            assert working[field] == serving[field], name_of(job)
+        assert working.get("env") == serving.get("env"), name_of(job)
+        assert pod(job)["volumes"] == pod(deployment)["volumes"], name_of(job)
+
+
+def test_the_auditor_understands_what_it_is_told(rendered: Manifests) -> None:
+    options = {option for parameter in get_command(app).commands["audit"].params for option in parameter.opts}  # type: ignore[attr-defined]
+    for name in ("petpro-audit", "petpro-reconciliation"):
+        (container,) = containers(rendered.get("CronJob", name))
+        command, *arguments = container["args"]
+        assert command == "audit"
+        assert {argument.partition("=")[0] for argument in arguments} <= options
+
+
+def test_the_auditor_is_told_where_everything_is(rendered: Manifests) -> None:
+    command = import_module("petproctl.audit.command")
+    known = set(command.command.__annotations__)
+    assert {"password_file", "provider_url", "provider_key_file"} <= known
+    told = rendered.get("ConfigMap", "petpro-settings-auditor")["data"]
+    dsns = {f"PETPRO_AUDIT_{service}_DSN".upper() for service in SERVICES}
+    others = {f"PETPRO_AUDIT_{name}" for name in ("PASSWORD_FILE", "PROVIDER_URL", "PROVIDER_KEY_FILE")}
+    assert told.keys() == dsns | others
+    assert all("petpro_auditor@postgres-rw" in told[name] for name in dsns)
+    for job in (rendered.get("CronJob", name) for name in ("petpro-audit", "petpro-reconciliation")):
+        paths = {f"/etc/petpro/secrets/{item['path']}" for source in _secrets(job) for item in source["items"]}
+        assert {told["PETPRO_AUDIT_PASSWORD_FILE"], told["PETPRO_AUDIT_PROVIDER_KEY_FILE"]} == paths
+
+
+def test_the_auditor_may_read_and_no_more(production: Manifests) -> None:
+    script = (K8S / "overlays/dev/postgres/databases.sh").read_text()
+    assert "CREATE ROLE petpro_auditor LOGIN PASSWORD :'password' IN ROLE pg_read_all_data;" in script
+    (cluster,) = production.of("Cluster")
+    (role,) = [each for each in cluster["spec"]["managed"]["roles"] if each["name"] == "petpro_auditor"]
+    assert role["inRoles"] == ["pg_read_all_data"]
+    assert "superuser" not in role
+    made = {name_of(each) for each in objects("petpro")}
+    assert role["passwordSecret"]["name"] in made
+
+
+def _secrets(job: Manifest) -> list[Manifest]:
+    (volume,) = [each for each in pod(job)["volumes"] if each["name"] == "secrets"]
+    return [source["secret"] for source in volume["projected"]["sources"]]
+
+
+def _period(schedule: str) -> timedelta:
+    minute, hour, *_ = schedule.split()
+    if minute in PERIODS:
+        return PERIODS[minute]
+    return timedelta(hours=1) if hour == "*" else timedelta(days=1)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Renders every overlay and holds it against the schemas of Kubernetes, and looks over the Dockerfile.
+# Renders every overlay, alone and with all components, and holds it against the schemas of Kubernetes, and looks over the Dockerfile.
 # Its tools live in a virtual environment of their own: the schemas are large, and nobody else needs them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +8,7 @@ kubernetes=${KUBERNETES_VERSION:-1.34.0}
 python=$1
 tools=$(dirname "$(dirname "$python")")/checks
 # What operators of others bring has no schema here: objects of these groups are rendered, and no more.
-unknown='postgresql\.cnpg\.io/v1'
+unknown='(postgresql\.cnpg\.io|barmancloud\.cnpg\.io|monitoring\.coreos\.com|external-secrets\.io|cert-manager\.io)/v1'
 
 if ! cmp --silent deploy/locks/checks.lock "$tools/installed"; then
     echo "Installing the tools that check manifests (a minute, the first time) ..."
@@ -28,12 +28,28 @@ else
     exit 1
 fi
 
+# Renders an overlay with every component that it has not itself.
+with_all_components() {
+    local folder=$scratch/$1-with-all component
+    mkdir "$folder"
+    {
+        echo "resources: [$(realpath --relative-to="$folder" "deploy/k8s/overlays/$1")]"
+        echo "components:"
+        for component in deploy/k8s/components/*/; do
+            grep -q "components/$(basename "$component")[],]" "deploy/k8s/overlays/$1/kustomization.yaml" ||
+                echo "  - $(realpath --relative-to="$folder" "$component")"
+        done
+    } >"$folder/kustomization.yaml"
+    "${render[@]}" "$folder" >"$scratch/$1-with-all.yaml"
+}
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "$python" -m deploy.make_secrets >"$scratch/secrets.yaml"
 for overlay in deploy/k8s/overlays/*/; do
     name=$(basename "$overlay")
     "${render[@]}" "$overlay" >"$scratch/$name.yaml"
+    with_all_components "$name"
 done
 for file in "$scratch"/*.yaml; do
     name=$(basename "$file" .yaml)

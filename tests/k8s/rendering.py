@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,15 +53,16 @@ class Manifests:
 @cache
 def manifests(name: str) -> Manifests:
     """Those of an overlay, or the SOURCES. Skips where an overlay cannot be rendered."""
-    objects = _sources() if name == SOURCES else _rendered(name)
+    objects = _sources() if name == SOURCES else rendered(K8S / "overlays" / name)
     return Manifests(name, tuple(found for found in objects if found and "kind" in found))
 
 
-def _rendered(overlay: str) -> Iterator[Manifest]:
+def rendered(folder: Path) -> Iterator[Manifest]:
+    """What kustomize makes of a folder. Skips where there is no kustomize."""
     command = _renderer()
     if command is None:
         pytest.skip("neither kubectl nor kustomize is installed: the overlays cannot be rendered here")
-    done = subprocess.run([*command, str(K8S / "overlays" / overlay)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     yield from yaml.safe_load_all(done.stdout)
 
@@ -106,3 +108,8 @@ def containers(workload: Manifest) -> list[Manifest]:
 
 def name_of(manifest: Manifest) -> str:
     return str(manifest["metadata"]["name"])
+
+
+def is_dashboard(manifest: Manifest) -> bool:
+    """Whether Grafana's sidecar takes it for a dashboard."""
+    return bool(manifest["metadata"].get("labels", {}).get("grafana_dashboard") == "1")

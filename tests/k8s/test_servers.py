@@ -23,8 +23,9 @@ from tests.k8s.rendering import K8S, Manifests, containers
 PASSWORDS = {f"{user.upper()}_PASSWORD": f"n-{user}" for user in (*SERVICES, "operator")}
 
 
-def test_the_rules_of_nats_are_those_of_the_dev_stack() -> None:
-    assert generate.access() == generate.ACCESS.read_text(), "run `make proto`"
+@pytest.mark.parametrize("file", generate.files(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_what_is_generated_is_up_to_date(file: Path) -> None:
+    assert file.read_text() == generate.files()[file], "run `make proto`"
 
 
 @pytest.mark.unit

@@ -1,0 +1,102 @@
+"""What watches PetPro in a cluster finds every pod, and has the alerts and dashboards of the repository."""
+
+import json
+
+import pytest
+import yaml
+
+from deploy.generate import OBSERVABILITY
+from devstack.layout import SERVICES
+from tests.k8s.reach import pods, selects
+from tests.k8s.rendering import Manifest, Manifests, is_dashboard, labels, name_of
+
+pytestmark = pytest.mark.unit
+
+COLLECTOR, PUSHGATEWAY = ("otel-collector.monitoring", 4317), ("pushgateway.monitoring", 9091)
+
+
+def test_every_replica_is_scraped_once(production: Manifests) -> None:
+    scraped = [
+        (name_of(workload), port)
+        for monitor in production.of("ServiceMonitor")
+        for service in production.of("Service")
+        if _selects(monitor["spec"]["selector"], service["metadata"]["labels"])
+        for port in _ports(monitor, service)
+        for workload in production.lasting
+        if service["spec"]["selector"].items() <= labels(workload).items()
+    ]
+    expected = [(f"petpro-{service}", 9100) for service in SERVICES] + [("petpro-gateway", 9102)]
+    assert sorted(scraped) == sorted(expected)
+
+
+def test_series_say_of_which_service_they_are(production: Manifests) -> None:
+    for monitor in production.of("ServiceMonitor"):
+        assert monitor["spec"]["jobLabel"] == "app.kubernetes.io/name"
+
+
+def test_the_alerts_are_those_of_the_repository(production: Manifests) -> None:
+    files = sorted((OBSERVABILITY / "rules").glob("*.yaml"))
+    written = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
+    applied = [group for rule in production.of("PrometheusRule") for group in rule["spec"]["groups"]]
+    assert [group for group in applied if group["name"] != "petpro-kubernetes"] == written
+
+
+def test_every_alert_says_how_bad_it_is_and_what_to_read(production: Manifests) -> None:
+    alerts = [
+        rule
+        for each in production.of("PrometheusRule")
+        for group in each["spec"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert alerts
+    for alert in alerts:
+        assert alert["labels"]["severity"], alert["alert"]
+        assert alert["annotations"]["runbook_url"], alert["alert"]
+
+
+def test_the_dashboards_are_those_of_the_repository(production: Manifests) -> None:
+    applied = {
+        name: json.loads(text)
+        for each in production.of("ConfigMap")
+        if is_dashboard(each)
+        for name, text in each["data"].items()
+    }
+    written = {file.name: json.loads(file.read_text()) for file in (OBSERVABILITY / "dashboards").glob("*.json")}
+    assert applied == written
+
+
+def test_services_and_the_auditor_reach_what_they_report_to(production: Manifests) -> None:
+    told = {
+        address
+        for each in production.of("ConfigMap")
+        for name, address in each.get("data", {}).items()
+        if name.endswith(("_OTLP_ENDPOINT", "_PUSH_URL"))
+    }
+    assert told == {f"http://{host}:{port}" for host, port in (COLLECTOR, PUSHGATEWAY)}
+    reporting = {
+        (caller.name, port["port"])
+        for policy in production.of("NetworkPolicy")
+        for rule in policy["spec"].get("egress", [])
+        for peer in rule["to"]
+        if peer.get("namespaceSelector") == {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+        for port in rule["ports"]
+        for caller in pods(production)
+        if selects(policy["spec"]["podSelector"], caller)
+    }
+    assert reporting == {
+        *((service, COLLECTOR[1]) for service in SERVICES),
+        *((auditor, PUSHGATEWAY[1]) for auditor in ("audit", "reconciliation")),
+    }
+
+
+def _selects(selector: Manifest, found: dict[str, str]) -> bool:
+    expressions = selector.get("matchExpressions", [])
+    return selector["matchLabels"].items() <= found.items() and all(
+        each["operator"] == "In" and found.get(each["key"]) in each["values"] for each in expressions
+    )
+
+
+def _ports(monitor: Manifest, service: Manifest) -> list[int]:
+    wanted = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
+    return [port["port"] for port in service["spec"]["ports"] if port["name"] in wanted]

@@ -30,7 +30,11 @@ def pods(manifests: Manifests) -> list[Pod]:
         Pod("postgres", tuple(cluster["spec"]["inheritedMetadata"]["labels"].items()))
         for cluster in manifests.of("Cluster")
     ]
-    return [*found, *made]
+    poolers = [
+        Pod(_name(pooler), tuple(pooler["spec"]["template"]["metadata"]["labels"].items()))
+        for pooler in manifests.of("Pooler")
+    ]
+    return [*found, *made, *poolers]
 
 
 def _name(workload: Manifest) -> str:

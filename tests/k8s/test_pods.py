@@ -190,10 +190,16 @@ def test_production_grows_with_the_work_and_its_database_bears_it(production: Ma
         assert by == ["cpu", in_hand], name
         assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300, name
 
+    (cluster,), (pooler,) = production.of("Cluster"), production.of("Pooler")
+    replicas = {
+        service: scaled[f"petpro-{service}"]["maxReplicas"] + 1 for service in SERVICES
+    }  # one more in an upgrade
     pool = ServiceSettings.model_fields["database_pool_size"].default
-    replicas = sum(scaled[f"petpro-{service}"]["maxReplicas"] + 1 for service in SERVICES)  # one more in an upgrade
-    (cluster,) = production.of("Cluster")
-    assert replicas * pool < int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+    of_the_relays = 2 * sum(replicas.values())
+    pgbouncer, instances = pooler["spec"]["pgbouncer"], pooler["spec"]["instances"]
+    shared = instances * len(SERVICES) * int(pgbouncer["parameters"]["default_pool_size"])
+    assert pool * sum(replicas.values()) <= int(pgbouncer["parameters"]["max_client_conn"])
+    assert shared + of_the_relays < int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
 
 
 def _of(manifests: Manifests, *components: str) -> list[Manifest]:

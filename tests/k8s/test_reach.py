@@ -34,7 +34,13 @@ OF_DEV = {
     ("sandbox", "gateway", 8080),
     ("notification", "mail", 2525),
 }
-OF_PRODUCTION = {("postgres", "postgres", 5432)}
+OF_PRODUCTION = {
+    ("postgres", "postgres", 5432),
+    ("postgres-pooler", "postgres", 5432),
+    *((service, "postgres-pooler", 5432) for service in SERVICES),
+    *((job, "postgres-pooler", 5432) for job in JOBS),
+}
+OF_OPERATORS = ("postgres", "postgres-pooler")
 
 
 def _calls() -> set[tuple[str, str, int]]:
@@ -56,7 +62,7 @@ def test_in_dev_everybody_reaches_whom_they_call_and_nobody_else(dev: Manifests)
 
 def test_in_production_everybody_reaches_whom_they_call_and_nobody_else(production: Manifests) -> None:
     # What the database's pods may say is their operator's affair: they are no callers of ours.
-    found = {each for each in connections(production) if each[0] != "postgres" or each[1] == "postgres"}
+    found = {each for each in connections(production) if each[0] not in OF_OPERATORS or each[1] == "postgres"}
     assert found == OF_ALL | OF_JOBS | OF_PRODUCTION | _calls()
 
 

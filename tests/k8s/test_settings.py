@@ -29,8 +29,11 @@ def test_a_service_understands_what_it_is_told(
 ) -> None:
     settings = _load(rendered, service, tmp_path, monkeypatch)
 
-    expected = f"postgresql://petpro_{service}@postgres-rw:5432/petpro_{service}"
+    server = f"postgresql://petpro_{service}@postgres-rw:5432/petpro_{service}"
+    behind_a_pooler = bool(rendered.of("Pooler"))
+    expected = server.replace("postgres-rw", "postgres-pooler") if behind_a_pooler else server
     assert (settings.database_url, settings.nats_url) == (expected, "nats://nats:4222")
+    assert settings.database_session_url == (server if behind_a_pooler else "")
     assert (settings.grpc_address, settings.metrics_address) == ("0.0.0.0:50051", "0.0.0.0:9100")
     ServiceTokens(service, settings.service_key.get_secret_value())
     assert settings.nats_replicas == rendered.get("StatefulSet", "nats")["spec"]["replicas"]

@@ -148,7 +148,7 @@ class Database:
 
     def __init__(self, database_url: str, password: str, pool_size: int = 10, plans_by_key: bool = True) -> None:
         settings = {
-            "options": f"{_OPTIONS} {_INDEXES_ONLY} {_BY_KEY if plans_by_key else ''}",
+            "options": f"{_OPTIONS} {_INDEXES_ONLY} {_BY_KEY if plans_by_key else ''}".strip(),
             "connect_timeout": 5,
         }
         self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, settings)

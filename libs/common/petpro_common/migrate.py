@@ -4,6 +4,7 @@ Each service has its own chain of versions in `<package>/migrations/versions`, o
 advisory lock lets several replicas ask at once: one migrates, the others wait and find nothing left to do.
 """
 
+import asyncio
 import importlib
 import sys
 
@@ -12,10 +13,28 @@ from alembic.config import Config
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
 
+from petpro_common.db import Database
 from petpro_common.settings import ServiceSettings
 from petpro_common.versions import migrations_of
 
 _ADVISORY_LOCK = 0x50455450524F  # "PETPRO"; the lock is per database, so one number serves all services
+
+# What `keep_for_poolers` has kept is for short statements that find few rows by their keys; a migration is neither.
+_AS_THE_SERVER_WAS_MADE = text("""
+    SELECT set_config(name, boot_val, true) FROM pg_settings WHERE source = 'database user' AND name <> 'TimeZone'
+""")
+_KEEP_WHAT_WAS_ASKED = text("""
+    DO $$
+    DECLARE asked record;
+    BEGIN
+        FOR asked IN SELECT name, setting FROM pg_settings
+            WHERE source = 'client' AND name NOT IN ('application_name', 'client_encoding')
+        LOOP
+            EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET %I = %L',
+                current_database(), asked.name, asked.setting);
+        END LOOP;
+    END $$
+""")
 
 
 def config_of(package: str) -> Config:
@@ -35,10 +54,19 @@ def upgrade(package: str, url: URL) -> None:
     engine = create_engine(url)
     config = config_of(package)
     with engine.begin() as connection:
+        connection.execute(_AS_THE_SERVER_WAS_MADE)
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     engine.dispose()
+
+
+async def keep_for_poolers(database_url: str, password: str, plans_by_key: bool) -> None:
+    """Makes what a service asks of each session at its start the role's own defaults: a pooler drops what is asked."""
+    database = Database(database_url, password, 1, plans_by_key)
+    async with database.session() as session:
+        await session.execute(_KEEP_WHAT_WAS_ASKED)
+    await database.close()
 
 
 def run_env() -> None:
@@ -52,7 +80,10 @@ def main(package: str) -> None:
     """Migrates with the settings of the service that `package` is."""
     settings_module = importlib.import_module(f"{package}.settings")
     settings: ServiceSettings = settings_module.Settings.load()
-    upgrade(package, sqlalchemy_url(settings.database_url, settings.database_password.get_secret_value()))
+    server, password = settings.database_session_url, settings.database_password.get_secret_value()
+    upgrade(package, sqlalchemy_url(server or settings.database_url, password))
+    if server:
+        asyncio.run(keep_for_poolers(server, password, settings.plans_by_key))
 
 
 if __name__ == "__main__":

@@ -59,12 +59,8 @@ class Service:
         telemetry.configure_logging(self.name, settings.log_level)
         telemetry.configure_tracing(self.name, settings.otlp_endpoint)
         kill_points.arm(settings.kill_at, settings.kill_on)
-        self.database = Database(
-            settings.database_url,
-            settings.database_password.get_secret_value(),
-            settings.database_pool_size,
-            settings.plans_by_key,
-        )
+        self.database = self._open(settings.database_url)
+        self._sessions = self._open(settings.database_session_url) if settings.database_session_url else self.database
         self.broker = Broker(
             self.name, settings.nats_url, settings.nats_password.get_secret_value(), settings.nats_replicas
         )
@@ -86,7 +82,7 @@ class Service:
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
         self.background(self.broker.run())
-        relay = Relay(self.database, self.broker)
+        relay = Relay(self.database, self.broker, self._sessions)
         self.background(relay.run())
         self.background(relay.hear())
         self.background(Backlog(self.database, self.settings.outbox_limit).run())
@@ -101,6 +97,7 @@ class Service:
         await tasks.end(self._tasks)
         await self.broker.close()
         await self._account.close()
+        await self._sessions.close()
         await self.database.close()
 
     @property
@@ -140,6 +137,11 @@ class Service:
         await self._set_readiness(ready=False)
         await self.server.stop(self.settings.drain_seconds)
         _log.info("stopped")
+
+    def _open(self, url: str) -> Database:
+        settings = self.settings
+        password = settings.database_password.get_secret_value()
+        return Database(url, password, settings.database_pool_size, settings.plans_by_key)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception():

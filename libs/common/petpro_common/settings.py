@@ -29,6 +29,9 @@ class Told(BaseModel):
 class ServiceSettings(Told):
     """What every service is told.
 
+    `database_session_url`: where `database_url` leads to a pooler that hands out connections by the transaction, the
+    server itself: for what keeps a connection to itself (the relay's lock and its LISTEN, migrations).
+
     `outbox_limit`: with so many messages waiting to leave, new work is refused. Half a million are about half a
     gigabyte of table and indexes, nearly three hours without a broker at 50 messages a second, and two minutes of
     publishing afterwards.
@@ -39,6 +42,7 @@ class ServiceSettings(Told):
     grpc_address: str
     metrics_address: str
     database_url: str
+    database_session_url: str = ""
     database_password: SecretStr
     database_pool_size: int = 10
     plans_by_key: bool = True

@@ -76,10 +76,13 @@ Waiting: TypeAlias = Outgoing | Row
 
 
 class Relay:
-    """Publishes the outbox of one service; see the module."""
+    """Publishes the outbox of one service; see the module.
 
-    def __init__(self, database: Database, broker: Broker) -> None:
-        self._database = database
+    `sessions` is the same database without a pooler between, where there is one: locks of sessions and LISTEN need it.
+    """
+
+    def __init__(self, database: Database, broker: Broker, sessions: Database | None = None) -> None:
+        self._sessions = sessions or database
         self._broker = broker
         self._woken = asyncio.Event()
         self._handed: list[Waiting] = []
@@ -96,7 +99,7 @@ class Relay:
         while True:
             await self._broker.until_connected()
             try:
-                async with self._database.session() as session:
+                async with self._sessions.session() as session:
                     await self._lead(session)
             except (DatabaseError, NatsError, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("relay").inc()
@@ -107,7 +110,7 @@ class Relay:
         """Has the relay look when another process has written something, until cancelled."""
         while True:
             try:
-                async with self._database.session() as session:
+                async with self._sessions.session() as session:
                     async for _ in session.notifications(_LISTEN):
                         self._look_soon()
             except (DatabaseError, OSError) as fault:

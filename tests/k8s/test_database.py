@@ -1,0 +1,70 @@
+"""Production's database: what keeps it, what stands in front of it, and how it is brought back."""
+
+from datetime import datetime
+
+import pytest
+import yaml
+
+from petpro_common.wire import _MOST_PREPARED
+from tests.k8s.rendering import K8S, Manifest, Manifests, name_of
+
+pytestmark = pytest.mark.unit
+
+PLUGIN = "barman-cloud.cloudnative-pg.io"
+RECOVERY = K8S / "overlays/production/recovery/cluster.yaml"
+
+
+def test_three_servers_of_which_two_have_what_was_committed(production: Manifests) -> None:
+    spec = _cluster(production)
+    assert spec["instances"] == 3
+    assert spec["postgresql"]["synchronous"] == {"method": "any", "number": 1}
+    assert spec["enableSuperuserAccess"] is False
+
+
+def test_the_log_is_kept_outside_of_the_cluster(production: Manifests) -> None:
+    (store,) = production.of("ObjectStore")
+    assert store["spec"]["retentionPolicy"] == "30d"
+    (plugin,) = _cluster(production)["plugins"]
+    assert plugin["name"] == PLUGIN
+    assert plugin["isWALArchiver"] is True
+    assert plugin["parameters"]["barmanObjectName"] == name_of(store)
+    assert _cluster(production)["postgresql"]["parameters"]["archive_timeout"] == "5min"
+
+
+def test_a_backup_is_made_each_night(production: Manifests) -> None:
+    (backup,) = production.of("ScheduledBackup")
+    spec = backup["spec"]
+    assert spec["cluster"]["name"] == name_of(production.get("Cluster", "postgres"))
+    assert (spec["method"], spec["pluginConfiguration"]["name"]) == ("plugin", PLUGIN)
+    seconds, minute, hour, *days = spec["schedule"].split()
+    assert (seconds, minute.isdigit(), hour.isdigit(), days) == ("0", True, True, ["*"] * 3)
+
+
+def test_the_database_can_be_brought_back_as_it_was_at_an_instant(production: Manifests) -> None:
+    restored = yaml.safe_load(RECOVERY.read_text())
+    recovery = restored["spec"]["bootstrap"]["recovery"]
+    datetime.fromisoformat(recovery["recoveryTarget"]["targetTime"])
+    (source,) = restored["spec"]["externalClusters"]
+    assert source["name"] == recovery["source"]
+    assert source["plugin"]["parameters"]["serverName"] == name_of(production.get("Cluster", "postgres"))
+    assert source["plugin"]["parameters"]["barmanObjectName"] == name_of(production.of("ObjectStore")[0])
+    for field in ("imageName", "inheritedMetadata"):
+        assert restored["spec"][field] == _cluster(production)[field], "another server could not read the backup"
+    least = int(_cluster(production)["postgresql"]["parameters"]["max_connections"])
+    assert int(restored["spec"]["postgresql"]["parameters"]["max_connections"]) >= least
+    assert "plugins" not in restored["spec"], "it must not write into the archive that it was made of"
+
+
+def test_the_pooler_hands_out_connections_by_the_transaction(production: Manifests) -> None:
+    (pooler,) = production.of("Pooler")
+    assert pooler["spec"]["pgbouncer"]["poolMode"] == "transaction"
+    assert int(pooler["spec"]["pgbouncer"]["parameters"]["max_prepared_statements"]) >= _MOST_PREPARED
+    assert pooler["spec"]["instances"] >= 2
+    assert name_of(pooler) in _cluster(production)["certificates"]["serverAltDNSNames"], "services verify the name"
+    budget = production.get("PodDisruptionBudget", "postgres-pooler")["spec"]
+    assert budget["selector"]["matchLabels"].items() <= pooler["spec"]["template"]["metadata"]["labels"].items()
+
+
+def _cluster(production: Manifests) -> Manifest:
+    spec: Manifest = production.get("Cluster", "postgres")["spec"]
+    return spec

@@ -1,8 +1,9 @@
 """Manifests as data: as they are written, and as kustomize renders them for each overlay."""
 
+import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,6 +66,19 @@ def rendered(folder: Path) -> Iterator[Manifest]:
     done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     yield from yaml.safe_load_all(done.stdout)
+
+
+def combined(overlay: str, components: Sequence[str], folder: Path) -> Manifests:
+    """An overlay with components more, put together in an empty folder."""
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "petpro",
+        "resources": [os.path.relpath(K8S / "overlays" / overlay, folder)],
+        "components": [os.path.relpath(K8S / "components" / name, folder) for name in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return Manifests(overlay, tuple(found for found in rendered(folder) if found))
 
 
 def _renderer() -> list[str] | None:

@@ -1,6 +1,5 @@
 """Whatever an operator puts together builds, has nothing twice, and keeps to the rules for pods."""
 
-import os
 from collections import Counter
 from itertools import chain, combinations
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 import yaml
 
 from tests.k8s import test_jobs, test_pods
-from tests.k8s.rendering import K8S, OVERLAYS, Manifests, manifests, rendered
+from tests.k8s.rendering import K8S, OVERLAYS, combined, manifests
 
 pytestmark = pytest.mark.unit
 
@@ -51,15 +50,7 @@ def _combinations() -> list[tuple[str, tuple[str, ...]]]:
     ("overlay", "chosen"), _combinations(), ids=lambda each: each if isinstance(each, str) else "+".join(each)
 )
 def test_components_go_with_each_other(overlay: str, chosen: tuple[str, ...], tmp_path: Path) -> None:
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [os.path.relpath(K8S / "overlays" / overlay, tmp_path)],
-        "components": [os.path.relpath(K8S / "components" / name, tmp_path) for name in chosen],
-        "namespace": "petpro",
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    found = Manifests(overlay, tuple(rendered(tmp_path)))
+    found = combined(overlay, chosen, tmp_path)
 
     names = Counter((each["kind"], each["metadata"]["name"]) for each in found.objects)
     assert [name for name, count in names.items() if count > 1] == []

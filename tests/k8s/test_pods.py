@@ -63,12 +63,11 @@ def test_liveness_asks_for_no_dependency(anywhere: Manifests) -> None:
     assert services
     for workload in services:
         (container,) = pod(workload)["containers"]
-        asked = {probe: container[probe]["grpc"] for probe in PROBES}
-        assert asked == {
-            "startupProbe": {"port": 50051, "service": "liveness"},
-            "livenessProbe": {"port": 50051, "service": "liveness"},
-            "readinessProbe": {"port": 50051, "service": "readiness"},
-        }, name_of(workload)
+        asked = {probe: container[probe]["grpc"]["service"] for probe in PROBES}
+        assert asked == {"startupProbe": "liveness", "livenessProbe": "liveness", "readinessProbe": "readiness"}
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        in_clear_text = ports.get("probes", ports["grpc"])
+        assert {container[probe]["grpc"]["port"] for probe in PROBES} == {in_clear_text}, name_of(workload)
 
 
 def test_a_new_version_takes_nothing_away_before_it_is_ready(anywhere: Manifests) -> None:
@@ -143,7 +142,8 @@ def test_a_migration_runs_the_image_and_the_settings_of_its_service(rendered: Ma
         (migrating,) = pod(rendered.get("Job", f"petpro-migration-{service}"))["containers"]
         assert migrating["image"] == serving["image"]
         assert migrating["envFrom"] == serving["envFrom"]
-        assert migrating["volumeMounts"] == serving["volumeMounts"]
+        # It calls no other service, so it needs no certificate.
+        assert migrating["volumeMounts"] == [each for each in serving["volumeMounts"] if each["name"] != "tls"]
 
 
 def test_a_change_of_settings_makes_new_pods(rendered: Manifests) -> None:

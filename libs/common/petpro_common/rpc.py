@@ -21,7 +21,7 @@ from grpc_status import rpc_status
 from psycopg import DataError, InterfaceError, OperationalError
 from psycopg.errors import FeatureNotSupported
 
-from petpro_common import context, errors, telemetry
+from petpro_common import context, errors, telemetry, tls
 from petpro_common.auth import ServiceTokens, Verifier, identify
 from petpro_common.context import CallContext
 from petpro_common.ids import new_id
@@ -236,9 +236,20 @@ _CLIENT_OPTIONS: Sequence[tuple[str, Any]] = (
 )  # fmt: skip
 
 
-def channel(address: str, tokens: ServiceTokens, deadline_seconds: float = 2.0) -> aio.Channel:
+def channel(address: str, tokens: ServiceTokens, deadline_seconds: float = 2.0, *, tls_folder: str = "") -> aio.Channel:
     """A channel to another service. Only for idempotent reads: it tries up to three times when the other is away."""
-    return aio.insecure_channel(address, options=_CLIENT_OPTIONS, interceptors=[_Outgoing(tokens, deadline_seconds)])
+    outgoing = [_Outgoing(tokens, deadline_seconds)]
+    if tls_folder:
+        credentials = tls.channel_credentials(tls_folder)
+        return aio.secure_channel(address, credentials, options=_CLIENT_OPTIONS, interceptors=outgoing)
+    return aio.insecure_channel(address, options=_CLIENT_OPTIONS, interceptors=outgoing)
+
+
+def listen(server: aio.Server, address: str, *, tls_folder: str = "") -> int:
+    """Has the server listen there, for callers with a certificate where there is a folder of them; at which port."""
+    if tls_folder:
+        return server.add_secure_port(address, tls.server_credentials(tls_folder))
+    return server.add_insecure_port(address)
 
 
 def server(edge: Edge) -> aio.Server:

@@ -19,6 +19,7 @@ from typing import Any, Self
 import structlog
 import uvloop
 from google.protobuf import descriptor_pool
+from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from psycopg import Error as DatabaseError
@@ -67,9 +68,10 @@ class Service:
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
         self.server = rpc.server(rpc.Edge(self.name, self.verifier, settings.most_calls))
-        self._account = rpc.channel(settings.account_address, self.tokens)
+        self._account = self.channel(settings.account_address)
         self._package = package
         self._health = health.aio.HealthServicer()
+        self._probes = aio.server()
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[Consumer] = []
         self._stopping = asyncio.Event()
@@ -79,6 +81,7 @@ class Service:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         parked = ParkedMessageServicer(self.name, self.database, self._consumers)
         messages_pb2_grpc.add_ParkedMessageServiceServicer_to_server(parked, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
         self.background(self.broker.run())
@@ -105,6 +108,10 @@ class Service:
         """The channel to account, which every service has for its keys."""
         return self._account
 
+    def channel(self, address: str) -> aio.Channel:
+        """A channel to another service, for idempotent reads; whoever opens it closes it."""
+        return rpc.channel(address, self.tokens, tls_folder=self.settings.tls_folder)
+
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs `work` until the service stops. Work that ends by a fault ends the service: it would run half alive."""
         task = asyncio.create_task(work)
@@ -124,8 +131,11 @@ class Service:
         self._add_reflection()
         telemetry.serve_metrics(self.settings.metrics_address)
         memory.freeze()
-        self.server.add_insecure_port(self.settings.grpc_address)
+        rpc.listen(self.server, self.settings.grpc_address, tls_folder=self.settings.tls_folder)
         await self.server.start()
+        if self.settings.probe_address:
+            rpc.listen(self._probes, self.settings.probe_address)
+            await self._probes.start()
         _log.info("serving", address=self.settings.grpc_address)
         await self._stopping.wait()
         await self._drain()
@@ -136,6 +146,7 @@ class Service:
         _log.info("draining")
         await self._set_readiness(ready=False)
         await self.server.stop(self.settings.drain_seconds)
+        await self._probes.stop(None)
         _log.info("stopped")
 
     def _open(self, url: str) -> Database:

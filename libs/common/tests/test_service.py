@@ -16,6 +16,7 @@ from petpro_common import telemetry
 from petpro_common.service import BackgroundFailed, Service
 from petpro_common.settings import ServiceSettings
 from petpro_common.testing import KeyRing, eventually
+from petpro_common.testing.certificates import Authority
 
 
 def free_port() -> int:
@@ -98,3 +99,23 @@ async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
         break_down.set()
         with pytest.raises(BackgroundFailed):
             await serving
+
+
+async def test_with_certificates_probes_are_answered_in_clear_text_and_nobody_else(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "configure_logging", lambda *_: None)
+    folder = Authority().issue(tmp_path / "tls")
+    more = {"tls_folder": str(folder), "probe_address": f"127.0.0.1:{free_port()}"}
+    told = settings.model_copy(update=more)
+    async with Service("petpro_notification", told) as service:
+        served = asyncio.create_task(service.serve())
+        assert await health(told.probe_address, "liveness") == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError):
+            await asyncio.wait_for(health(told.grpc_address, "liveness"), 6)
+        async with service.channel(told.grpc_address) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # as above
+            reply = await check(health_pb2.HealthCheckRequest(service="liveness"), wait_for_ready=True)
+        assert reply.status == health_pb2.HealthCheckResponse.SERVING
+        service._stopping.set()
+        await served

@@ -12,7 +12,6 @@ from petpro_booking.servicer_reservations import ReservationServicer
 from petpro_booking.servicer_sagas import SagaServicer
 from petpro_booking.servicer_slots import SlotServicer
 from petpro_booking.settings import Settings
-from petpro_common import rpc
 from petpro_common.housekeeping import SAGA_PURGES, run_purges
 from petpro_common.messaging.events import event_consumer
 from petpro_common.saga import SagaEngine
@@ -25,7 +24,7 @@ async def main() -> None:
     settings = Settings.load()
     async with Service("petpro_booking", settings) as service:
         database = service.database
-        catalog = rpc.channel(settings.catalog_address, service.tokens)
+        catalog = service.channel(settings.catalog_address)
         copies = Copies(database, catalog, service.account_channel)
         time_to_approve = timedelta(seconds=settings.approval_seconds)
         steps = {**checkout.local_handlers(time_to_approve), **cancellation.local_handlers()}

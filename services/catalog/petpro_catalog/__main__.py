@@ -5,7 +5,6 @@ from petpro_catalog.bookings import Bookings
 from petpro_catalog.consumer import HANDLERS
 from petpro_catalog.servicer import CatalogServicer
 from petpro_catalog.settings import Settings
-from petpro_common import rpc
 from petpro_common.messaging.events import event_consumer
 from petpro_common.service import Service, run
 
@@ -14,7 +13,7 @@ async def main() -> None:
     settings = Settings.load()
     async with (
         Service("petpro_catalog", settings) as service,
-        rpc.channel(settings.booking_address, service.tokens) as booking,
+        service.channel(settings.booking_address) as booking,
     ):
         servicer = CatalogServicer(service.database, Bookings(booking))
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server(servicer, service.server)

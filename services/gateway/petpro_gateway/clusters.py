@@ -38,8 +38,8 @@ class Address:
         return {"socket_address": {"address": self.host, "port_value": self.port}}
 
 
-def service(name: str, address: Address, policy: Policy) -> Config:
-    """A service of PetPro, over HTTP/2 in clear text."""
+def service(name: str, address: Address, policy: Policy, tls_folder: str = "") -> Config:
+    """A service of PetPro, over HTTP/2: in clear text, or with the certificates of `tls_folder` on both sides."""
     threshold = {
         "max_connections": 1024,
         "max_pending_requests": policy.limits.upstream_requests,
@@ -56,6 +56,7 @@ def service(name: str, address: Address, policy: Policy) -> Config:
         "circuit_breakers": {"thresholds": [threshold]},
         "outlier_detection": _outlier_detection(),
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30}},
+        **({"transport_socket": _tls(address, tls_folder)} if tls_folder else {}),
     }
 
 
@@ -70,6 +71,28 @@ def _cluster(name: str, address: Config) -> Config:
         "name": name,
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": name, "endpoints": [endpoint]},
+    }
+
+
+def _tls(address: Address, folder: str) -> Config:
+    """Proves the gateway to the service, and the service to the gateway by the name that it is asked under."""
+    name = {"san_type": "DNS" if address.is_name else "IP_ADDRESS", "matcher": {"exact": address.host}}
+    own = {
+        "certificate_chain": {"filename": f"{folder}/tls.crt"},
+        "private_key": {"filename": f"{folder}/tls.key"},
+    }
+    authority = {"trusted_ca": {"filename": f"{folder}/ca.crt"}, "match_typed_subject_alt_names": [name]}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            **({"sni": address.host} if address.is_name else {}),
+            "common_tls_context": {
+                "alpn_protocols": ["h2"],
+                "tls_certificates": [own],
+                "validation_context": authority,
+            },
+        },
     }
 
 

@@ -25,12 +25,13 @@ _ADMIN_CLUSTER = "gateway-admin"
 
 @dataclass(frozen=True)
 class Places:
-    """Where the gateway listens and where the services are."""
+    """Where the gateway listens and where the services are; `tls_folder` has its certificate for them, if any."""
 
     listen: Address
     admin: Address
     upstreams: Mapping[str, Address]
     metrics: Address | None = None
+    tls_folder: str = ""
 
     @property
     def keys(self) -> Config:
@@ -56,7 +57,9 @@ def configuration(contracts: Contracts, policy: Policy, places: Places) -> Confi
 
 
 def _clusters(policy: Policy, places: Places) -> list[Config]:
-    services = [clusters.service(name, address, policy) for name, address in places.upstreams.items()]
+    services = [
+        clusters.service(name, address, policy, places.tls_folder) for name, address in places.upstreams.items()
+    ]
     keys = clusters.inner(filters.JWKS_CLUSTER, places.keys)
     admin = clusters.inner(_ADMIN_CLUSTER, places.admin.socket)
     return [*services, keys, *([admin] if places.metrics else [])]

@@ -46,7 +46,7 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running(policy: Policy, upstreams: dict[str, str], folder: Path) -> AsyncIterator[Edge]:
+async def running(policy: Policy, upstreams: dict[str, str], folder: Path, tls_folder: str = "") -> AsyncIterator[Edge]:
     """Compiles, starts, waits until it is ready; and ends that very process."""
     listen, admin, metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
     edge = Edge(listen, admin, metrics, folder / "envoy.log")
@@ -55,6 +55,7 @@ async def running(policy: Policy, upstreams: dict[str, str], folder: Path) -> As
         admin=Address.parse(edge.admin),
         upstreams={name: Address.parse(address) for name, address in upstreams.items()},
         metrics=Address.parse(edge.metrics),
+        tls_folder=tls_folder,
     )
     config = folder / "envoy.yaml"
     config.write_text(yaml.safe_dump(configuration(read_contracts(), policy, places)))

@@ -52,15 +52,16 @@ class Upstream:
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         self.calls.append(Call(method, request, metadata, context.time_remaining()))
 
-    async def serve(self) -> tuple[aio.Server, str]:
-        """Starts all services on one port; the server and its address."""
+    async def serve(self, credentials: grpc.ServerCredentials | None = None) -> tuple[aio.Server, str]:
+        """Starts all services on one port, with TLS where there are credentials; the server and its address."""
         server = aio.server()
         account_pb2_grpc.add_AccountServiceServicer_to_server(Account(self), server)  # type: ignore[abstract]
         account_pb2_grpc.add_PetServiceServicer_to_server(Pets(self), server)  # type: ignore[abstract]
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server(Catalog(self), server)  # type: ignore[abstract]
         booking_pb2_grpc.add_BookingServiceServicer_to_server(Bookings(self), server)  # type: ignore[abstract]
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(Payments(self), server)  # type: ignore[abstract]
-        port = server.add_insecure_port("127.0.0.1:0")
+        anywhere = "127.0.0.1:0"
+        port = server.add_secure_port(anywhere, credentials) if credentials else server.add_insecure_port(anywhere)
         await server.start()
         return server, f"127.0.0.1:{port}"
 

@@ -1,7 +1,6 @@
 """The composition root of the notification service."""
 
 from petpro.notification.v1.notification_pb2_grpc import add_NotificationServiceServicer_to_server
-from petpro_common import rpc
 from petpro_common.service import Service, run
 from petpro_notification.consumer import consumer
 from petpro_notification.deliveries import Deliveries
@@ -19,7 +18,7 @@ async def main() -> None:
     wording = Wording(settings.language)
     async with (
         Service("petpro_notification", settings) as service,
-        rpc.channel(settings.catalog_address, service.tokens) as catalog,
+        service.channel(settings.catalog_address) as catalog,
     ):
         directory = Directory(service.account_channel, catalog)
         naming = Naming(service.database, directory, wording)

@@ -3,7 +3,6 @@
 from petpro.payment.v1 import ledger_pb2_grpc, operations_pb2_grpc, payment_pb2_grpc
 from petpro_common.messaging.events import event_consumer
 from petpro_common.messaging.participant import command_consumer
-from petpro_common.rpc import channel
 from petpro_common.sealing import Opener
 from petpro_common.service import Service, run
 from petpro_payment import backlog
@@ -27,7 +26,7 @@ async def main() -> None:
     )
     opened = open_providers(settings.providers, settings.provider_timeout_seconds)
     async with Service("petpro_payment", settings) as service, opened as providers:
-        clinics = Clinics(service.database, channel(settings.catalog_address, service.tokens))
+        clinics = Clinics(service.database, service.channel(settings.catalog_address))
         servicer = PaymentServicer(service.database, clinics, providers)
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(service.database, clinics), service.server)

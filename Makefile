@@ -11,7 +11,7 @@ PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-unit simulate chaos outage bench lint format proto k8s lock clean
+.PHONY: help setup up demo test test-unit simulate chaos outage bench lint format proto k8s images lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ proto: setup ## generate libs/api from protos/, and what deploy/ takes from else
 k8s: setup ## render every overlay, validate it, and hold it against the rules for pods
 	@deploy/check.sh $(BIN)/python
 	$(PYTEST) tests/k8s
+
+images: ## build the image of every part (BASE_IMAGE=..., BUILDER=buildah|podman|docker), where there is a builder
+	@deploy/images.sh
 
 lock: ## resolve requirements.in again, newest versions, with hashes
 	@requirements/lock.sh

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.sbom import bill
 from devstack.layout import ROOT, SERVICES
 
 pytestmark = pytest.mark.unit
@@ -74,3 +75,36 @@ def test_images_do_not_run_as_root() -> None:
     dockerfile = (ROOT / "deploy/Dockerfile").read_text()
     last = dockerfile.split("\nFROM ")[-1]
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
+
+
+def test_every_image_says_what_it_holds() -> None:
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    installing = [stage for stage in dockerfile.split("\nFROM ") if "--require-hashes --no-deps" in stage]
+    assert len(installing) == 3
+    assert all(re.search(r"deploy/sbom.py \S+ >/opt/petpro/sbom.cdx.json", stage) for stage in installing)
+
+
+def test_the_bill_names_every_package_once_and_is_the_same_each_time() -> None:
+    made = bill("petpro-test")
+    assert made == bill("petpro-test")
+    named = {component["name"]: component["version"] for component in made["components"]}
+    locked = _pins((LOCKS / "gateway.lock").read_text())
+    assert {name: named[name] for name in locked if name in named}.items() <= locked.items()
+    assert {"protobuf", "typer", "pydantic"} <= named.keys()
+    assert len(named) == len(made["components"])
+    assert all(component["purl"].startswith("pkg:pypi/") for component in made["components"])
+
+
+def test_the_bill_is_cyclonedx() -> None:
+    made = bill("petpro-test")
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+    references = [component["bom-ref"] for component in made["components"]]
+    assert references == sorted(set(references))
+
+
+def test_bytecode_bears_no_time() -> None:
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    installs = re.findall(r"--python /opt/petpro/bin/python install.*", dockerfile)
+    assert installs
+    assert all("--no-compile" in install for install in installs)
+    assert dockerfile.count("compileall -q --invalidation-mode unchecked-hash") == 3

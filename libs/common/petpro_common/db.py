@@ -151,7 +151,7 @@ class Database:
             "options": f"{_OPTIONS} {_INDEXES_ONLY} {_BY_KEY if plans_by_key else ''}".strip(),
             "connect_timeout": 5,
         }
-        self._pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, settings)
+        self.pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, settings)
         self.before_messages: list[Callable[[], None]] = []
         self.on_messages: list[Callable[[list[Any]], None]] = []
         self._listeners: dict[str, list[Callable[[], None]]] = {}
@@ -166,7 +166,7 @@ class Database:
 
         Raises psycopg.OperationalError when the server is away, and PoolExhausted.
         """
-        async with self._pool.wire() as wire:
+        async with self.pool.wire() as wire:
             tx = Transaction(wire)
             yield tx
             if tx.has_messages:
@@ -188,13 +188,13 @@ class Database:
 
         Nothing is begun or committed, so one statement is one round trip. Raises as `transaction` does.
         """
-        async with self._pool.wire() as wire:
+        async with self.pool.wire() as wire:
             yield Reading(wire)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """A connection beside the pool on which each statement commits by itself; it is closed afterwards."""
-        wire = await self._pool.connect()
+        wire = await self.pool.connect()
         try:
             yield Session(wire)
         finally:
@@ -202,7 +202,7 @@ class Database:
 
     async def close(self) -> None:
         """Gives all connections back to the server."""
-        await self._pool.close()
+        await self.pool.close()
 
 
 def wake_relay_after_commit(tx: Transaction) -> None:

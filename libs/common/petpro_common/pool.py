@@ -32,6 +32,15 @@ class Pool:
         self._turns = asyncio.Semaphore(size)
         self._idle: list[Wire] = []
         self._is_closed = False
+        self.in_use = 0
+        """How many connections are in somebody's hands."""
+        self.waiting = 0
+        """How many callers wait for one."""
+
+    @property
+    def idle(self) -> int:
+        """How many connections are open and not in use."""
+        return len(self._idle)
 
     @asynccontextmanager
     async def wire(self) -> AsyncIterator[Wire]:
@@ -58,14 +67,19 @@ class Pool:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
+        self.waiting += 1
         try:
             async with asyncio.timeout(self._patience):
                 await self._turns.acquire()
         except TimeoutError as fault:
             raise PoolExhausted from fault
+        finally:
+            self.waiting -= 1
+        self.in_use += 1
         try:
             yield
         finally:
+            self.in_use -= 1
             self._turns.release()
 
     async def _sound(self) -> Wire:

@@ -126,7 +126,8 @@ class Edge(aio.ServerInterceptor):
         self._verifier = verifier
         self._wrapped: dict[str, Any] = {}
         self._most_calls = most_calls
-        self._in_hand = 0
+        self.in_hand = 0
+        """Calls that are being served."""
         self._overloaded = rpc_status.to_status(to_status(errors.Overloaded(), self._domain))
         self._shedding: Any = grpc.unary_unary_rpc_method_handler(self._shed)
 
@@ -136,7 +137,7 @@ class Edge(aio.ServerInterceptor):
         details: grpc.HandlerCallDetails,
     ) -> Any:
         method = details.method
-        if self._in_hand >= self._most_calls and not method.startswith(_PLUMBING):
+        if self.in_hand >= self._most_calls and not method.startswith(_PLUMBING):
             return self._shedding
         handler = await continuation(details)
         if handler is None or method.startswith(_PLUMBING) or handler.unary_unary is None:
@@ -161,7 +162,7 @@ class Edge(aio.ServerInterceptor):
             code = grpc.StatusCode.OK
             reply = None
             with telemetry.span(method, metadata), context.within(CallContext(method, request_id)):
-                self._in_hand += 1
+                self.in_hand += 1
                 try:
                     reply = await self._answer(method, request_id, behaviour, request, metadata, grpc_context)
                 except Exception as fault:  # noqa: BLE001  # the caller must not see a fault of ours
@@ -170,7 +171,7 @@ class Edge(aio.ServerInterceptor):
                     self._report(method, code, error, fault)
                     await grpc_context.abort_with_status(rpc_status.to_status(to_status(error, self._domain)))
                 finally:
-                    self._in_hand -= 1
+                    self.in_hand -= 1
                     telemetry.RPC_SECONDS.labels(method, code.name).observe(time.perf_counter() - started)
             return reply
 

@@ -26,9 +26,10 @@ from psycopg import Error as DatabaseError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
-from petpro_common import housekeeping, kill_points, memory, rpc, tasks, telemetry, versions
+from petpro_common import housekeeping, kill_points, memory, rpc, saturation, tasks, telemetry, versions
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
+from petpro_common.messaging import parked
 from petpro_common.messaging.backlog import Backlog
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
@@ -67,7 +68,10 @@ class Service:
         )
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
-        self.server = rpc.server(rpc.Edge(self.name, self.verifier, settings.most_calls))
+        edge = rpc.Edge(self.name, self.verifier, settings.most_calls)
+        self.server = rpc.server(edge)
+        saturation.CALLS_IN_HAND.set_function(lambda: edge.in_hand)
+        saturation.watch_pool(self.database.pool, settings.database_pool_size)
         self._account = self.channel(settings.account_address)
         self._package = package
         self._health = health.aio.HealthServicer()
@@ -79,8 +83,8 @@ class Service:
 
     async def __aenter__(self) -> Self:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
-        parked = ParkedMessageServicer(self.name, self.database, self._consumers)
-        messages_pb2_grpc.add_ParkedMessageServiceServicer_to_server(parked, self.server)
+        operators = ParkedMessageServicer(self.name, self.database, self._consumers)
+        messages_pb2_grpc.add_ParkedMessageServiceServicer_to_server(operators, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
@@ -92,6 +96,8 @@ class Service:
         self.background(housekeeping.run_purges(self.database))
         self.background(memory.keep_giving_back())
         self.background(self._watch_readiness())
+        self.background(saturation.watch_event_loop())
+        self.background(saturation.keep_looking("parked messages", lambda: parked.look(self.database)))
         return self
 
     async def __aexit__(
@@ -122,6 +128,7 @@ class Service:
         """Runs a consumer until the service stops; what it sets aside can be redriven."""
         self._consumers.append(consumer)
         self.background(consumer.run())
+        self.background(saturation.keep_looking("consumer lag", consumer.look))
 
     async def serve(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains. Raises BackgroundFailed when it was a fault that ended it."""

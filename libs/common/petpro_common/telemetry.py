@@ -34,6 +34,18 @@ MESSAGES_PUBLISHED = Counter(
 MESSAGES_HANDLED = Counter(
     "petpro_messages_handled_total", "Messages consumed, by what became of them", ["consumer", "outcome"]
 )
+MESSAGE_DELAY_SECONDS = Histogram(
+    "petpro_message_delay_seconds",
+    "From a message's arrival at the broker until its effects were committed",
+    ["stream"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300),
+)
+CONSUMER_PENDING = Gauge(
+    "petpro_consumer_pending_messages", "Messages that the broker has not yet handed to this service", ["stream"]
+)
+CONSUMER_UNACKNOWLEDGED = Gauge(
+    "petpro_consumer_unacknowledged_messages", "Messages that this service has in hand, or that come again", ["stream"]
+)
 OUTBOX_REPUBLISHED = Counter(
     "petpro_outbox_republished_total", "Outbox messages published again because the broker forgot them"
 )
@@ -47,7 +59,17 @@ OUTBOX_REFUSALS = Counter(
     "petpro_outbox_refusals_total", "Transactions that would have begun new work while too much waited in the outbox"
 )
 PARKED_MESSAGES = Counter("petpro_messages_parked_total", "Messages set aside for an operator", ["consumer"])
+PARKED_NOW = Gauge("petpro_parked_messages", "Messages that wait for an operator")
+PARKED_OLDEST_SECONDS = Gauge(
+    "petpro_parked_messages_oldest_seconds", "How long the oldest of petpro_parked_messages has waited; 0 without any"
+)
 SAGAS_ENDED = Counter("petpro_sagas_ended_total", "Sagas that came to an end", ["saga_type", "status"])
+SAGA_SECONDS = Histogram(
+    "petpro_saga_seconds",
+    "From the start of a saga to its end",
+    ["saga_type", "status"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600, 86400),
+)
 BACKGROUND_FAILURES = Counter(
     "petpro_background_failures_total",
     "Rounds of a background task that failed and are tried again",

@@ -42,6 +42,7 @@ async def main() -> None:
         service.consume(event_consumer(database, service.broker, HANDLERS))
         service.consume(engine.consumer(service.broker))
         service.background(engine.run_timer())
+        service.background(engine.run_census())
         service.background(expiry.run(database, min(settings.expiry_check_seconds, settings.hold_seconds)))
         service.background(partitions.run(database, settings.partition_check_seconds))
         service.background(run_purges(database, SAGA_PURGES))

@@ -1,6 +1,7 @@
 """The composition root of the notification service."""
 
 from petpro.notification.v1.notification_pb2_grpc import add_NotificationServiceServicer_to_server
+from petpro_common.saturation import keep_looking
 from petpro_common.service import Service, run
 from petpro_notification.consumer import consumer
 from petpro_notification.deliveries import Deliveries
@@ -26,6 +27,7 @@ async def main() -> None:
         add_NotificationServiceServicer_to_server(NotificationServicer(service.database), service.server)
         service.consume(consumer(service.database, service.broker, wording))
         service.background(deliveries.run())
+        service.background(keep_looking("deliveries waiting", deliveries.look))
         await service.serve()
 
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 import structlog
 from aiosmtplib import SMTPException
 from grpc import aio
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from psycopg import Error as DatabaseError
 
 from petpro_common import context, kill_points, telemetry
@@ -33,6 +33,10 @@ from petpro_notification.settings import Settings
 from petpro_notification.store import Due
 
 DELIVERIES = Counter("petpro_deliveries_total", "Tries to deliver a notification, by outcome", ["channel", "outcome"])
+WAITING = Gauge("petpro_deliveries_waiting", "Deliveries of notifications that are still to be made")
+OLDEST_SECONDS = Gauge(
+    "petpro_deliveries_oldest_seconds", "How long the oldest of petpro_deliveries_waiting has waited; 0 without any"
+)
 _BATCH = 16
 
 _log = structlog.get_logger()
@@ -70,6 +74,13 @@ class Deliveries:
             async with asyncio.timeout(self._settings.delivery_poll_seconds):
                 await self._woken.wait()
         self._woken.clear()
+
+    async def look(self) -> None:
+        """Sets the gauges to what is still to be delivered."""
+        async with self._database.transaction() as tx:
+            found = await store.waiting(tx)
+        WAITING.set(found.deliveries)
+        OLDEST_SECONDS.set(found.oldest_seconds)
 
     async def deliver_due(self) -> int:
         """Tries one batch of due deliveries, side by side; how many there were."""

@@ -57,6 +57,13 @@ _RECORD = LateWrite(
     lambda outcomes: outcomes[0],
 )
 
+# By the partial index of what is due.
+_WAITING = text("""
+    SELECT count(*) AS deliveries,
+        coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) AS oldest_seconds
+    FROM deliveries WHERE status = 'pending'
+""")
+
 
 @dataclass(frozen=True)
 class Due:
@@ -83,6 +90,11 @@ class Names:
     timezone: str | None = None
     service: str | None = None
     duration_minutes: int | None = None
+
+
+async def waiting(tx: Transaction) -> Row:
+    """How many deliveries are still to be made, and how long the oldest has waited."""
+    return (await tx.execute(_WAITING)).one()
 
 
 async def add_notification(

@@ -95,7 +95,15 @@ _POSTPONE = text("""
     UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision))
     WHERE id = :id AND status IN ('submitted', 'pending')
 """)
-_COUNT_MANUAL = text("SELECT count(*) FROM refunds WHERE status = 'manual'")
+# By the partial indexes of what waits for a person, and of what a provider is asked about.
+_WAITING_REFUNDS = text("""
+    SELECT 'refund for a person' AS what, count(*) AS found,
+        coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0) AS oldest_seconds
+    FROM refunds WHERE status = 'manual'
+    UNION ALL
+    SELECT 'refund at the provider', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
+    FROM refunds WHERE due_at IS NOT NULL AND status IN ('submitted', 'pending')
+""")
 _NEXT_DUE = text("""
     SELECT extract(epoch FROM least((SELECT min(due_at) FROM payments WHERE due_at IS NOT NULL),
                                     (SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL)) - clock_timestamp())
@@ -235,9 +243,9 @@ async def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> N
     await tx.execute(_POSTPONE, {"id": refund_id, "seconds": seconds})
 
 
-async def count_manual(tx: Transaction) -> int:
-    """How many refunds wait for a person."""
-    return int((await tx.execute(_COUNT_MANUAL)).scalar_one())
+async def waiting(tx: Transaction) -> list[Row]:
+    """By what refunds wait for: how many, and how long the oldest has."""
+    return list(await tx.execute(_WAITING_REFUNDS))
 
 
 async def seconds_to_next_due(tx: Transaction) -> float | None:

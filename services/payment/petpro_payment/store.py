@@ -100,11 +100,13 @@ _QUARANTINE = text(f"""
     ),
     {posted(provider_clearing="quarantined_amount", customer_liability="-quarantined_amount")}
 """)
-_COUNT_QUARANTINED = text("""
-    SELECT count(*) FROM payments WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL
-""")
-_COUNT_OVERDUE = text("""
-    SELECT count(*) FROM payments
+_WAITING_PAYMENTS = text("""
+    SELECT 'quarantined payment' AS what, count(*) AS found,
+        coalesce(extract(epoch FROM clock_timestamp() - min(quarantined_at)), 0) AS oldest_seconds
+    FROM payments WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL
+    UNION ALL
+    SELECT 'payment past its deadline', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(deadline)), 0)
+    FROM payments
     WHERE status IN ('pending', 'processing', 'unknown')
       AND deadline < clock_timestamp() - make_interval(secs => CAST(:seconds AS double precision))
 """)
@@ -237,14 +239,13 @@ async def quarantine(tx: Transaction, payment_id: UUID, taken: Money) -> None:
     await tx.execute(_QUARANTINE, {"id": payment_id, "amount": taken.amount, "currency": taken.currency})
 
 
-async def count_quarantined(tx: Transaction) -> int:
-    """How many payments a provider took in another amount than was ordered."""
-    return int((await tx.execute(_COUNT_QUARANTINED)).scalar_one())
+async def waiting(tx: Transaction, seconds: float) -> list[Row]:
+    """By what payments wait for: how many, and how long the oldest has.
 
-
-async def count_overdue(tx: Transaction, seconds: float) -> int:
-    """How many payments are still open so long after their deadline: their provider does not say what it did."""
-    return int((await tx.execute(_COUNT_OVERDUE, {"seconds": seconds})).scalar_one())
+    Quarantined: a provider took another amount than was ordered. Past the deadline by `seconds`: their provider does
+    not say what it did.
+    """
+    return list(await tx.execute(_WAITING_PAYMENTS, {"seconds": seconds}))
 
 
 async def knows_event(tx: Transaction, provider: str, event_id: str) -> bool:

@@ -147,6 +147,7 @@ async def test_what_waits_for_a_person_is_counted(world: World, provider: Played
         what: backlog.WAITING.labels(what)._value.get() for what in ("refund for a person", "quarantined payment")
     }
     assert waiting == {"refund for a person": 2, "quarantined payment": 0}
+    assert 0 < backlog.OLDEST_SECONDS.labels("refund for a person")._value.get() < 60
 
 
 async def test_a_refund_of_unknown_outcome_is_never_guessed(world: World, provider: PlayedProvider) -> None:

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -122,6 +123,7 @@ class Consumer:
         self._key_of = key_of
         self._name = broker.service
         self._redriving = asyncio.Lock()
+        self._durable: str | None = None
 
     def takes(self, subject: str) -> bool:
         """Whether messages on `subject` come from this consumer's stream."""
@@ -138,13 +140,20 @@ class Consumer:
                 await self._handle([message])
         telemetry.MESSAGES_HANDLED.labels(self._name, "redriven").inc()
 
+    async def look(self) -> None:
+        """Asks the broker how far this consumer is behind; nothing while it does not run. Raises NatsError."""
+        if self._durable and self._broker.is_connected:
+            info = await self._broker.jetstream.consumer_info(self._stream, self._durable)
+            telemetry.CONSUMER_PENDING.labels(self._stream).set(info.num_pending or 0)
+            telemetry.CONSUMER_UNACKNOWLEDGED.labels(self._stream).set(info.num_ack_pending or 0)
+
     async def run(self) -> None:
         """Runs until cancelled; makes the consumer anew whenever the broker has lost it."""
         while True:
             await self._broker.until_connected()
             try:
-                durable = await ensure_durable(self._broker, self._stream, self._subjects)
-                await self._consume(durable)
+                self._durable = await ensure_durable(self._broker, self._stream, self._subjects)
+                await self._consume(self._durable)
             except (NatsError, ConsumerLost, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels(f"consumer {self._stream}").inc()
                 _log.warning("consumer starts again", stream=self._stream, cause=str(fault) or repr(fault))
@@ -210,7 +219,9 @@ class Consumer:
 
     async def _handled(self, messages: Sequence[Msg]) -> None:
         telemetry.MESSAGES_HANDLED.labels(self._name, "done").inc(len(messages))
+        now, delay = datetime.now(UTC), telemetry.MESSAGE_DELAY_SECONDS.labels(self._stream)
         for message in messages:
+            delay.observe((now - message.metadata.timestamp).total_seconds())
             await self._acknowledge(message)
 
     async def _acknowledge(self, message: Msg) -> None:

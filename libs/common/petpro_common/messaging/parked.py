@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError
 from sqlalchemy import text
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common.db import Row, Transaction
+from petpro_common import telemetry
+from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import NotFound
 from petpro_common.messaging.subjects import COMMANDS, EVENTS, REPLIES, STREAMS
 
@@ -38,6 +39,11 @@ _PAGE = text(f"""
     ORDER BY id LIMIT :limit
 """)  # noqa: S608  # the columns are a constant
 _ONE = text(f"SELECT {_COLUMNS} FROM parked_messages WHERE id = :id")  # noqa: S608  # the same
+_WAITING = text("""
+    SELECT count(*) AS messages,
+        coalesce(extract(epoch FROM clock_timestamp() - min(parked_at)), 0) AS oldest_seconds
+    FROM parked_messages
+""")
 _REDRIVES = text("""
     SELECT at, operator, reason, outcome, error FROM message_redrives WHERE message_id = :message_id ORDER BY id
 """)
@@ -56,6 +62,14 @@ _FAILED = text("""
     UPDATE message_redrives SET outcome = 'failed', error = :error, ended_at = clock_timestamp() WHERE id = :redrive_id
 """)
 _TOLD_HEADERS = ("ce-id", "ce-type", "ce-source", "ce-subject", "ce-time", "content-type", "traceparent")
+
+
+async def look(database: Database) -> None:
+    """Sets the gauges to how many messages wait for an operator, and for how long."""
+    async with database.transaction() as tx:
+        found = (await tx.execute(_WAITING)).one()
+    telemetry.PARKED_NOW.set(found.messages)
+    telemetry.PARKED_OLDEST_SECONDS.set(found.oldest_seconds)
 
 
 class ParkedMessageNotFound(NotFound):

@@ -14,15 +14,16 @@ from nats.aio.msg import Msg
 from psycopg import Error as DatabaseError
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common import telemetry
+from petpro_common import saturation, telemetry
 from petpro_common.db import Database, Row, Transaction
-from petpro_common.ids import new_id
+from petpro_common.ids import instant_of, new_id
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.messaging.subjects import REPLIES, command_subject, reply_subject
 from petpro_common.saga import core, store
+from petpro_common.saga.census import Census
 from petpro_common.saga.model import (
     BadSaga,
     Data,
@@ -222,7 +223,7 @@ class SagaEngine:
             await self._send(tx, saga, state, transition.order)
         self.timer.expect(state.due_at, now)
         await store.save(tx, state, timeline)
-        self._report(state)
+        self._report(state, now)
         return Operated(state, tuple(timeline))
 
     async def _send(self, tx: Transaction, saga: Saga, state: SagaState, order: Order) -> None:
@@ -249,7 +250,14 @@ class SagaEngine:
         except KeyError:
             raise UnknownSaga(f"no definition of {saga_type} version {version}") from None
 
-    def _report(self, state: SagaState) -> None:
+    async def run_census(self) -> None:
+        """Counts where sagas stand, until cancelled."""
+        await saturation.keep_looking("saga census", Census(self._database).look)
+
+    def _report(self, state: SagaState, now: datetime) -> None:
+        if state.has_ended:
+            lasted = (now - instant_of(state.id)).total_seconds()
+            telemetry.SAGA_SECONDS.labels(state.saga_type, state.status.value).observe(lasted)
         if state.has_ended or state.status is Status.PARKED:
             telemetry.SAGAS_ENDED.labels(state.saga_type, state.status.value).inc()
             log = _log.error if state.status is Status.PARKED else _log.info

@@ -63,6 +63,12 @@ _IN_FLIGHT = text("""
     WHERE status IN ('running', 'compensating', 'parked')
     GROUP BY saga_type, definition_version ORDER BY saga_type, definition_version
 """)
+# The same, by where they stand.
+_STANDING = text("""
+    SELECT saga_type, status, step, count(*) AS sagas,
+        extract(epoch FROM clock_timestamp() - min(updated_at)) AS oldest_seconds
+    FROM sagas WHERE status IN ('running', 'compensating', 'parked') GROUP BY saga_type, status, step
+""")
 _PAGE = text(f"""
     SELECT {_COLUMNS} FROM sagas
     WHERE (CAST(:saga_type AS text) = '' OR saga_type = :saga_type)
@@ -169,6 +175,11 @@ async def seconds_to_next_due(tx: Transaction) -> float | None:
 async def in_flight(tx: Transaction) -> list[Row]:
     """How many sagas have not ended, by type and definition version."""
     return list((await tx.execute(_IN_FLIGHT)).all())
+
+
+async def standing(tx: Transaction) -> list[Row]:
+    """By type, status and step: how many sagas have not ended, and how long ago the first of them last moved."""
+    return list((await tx.execute(_STANDING)).all())
 
 
 @dataclass(frozen=True)

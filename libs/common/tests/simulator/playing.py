@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 from unittest import mock
@@ -11,6 +12,8 @@ from libs.common.tests.simulator.pauses import Asyncio, Clock
 from petpro_common import telemetry
 from petpro_common.messaging import consumer, outbox, relay
 from petpro_common.saga import engine, timer
+
+_LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _nothing(*args: Any, **fields: Any) -> None:
@@ -30,6 +33,7 @@ def played(clock: Clock, dice: Random) -> Iterator[None]:
     replaced = {
         **{(module, "asyncio"): Asyncio(clock, dice) for module in (relay, consumer)},
         (engine, "_luck"): dice.random,
+        (engine, "instant_of"): lambda _: _LONG_AGO,
         (engine, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),
         (consumer, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),
         (outbox, "trace_headers"): dict,

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from types import SimpleNamespace
 
@@ -158,7 +159,9 @@ class Delivery:
     def __init__(self, server: Server, stream: str, message: Stored, tries: int) -> None:
         self._server, self._stream = server, stream
         self.subject, self.data, self.headers = message.subject, message.data, message.headers
-        self.metadata = SimpleNamespace(num_delivered=tries, sequence=SimpleNamespace(stream=message.seq))
+        self.metadata = SimpleNamespace(
+            num_delivered=tries, sequence=SimpleNamespace(stream=message.seq), timestamp=datetime.now(UTC)
+        )
 
     def _found(self) -> Stored | None:
         """By its number, as the server looks it up: after a restore that may be another message."""

@@ -7,6 +7,7 @@ import uvloop
 from rich.console import Console
 
 from bench import (
+    capacity,
     gateway,
     growth,
     holds,
@@ -49,6 +50,14 @@ def main() -> None:
         if is_kept and name != "smoke":
             results.keep(name, names[name].ABOUT, options, found)
             page.write()
+            _write_capacity(console)
+
+
+def _write_capacity(console: Console) -> None:
+    try:
+        capacity.write()
+    except LookupError as missing:
+        console.print(f"docs/scaling.md stays as it was: {missing}", style="yellow", highlight=False)
 
 
 def _asked(names: dict[str, Section]) -> tuple[Options, list[str], bool]:

@@ -13,6 +13,7 @@ messages, then connections.
 import asyncio
 import signal
 from collections.abc import Coroutine
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
@@ -136,6 +137,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self._add_reflection()
+        telemetry.BUILD.labels(version(f"petpro-{self.name}"), versions.versions_of(self._package)[-1]).set(1)
         telemetry.serve_metrics(self.settings.metrics_address)
         memory.freeze()
         rpc.listen(self.server, self.settings.grpc_address, tls_folder=self.settings.tls_folder)

@@ -75,6 +75,7 @@ BACKGROUND_FAILURES = Counter(
     "Rounds of a background task that failed and are tried again",
     ["task"],
 )
+BUILD = Gauge("petpro_build_info", "Always 1; the service's version, and that of its tables", ["version", "schema"])
 READY = Gauge("petpro_ready", "1 while the service answers for its dependencies")
 
 # Frames without their locals: these hold passwords, tokens and personal data.

@@ -13,10 +13,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from petproctl.terminal import AsJson, say
+
 ANSWER_SECONDS = 90.0
 """How long a part may take to stop or to become ready."""
 
-app = typer.Typer(no_args_is_help=True, help="The parts of a dev stack on this machine (`make up`).")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The parts of a dev stack on this machine (`make up`).",
+    epilog="petproctl dev status --json  |  petproctl dev kill nats  |  petproctl dev start nats",
+)
 
 Part = Annotated[str, typer.Argument(help="a part's name, as `petproctl dev status` lists it")]
 RunFolder = Annotated[Path, typer.Option("--run", envvar="PETPRO_RUN", help="the stack's folder", show_default=True)]
@@ -28,9 +34,10 @@ class StackError(Exception):
 
 
 @app.command()
-def status(run: RunFolder = DEFAULT_RUN) -> None:
+def status(run: RunFolder = DEFAULT_RUN, as_json: AsJson = False) -> None:
     """List every part: its state, process id and address."""
-    _show(_ask(run, "status"))
+    answer = _ask(run, "status")
+    say(as_json, {"parts": answer["parts"]}, lambda _: _show(answer))
 
 
 @app.command()

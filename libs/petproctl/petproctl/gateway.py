@@ -4,7 +4,6 @@ They come from the dev stack's `stack.json`, or from `--gateway`, `--email` and 
 no password stands in a list of processes.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+
+from petproctl import places
 
 Json = dict[str, Any]
 
@@ -44,18 +45,21 @@ class SignIn:
 
 
 def sign_in_of(run: Path, url: str, email: str) -> SignIn:
-    """What the options and the environment name, and for the rest the dev stack in `run`. Raises Unreachable."""
-    password = os.environ.get(PASSWORD, "")
-    if url and email and password:
-        return SignIn(url, email, password)
-    if url or email:
-        raise Unreachable(f"--gateway, --email and {PASSWORD} belong together")
+    """What the options and the environment name, and for the rest what is known of the platform. Raises Unreachable."""
     try:
-        stack = json.loads((run / "stack.json").read_text())
-    except OSError as error:
-        raise Unreachable(f"No dev stack in {run}; name a platform by --gateway, --email and {PASSWORD}") from error
-    admin = stack["users"]["admin"]
-    return SignIn(stack["gateway_url"], admin["email"], admin["password"])
+        known = places.platform(run)
+    except places.Nowhere as fault:
+        raise Unreachable(str(fault)) from fault
+    password = os.environ.get(PASSWORD, "")
+    if url or email or password:
+        found = SignIn(url or known.get("gateway_url", ""), email, password)
+        if not (found.url and found.email and found.password):
+            raise Unreachable(f"--gateway, --email and {PASSWORD} belong together")
+        return found
+    if "admin" not in known.get("users", {}):
+        raise Unreachable(f"No dev stack in {run}; name a platform by --gateway, --email and {PASSWORD}")
+    admin = known["users"]["admin"]
+    return SignIn(known["gateway_url"], admin["email"], admin["password"])
 
 
 class Gateway:

@@ -18,7 +18,11 @@ from petproctl.terminal import REFUSED, AsJson, DryRun, Limit, Reason, Yes, conn
 MESSAGES = "/v1/operations/messages"
 _GONE = "PARKED_MESSAGE_NOT_FOUND"
 
-app = typer.Typer(no_args_is_help=True, help="Parked messages: look, redrive.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Parked messages: look, redrive.",
+    epilog='petproctl messages list --older-than 15m  |  petproctl messages redrive payment:12 --reason "repaired"',
+)
 app.callback()(connection)
 
 

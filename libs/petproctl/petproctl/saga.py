@@ -17,7 +17,11 @@ from petproctl.terminal import REFUSED, AsJson, DryRun, Limit, Reason, Yes, conn
 
 SAGAS = "/v1/operations/sagas"
 
-app = typer.Typer(no_args_is_help=True, help="Sagas: look, retry, skip, compensate, resolve.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Sagas: look, retry, skip, compensate, resolve.",
+    epilog='petproctl saga list --status parked  |  petproctl saga retry ID --reason "the provider is back" --dry-run',
+)
 app.callback()(connection)
 
 

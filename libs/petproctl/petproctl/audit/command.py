@@ -1,7 +1,6 @@
 """`petproctl audit`: reads, compares, names what is wrong. Exit code 0 clean, 1 violations, 2 could not look."""
 
 import json
-import os
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -15,9 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from petproctl import places
 from petproctl.audit import metrics, state
 from petproctl.audit.databases import CannotLook, Databases
-from petproctl.audit.events import SERVICES
 from petproctl.audit.look import Scope
 from petproctl.audit.model import INVARIANTS
 from petproctl.audit.provider import Sandbox
@@ -69,8 +68,8 @@ def command(
     """
     try:
         _known(only or [])
-        endpoints = _stack(run)
-        dsns = _with_password(_dsns(dsn or [], endpoints), password_file)
+        endpoints = places.platform(run)
+        dsns = _with_password(places.dsns(endpoints, dsn or []), password_file)
         last = _last(state_file, since, only or [])
         scope = Scope(last.since, timedelta(seconds=grace))
         with ExitStack() as open_things:
@@ -83,7 +82,7 @@ def command(
             metrics.write(metrics_file, report)
         if push_url:
             metrics.push(push_url, report)
-    except CannotLook as reason:
+    except (CannotLook, places.Nowhere) as reason:
         Console(stderr=True).print(str(reason), markup=False, highlight=False)
         raise typer.Exit(COULD_NOT_LOOK) from reason
     _print_json(report) if as_json else _print_table(report)
@@ -104,29 +103,6 @@ def _last(file: Path | None, since: str, only: list[str]) -> state.State:
     return state.load(file) if file else state.State(_instant(since))
 
 
-def _stack(run: Path) -> dict[str, Any]:
-    """What a dev stack says of itself; nothing where there is none."""
-    description = run / "stack.json"
-    try:
-        return dict(json.loads(description.read_text())) if description.exists() else {}
-    except (OSError, ValueError) as fault:
-        raise CannotLook(f"{description} cannot be read: {fault}") from fault
-
-
-def _dsns(given: list[str], endpoints: dict[str, Any]) -> dict[str, str]:
-    """By service, the nearest first: the command line, the environment, the dev stack."""
-    found = {name: said["dsn"] for name, said in endpoints.get("services", {}).items()}
-    for service in SERVICES:
-        if told := os.environ.get(f"PETPRO_AUDIT_{service.upper()}_DSN"):
-            found[service] = told
-    for each in given:
-        service, _, url = each.partition("=")
-        if service not in SERVICES or not url:
-            raise CannotLook(f"--dsn takes SERVICE=URL, and SERVICE is one of {', '.join(SERVICES)}")
-        found[service] = url
-    return found
-
-
 def _with_password(dsns: dict[str, str], file: Path | None) -> dict[str, str]:
     password = _secret("The databases' password", file)
     return {name: make_conninfo(dsn, password=password) for name, dsn in dsns.items()} if file else dsns
@@ -140,7 +116,7 @@ def _secret(what: str, file: Path | None) -> str:
 
 
 def _client(url: str, key_file: Path | None, endpoints: dict[str, Any]) -> httpx.Client:
-    if not url and endpoints:
+    if not url and "sandbox" in endpoints:
         url, key_file = endpoints["sandbox"]["url"], Path(endpoints["secrets"]) / _KEY_FILE
     if not url or key_file is None:
         raise CannotLook("Where is the payment provider? Give --provider-url and --provider-key-file.")

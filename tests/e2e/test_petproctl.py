@@ -1,0 +1,56 @@
+"""petproctl on a running platform: everything at one look, the partitions, and people's accounts."""
+
+from devstack.layout import SERVICES
+from petpro_common.versions import versions_of
+from tests import terminal
+from tests.waiting import eventually
+from tests.world import World
+
+
+async def test_status_shows_every_part_ready_with_its_versions_and_sagas(world: World) -> None:
+    clinic = await world.clinic(requires_approval=True)
+    customer = await world.customer()
+    reservation = await world.hold(customer, clinic.slot())
+    await world.checkout(customer, reservation)
+    await world.checkout_ends(customer, reservation, "AWAITING_APPROVAL")
+
+    async def counted() -> list[dict[str, object]]:
+        said = await terminal.petproctl(world.stack, "status", "--json")
+        assert said.code == 0, said.out
+        parts = {part["part"]: part for part in said.json["parts"]}
+        assert parts.keys() >= {"database", "nats", "gateway", *SERVICES}
+        assert all(part["is_ready"] for part in parts.values())
+        assert {name: parts[name]["schema"] for name in SERVICES} == {
+            name: versions_of(f"petpro_{name}")[-1] for name in SERVICES
+        }
+        assert all(parts[name]["version"] for name in SERVICES)
+        return [saga for saga in said.json["sagas"] if (saga["saga_type"], saga["step"]) == ("checkout", "approve")]
+
+    await eventually("the saga that waits for approval to be counted", counted)
+    await clinic.owner.post(f"/v1/reservations/{reservation['id']}:decline")
+
+
+async def test_partitions_are_listed_and_none_is_missing(world: World) -> None:
+    said = await terminal.petproctl(world.stack, "partitions", "--json")
+    assert said.code == 0, said.err
+    tables = {partition["table"] for partition in said.json["partitions"]}
+    assert tables == {"slots", "reservations", "bookings"}
+    assert said.json["missing"] == []
+    drawn = await terminal.petproctl(world.stack, "partitions")
+    assert "FOR VALUES FROM" in " ".join(drawn.out.split())
+
+
+async def test_an_account_is_found_by_address_and_id_and_covered_up_unless_asked(world: World) -> None:
+    customer = await world.customer()
+    shown = await terminal.petproctl(world.stack, "users", "show", customer.email.upper(), "--json")
+    covered = await _show(world, customer.id)
+    assert shown.json == covered
+    assert (covered["id"], covered["role"], covered["account_status"]) == (customer.id, "customer", "active")
+    assert customer.email not in str(covered)
+    assert [pet["species"] for pet in covered["pets"]] == ["cat"]
+    assert (await _show(world, customer.id, "--reveal"))["email"] == customer.email
+    assert (await terminal.petproctl(world.stack, "users", "show", "nobody@example.com")).code == 1
+
+
+async def _show(world: World, who: str, *words: str) -> dict[str, object]:
+    return dict((await terminal.petproctl(world.stack, "users", "show", who, "--json", *words)).json)

@@ -61,6 +61,7 @@ format: setup ## put the sources into the one format
 proto: setup ## generate libs/api from protos/, and what deploy/ takes from elsewhere
 	$(BIN)/python protos/generate.py
 	$(BIN)/python -m deploy.generate
+	$(BIN)/python -m deploy.observability
 
 k8s: setup ## render every overlay, validate it, and hold it against the rules for pods
 	@deploy/check.sh $(BIN)/python
@@ -75,7 +76,7 @@ lock: ## resolve requirements.in again, newest versions, with hashes
 
 clean: ## remove the state of the dev stack and everything that was built
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; fi
-	rm -rf .run .chaos $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .setup.lock
+	rm -rf .run .chaos .tools $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .setup.lock
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find libs services -name '*.egg-info' -type d -prune -exec rm -rf {} +
 

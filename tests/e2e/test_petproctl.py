@@ -1,5 +1,7 @@
 """petproctl on a running platform: everything at one look, the partitions, and people's accounts."""
 
+from typing import Any
+
 from devstack.layout import SERVICES
 from petpro_common.versions import versions_of
 from tests import terminal
@@ -14,7 +16,7 @@ async def test_status_shows_every_part_ready_with_its_versions_and_sagas(world: 
     await world.checkout(customer, reservation)
     await world.checkout_ends(customer, reservation, "AWAITING_APPROVAL")
 
-    async def counted() -> list[dict[str, object]]:
+    async def counted() -> list[dict[str, Any]]:
         said = await terminal.petproctl(world.stack, "status", "--json")
         assert said.code == 0, said.out
         parts = {part["part"]: part for part in said.json["parts"]}
@@ -52,5 +54,5 @@ async def test_an_account_is_found_by_address_and_id_and_covered_up_unless_asked
     assert (await terminal.petproctl(world.stack, "users", "show", "nobody@example.com")).code == 1
 
 
-async def _show(world: World, who: str, *words: str) -> dict[str, object]:
+async def _show(world: World, who: str, *words: str) -> dict[str, Any]:
     return dict((await terminal.petproctl(world.stack, "users", "show", who, "--json", *words)).json)

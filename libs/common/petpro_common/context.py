@@ -1,11 +1,12 @@
 """What is known of the call in hand: who calls, and which ids name it in logs, traces and replies."""
 
 import functools
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -65,6 +66,7 @@ Arguments = ParamSpec("Arguments")
 Reply = TypeVar("Reply")
 
 _current: ContextVar[CallContext | None] = ContextVar("petpro_call", default=None)
+_subject: ContextVar[Mapping[str, str]] = ContextVar("petpro_subject", default=MappingProxyType({}))
 
 
 @contextmanager
@@ -80,6 +82,21 @@ def within(call: CallContext) -> Iterator[None]:
 def current() -> CallContext | None:
     """The call in hand, or None outside of one."""
     return _current.get()
+
+
+@contextmanager
+def about(**ids: object) -> Iterator[None]:
+    """Has log lines say what the work is about, by ids such as `booking_id` and `saga_id`; empty ones are left out."""
+    token = _subject.set({**_subject.get(), **{name: str(id_) for name, id_ in ids.items() if id_}})
+    try:
+        yield
+    finally:
+        _subject.reset(token)
+
+
+def subject() -> Mapping[str, str]:
+    """The ids of what the work in hand is about."""
+    return _subject.get()
 
 
 def ends_what_was_begun(

@@ -161,7 +161,11 @@ class Edge(aio.ServerInterceptor):
             started = time.perf_counter()
             code = grpc.StatusCode.OK
             reply = None
-            with telemetry.span(method, metadata), context.within(CallContext(method, request_id)):
+            with (
+                telemetry.span(method, metadata),
+                context.within(CallContext(method, request_id)),
+                context.about(booking_id=getattr(request, "booking_id", ""), saga_id=getattr(request, "saga_id", "")),
+            ):
                 self.in_hand += 1
                 try:
                     reply = await self._answer(method, request_id, behaviour, request, metadata, grpc_context)

@@ -1,8 +1,8 @@
 """Logs, traces and metrics of a service.
 
-Logs are JSON lines on standard output with the trace and request ids of the call in hand; they hold ids, never
-personal data, tokens or bodies. Traces follow W3C Trace Context over gRPC and messages, and leave by OTLP when an
-endpoint is set. Metrics are Prometheus text on the metrics address.
+Logs are JSON lines on standard output with the trace and request ids of the call in hand, and the saga and booking that
+it is about; they hold ids, never personal data, tokens or bodies. Traces follow W3C Trace Context over gRPC and
+messages, and leave by OTLP when an endpoint is set. Metrics are Prometheus text on the metrics address.
 """
 
 import logging
@@ -16,6 +16,7 @@ from opentelemetry import trace
 from opentelemetry.context import attach, detach
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from structlog.typing import EventDict, WrappedLogger
@@ -81,6 +82,7 @@ READY = Gauge("petpro_ready", "1 while the service answers for its dependencies"
 # Frames without their locals: these hold passwords, tokens and personal data.
 _render_fault = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
+_RECORDED = "-01"  # the flags of a traceparent (W3C Trace Context)
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("petpro")
 
@@ -92,6 +94,8 @@ def _add_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     call = context.current()
     if call:
         event["request_id"] = call.request_id
+    for name, id_ in context.subject().items():
+        event.setdefault(name, id_)
     return event
 
 
@@ -130,8 +134,12 @@ def configure_logging(service: str, level: str) -> None:
 
 
 def configure_tracing(service: str, otlp_endpoint: str | None) -> None:
-    """Starts spans everywhere; they are sent, and what sends them is loaded, only when an endpoint is set."""
-    provider = TracerProvider(resource=Resource.create({"service.name": f"petpro-{service}"}))
+    """Starts spans everywhere; they are recorded and sent, and what sends them is loaded, only with an endpoint.
+
+    Whether a trace is recorded is for whoever began it to say: the gateway, for most.
+    """
+    sampler = ParentBased(ALWAYS_ON) if otlp_endpoint else ALWAYS_OFF
+    provider = TracerProvider(sampler, Resource.create({"service.name": f"petpro-{service}"}))
     if otlp_endpoint:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -151,6 +159,16 @@ def span(name: str, carrier: Mapping[str, str], kind: trace.SpanKind = trace.Spa
     """A span that continues the trace in `carrier`, or begins one."""
     with _tracer.start_as_current_span(name, context=_propagator.extract(carrier), kind=kind, record_exception=False):
         yield
+
+
+@contextmanager
+def published(subject: str, headers: dict[str, str]) -> Iterator[dict[str, str]]:
+    """A span for the way of a message to the broker, where its trace is recorded; its headers then lead on from it."""
+    if not headers.get("traceparent", "").endswith(_RECORDED):
+        yield headers
+        return
+    with span(f"publish {subject}", headers, trace.SpanKind.PRODUCER):
+        yield {**headers, **trace_headers()}
 
 
 @contextmanager

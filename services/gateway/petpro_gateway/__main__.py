@@ -29,6 +29,7 @@ def envoy(
     policy: PolicyOption = POLICY,
     metrics: Annotated[str | None, typer.Option(help="HOST:PORT for /metrics and /ready alone.")] = None,
     tls_folder: Annotated[str, typer.Option(help="A folder with tls.crt, tls.key and ca.crt, for the services.")] = "",
+    traces: Annotated[str | None, typer.Option(help="HOST:PORT that takes traces, as OTLP over gRPC.")] = None,
 ) -> None:
     """Write the Envoy configuration."""
     contracts = read_contracts()
@@ -38,6 +39,7 @@ def envoy(
         upstreams={name: Address.parse(address) for name, _, address in (pair.partition("=") for pair in upstream)},
         metrics=Address.parse(metrics) if metrics else None,
         tls_folder=tls_folder,
+        traces=Address.parse(traces) if traces else None,
     )
     config = configuration(contracts, read_policy(policy, contracts), places)
     output.write_text(yaml.safe_dump(config, sort_keys=False, width=10_000))

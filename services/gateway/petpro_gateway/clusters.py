@@ -65,6 +65,16 @@ def inner(name: str, address: Config) -> Config:
     return {**_cluster(name, address), "type": "STATIC"}
 
 
+def collector(name: str, address: Address) -> Config:
+    """Who takes traces, over gRPC in clear text."""
+    return {
+        **_cluster(name, address.socket),
+        "type": "STRICT_DNS" if address.is_name else "STATIC",
+        "dns_lookup_family": "V4_PREFERRED",
+        "typed_extension_protocol_options": {_HTTP_OPTIONS: _http2()},
+    }
+
+
 def _cluster(name: str, address: Config) -> Config:
     endpoint = {"lb_endpoints": [{"endpoint": {"address": address}}]}
     return {

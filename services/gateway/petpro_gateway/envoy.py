@@ -7,6 +7,7 @@ client ──► public listener ──► strip, CORS, gRPC-Web, rate limits, t
                             └──► JSON ──► account
 
 metrics listener, where there is one ──► the admin's statistics and readiness, and nothing else of the admin
+traces, where somebody takes them ──► OTLP over gRPC: each request begins one, or goes on in its client's
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from petpro_gateway.policy import Policy, PolicyError, reachable
 
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ADMIN_CLUSTER = "gateway-admin"
+_TRACES_CLUSTER = "gateway-traces"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Places:
     upstreams: Mapping[str, Address]
     metrics: Address | None = None
     tls_folder: str = ""
+    traces: Address | None = None
 
     @property
     def keys(self) -> Config:
@@ -62,7 +65,8 @@ def _clusters(policy: Policy, places: Places) -> list[Config]:
     ]
     keys = clusters.inner(filters.JWKS_CLUSTER, places.keys)
     admin = clusters.inner(_ADMIN_CLUSTER, places.admin.socket)
-    return [*services, keys, *([admin] if places.metrics else [])]
+    traces = [clusters.collector(_TRACES_CLUSTER, places.traces)] if places.traces else []
+    return [*services, keys, *([admin] if places.metrics else []), *traces]
 
 
 def _listeners(contracts: Contracts, methods: Sequence[Method], policy: Policy, places: Places) -> list[Config]:
@@ -77,6 +81,7 @@ def _public_listener(contracts: Contracts, methods: Sequence[Method], policy: Po
     manager = {
         **_manager("public", _public_routes(contracts, methods, policy, places)),
         **_edge(policy),
+        **(_tracing(policy) if places.traces else {}),
         "http_filters": filters.public_filters(contracts, methods, policy),
         "local_reply_config": errors.local_reply(),
         "access_log": [_access_log()],
@@ -124,6 +129,17 @@ def _edge(policy: Policy) -> Config:
             "initial_connection_window_size": 1 << 20,
         },
     }
+
+
+def _tracing(policy: Policy) -> Config:
+    """Spans of the gateway's own; the services behind follow what it decides to record."""
+    typed = {
+        "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+        "grpc_service": {"envoy_grpc": {"cluster_name": _TRACES_CLUSTER}, "timeout": "1s"},
+        "service_name": "petpro-gateway",
+    }
+    provider = {"name": "envoy.tracers.opentelemetry", "typed_config": typed}
+    return {"tracing": {"provider": provider, "random_sampling": {"value": policy.traced_percent}}}
 
 
 def _keys_listener(contracts: Contracts, policy: Policy, address: Config) -> Config:

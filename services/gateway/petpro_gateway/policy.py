@@ -72,6 +72,7 @@ class Policy(_Part):
     limits: Limits = Limits()
     cors: Cors = Cors()
     trusted_proxies: int = Field(default=0, ge=0)
+    traced_percent: float = Field(default=100, ge=0, le=100)
 
     def timeout_seconds(self, method: Method) -> float:
         return self.timeouts.methods.get(method.full_name, self.timeouts.default_seconds)

@@ -91,7 +91,7 @@ class Deliveries:
         return len(claimed)
 
     async def _deliver(self, due: Due) -> None:
-        with context.within(CallContext("delivery", str(due.id))):
+        with context.within(CallContext("delivery", str(due.id))), context.about(booking_id=due.booking_id):
             await self._record(due, await self._outcome(due))
 
     async def _outcome(self, due: Due) -> Outcome:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 
+from petpro_common import context
 from petpro_common.db import Database, Transaction
 from petpro_payment import payments, refund_store, refunds, store
 from petpro_payment.domain import Disposition, Payment, ProviderNotFound, Refund
@@ -39,14 +40,21 @@ async def receive(
 
 async def _receive(database: Database, provider: str, event: ProviderEvent) -> Disposition:
     async with database.transaction() as tx:
-        disposition = await _apply(tx, provider, event)
-    _log.info("webhook", provider=provider, event_id=event.event_id, type=event.type, disposition=disposition)
-    return disposition
+        return await _apply(tx, provider, event)
 
 
 async def _apply(tx: Transaction, provider: str, event: ProviderEvent) -> Disposition:
     own_id = _own_id(event.reference)
     payment, refund = await _locked(tx, own_id, event.is_refund) if own_id else (None, None)
+    with context.about(booking_id=payment.booking_id if payment else None):
+        disposition = await _learn(tx, provider, event, payment, refund)
+        _log.info("webhook", provider=provider, event_id=event.event_id, type=event.type, disposition=disposition)
+    return disposition
+
+
+async def _learn(
+    tx: Transaction, provider: str, event: ProviderEvent, payment: Payment | None, refund: Refund | None
+) -> Disposition:
     if await store.knows_event(tx, provider, event.event_id):
         return Disposition.IGNORED
     disposition = Disposition.UNKNOWN

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias, TypeVar
+from uuid import UUID
 
 import structlog
 from psycopg import Error as DatabaseError
@@ -205,7 +206,7 @@ class Worker:
     async def _work(self, item: Item) -> None:
         is_open = True
         try:
-            with context.within(CallContext(*_call(item))):
+            with context.within(CallContext(*_call(item))), context.about(booking_id=_booking_of(item)):
                 is_open = await self.step(item)
         except Exception as fault:  # noqa: BLE001  # one item must not end the worker; its lease runs out
             self._report(fault)
@@ -248,6 +249,10 @@ def _by_hand(provider: Capabilities, refund: Refund, payment: Payment) -> Refund
     since = payment.now - payment.paid_at
     cause = why_not_refund(provider, payment.payment_method, refund.money, payment.captured, since)
     return None if cause is None else RefundByHand(cause)
+
+
+def _booking_of(item: Item) -> UUID:
+    return item.booking_id if isinstance(item, Payment) else item.refund.booking_id
 
 
 async def _refund_outcome(provider: Provider, refund: Refund, order: RefundOrder) -> RefundOutcome:

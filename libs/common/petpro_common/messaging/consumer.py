@@ -89,11 +89,16 @@ def told(fault: Exception) -> str:
 
 
 @contextlib.contextmanager
-def in_hand(message: Msg) -> Iterator[None]:
-    """Makes a message the call in hand, in the trace that it came with."""
+def in_hand(message: Msg, trace: Mapping[str, str] | None = None, **about: object) -> Iterator[None]:
+    """Makes a message the call in hand, in `trace` or else in the one that it came with; `about` as in `context`."""
     headers = message.headers or {}
     call = CallContext(message.subject, headers.get("ce-id") or str(new_id()))
-    with telemetry.span(message.subject, headers, SpanKind.CONSUMER), context.within(call):
+    continued = headers if trace is None else trace
+    with (
+        telemetry.span(message.subject, continued, SpanKind.CONSUMER),
+        context.within(call),
+        context.about(**about),
+    ):
         yield
 
 

@@ -25,7 +25,7 @@ def event_consumer(database: Database, broker: Broker, handlers: Mapping[str, Ev
             new = await inbox.claim(tx, (event_id for _, event_id, _, _ in events))
             for message, event_id, handler, event in events:
                 if event_id in new:
-                    with in_hand(message):
+                    with in_hand(message, booking_id=event.get("booking_id")):
                         await handler(tx, event)
 
     subjects = [event_subject(event_type) for event_type in handlers]

@@ -91,7 +91,7 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
             new = await inbox.claim(tx, (command.command_id for _, command, _, _ in commands))
             decided = await _decide_together(tx, [read for read in commands if read[1].command_id in new])
             for message, command, handler, payload in commands:
-                with in_hand(message):
+                with in_hand(message, saga_id=command.saga_id, booking_id=getattr(payload, "booking_id", "")):
                     if command.command_id not in new:
                         await _reply_again(tx, command)
                         continue

@@ -239,7 +239,8 @@ class Relay:
             headers = {**row.headers, "Nats-Msg-Id": row.message_id}
             kill_points.reach(Moment.BEFORE_PUBLISH, row.subject)
             try:
-                ack = await self._broker.publish(row.subject, bytes(row.payload), headers)
+                with telemetry.published(row.subject, headers) as traced:
+                    ack = await self._broker.publish(row.subject, bytes(row.payload), traced)
             except NoStreamResponseError:
                 await self._broker.ensure_streams()
                 return done

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from psycopg import Error as DatabaseError
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common import saturation, telemetry
+from petpro_common import context, saturation, telemetry
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.ids import instant_of, new_id
 from petpro_common.messaging import inbox, outbox
@@ -185,8 +185,9 @@ class SagaEngine:
             new = await inbox.claim(tx, (message_id for _, message_id, _, _ in replies))
             for message, message_id, saga_id, reply in replies:
                 if message_id in new:
-                    with in_hand(message):
-                        await self._reply(tx, rows[saga_id], reply)
+                    row = rows[saga_id]
+                    with in_hand(message, _trace_to_go_on(row, message)):
+                        await self._reply(tx, row, reply)
 
     async def _reply(self, tx: Transaction, row: Row, reply: saga_pb2.Reply) -> None:
         outcome = _OUTCOMES[reply.outcome]
@@ -210,6 +211,11 @@ class SagaEngine:
 
     async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime) -> Operated:
         """Stores a transition and has its order done: local ones here and now, as far as they go, remote by command."""
+        state = transition.state
+        with context.about(saga_id=state.id, booking_id=state.data.get("booking_id")):
+            return await self._go_on(tx, saga, transition, now)
+
+    async def _go_on(self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime) -> Operated:
         state = transition.state
         timeline = list(transition.timeline)
         while transition.order and isinstance(transition.order.action, Local):
@@ -262,6 +268,17 @@ class SagaEngine:
             telemetry.SAGAS_ENDED.labels(state.saga_type, state.status.value).inc()
             log = _log.error if state.status is Status.PARKED else _log.info
             log("saga ended", saga_id=str(state.id), saga_type=state.saga_type, status=state.status.value)
+
+
+def _trace_to_go_on(row: Row, message: Msg) -> Mapping[str, str]:
+    """That of the reply when it is the saga's own. A webhook or a worker answers in another trace, or in none."""
+    headers = message.headers or {}
+    is_same = _trace_id(headers) == _trace_id(row.trace)
+    return headers if is_same else row.trace
+
+
+def _trace_id(carrier: Mapping[str, str]) -> str:
+    return carrier.get("traceparent", "")[3:35]
 
 
 def _local_reply(step: str, direction: Direction, attempt: int, decided: Answer) -> Reply:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,13 @@ def test_the_commands_write_their_files(tmp_path: Path) -> None:
     made = CliRunner().invoke(app, ["openapi", "--output", str(tmp_path / "openapi.json")])
     assert made.exit_code == 0, made.output
     assert json.loads((tmp_path / "openapi.json").read_text())["openapi"] == "3.1.0"
+
+
+def test_traces_leave_only_where_somebody_takes_them(contracts: Contracts, policy: Policy) -> None:
+    assert "OpenTelemetry" not in json.dumps(configuration(contracts, policy, PLACES))
+    taken = replace(PLACES, traces=Address("collector.monitoring", 4317))
+    config = configuration(contracts, policy.model_copy(update={"traced_percent": 5}), taken)
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["tracing"]["random_sampling"] == {"value": 5}
+    (collector,) = [each for each in config["static_resources"]["clusters"] if each["name"] == "gateway-traces"]
+    assert collector["type"] == "STRICT_DNS"

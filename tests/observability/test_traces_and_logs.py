@@ -1,0 +1,106 @@
+"""One booking is one trace from the gateway to the last consumer, and its logs name it and nobody."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from devstack.api import Json
+from devstack.layout import SERVICES
+from devstack.running import RunningStack
+from devstack.services import TRACES
+from devstack.testing import StartStack
+from tests.observability.sink import Sink, Span, sink
+from tests.waiting import eventually
+from tests.world import World, open_world
+
+_TOLD = "petpro.events.booking.confirmed"
+
+
+@pytest.fixture(scope="module")
+def taking() -> Iterator[Sink]:
+    with sink() as taken:
+        yield taken
+
+
+@pytest.fixture(scope="module")
+def traced(taking: Sink, start_own_stack: StartStack) -> Iterator[RunningStack]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TRACES, taking.address)
+        yield start_own_stack()
+
+
+async def test_a_checkout_is_one_trace_from_the_gateway_to_who_is_told_last(traced: RunningStack, taking: Sink) -> None:
+    async with open_world(traced) as world:
+        clinic, customer = await world.clinic(), await world.customer()
+        reservation = await world.hold(customer, clinic.slot())
+        begun = {span.trace for span in taking.spans}
+        await world.checkout(customer, reservation)
+        await world.checkout_ends(customer, reservation, "CONFIRMED")
+
+        async def told() -> list[Span] | None:
+            ends = [span for span in taking.spans if (span.service, span.name) == ("petpro-notification", _TOLD)]
+            ways = [taking.way_to(end) for end in ends if end.trace not in begun]
+            return next((way for way in ways if way[0].service == "petpro-gateway" and not way[0].parent), None)
+
+        way = await eventually("a trace from the gateway to notification", told, seconds=30)
+        assert [span.service for span in way] == [
+            "petpro-gateway",
+            "petpro-booking",  # the call, in which the saga begins
+            "petpro-booking",  # the reply of payment, in which the booking is made
+            "petpro-booking",  # the outbox to NATS
+            "petpro-notification",
+        ]
+        assert "CheckoutReservation" in way[1].name
+        assert way[3].name == f"publish {_TOLD}"
+
+        async def whole() -> bool:
+            parts = {(span.service, span.name.rpartition(".")[2]) for span in taking.of(way[0].trace)}
+            return {("petpro-booking", "take_payment"), ("petpro-payment", "take_payment")} <= parts
+
+        await eventually("the way to payment to be in the same trace", whole, seconds=30)
+
+
+async def test_a_trace_that_a_client_began_goes_on(traced: RunningStack, taking: Sink) -> None:
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    async with httpx.AsyncClient(base_url=traced.gateway_url, trust_env=False) as client:
+        await client.get("/v1/clinics", headers={"traceparent": f"00-{trace}-{span}-01"})
+
+    async def came() -> bool:
+        services = {each.service: each.parent for each in taking.of(trace)}
+        return services.keys() >= {"petpro-gateway", "petpro-catalog"} and services["petpro-gateway"] == span
+
+    await eventually("both spans of the client's trace", came, seconds=30)
+
+
+async def test_logs_name_the_trace_request_saga_and_booking_and_nobody(traced: RunningStack) -> None:
+    async with open_world(traced) as world:
+        clinic, customer = await world.clinic(), await world.customer()
+        booking = await world.book(customer, clinic.slot(1))
+        await world.cancel(customer.api, booking["id"])
+        saga = await world.saga_ends(f"cancellation:{booking['id']}:", "completed")
+
+        async def ended() -> Json | None:
+            lines = [line for line in _lines(traced, "booking") if line.get("saga_id") == saga["id"]]
+            return next((line for line in lines if line["event"] == "saga ended"), None)
+
+        line = await eventually("the end of the saga to be logged", ended)
+        assert line["booking_id"] == booking["id"]
+        assert len(line["trace_id"]) == 32
+        assert line["request_id"]
+        settled = [line for line in _lines(traced, "payment") if line.get("booking_id") == booking["id"]]
+        assert {line["event"] for line in settled} >= {"webhook"}
+        await _nobody_is_named(world, customer.email, customer.token)
+
+
+async def _nobody_is_named(world: World, *words: str) -> None:
+    (person,) = await world.rows("account", "SELECT * FROM users WHERE email = %(email)s", email=words[0])
+    secrets = [*words, person["full_name"], person["phone_number"], person["password_hash"], "Moko", "tok_success"]
+    for part in (*SERVICES, "gateway"):
+        said = world.stack.log(part)
+        assert [word for word in secrets if word in said] == [], f"the log of {part}"
+
+
+def _lines(stack: RunningStack, part: str) -> list[Json]:
+    return [json.loads(line) for line in stack.log(part).splitlines() if line.startswith("{")]

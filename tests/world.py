@@ -134,9 +134,11 @@ class World:
 
         return await eventually("the clinic to take bookings", held)
 
-    async def checkout(self, who: Customer, reservation: Json, means: str = "tok_success") -> Json:
-        """Start to pay by card."""
-        card = {"lock_id": reservation["lock_id"], "payment_method": "card", "payment_token": means}
+    async def checkout(
+        self, who: Customer, reservation: Json, means: str = "tok_success", method: str = "card"
+    ) -> Json:
+        """Start to pay, by card unless told otherwise."""
+        card = {"lock_id": reservation["lock_id"], "payment_method": method, "payment_token": means}
         return dict((await who.api.post(f"/v1/reservations/{reservation['id']}:checkout", card))["reservation"])
 
     async def checkout_ends(self, who: Customer, reservation: Json, status: str) -> Json:

@@ -38,6 +38,28 @@ async def _told(world: World, who: Customer, kind: str) -> Json:
     return await eventually(f"to be told {kind}", look)
 
 
+async def test_what_is_paid_at_the_clinic_is_booked_and_cancelled_without_money_of_ours(world: World) -> None:
+    clinic, person = await _meet(world)
+    reservation = await world.hold(person, clinic.slot())
+    await world.checkout(person, reservation, "", "pay_at_clinic")
+    booking_id = (await world.checkout_ends(person, reservation, "CONFIRMED"))["booking_id"]
+    booking = await world.booking(person.api, booking_id)
+    assert (booking["status"], booking["payment_id"]) == ("BOOKING_STATUS_CONFIRMED", "")
+    asked = await world.cancel(person.api, booking_id)
+    assert asked["refund_amount"]["amount"] == "0.00"
+    await world.saga_ends(f"cancellation:{booking_id}:", "completed")
+    assert (await world.booking(person.api, booking_id))["status"] == "BOOKING_STATUS_CANCELLED"
+    assert await world.seats_taken(clinic, clinic.slot()) == 0
+
+
+async def test_a_method_that_the_provider_does_not_offer_is_refused_by_name(world: World) -> None:
+    clinic, person = await _meet(world)
+    reservation = await world.hold(person, clinic.slot())
+    await world.checkout(person, reservation, "tok_success", "barter")
+    failed = await world.checkout_ends(person, reservation, "FAILED")
+    assert failed["failure_reason"] == "PAYMENT_METHOD_NOT_OFFERED"
+
+
 async def test_a_visit_is_booked_paid_cancelled_and_paid_back(world: World) -> None:
     clinic, person = await _meet(world)
     booking = await world.book(person, clinic.slot())

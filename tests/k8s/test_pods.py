@@ -6,6 +6,7 @@ import pytest
 
 from deploy.make_secrets import objects
 from devstack.layout import SERVICES
+from petpro_common.saturation import CALLS_IN_HAND
 from petpro_common.settings import ServiceSettings
 from tests.k8s.rendering import K8S, Manifest, Manifests, component, containers, labels, name_of, pod
 
@@ -186,7 +187,7 @@ def test_production_grows_with_the_work_and_its_database_bears_it(production: Ma
     assert all(each["minReplicas"] >= 2 for each in scaled.values())
     for name, spec in scaled.items():
         by = [metric.get("resource", metric.get("pods", {}).get("metric"))["name"] for metric in spec["metrics"]]
-        in_hand = "envoy_http_downstream_rq_active" if name == "petpro-gateway" else "petpro_calls_in_hand"
+        in_hand = "envoy_http_downstream_rq_active" if name == "petpro-gateway" else CALLS_IN_HAND.describe()[0].name
         assert by == ["cpu", in_hand], name
         assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300, name
 

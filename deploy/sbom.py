@@ -22,7 +22,7 @@ def _component(found: Distribution) -> dict[str, Any]:
     name = re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower()
     url = f"pkg:pypi/{name}@{found.version}"
     component = {"type": "library", "name": name, "version": found.version, "purl": url, "bom-ref": url}
-    licence = found.metadata.get("License-Expression")
+    licence = found.metadata.json.get("license_expression")
     return component | ({"licenses": [{"expression": licence}]} if licence else {})
 
 

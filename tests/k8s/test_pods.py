@@ -185,9 +185,10 @@ def test_production_grows_with_the_work_and_its_database_bears_it(production: Ma
     scaled = {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in production.of("HorizontalPodAutoscaler")}
     assert scaled.keys() == {name_of(workload) for workload in _of(production, *SCALED)}
     assert all(each["minReplicas"] >= 2 for each in scaled.values())
+    (of_services,) = CALLS_IN_HAND.describe()
     for name, spec in scaled.items():
         by = [metric.get("resource", metric.get("pods", {}).get("metric"))["name"] for metric in spec["metrics"]]
-        in_hand = "envoy_http_downstream_rq_active" if name == "petpro-gateway" else CALLS_IN_HAND.describe()[0].name
+        in_hand = "envoy_http_downstream_rq_active" if name == "petpro-gateway" else of_services.name
         assert by == ["cpu", in_hand], name
         assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300, name
 

@@ -71,4 +71,4 @@ async def _bring_back(stack: RunningStack) -> None:
 async def _as_superuser(stack: RunningStack, statement: str) -> None:
     url = surroundings_of(stack).postgres.superuser_url()
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute(sql.SQL(statement))  # type: ignore[arg-type]  # names of this module alone
+        await connection.execute(sql.SQL(statement))

@@ -15,6 +15,7 @@ from petpro_gateway.clusters import Address
 from petpro_gateway.descriptors import read_contracts
 from petpro_gateway.envoy import Places, configuration
 from petpro_gateway.policy import read_policy
+from petpro_payment.providers import sandbox as provider
 from tests.k8s.rendering import Manifest, Manifests, containers, name_of, pod
 
 pytestmark = pytest.mark.unit
@@ -41,7 +42,10 @@ def test_a_service_understands_what_it_is_told(
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_told_nothing_that_it_does_not_ask_for(rendered: Manifests, service: str) -> None:
-    fields = {f"PETPRO_{service}_{field}".upper() for field in _settings_class(service).model_fields}
+    names = _settings_class(service).model_fields.keys() | (
+        provider.Settings.model_fields if service == "payment" else {}
+    )
+    fields = {f"PETPRO_{service}_{name}".upper() for name in names}
     told = rendered.get("ConfigMap", f"petpro-settings-{service}")["data"]
     assert told.keys() - fields == {f"PETPRO_{service}_SECRETS_DIR".upper()}
 

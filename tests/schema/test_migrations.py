@@ -15,8 +15,8 @@ pytestmark = pytest.mark.unit
 
 REMOVES = re.compile(
     r"\bDROP\s+(TABLE|COLUMN|VIEW|MATERIALIZED)|\bRENAME\b|\bALTER\s+(COLUMN\s+)?\w+\s+(SET\s+DATA\s+)?TYPE\b"
-    r"|\bALTER\s+(COLUMN\s+)?\w+\s+SET\s+NOT\s+NULL|\bTRUNCATE\b",
-    re.IGNORECASE,
+    r"|\bALTER\s+(COLUMN\s+)?\w+\s+SET\s+NOT\s+NULL|^\s*TRUNCATE\b",
+    re.IGNORECASE | re.MULTILINE,
 )
 LATER = [
     pytest.param(service, file, id=f"{service} {file.stem}")

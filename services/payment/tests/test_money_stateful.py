@@ -1,0 +1,412 @@
+"""Captures, webhooks in any order, partial refunds, failures, reversals, payouts and settlements against a model.
+
+The model knows amounts and statuses and nothing of the database. After every step the two say the same, and the
+journal is balanced and says what the tables say.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from petpro.payment.v1 import commands_pb2
+from petpro_common.ids import new_id
+from petpro_common.money import Money, minor_unit
+from petpro_payment import refunds, settlement_store, webhooks
+from petpro_payment.domain import TooLate
+from petpro_payment.outcomes import (
+    Captured,
+    Declined,
+    PaymentOutcome,
+    Processing,
+    RefundAccepted,
+    RefundFailed,
+    RefundOutcome,
+    RefundSucceeded,
+)
+from petpro_payment.providers.provider import ProviderEvent
+from services.payment.tests.played import PlayedProvider
+from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
+
+T = TypeVar("T")
+PRICES = st.sampled_from([("250000", "IDR"), ("99.97", "USD"), ("3001", "JPY"), ("0.03", "USD")])
+SET_ASIDE = ("reserved", "submitted", "pending", "manual")
+OPEN = ("pending", "processing")
+
+UNBALANCED = """
+    SELECT t.id FROM journal_transactions t LEFT JOIN journal_lines l ON l.transaction_id = t.id
+    WHERE t.clinic_id = :clinic GROUP BY t.id HAVING sum(l.amount) IS DISTINCT FROM 0
+"""
+BOOKS = """
+    SELECT account || ' ' || currency AS account, sum(amount) AS balance
+    FROM journal_lines JOIN journal_transactions t ON t.id = transaction_id
+    WHERE clinic_id = :clinic GROUP BY 1 HAVING sum(amount) <> 0
+"""
+TABLES = """
+    SELECT account || ' ' || currency AS account, sum(amount) AS balance FROM (
+        SELECT 'provider_clearing' AS account, currency, captured - refund_done AS amount FROM payments
+        WHERE clinic_id = :clinic
+        UNION ALL SELECT 'provider_clearing', r.currency, r.amount FROM refunds r JOIN payments p ON p.id = payment_id
+        WHERE clinic_id = :clinic AND r.status = 'succeeded' AND paid_out_reference IS NOT NULL
+        UNION ALL SELECT 'payout_clearing', r.currency, -r.amount FROM refunds r JOIN payments p ON p.id = payment_id
+        WHERE clinic_id = :clinic AND r.status = 'succeeded' AND paid_out_reference IS NOT NULL
+        UNION ALL SELECT 'customer_liability', currency, refund_done - captured FROM payments WHERE clinic_id = :clinic
+        UNION ALL SELECT account, currency, share FROM financial_entries e CROSS JOIN LATERAL (VALUES
+            ('customer_liability', total_amount), ('platform_revenue', -platform_fee), ('tax_payable', -tax_amount),
+            ('clinic_payable', -clinic_amount)) AS shares (account, share)
+        WHERE clinic_id = :clinic AND status <> 'cancelled'
+        UNION ALL SELECT account, currency, share FROM settlements CROSS JOIN LATERAL (VALUES
+            ('clinic_payable', clinic_amount), ('payout_clearing', -clinic_amount)) AS shares (account, share)
+        WHERE clinic_id = :clinic
+    ) AS facts GROUP BY 1 HAVING sum(amount) <> 0
+"""
+
+
+@dataclass
+class Telling(PlayedProvider):
+    """A provider that also tells by itself: the body of a webhook names an event that was put here."""
+
+    events: dict[bytes, ProviderEvent] = field(default_factory=dict)
+
+    def parse_webhook(self, headers: Any, body: bytes) -> ProviderEvent:  # there is no signature
+        return self.events[body]
+
+
+@dataclass
+class Refund:
+    """As the model has it."""
+
+    id: UUID
+    amount: Decimal
+    status: str = "reserved"
+    must_succeed: bool = False
+    entry_id: UUID = field(default_factory=new_id)
+    entry: str = ""
+    is_settled: bool = False
+    asked: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        return self.must_succeed and not self.entry
+
+
+@dataclass
+class Payment:
+    """As the model has it."""
+
+    sale: Sale
+    status: str = "pending"
+    asked: bool = False
+    has_fee: bool = False
+    is_settled: bool = False
+    refunds: dict[UUID, Refund] = field(default_factory=dict)
+
+    @property
+    def captured(self) -> Decimal:
+        return Decimal(0) if self.status in (*OPEN, "failed") else self.sale.price.amount
+
+    def sum_of(self, *statuses: str) -> Decimal:
+        return sum((each.amount for each in self.refunds.values() if each.status in statuses), Decimal(0))
+
+    @property
+    def free(self) -> Decimal:
+        return self.captured - self.sum_of(*SET_ASIDE, "succeeded")
+
+    def capture(self) -> None:
+        is_late = self.status == "failed"
+        self.status = "success"
+        if is_late:
+            self.refunds[UUID(int=0)] = Refund(UUID(int=0), self.sale.price.amount, "submitted", must_succeed=True)
+
+
+class Trade(RuleBasedStateMachine):
+    """One clinic's trade. `world` and `loop` are given by the test."""
+
+    world: World
+    provider: Telling
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clinic = new_id()
+        self.payments: list[Payment] = []
+        self.provider.deaf = self.provider.mute = self.provider.refuses_refunds = False
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def of(self, data: st.DataObject, *statuses: str) -> tuple[Payment, Refund]:
+        """A refund in one of these statuses, and its payment."""
+        found = [(p, r) for p in self.payments for r in p.refunds.values() if r.status in statuses]
+        return data.draw(st.sampled_from(found), "refund")
+
+    def has(self, *statuses: str) -> bool:
+        return any(refund.status in statuses for payment in self.payments for refund in payment.refunds.values())
+
+    @rule(price=PRICES)
+    def order(self, price: tuple[str, str]) -> None:
+        if len(self.payments) < 4:
+            sale = Sale(clinic_id=self.clinic, price=Money(Decimal(price[0]), price[1]))
+            self.do(self.world.order(sale.take(within=3600)))
+            self.payments.append(Payment(sale))
+
+    @initialize(price=PRICES)
+    def sell(self, price: tuple[str, str]) -> None:
+        """Somebody has paid already."""
+        self.order(price)
+        self.ask()
+        self.do(self.world.order(self.payments[0].sale.fee("12.50")))
+        self.payments[0].has_fee = True
+
+    @rule(weather=st.sampled_from(["fine", "fine", "fine", "deaf", "mute", "refusing"]))
+    def change_weather(self, weather: str) -> None:
+        self.provider.deaf, self.provider.mute = weather == "deaf", weather == "mute"
+        self.provider.refuses_refunds = weather == "refusing"
+
+    @rule()
+    def ask(self) -> None:
+        """The worker asks about everything once."""
+        for payment in self.payments:
+            if payment.status in OPEN:
+                self._ask_about_payment(payment)
+            for refund in payment.refunds.values():
+                if refund.status in ("submitted", "pending"):
+                    self._ask_about_refund(refund)
+        self.do(self.world.one_step())
+
+    def _ask_about_payment(self, payment: Payment) -> None:
+        payment.status = "processing"
+        known, first = self.provider.payments.get(payment.sale.payment_id), not payment.asked
+        payment.asked = True
+        if self.provider.deaf or (first and self.provider.mute):
+            return
+        if isinstance(known, Declined):
+            payment.status = "failed"
+        elif isinstance(known, Captured) or (known is None and not self.provider.mute):
+            payment.capture()
+
+    def _ask_about_refund(self, refund: Refund) -> None:
+        known, first = self.provider.refunds.get(refund.id), not refund.asked
+        refund.asked = True
+        if self.provider.deaf:
+            return
+        if known is not None and not first:
+            self._hear(refund, known)
+        elif refund.status == "submitted":
+            if self.provider.refuses_refunds:
+                refund.status = "manual" if refund.must_succeed else "refused"
+            elif not self.provider.mute:
+                self._hear(refund, known or RefundAccepted(""))
+
+    @staticmethod
+    def _hear(refund: Refund, told: RefundOutcome) -> None:
+        before = refund.status
+        match told:
+            case RefundAccepted() if before == "submitted":
+                refund.status = "pending"
+            case RefundSucceeded() if before in ("submitted", "pending"):
+                refund.status = "succeeded"
+            case RefundFailed() if before in ("submitted", "pending", "succeeded"):
+                refund.status = "manual"
+
+    @precondition(lambda self: self.payments)
+    @rule(data=st.data(), kind=st.sampled_from([Captured, Declined, Processing]), copies=st.integers(1, 2))
+    def webhook_of_a_payment(self, data: st.DataObject, kind: type, copies: int) -> None:
+        payment = data.draw(st.sampled_from(self.payments), "payment")
+        reference = payment.sale.payment_id
+        told: dict[type, PaymentOutcome] = {
+            Captured: Captured(f"pi_{reference}", payment.sale.price, datetime.now(UTC)),
+            Declined: Declined("CARD_DECLINED"),
+            Processing: Processing(f"pi_{reference}"),
+        }
+        if not isinstance(self.provider.payments.get(reference), Captured) or kind is Captured:
+            self.provider.payments[reference] = told[kind]
+        self._tell(str(reference), told[kind], False, copies)
+        if kind is Captured and payment.status in (*OPEN, "failed"):
+            payment.capture()
+        elif kind is Declined and payment.status in OPEN:
+            payment.status = "failed"
+
+    @precondition(lambda self: self.has("submitted", "pending", "succeeded", "manual"))
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from([RefundAccepted, RefundSucceeded, RefundFailed]),
+        copies=st.integers(1, 2),
+    )
+    def webhook_of_a_refund(self, data: st.DataObject, kind: type, copies: int) -> None:
+        _, refund = self.of(data, "submitted", "pending", "succeeded", "manual")
+        external = f"re_{refund.id}"
+        told = RefundFailed(external, "account_closed") if kind is RefundFailed else kind(external)
+        self.provider.refunds[refund.id] = told
+        self._tell(str(refund.id), told, True, copies)
+        self._hear(refund, told)
+
+    def _tell(self, reference: str, told: PaymentOutcome | RefundOutcome, is_refund: bool, copies: int) -> None:
+        event = ProviderEvent(str(new_id()), "told", reference, told, is_refund, {})
+        self.provider.events[event.event_id.encode()] = event
+        for _ in range(copies):
+            providers = self.world.providers
+            self.do(webhooks.receive(self.world.database, providers, "played", {}, event.event_id.encode()))
+
+    @precondition(lambda self: any(payment.captured and not payment.has_fee for payment in self.payments))
+    @rule(data=st.data())
+    def post_fee(self, data: st.DataObject) -> None:
+        paid = [each for each in self.payments if each.captured and not each.has_fee]
+        payment = data.draw(st.sampled_from(paid), "payment")
+        if UUID(int=0) not in payment.refunds:
+            self.do(self.world.order(payment.sale.fee("12.50")))
+            payment.has_fee = True
+
+    @precondition(lambda self: self.payments)
+    @rule(data=st.data(), percent=st.sampled_from([1, 10, 33, 50, 67, 100, 130]))
+    def reserve(self, data: st.DataObject, percent: int) -> None:
+        payment = data.draw(st.sampled_from(self.payments), "payment")
+        unit = minor_unit(payment.sale.price.currency)
+        amount = max(unit, (payment.sale.price.amount * percent / 100).quantize(unit))
+        refund = Refund(new_id(), amount)
+        said = self.do(self.world.order(payment.sale.reserve(str(amount), refund.id)))
+        fits = payment.captured > 0 and amount <= payment.free
+        assert said.outcome == (SUCCEEDED if fits else REFUSED)
+        if fits:
+            payment.refunds[refund.id] = refund
+
+    @precondition(lambda self: self.has("reserved"))
+    @rule(data=st.data(), must_succeed=st.booleans())
+    def submit(self, data: st.DataObject, must_succeed: bool) -> None:
+        payment, refund = self.of(data, "reserved")
+        if payment.has_fee:
+            entry = commands_pb2.PostRefundEntry(
+                entry_id=str(refund.entry_id),
+                refund_id=str(refund.id),
+                booking_id=str(payment.sale.booking_id),
+                clinic_id=str(self.clinic),
+            )
+            self.do(self.world.order(entry))
+            refund.entry = "pending"
+        order = commands_pb2.SubmitRefund(refund_id=str(refund.id), must_succeed=must_succeed)
+        self.do(self.world.order(order))
+        refund.status, refund.must_succeed = "submitted", must_succeed
+
+    @precondition(lambda self: self.has("reserved", "refused", "succeeded", "pending"))
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        """Compensates a refund, as far as it can be."""
+        payment, refund = self.of(data, "reserved", "refused", "succeeded", "pending")
+        release = commands_pb2.ReleaseRefund(refund_id=str(refund.id), payment_id=str(payment.sale.payment_id))
+        if refund.status in ("succeeded", "pending"):
+            with pytest.raises(TooLate):
+                self.do(self.world.order(release, command_id=str(new_id())))
+            return
+        if refund.entry:
+            booking = str(payment.sale.booking_id)
+            cancel = commands_pb2.CancelRefundEntry(entry_id=str(refund.entry_id), booking_id=booking)
+            self.do(self.world.order(cancel, command_id=str(new_id())))
+            refund.entry = "cancelled"
+        self.do(self.world.order(release, command_id=str(new_id())))
+        refund.status = "released" if refund.status == "reserved" else refund.status
+
+    @precondition(lambda self: self.has("manual"))
+    @rule(data=st.data())
+    def pay_out(self, data: st.DataObject) -> None:
+        _, refund = self.of(data, "manual")
+        self.do(self._pay_out(refund.id))
+        refund.status = "succeeded"
+        self.provider.refunds.pop(refund.id, None)
+
+    async def _pay_out(self, refund_id: UUID) -> None:
+        async with self.world.database.transaction() as tx:
+            await refunds.pay_out(tx, refund_id, "transfer", dry_run=False)
+
+    @rule(currency=st.sampled_from(["IDR", "USD", "JPY"]))
+    def settle(self, currency: str) -> None:
+        sold = [each for each in self.payments if each.sale.price.currency == currency]
+        fees = [each for each in sold if each.has_fee and not each.is_settled]
+        gone = [
+            refund
+            for payment in sold
+            for refund in payment.refunds.values()
+            if refund.entry == "pending" and refund.status == "succeeded" and not refund.is_settled
+        ]
+        made = self.do(self._settle(currency))
+        earned = sum((each.sale.price.amount for each in fees), Decimal(0)) - sum((r.amount for r in gone), Decimal(0))
+        if made is not None:
+            assert (made.entry_count, made.total_amount) == (len(fees) + len(gone), earned)
+            for fee in fees:
+                fee.is_settled = True
+            for refund in gone:
+                refund.is_settled = True
+        else:
+            assert not fees or earned <= 0
+
+    async def _settle(self, currency: str) -> Any:
+        async with self.world.database.transaction() as tx:
+            until = datetime.now(UTC).replace(year=2100)
+            id_ = new_id()
+            until = until.replace(microsecond=id_.int % 10**6)  # no two settlements end at the same instant
+            made = await settlement_store.settle(tx, id_, self.clinic, currency, until)
+            if made is not None:
+                await settlement_store.note(tx, "somebody", "settle", made.id, "the model says so")
+            return made
+
+    @invariant()
+    def the_model_and_the_database_agree(self) -> None:
+        for payment in self.payments:
+            found = self.do(self.world.payment(payment.sale))
+            done, aside = payment.sum_of("succeeded"), payment.sum_of(*SET_ASIDE)
+            assert (found.captured, found.refund_done, found.refund_reserved) == (payment.captured, done, aside)
+            told = self.do(self.world.refunds(payment.sale))
+            self._name_the_whole_refund(payment, {each.id for each in told})
+            assert {each.id: each.status.value for each in told} == {
+                each.id: each.status for each in payment.refunds.values()
+            }
+            if payment.captured:
+                after = {Decimal(0): "success", payment.captured: "refunded"}.get(done, "partially_refunded")
+                assert found.status == after
+            else:
+                assert found.status == payment.status
+
+    @staticmethod
+    def _name_the_whole_refund(payment: Payment, ids: set[UUID]) -> None:
+        """The service has given the refund of a late payment its id; from now on the model knows it."""
+        unnamed = payment.refunds.pop(UUID(int=0), None)
+        if unnamed is not None:
+            [unnamed.id] = ids - payment.refunds.keys()
+            payment.refunds[unnamed.id] = unnamed
+
+    @invariant()
+    def the_books_balance_and_say_what_the_tables_say(self) -> None:
+        assert self.do(self.world.rows(UNBALANCED, clinic=self.clinic)) == []
+        books, tables = (self.do(self.world.rows(each, clinic=self.clinic)) for each in (BOOKS, TABLES))
+        assert {row.account: row.balance for row in books} == {row.account: row.balance for row in tables}
+
+    def teardown(self) -> None:
+        """What still waits is nobody else's."""
+        for table in ("payments", "refunds"):
+            self.do(self.world.run(f"UPDATE {table} SET due_at = NULL WHERE due_at IS NOT NULL"))  # noqa: S608
+
+
+@pytest.mark.timeout(180)
+async def test_no_divergence(world: World, tmp_path: Path) -> None:
+    provider = Telling()
+    world.providers = {"played": provider}
+    made = type("Trade", (Trade,), {"world": world, "provider": provider, "loop": asyncio.get_running_loop()})
+    limits = settings(
+        max_examples=12, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+    await asyncio.to_thread(run_state_machine_as_test, made, settings=limits, _min_steps=50)

@@ -9,8 +9,8 @@
                  │             ├──► refused    └──────────────► ├──► manual, for a person
                  └► released   └──► manual, if it must succeed ─┘
 
-A payment is `pending` only while the provider cannot know of it, and `unknown` while nobody knows what the provider
-did. Of one that is `at_clinic` we take nothing. What is captured never goes back but by a refund.
+A payment is `pending` only while the provider cannot know of it, `unknown` while nobody knows what that did. Of one
+that is `at_clinic` we take nothing. What is captured never goes back but by a refund.
 """
 
 from collections.abc import Iterable
@@ -217,6 +217,7 @@ class Refund:
     command_id: str | None
     settle_command_id: str | None
     settle_entry_id: UUID | None
+    paid_out_reference: str | None
     attempts: int
     created_at: datetime
     updated_at: datetime

@@ -187,7 +187,7 @@ async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decima
 async def learn(tx: Transaction, payment: Payment, refund: Refund, outcome: RefundOutcome) -> Disposition:
     """Makes of a refund what the outcome says, under its payment's lock, and answers whoever waits for it."""
     status = refund_move(refund, outcome)
-    if status is None:
+    if status is None or refund.paid_out_reference:  # what a person has paid, no word on the own attempt undoes
         return Disposition.IGNORED
     external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""

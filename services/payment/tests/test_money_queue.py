@@ -88,6 +88,18 @@ async def test_a_payout_of_what_the_bank_sent_back(world: World, provider: Playe
     assert await balances(world, sale) == {"provider_clearing": 250000, "payout_clearing": -250000}
 
 
+async def test_a_provider_that_fails_once_more_does_not_undo_a_payout(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await stuck(world, provider)
+    await desk.pay_out(sale.refund_id)
+    before = await balances(world, sale)
+    (paid,) = await world.refunds(sale)
+    await world.worker().record_refund(paid, RefundFailed("re", "account_closed"))
+    (refund,) = await world.refunds(sale)
+    assert (refund.status, await balances(world, sale)) == (RefundStatus.SUCCEEDED, before)
+
+
 async def test_a_quarantined_payment_is_listed_and_closed(world: World, provider: PlayedProvider, desk: Desk) -> None:
     sale = Sale()
     provider.takes_instead = Money(Decimal("17.50"), "USD")

@@ -6,7 +6,6 @@ journal is balanced and says what the tables say.
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -28,7 +27,7 @@ from hypothesis.stateful import (
 from petpro.payment.v1 import commands_pb2
 from petpro_common.ids import new_id
 from petpro_common.money import Money, minor_unit
-from petpro_payment import refunds, settlement_store, webhooks
+from petpro_payment import refund_store, refunds, settlement_store, store, webhooks
 from petpro_payment.domain import TooLate
 from petpro_payment.outcomes import (
     Captured,
@@ -41,98 +40,20 @@ from petpro_payment.outcomes import (
     RefundSucceeded,
 )
 from petpro_payment.providers.provider import ProviderEvent
-from services.payment.tests.played import PlayedProvider
+from services.payment.tests.money_model import (
+    BOOKS,
+    OPEN,
+    PRICES,
+    SET_ASIDE,
+    TABLES,
+    UNBALANCED,
+    Payment,
+    Refund,
+    Telling,
+)
 from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
 
 T = TypeVar("T")
-PRICES = st.sampled_from([("250000", "IDR"), ("99.97", "USD"), ("3001", "JPY"), ("0.03", "USD")])
-SET_ASIDE = ("reserved", "submitted", "pending", "manual")
-OPEN = ("pending", "processing")
-
-UNBALANCED = """
-    SELECT t.id FROM journal_transactions t LEFT JOIN journal_lines l ON l.transaction_id = t.id
-    WHERE t.clinic_id = :clinic GROUP BY t.id HAVING sum(l.amount) IS DISTINCT FROM 0
-"""
-BOOKS = """
-    SELECT account || ' ' || currency AS account, sum(amount) AS balance
-    FROM journal_lines JOIN journal_transactions t ON t.id = transaction_id
-    WHERE clinic_id = :clinic GROUP BY 1 HAVING sum(amount) <> 0
-"""
-TABLES = """
-    SELECT account || ' ' || currency AS account, sum(amount) AS balance FROM (
-        SELECT 'provider_clearing' AS account, currency, captured - refund_done AS amount FROM payments
-        WHERE clinic_id = :clinic
-        UNION ALL SELECT 'provider_clearing', r.currency, r.amount FROM refunds r JOIN payments p ON p.id = payment_id
-        WHERE clinic_id = :clinic AND r.status = 'succeeded' AND paid_out_reference IS NOT NULL
-        UNION ALL SELECT 'payout_clearing', r.currency, -r.amount FROM refunds r JOIN payments p ON p.id = payment_id
-        WHERE clinic_id = :clinic AND r.status = 'succeeded' AND paid_out_reference IS NOT NULL
-        UNION ALL SELECT 'customer_liability', currency, refund_done - captured FROM payments WHERE clinic_id = :clinic
-        UNION ALL SELECT account, currency, share FROM financial_entries e CROSS JOIN LATERAL (VALUES
-            ('customer_liability', total_amount), ('platform_revenue', -platform_fee), ('tax_payable', -tax_amount),
-            ('clinic_payable', -clinic_amount)) AS shares (account, share)
-        WHERE clinic_id = :clinic AND status <> 'cancelled'
-        UNION ALL SELECT account, currency, share FROM settlements CROSS JOIN LATERAL (VALUES
-            ('clinic_payable', clinic_amount), ('payout_clearing', -clinic_amount)) AS shares (account, share)
-        WHERE clinic_id = :clinic
-    ) AS facts GROUP BY 1 HAVING sum(amount) <> 0
-"""
-
-
-@dataclass
-class Telling(PlayedProvider):
-    """A provider that also tells by itself: the body of a webhook names an event that was put here."""
-
-    events: dict[bytes, ProviderEvent] = field(default_factory=dict)
-
-    def parse_webhook(self, headers: Any, body: bytes) -> ProviderEvent:  # there is no signature
-        return self.events[body]
-
-
-@dataclass
-class Refund:
-    """As the model has it."""
-
-    id: UUID
-    amount: Decimal
-    status: str = "reserved"
-    must_succeed: bool = False
-    entry_id: UUID = field(default_factory=new_id)
-    entry: str = ""
-    is_settled: bool = False
-    asked: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        return self.must_succeed and not self.entry
-
-
-@dataclass
-class Payment:
-    """As the model has it."""
-
-    sale: Sale
-    status: str = "pending"
-    asked: bool = False
-    has_fee: bool = False
-    is_settled: bool = False
-    refunds: dict[UUID, Refund] = field(default_factory=dict)
-
-    @property
-    def captured(self) -> Decimal:
-        return Decimal(0) if self.status in (*OPEN, "failed") else self.sale.price.amount
-
-    def sum_of(self, *statuses: str) -> Decimal:
-        return sum((each.amount for each in self.refunds.values() if each.status in statuses), Decimal(0))
-
-    @property
-    def free(self) -> Decimal:
-        return self.captured - self.sum_of(*SET_ASIDE, "succeeded")
-
-    def capture(self) -> None:
-        is_late = self.status == "failed"
-        self.status = "success"
-        if is_late:
-            self.refunds[UUID(int=0)] = Refund(UUID(int=0), self.sale.price.amount, "submitted", must_succeed=True)
 
 
 class Trade(RuleBasedStateMachine):
@@ -168,11 +89,14 @@ class Trade(RuleBasedStateMachine):
 
     @initialize(price=PRICES)
     def sell(self, price: tuple[str, str]) -> None:
-        """Somebody has paid already."""
+        """Somebody has paid already, and has a part of it on its way back."""
         self.order(price)
         self.ask()
         self.do(self.world.order(self.payments[0].sale.fee("12.50")))
         self.payments[0].has_fee = True
+        refund = self._reserve(self.payments[0], 33)
+        self._submit(self.payments[0], refund, must_succeed=False)
+        self.ask()
 
     @rule(weather=st.sampled_from(["fine", "fine", "fine", "deaf", "mute", "refusing"]))
     def change_weather(self, weather: str) -> None:
@@ -216,7 +140,7 @@ class Trade(RuleBasedStateMachine):
 
     @staticmethod
     def _hear(refund: Refund, told: RefundOutcome) -> None:
-        before = refund.status
+        before = "" if refund.is_paid_out else refund.status
         match told:
             case RefundAccepted() if before == "submitted":
                 refund.status = "pending"
@@ -276,7 +200,9 @@ class Trade(RuleBasedStateMachine):
     @precondition(lambda self: self.payments)
     @rule(data=st.data(), percent=st.sampled_from([1, 10, 33, 50, 67, 100, 130]))
     def reserve(self, data: st.DataObject, percent: int) -> None:
-        payment = data.draw(st.sampled_from(self.payments), "payment")
+        self._reserve(data.draw(st.sampled_from(self.payments), "payment"), percent)
+
+    def _reserve(self, payment: Payment, percent: int) -> Refund:
         unit = minor_unit(payment.sale.price.currency)
         amount = max(unit, (payment.sale.price.amount * percent / 100).quantize(unit))
         refund = Refund(new_id(), amount)
@@ -285,11 +211,14 @@ class Trade(RuleBasedStateMachine):
         assert said.outcome == (SUCCEEDED if fits else REFUSED)
         if fits:
             payment.refunds[refund.id] = refund
+        return refund
 
     @precondition(lambda self: self.has("reserved"))
     @rule(data=st.data(), must_succeed=st.booleans())
     def submit(self, data: st.DataObject, must_succeed: bool) -> None:
-        payment, refund = self.of(data, "reserved")
+        self._submit(*self.of(data, "reserved"), must_succeed=must_succeed)
+
+    def _submit(self, payment: Payment, refund: Refund, *, must_succeed: bool) -> None:
         if payment.has_fee:
             entry = commands_pb2.PostRefundEntry(
                 entry_id=str(refund.entry_id),
@@ -326,7 +255,7 @@ class Trade(RuleBasedStateMachine):
     def pay_out(self, data: st.DataObject) -> None:
         _, refund = self.of(data, "manual")
         self.do(self._pay_out(refund.id))
-        refund.status = "succeeded"
+        refund.status, refund.is_paid_out = "succeeded", True
         self.provider.refunds.pop(refund.id, None)
 
     async def _pay_out(self, refund_id: UUID) -> None:
@@ -366,11 +295,10 @@ class Trade(RuleBasedStateMachine):
 
     @invariant()
     def the_model_and_the_database_agree(self) -> None:
-        for payment in self.payments:
-            found = self.do(self.world.payment(payment.sale))
+        seen = self.do(self._look()) if self.payments else []
+        for payment, (found, told) in zip(self.payments, seen, strict=True):
             done, aside = payment.sum_of("succeeded"), payment.sum_of(*SET_ASIDE)
             assert (found.captured, found.refund_done, found.refund_reserved) == (payment.captured, done, aside)
-            told = self.do(self.world.refunds(payment.sale))
             self._name_the_whole_refund(payment, {each.id for each in told})
             assert {each.id: each.status.value for each in told} == {
                 each.id: each.status for each in payment.refunds.values()
@@ -379,7 +307,13 @@ class Trade(RuleBasedStateMachine):
                 after = {Decimal(0): "success", payment.captured: "refunded"}.get(done, "partially_refunded")
                 assert found.status == after
             else:
-                assert found.status == payment.status
+                assert found.status == payment.status or {found.status, payment.status} <= set(OPEN)
+
+    async def _look(self) -> list[tuple[Any, Any]]:
+        """Each payment as the database has it, with its refunds."""
+        async with self.world.database.transaction() as tx:
+            ids = [payment.sale.payment_id for payment in self.payments]
+            return [(await store.find_payment(tx, id_), await refund_store.refunds_of(tx, id_)) for id_ in ids]
 
     @staticmethod
     def _name_the_whole_refund(payment: Payment, ids: set[UUID]) -> None:
@@ -407,6 +341,11 @@ async def test_no_divergence(world: World, tmp_path: Path) -> None:
     world.providers = {"played": provider}
     made = type("Trade", (Trade,), {"world": world, "provider": provider, "loop": asyncio.get_running_loop()})
     limits = settings(
-        max_examples=12, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=20,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        phases=[Phase.generate],  # what fails is told step by step; making it shorter would take minutes
     )
-    await asyncio.to_thread(run_state_machine_as_test, made, settings=limits, _min_steps=50)
+    await asyncio.to_thread(run_state_machine_as_test, made, settings=limits, _min_steps=40)

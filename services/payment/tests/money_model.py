@@ -1,0 +1,101 @@
+"""What the money test compares the service with: amounts and statuses, and what the books must say of the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from petpro_common.ids import new_id
+from petpro_payment.providers.provider import ProviderEvent
+from services.payment.tests.played import PlayedProvider
+from services.payment.tests.world import Sale
+
+PRICES = st.sampled_from([("250000", "IDR"), ("99.97", "USD"), ("3001", "JPY"), ("0.03", "USD")])
+SET_ASIDE = ("reserved", "submitted", "pending", "manual")
+OPEN = ("pending", "processing", "unknown")
+"""Of a payment; the model tells these not apart."""
+
+UNBALANCED = """
+    SELECT t.id FROM journal_transactions t LEFT JOIN journal_lines l ON l.transaction_id = t.id
+    WHERE t.clinic_id = :clinic GROUP BY t.id HAVING sum(l.amount) IS DISTINCT FROM 0
+"""
+BOOKS = """
+    SELECT account || ' ' || currency AS account, sum(amount) AS balance
+    FROM journal_lines JOIN journal_transactions t ON t.id = transaction_id
+    WHERE clinic_id = :clinic GROUP BY 1 HAVING sum(amount) <> 0
+"""
+TABLES = """
+    SELECT account || ' ' || currency AS account, sum(amount) AS balance FROM (
+        SELECT 'provider_clearing' AS account, currency, captured - refund_done AS amount FROM payments
+        WHERE clinic_id = :clinic
+        UNION ALL SELECT 'provider_clearing', r.currency, r.amount FROM refunds r JOIN payments p ON p.id = payment_id
+        WHERE clinic_id = :clinic AND r.status = 'succeeded' AND paid_out_reference IS NOT NULL
+        UNION ALL SELECT 'payout_clearing', r.currency, -r.amount FROM refunds r JOIN payments p ON p.id = payment_id
+        WHERE clinic_id = :clinic AND r.status = 'succeeded' AND paid_out_reference IS NOT NULL
+        UNION ALL SELECT 'customer_liability', currency, refund_done - captured FROM payments WHERE clinic_id = :clinic
+        UNION ALL SELECT account, currency, share FROM financial_entries e CROSS JOIN LATERAL (VALUES
+            ('customer_liability', total_amount), ('platform_revenue', -platform_fee), ('tax_payable', -tax_amount),
+            ('clinic_payable', -clinic_amount)) AS shares (account, share)
+        WHERE clinic_id = :clinic AND status <> 'cancelled'
+        UNION ALL SELECT account, currency, share FROM settlements CROSS JOIN LATERAL (VALUES
+            ('clinic_payable', clinic_amount), ('payout_clearing', -clinic_amount)) AS shares (account, share)
+        WHERE clinic_id = :clinic
+    ) AS facts GROUP BY 1 HAVING sum(amount) <> 0
+"""
+
+
+@dataclass
+class Telling(PlayedProvider):
+    """A provider that also tells by itself: the body of a webhook names an event that was put here."""
+
+    events: dict[bytes, ProviderEvent] = field(default_factory=dict)
+
+    async def read_webhook(self, headers: Any, body: bytes) -> Sequence[ProviderEvent]:
+        return [self.events[body]]
+
+
+@dataclass
+class Refund:
+    """As the model has it."""
+
+    id: UUID
+    amount: Decimal
+    status: str = "reserved"
+    must_succeed: bool = False
+    entry_id: UUID = field(default_factory=new_id)
+    entry: str = ""
+    is_settled: bool = False
+    asked: bool = False
+    is_paid_out: bool = False
+
+
+@dataclass
+class Payment:
+    """As the model has it."""
+
+    sale: Sale
+    status: str = "pending"
+    asked: bool = False
+    has_fee: bool = False
+    is_settled: bool = False
+    refunds: dict[UUID, Refund] = field(default_factory=dict)
+
+    @property
+    def captured(self) -> Decimal:
+        return Decimal(0) if self.status in (*OPEN, "failed") else self.sale.price.amount
+
+    def sum_of(self, *statuses: str) -> Decimal:
+        return sum((each.amount for each in self.refunds.values() if each.status in statuses), Decimal(0))
+
+    @property
+    def free(self) -> Decimal:
+        return self.captured - self.sum_of(*SET_ASIDE, "succeeded")
+
+    def capture(self) -> None:
+        is_late = self.status == "failed"
+        self.status = "success"
+        if is_late:
+            self.refunds[UUID(int=0)] = Refund(UUID(int=0), self.sale.price.amount, "submitted", must_succeed=True)

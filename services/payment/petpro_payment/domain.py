@@ -13,7 +13,6 @@ A payment is `pending` only while the provider cannot know of it, `unknown` whil
 that is `at_clinic` we take nothing. What is captured never goes back but by a refund.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -69,16 +68,6 @@ class TooEarly(WrongState):
 
 class TooLate(WrongState):
     """What this order would undo can no longer be undone."""
-
-
-class NotTogether(Exception):
-    """Two orders of a batch are about one payment: each has to be decided after the other."""
-
-
-def require_different(payment_ids: Iterable[UUID]) -> None:
-    """Raises NotTogether when a payment comes twice."""
-    if len(set(ids := list(payment_ids))) < len(ids):
-        raise NotTogether
 
 
 class Reason(StrEnum):

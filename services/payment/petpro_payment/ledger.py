@@ -10,7 +10,8 @@ from petpro_common.db import Transaction
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_payment import ledger_store, refund_store, store
-from petpro_payment.domain import PaymentStatus, Reason, Refund, RefundStatus, TooEarly, TooLate, require_different
+from petpro_payment.batches import require_different
+from petpro_payment.domain import PaymentStatus, Reason, Refund, RefundStatus, TooEarly, TooLate
 from petpro_payment.ledger_store import BeforeRefund, NewEntry
 from petpro_payment.splitting import fee_split, refund_split
 

@@ -17,6 +17,7 @@ from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_payment import ledger_store, messages, metrics, refund_store, store
+from petpro_payment.batches import require_different
 from petpro_payment.domain import (
     Disposition,
     Origin,
@@ -27,7 +28,6 @@ from petpro_payment.domain import (
     TooEarly,
     TooLate,
     refund_move,
-    require_different,
     set_aside,
 )
 from petpro_payment.errors import RefundNotFound, RefundNotManual

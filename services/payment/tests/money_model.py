@@ -8,7 +8,16 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from petpro.payment.v1 import commands_pb2
 from petpro_common.ids import new_id
+from petpro_payment.outcomes import (
+    Captured,
+    Declined,
+    RefundAccepted,
+    RefundFailed,
+    RefundOutcome,
+    RefundSucceeded,
+)
 from petpro_payment.providers.provider import ProviderEvent
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import Sale
@@ -71,6 +80,42 @@ class Refund:
     asked: bool = False
     is_paid_out: bool = False
 
+    def entry_order(self, payment: "Payment") -> commands_pb2.PostRefundEntry:
+        return commands_pb2.PostRefundEntry(
+            entry_id=str(self.entry_id),
+            refund_id=str(self.id),
+            booking_id=str(payment.sale.booking_id),
+            clinic_id=str(payment.sale.clinic_id),
+        )
+
+    def entry_cancelled(self, payment: "Payment") -> commands_pb2.CancelRefundEntry:
+        return commands_pb2.CancelRefundEntry(entry_id=str(self.entry_id), booking_id=str(payment.sale.booking_id))
+
+    def ask(self, provider: PlayedProvider) -> None:
+        """The worker asks about it."""
+        known, first = provider.refunds.get(self.id), not self.asked
+        self.asked = True
+        if provider.deaf:
+            return
+        if known is not None and not first:
+            self.hear(known)
+        elif self.status == "submitted":
+            if provider.refuses_refunds:
+                self.status = "manual" if self.must_succeed else "refused"
+            elif not provider.mute:
+                self.hear(known or RefundAccepted(""))
+
+    def hear(self, told: RefundOutcome) -> None:
+        """What the provider says changes what a person has paid no more."""
+        before = "" if self.is_paid_out else self.status
+        match told:
+            case RefundAccepted() if before == "submitted":
+                self.status = "pending"
+            case RefundSucceeded() if before in ("submitted", "pending"):
+                self.status = "succeeded"
+            case RefundFailed() if before in ("submitted", "pending", "succeeded"):
+                self.status = "manual"
+
 
 @dataclass
 class Payment:
@@ -93,6 +138,18 @@ class Payment:
     @property
     def free(self) -> Decimal:
         return self.captured - self.sum_of(*SET_ASIDE, "succeeded")
+
+    def ask(self, provider: PlayedProvider) -> None:
+        """The worker asks about it."""
+        self.status = "processing"
+        known, first = provider.payments.get(self.sale.payment_id), not self.asked
+        self.asked = True
+        if provider.deaf or (first and provider.mute):
+            return
+        if isinstance(known, Declined):
+            self.status = "failed"
+        elif isinstance(known, Captured) or (known is None and not provider.mute):
+            self.capture()
 
     def capture(self) -> None:
         is_late = self.status == "failed"

@@ -108,46 +108,11 @@ class Trade(RuleBasedStateMachine):
         """The worker asks about everything once."""
         for payment in self.payments:
             if payment.status in OPEN:
-                self._ask_about_payment(payment)
+                payment.ask(self.provider)
             for refund in payment.refunds.values():
                 if refund.status in ("submitted", "pending"):
-                    self._ask_about_refund(refund)
+                    refund.ask(self.provider)
         self.do(self.world.one_step())
-
-    def _ask_about_payment(self, payment: Payment) -> None:
-        payment.status = "processing"
-        known, first = self.provider.payments.get(payment.sale.payment_id), not payment.asked
-        payment.asked = True
-        if self.provider.deaf or (first and self.provider.mute):
-            return
-        if isinstance(known, Declined):
-            payment.status = "failed"
-        elif isinstance(known, Captured) or (known is None and not self.provider.mute):
-            payment.capture()
-
-    def _ask_about_refund(self, refund: Refund) -> None:
-        known, first = self.provider.refunds.get(refund.id), not refund.asked
-        refund.asked = True
-        if self.provider.deaf:
-            return
-        if known is not None and not first:
-            self._hear(refund, known)
-        elif refund.status == "submitted":
-            if self.provider.refuses_refunds:
-                refund.status = "manual" if refund.must_succeed else "refused"
-            elif not self.provider.mute:
-                self._hear(refund, known or RefundAccepted(""))
-
-    @staticmethod
-    def _hear(refund: Refund, told: RefundOutcome) -> None:
-        before = "" if refund.is_paid_out else refund.status
-        match told:
-            case RefundAccepted() if before == "submitted":
-                refund.status = "pending"
-            case RefundSucceeded() if before in ("submitted", "pending"):
-                refund.status = "succeeded"
-            case RefundFailed() if before in ("submitted", "pending", "succeeded"):
-                refund.status = "manual"
 
     @precondition(lambda self: self.payments)
     @rule(data=st.data(), kind=st.sampled_from([Captured, Declined, Processing]), copies=st.integers(1, 2))
@@ -179,7 +144,7 @@ class Trade(RuleBasedStateMachine):
         told = RefundFailed(external, "account_closed") if kind is RefundFailed else kind(external)
         self.provider.refunds[refund.id] = told
         self._tell(str(refund.id), told, True, copies)
-        self._hear(refund, told)
+        refund.hear(told)
 
     def _tell(self, reference: str, told: PaymentOutcome | RefundOutcome, is_refund: bool, copies: int) -> None:
         event = ProviderEvent(str(new_id()), "told", reference, told, is_refund, {})
@@ -220,13 +185,7 @@ class Trade(RuleBasedStateMachine):
 
     def _submit(self, payment: Payment, refund: Refund, *, must_succeed: bool) -> None:
         if payment.has_fee:
-            entry = commands_pb2.PostRefundEntry(
-                entry_id=str(refund.entry_id),
-                refund_id=str(refund.id),
-                booking_id=str(payment.sale.booking_id),
-                clinic_id=str(self.clinic),
-            )
-            self.do(self.world.order(entry))
+            self.do(self.world.order(refund.entry_order(payment)))
             refund.entry = "pending"
         order = commands_pb2.SubmitRefund(refund_id=str(refund.id), must_succeed=must_succeed)
         self.do(self.world.order(order))
@@ -243,9 +202,7 @@ class Trade(RuleBasedStateMachine):
                 self.do(self.world.order(release, command_id=str(new_id())))
             return
         if refund.entry:
-            booking = str(payment.sale.booking_id)
-            cancel = commands_pb2.CancelRefundEntry(entry_id=str(refund.entry_id), booking_id=booking)
-            self.do(self.world.order(cancel, command_id=str(new_id())))
+            self.do(self.world.order(refund.entry_cancelled(payment), command_id=str(new_id())))
             refund.entry = "cancelled"
         self.do(self.world.order(release, command_id=str(new_id())))
         refund.status = "released" if refund.status == "reserved" else refund.status

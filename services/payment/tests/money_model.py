@@ -23,6 +23,7 @@ from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import Sale
 
 PRICES = st.sampled_from([("250000", "IDR"), ("99.97", "USD"), ("3001", "JPY"), ("0.03", "USD")])
+REFUND_WORDS = st.sampled_from([RefundAccepted, RefundSucceeded, RefundFailed])
 SET_ASIDE = ("reserved", "submitted", "pending", "manual")
 OPEN = ("pending", "processing", "unknown")
 """Of a payment; the model tells these not apart."""

@@ -1,16 +1,13 @@
 """Every metric that a rule or a dashboard names is exported by a running part, and traffic moves what counts it."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from devstack.ports import Ports
 from devstack.running import RunningStack
+from petproctl.audit import metrics
+from tests.audit.looking import look_over
 from tests.observability.rules import metrics_named
 from tests.waiting import eventually
 from tests.world import World, open_world
@@ -25,36 +22,26 @@ def _exported(text: str) -> set[str]:
     return samples | {family.name + suffix for family in families for suffix in _SUFFIXES}
 
 
-async def _scraped(stack: RunningStack, **more: str) -> dict[str, str]:
+async def _scraped(stack: RunningStack) -> dict[str, str]:
     said = stack.endpoints
-    urls = {name: service["metrics"] for name, service in said["services"].items()} | more
+    urls = {name: service["metrics"] for name, service in said["services"].items()}
     urls["gateway"] = f"{said['gateway']['admin_url']}/stats/prometheus?usedonly"
     async with httpx.AsyncClient(trust_env=False) as client:
         return {part: (await client.get(url)).raise_for_status().text for part, url in urls.items()}
 
 
-@pytest.fixture
-def audited(stack: RunningStack, tmp_path: Path) -> Iterator[str]:
-    """An auditor that stays; the URL of its metrics."""
-    address = Ports(tmp_path / "ports", {}).address("audit")
-    words = ["audit", "--run", str(stack.run), "--listen", address, "--every", "2", "--grace", "1", "--pause", "0"]
-    auditor = subprocess.Popen([sys.executable, "-m", "petproctl", *words])
-    yield f"http://{address}/metrics"
-    auditor.terminate()
-    auditor.wait()
-
-
-async def test_what_rules_and_dashboards_name_is_exported(stack: RunningStack, audited: str) -> None:
-    named = metrics_named()
+async def test_what_rules_and_dashboards_name_is_exported(stack: RunningStack, tmp_path: Path) -> None:
+    file = tmp_path / "audit.prom"
+    metrics.write(file, look_over(stack))
+    named = metrics_named() - _exported(file.read_text())
     assert len(named) > 30
     async with open_world(stack) as world:
         await world.customer()
 
         async def all_exported() -> bool:  # Envoy tells of its histograms every five seconds
-            scraped = (await _scraped(stack, audit=audited)).values()
-            return named <= set[str]().union(*map(_exported, scraped))
+            return named <= set[str]().union(*map(_exported, (await _scraped(stack)).values()))
 
-        await eventually(f"all of these to be exported: {sorted(named)}", all_exported, seconds=30)
+        await eventually(f"all of these to be exported: {sorted(named)}", all_exported, seconds=20)
 
 
 async def test_a_booking_and_its_cancellation_show_in_the_metrics(stack: RunningStack) -> None:

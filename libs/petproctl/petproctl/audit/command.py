@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from petproctl import places
-from petproctl.audit import metrics, serving, state
+from petproctl.audit import metrics, state
 from petproctl.audit.databases import CannotLook, Databases
 from petproctl.audit.look import Scope
 from petproctl.audit.model import INVARIANTS
@@ -40,8 +40,6 @@ Since = Annotated[str, typer.Option("--since", help="only what changed since; RF
 StateFile = Annotated[Path | None, typer.Option("--state", help="go on where the last run with this file ended")]
 MetricsFile = Annotated[Path | None, typer.Option("--metrics", help="Prometheus text, for a textfile collector")]
 PushUrl = Annotated[str, typer.Option("--push", envvar="PETPRO_AUDIT_PUSH_URL", help="a Pushgateway, for the metrics")]
-Listen = Annotated[str, typer.Option("--listen", help="stay, audit again and again, and serve metrics on HOST:PORT")]
-Every = Annotated[float, typer.Option("--every", min=1, help="with --listen, seconds from one audit to the next")]
 Grace = Annotated[float, typer.Option("--grace", min=0, help="seconds that a change over several services may take")]
 Pause = Annotated[float, typer.Option("--pause", min=0, help="seconds between two looks at a suspect")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="an invariant's name; may be repeated")]
@@ -61,8 +59,6 @@ def command(
     grace: Grace = 60,
     pause: Pause = 3,
     only: Only = None,
-    listen: Listen = "",
-    every: Every = 300,
     as_json: AsJson = False,
     run: RunFolder = Path(".run"),
 ) -> None:
@@ -70,8 +66,8 @@ def command(
 
     Exit code: 0 clean, 1 violations, 2 could not look.
     """
-
-    def once() -> Report:
+    try:
+        _known(only or [])
         endpoints = places.platform(run)
         dsns = _with_password(places.dsns(endpoints, dsn or []), password_file)
         last = _last(state_file, since, only or [])
@@ -86,13 +82,6 @@ def command(
             metrics.write(metrics_file, report)
         if push_url:
             metrics.push(push_url, report)
-        return report
-
-    try:
-        _known(only or [])
-        if listen:
-            serving.keep_auditing(once, listen, every)
-        report = once()
     except (CannotLook, places.Nowhere) as reason:
         Console(stderr=True).print(str(reason), markup=False, highlight=False)
         raise typer.Exit(COULD_NOT_LOOK) from reason

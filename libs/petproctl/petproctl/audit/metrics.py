@@ -13,7 +13,7 @@ from petproctl.audit.run import Report
 def write(file: Path, report: Report) -> None:
     """Replaces the file as a whole. A run that could not look leaves it, and its age tells. Raises CannotLook."""
     try:
-        write_to_textfile(str(file), registry_of(report))
+        write_to_textfile(str(file), _all(report))
     except OSError as fault:
         raise CannotLook(f"The metrics {file} cannot be written: {fault}") from fault
 
@@ -21,14 +21,13 @@ def write(file: Path, report: Report) -> None:
 def push(url: str, report: Report) -> None:
     """Replaces what the Pushgateway at `url` keeps of the auditor. Raises CannotLook when it does not take it."""
     try:
-        answer = httpx.put(f"{url}/metrics/job/petpro-audit", content=generate_latest(registry_of(report)), timeout=10)
+        answer = httpx.put(f"{url}/metrics/job/petpro-audit", content=generate_latest(_all(report)), timeout=10)
         answer.raise_for_status()
     except httpx.HTTPError as fault:
         raise CannotLook(f"The metrics cannot be sent to {url}: {fault}") from fault
 
 
-def registry_of(report: Report) -> CollectorRegistry:
-    """What a run found, for whoever serves it."""
+def _all(report: Report) -> CollectorRegistry:
     registry = CollectorRegistry()
     _of_the_run(registry, report)
     _of_each_invariant(registry, report)

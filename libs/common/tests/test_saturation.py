@@ -23,7 +23,7 @@ def seen(name: str, **labels: str) -> float:
 async def test_a_scrape_tells_of_connections_in_use_idle_and_waited_for(database: MakeDatabase) -> None:
     made = await database("account")
     pool_of_one = Database(made.url, made.password, pool_size=1)
-    saturation.watch_pool(pool_of_one._pool, 1)
+    saturation.watch_pool(pool_of_one.pool, 1)
 
     async def hold() -> None:
         async with pool_of_one.transaction():

@@ -64,7 +64,7 @@ async def say(database: Database, version: int) -> None:
 @asynccontextmanager
 async def replica_of(database: Database, broker: Broker) -> AsyncIterator[Database]:
     """Another process of the service, which does not publish."""
-    url = database._pool._url
+    url = database.pool._url
     other = Database(url, str(conninfo_to_dict(url)["password"]))
     async with running(Relay(other, broker).run()):
         yield other

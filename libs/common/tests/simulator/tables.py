@@ -184,7 +184,7 @@ class Connection:
 
     async def execute(self, statement: object, params: Params = None) -> Any:
         await Pause("before a statement of the relay")
-        return await Transaction(self._tables).execute(statement, params)
+        return await Transaction(self._tables).execute(cast(Any, statement), params)
 
 
 def _changed(row: Any, **columns: Any) -> Any:

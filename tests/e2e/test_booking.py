@@ -45,6 +45,8 @@ async def test_what_is_paid_at_the_clinic_is_booked_and_cancelled_without_money_
     booking_id = (await world.checkout_ends(person, reservation, "CONFIRMED"))["booking_id"]
     booking = await world.booking(person.api, booking_id)
     assert (booking["status"], booking["payment_id"]) == ("BOOKING_STATUS_CONFIRMED", "")
+    quoted = await person.api.get(f"/v1/bookings/{booking_id}/refund-quote")
+    assert (quoted["refund_amount"]["amount"], quoted["kept_amount"]["amount"]) == ("0.00", "0.00")
     asked = await world.cancel(person.api, booking_id)
     assert asked["refund_amount"]["amount"] == "0.00"
     await world.saga_ends(f"cancellation:{booking_id}:", "completed")

@@ -61,13 +61,16 @@ async def request(tx: Transaction, engine: SagaEngine, caller: Caller, booking_i
 
 def refund_due(booking: Any, by: str) -> Money:
     """What a cancellation now gives back: to a customer the policy's share, all of it when the clinic cancels."""
-    if booking.payment_id is None:
-        return Money(Decimal(0), booking.currency)  # it is paid at the clinic
-    price = Money(booking.amount, booking.currency)
+    price = _paid(booking)
     if by == CLINIC:
         return price
     terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
     return policy.refund_of(price, *terms)
+
+
+def _paid(booking: Any) -> Money:
+    """What we have of the price: nothing of what is paid at the clinic."""
+    return Money(Decimal(0) if booking.payment_id is None else booking.amount, booking.currency)
 
 
 async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quote:
@@ -79,7 +82,7 @@ async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quo
     terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
     is_customer = by == CUSTOMER
     return policy.Quote(
-        price=Money(booking.amount, booking.currency),
+        price=_paid(booking),
         refund=refund_due(booking, by),
         percent=policy.refund_percent(*terms) if is_customer else policy.FULL,
         valid_until=policy.holds_until(*terms) if is_customer else None,

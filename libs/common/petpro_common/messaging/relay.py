@@ -180,8 +180,10 @@ class Relay:
         self._woken.set()
 
     def _look_soon(self) -> None:
+        """Who does not lead hears what it has told itself, and must not tell it again."""
         self._must_look = True
-        self._woken.set()
+        if self._is_leading:
+            self._woken.set()
 
     def _forget(self) -> None:
         """Knows nothing more than the outbox."""

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from nats.errors import TimeoutError as NatsTimeout
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import text
 
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
@@ -66,7 +67,8 @@ async def replica_of(database: Database, broker: Broker) -> AsyncIterator[Databa
     """Another process of the service, which does not publish."""
     url = database.pool._url
     other = Database(url, str(conninfo_to_dict(url)["password"]))
-    async with running(Relay(other, broker).run()):
+    following = Relay(other, broker)
+    async with running(following.run(), following.hear()):
         yield other
     await other.close()
 
@@ -88,6 +90,23 @@ async def test_nobody_waits_for_a_look(database_of: MakeDatabase, broker_of: Mak
                 await say(database, version)
                 await eventually(lambda: version in listener.heard)  # noqa: B023  # it is awaited here
     assert time.monotonic() - began < 5
+
+
+async def test_who_follows_tells_of_a_commit_once_though_it_hears_itself(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    catalog, told = await database_of("catalog"), 0
+    leading = Relay(catalog, await broker_of("catalog"))
+    async with running(leading.run(), leading.hear()):
+        await until_leading(leading)
+        async with replica_of(catalog, await broker_of("catalog")) as replica, catalog.session() as listener:
+            await listener.execute(text("LISTEN outbox"))
+            await say(replica, 1)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    async for _ in listener.notifications(text("LISTEN outbox")):
+                        told += 1
+    assert told == 1
 
 
 async def test_two_processes_that_change_one_aggregate_are_heard_in_order(

@@ -181,6 +181,11 @@ def within_trace(carrier: Mapping[str, str]) -> Iterator[None]:
         detach(token)
 
 
+def trace_id_in(carrier: Mapping[str, str]) -> str:
+    """The trace that `traceparent` names; empty without one."""
+    return carrier.get("traceparent", "")[3:35]
+
+
 def trace_headers() -> dict[str, str]:
     """`traceparent` (and `tracestate`) of the span in hand, to send along; empty outside of one."""
     carrier: dict[str, str] = {}

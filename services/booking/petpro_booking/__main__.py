@@ -15,6 +15,7 @@ from petpro_booking.settings import Settings
 from petpro_common.housekeeping import SAGA_PURGES, run_purges
 from petpro_common.messaging.events import event_consumer
 from petpro_common.saga import SagaEngine
+from petpro_common.saga.census import Census
 from petpro_common.sealing import Sealer
 from petpro_common.service import Service, run
 
@@ -42,7 +43,7 @@ async def main() -> None:
         service.consume(event_consumer(database, service.broker, HANDLERS))
         service.consume(engine.consumer(service.broker))
         service.background(engine.run_timer())
-        service.background(engine.run_census())
+        service.background(Census(database).run())
         service.background(expiry.run(database, min(settings.expiry_check_seconds, settings.hold_seconds)))
         service.background(partitions.run(database, settings.partition_check_seconds))
         service.background(run_purges(database, SAGA_PURGES))

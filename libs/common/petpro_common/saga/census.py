@@ -4,6 +4,7 @@ from prometheus_client import Gauge
 
 from petpro_common.db import Database
 from petpro_common.saga import store
+from petpro_common.saturation import keep_looking
 
 SAGAS = Gauge("petpro_sagas", "Sagas that have not ended", ["saga_type", "status", "step"])
 OLDEST_SECONDS = Gauge(
@@ -19,6 +20,10 @@ class Census:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: set[tuple[str, str, str]] = set()
+
+    async def run(self) -> None:
+        """Counts now and then, until cancelled."""
+        await keep_looking("saga census", self.look)
 
     async def look(self) -> None:
         """Counts; where there are none any more the count is 0."""

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from psycopg import Error as DatabaseError
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common import context, saturation, telemetry
+from petpro_common import context, telemetry
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.ids import instant_of, new_id
 from petpro_common.messaging import inbox, outbox
@@ -23,7 +23,6 @@ from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.messaging.subjects import REPLIES, command_subject, reply_subject
 from petpro_common.saga import core, store
-from petpro_common.saga.census import Census
 from petpro_common.saga.model import (
     BadSaga,
     Data,
@@ -45,10 +44,7 @@ from petpro_common.saga.timer import Timer
 LocalHandler: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
 
 _RETRY_SECONDS = 0.5
-_DIRECTIONS = {
-    Direction.FORWARD: saga_pb2.DIRECTION_FORWARD,
-    Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD,
-}
+_DIRECTIONS = {Direction.FORWARD: saga_pb2.DIRECTION_FORWARD, Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD}
 _OUTCOMES = {
     saga_pb2.OUTCOME_SUCCEEDED: Outcome.SUCCEEDED,
     saga_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
@@ -256,10 +252,6 @@ class SagaEngine:
         except KeyError:
             raise UnknownSaga(f"no definition of {saga_type} version {version}") from None
 
-    async def run_census(self) -> None:
-        """Counts where sagas stand, until cancelled."""
-        await saturation.keep_looking("saga census", Census(self._database).look)
-
     def _report(self, state: SagaState, now: datetime) -> None:
         if state.has_ended:
             lasted = (now - instant_of(state.id)).total_seconds()
@@ -273,12 +265,7 @@ class SagaEngine:
 def _trace_to_go_on(row: Row, message: Msg) -> Mapping[str, str]:
     """That of the reply when it is the saga's own. A webhook or a worker answers in another trace, or in none."""
     headers = message.headers or {}
-    is_same = _trace_id(headers) == _trace_id(row.trace)
-    return headers if is_same else row.trace
-
-
-def _trace_id(carrier: Mapping[str, str]) -> str:
-    return carrier.get("traceparent", "")[3:35]
+    return headers if telemetry.trace_id_in(headers) == telemetry.trace_id_in(row.trace) else row.trace
 
 
 def _local_reply(step: str, direction: Direction, attempt: int, decided: Answer) -> Reply:

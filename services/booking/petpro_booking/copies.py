@@ -21,7 +21,7 @@ from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from petpro_booking import store, store_projections
 from petpro_booking.diary import Hours
 from petpro_booking.domain import ServiceNotFound, StaffNotFound
-from petpro_common.db import Database
+from petpro_common.db import Database, Transaction
 
 Reply = TypeVar("Reply")
 _Row: TypeAlias = dict[str, Any]
@@ -61,25 +61,16 @@ class Copies:
             self._shared(slot.clinic_id, self._clinic),
             self.refresh_pet(pet_id),
         )
-        async with self._database.transaction() as tx:
-            if service:
-                await store_projections.keep_service(tx, service)
-            if clinic:
-                await store_projections.keep_clinic(tx, clinic)
+        await self._keep(store_projections.keep_service, service)
+        await self._keep(store_projections.keep_clinic, clinic)
 
     async def refresh_pet(self, pet_id: UUID) -> None:
         """Learns anew whose the pet is."""
-        pet = await self._pet(pet_id)
-        if pet:
-            async with self._database.transaction() as tx:
-                await store_projections.keep_pet(tx, pet)
+        await self._keep(store_projections.keep_pet, await self._pet(pet_id))
 
     async def refresh_clinic(self, clinic_id: UUID) -> None:
         """Learns anew what a clinic is."""
-        clinic = await self._clinic(clinic_id)
-        if clinic:
-            async with self._database.transaction() as tx:
-                await store_projections.keep_clinic(tx, clinic)
+        await self._keep(store_projections.keep_clinic, await self._clinic(clinic_id))
 
     async def timetable(self, service_id: UUID, staff_id: UUID | None) -> Timetable:
         """Today's hours and duration from catalog itself. Raises ServiceNotFound or StaffNotFound."""
@@ -92,11 +83,9 @@ class Copies:
         staff = await self._staff(staff_id) if staff_id else None
         if staff_id and (staff is None or staff["clinic_id"] != clinic["id"]):
             raise StaffNotFound
-        async with self._database.transaction() as tx:
-            await store_projections.keep_service(tx, service)
-            await store_projections.keep_clinic(tx, clinic)
-            if staff:
-                await store_projections.keep_staff(tx, staff)
+        await self._keep(store_projections.keep_service, service)
+        await self._keep(store_projections.keep_clinic, clinic)
+        await self._keep(store_projections.keep_staff, staff)
         return Timetable(
             clinic["id"],
             ZoneInfo(clinic["timezone"]),
@@ -104,6 +93,12 @@ class Copies:
             clinic["operating_hours"],
             staff["working_hours"] if staff else {},
         )
+
+    async def _keep(self, write: Callable[[Transaction, _Row], Awaitable[None]], row: _Row | None) -> None:
+        """In a transaction of its own: the consumer writes such rows in the order of the events, several at once."""
+        if row is not None:
+            async with self._database.transaction() as tx:
+                await write(tx, row)
 
     async def _shared(self, thing_id: UUID, ask: Callable[[UUID], Awaitable[_Row | None]]) -> _Row | None:
         """What the owner answers to whoever asked first; the others wait for the same answer."""

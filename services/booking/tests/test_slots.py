@@ -6,6 +6,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
 from petpro.booking.v1 import booking_pb2
 from petpro_common.context import Role
@@ -164,3 +165,18 @@ async def test_a_blocked_slot_comes_back_as_full_as_it_was(world: World) -> None
 async def test_slots_of_a_service_that_nobody_knows(world: World) -> None:
     ask = booking_pb2.ListSlotsRequest(service_id=str(new_id()))
     assert await reason(world.slots.ListSlots(ask)) == "SERVICE_NOT_FOUND"
+
+
+async def test_events_about_a_clinic_and_slots_that_are_opened_do_not_wait_for_each_other_in_a_circle(
+    world: World,
+) -> None:
+    await generate(world, wish(world))
+    touch_clinic = text("UPDATE catalog_clinics SET version = version WHERE id = :id")
+    touch_service = text("UPDATE catalog_services SET version = version WHERE id = :id")
+    async with world.database.transaction() as batch:
+        await batch.execute(touch_clinic, {"id": world.clinic_id})
+        opening = asyncio.create_task(generate(world, wish(world, days=2)))
+        await asyncio.sleep(0.5)  # it has the service, and waits for the clinic
+        assert not opening.done()
+        await batch.execute(touch_service, {"id": world.service_id})
+    assert await opening == (6, 6)

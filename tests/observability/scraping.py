@@ -4,7 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
@@ -41,11 +41,9 @@ class Prometheus:
     def until_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline:
-            try:
+            with suppress(httpx.TransportError):
                 if self._client.get("/-/ready").is_success:
                     return
-            except httpx.TransportError:
-                pass
             time.sleep(0.1)
         raise TimeoutError("Prometheus does not get ready")
 

@@ -1,14 +1,19 @@
 """The peers: a database made for each, and the processes of each way to run it."""
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 from bench.peers import venvs
 from bench.peers.business import Business, make_database, open_business, provider_of
 from bench.peers.crew import Crew, Program
 from bench.stage import Stage
+from petpro_common.messaging import schema as messaging
+from petpro_common.saga import schema as saga
 
 DBOS_POOL = 20
 """Connections of each pool, DBOS' own default."""
@@ -16,6 +21,12 @@ DBOS_TRANSACTIONS, DBOS_STEPS = "DBOS, transactions", "DBOS, steps"
 AS_IT_COMES, NATSAGA_SHORT_POLL = "natsaga, as it comes", "natsaga, 10 ms poll"
 NATSAGA_HALVES = f"{NATSAGA_SHORT_POLL}, 2 processes"
 SHORT_POLL_SECONDS = 0.01
+PETPRO_ENGINE = "PetPro's engine, same steps"
+PETPRO_HALVES = f"{PETPRO_ENGINE}, 2 processes"
+_TABLES = "".join((
+    *(messaging.MESSAGING_V1, messaging.MESSAGING_V2, messaging.PARKED_V2, messaging.STORAGE_V1),
+    *(messaging.HAND_OFF_V1, saga.SAGA_V1, saga.SAGA_V2, saga.SAGA_STORAGE_V1),
+))  # fmt: skip
 
 
 @dataclass
@@ -32,6 +43,29 @@ class Engine:
     def crew(self, way: str) -> Crew:
         """Its processes, not yet started."""
         return Crew(self.ways[way], self.log)
+
+
+async def petpro(stage: Stage, bookings: int) -> Engine:
+    """Its engine and messaging without its services: in one process, or in two with a database each."""
+    business = await _with_tables(await open_business(stage.stack, "peer_petpro", bookings))
+    payments = await _with_tables(await open_business(stage.stack, "peer_petpro_payment", bookings))
+
+    def program(role: str, owned: Business) -> Program:
+        settings = {"PETPRO_ROLE": role, "PEER_NATS_URL": stage.around.nats.operator_url}
+        env = {**_environment(stage, owned), **settings}
+        return Program(Path(sys.executable), "bench.peers.petpro_cancellation", env, leads=role != "participants")
+
+    ways = {
+        PETPRO_ENGINE: [program("all", business)],
+        PETPRO_HALVES: [program("orchestrator", business), program("participants", payments)],
+    }
+    return Engine(business, stage.folder / "petpro.log", ways)
+
+
+async def _with_tables(business: Business) -> Business:
+    async with await psycopg.AsyncConnection.connect(business.url, autocommit=True) as connection:
+        await connection.execute(_TABLES.encode())
+    return business
 
 
 async def dbos(stage: Stage, bookings: int) -> Engine:

@@ -1,7 +1,7 @@
-"""The cancellation saga of PetPro beside the same steps on DBOS and on natsaga, in one run on one server.
+"""The cancellation saga of PetPro, and the same steps on its engine, on DBOS and on natsaga, in one run on one server.
 
-Ours goes through booking's gRPC to the end that booking's database tells; the peers begin their sagas within their own
-process, which spares them that way. All call the same provider; only ours waits for its webhook before it settles.
+The whole of PetPro goes through booking's gRPC to the end that booking's database tells; engines begin sagas within
+their own process, which spares them that way. All call the same provider; only PetPro waits for its webhook.
 """
 
 import math
@@ -101,7 +101,7 @@ async def run(options: Options) -> Results:
     async with open_stage() as stage, open_meter(stage) as meter:
         await stage.stack.stop_part("notification")
         ours = Ours(meter, options.seconds)
-        peers = [await engines.dbos(stage, BOOKINGS), await engines.natsaga(stage, BOOKINGS)]
+        peers = [await make(stage, BOOKINGS) for make in (engines.petpro, engines.dbos, engines.natsaga)]
         theirs = [Theirs(stage, peer, way, options.seconds) for peer in peers for way in peer.ways]
         contestants = []
         for number in CALLERS:

@@ -1,0 +1,190 @@
+"""The cancellation on PetPro's own saga engine and messaging, with nothing else of PetPro around it.
+
+    engine --outbox, relay--> JetStream --> participants --outbox, relay--> JetStream --> engine
+
+Booking's steps are local ones, payment's are commands, as in PetPro. The provider is asked by a worker, between two
+transactions: the command is taken on, and answered when the provider has answered.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import uvloop
+from google.protobuf.message import Message
+from sqlalchemy import text
+
+from bench.peers import steps, worker
+from petpro.payment.v1 import commands_pb2 as payment
+from petpro_common import memory, telemetry
+from petpro_common.coalescing import Coalescer
+from petpro_common.db import Database, Transaction
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.participant import Answer, Pending, Succeeded, Together, answer, command_consumer
+from petpro_common.messaging.relay import Relay
+from petpro_common.saga import Local, Remote, Saga, SagaEngine, SagaState, Step, StepKind
+from petpro_common.saga.model import Data
+
+ROLE = os.environ["PETPRO_ROLE"]
+POOL = 10
+_BATCH = 64
+_LOW_BITS = (1 << 120) - 1
+STATEMENTS = {name: text(statement) for name, statement in steps.statements(guarded=False).items()}
+RELEASE = text("UPDATE bookings SET cancellation_status = 'none' WHERE id = :booking AND status = 'confirmed'")
+TAKEN_ON = text("UPDATE refunds SET status = 'submitted' WHERE id = ANY(CAST(:refunds AS uuid[]))")
+
+
+def _command(service: str, kind: type[Message]) -> Remote:
+    """An order that names the refund, by which the participant finds everything else."""
+    field = "refund_id" if "refund_id" in kind.DESCRIPTOR.fields_by_name else "entry_id"
+    return Remote(service, lambda data: kind(**{field: str(steps.identity(3, data["number"]))}))
+
+
+def cancellation(service: str) -> Saga:
+    """PetPro's definition, with all steps in the order in which the peers have them."""
+    compensatable, retriable = StepKind.COMPENSATABLE, StepKind.RETRIABLE
+    release, cancel_entry = _command(service, payment.ReleaseRefund), _command(service, payment.CancelRefundEntry)
+    return Saga("peer_cancellation", 1, (
+        Step("request", compensatable, Local("request"), undo=Local("release")),
+        Step("reserve_refund", compensatable, _command(service, payment.ReserveRefund), undo=release),
+        Step("post_refund_entry", compensatable, _command(service, payment.PostRefundEntry), undo=cancel_entry),
+        Step("submit_refund", StepKind.PIVOT, _command(service, payment.SubmitRefund)),
+        Step("cancel_booking", retriable, Local("cancel_booking")),
+        Step("settle_refund", retriable, _command(service, payment.SettleRefundEntry)),
+    ))  # fmt: skip
+
+
+async def _write(tx: Transaction, step: str, number: int) -> Succeeded:
+    await tx.execute(STATEMENTS[step], steps.parameters(number))
+    return Succeeded()
+
+
+def _local(step: str) -> Callable[[Transaction, SagaState], Awaitable[Answer]]:
+    return lambda tx, state: _write(tx, step, state.data["number"])
+
+
+async def _release(tx: Transaction, state: SagaState) -> Answer:
+    await tx.execute(RELEASE, {"booking": steps.identity(1, state.data["number"])})
+    return Succeeded()
+
+
+def _number_of(command: Any) -> int:
+    return UUID(getattr(command, "refund_id", "") or command.entry_id).int & _LOW_BITS
+
+
+class Engine(SagaEngine):
+    """Tells whoever waits that a saga has ended, once that has committed."""
+
+    def __init__(self, database: Database, service: str) -> None:
+        local = {"request": _local("request"), "cancel_booking": _local("cancel_booking"), "release": _release}
+        super().__init__(database, [cancellation(service)], local)
+        self._waiting: dict[int, asyncio.Event] = {}
+        self._ended: list[int] = []
+        database.listen("ended", self._tell)
+
+    async def begin(self, number: int) -> None:
+        """Starts a cancellation; one that was begun before is left to go on."""
+        data: Data = {"number": number}
+        async with self._database.transaction() as tx:
+            await self.start(tx, "peer_cancellation", f"cancellation:{number}", data)
+
+    async def run(self, number: int) -> None:
+        """Starts a cancellation and waits for its end."""
+        ended = self._waiting[number] = asyncio.Event()
+        await self.begin(number)
+        await ended.wait()
+
+    async def _carry_out(self, tx: Transaction, *rest: Any) -> Any:
+        done = await super()._carry_out(tx, *rest)
+        if done.state.has_ended:
+            self._ended.append(done.state.data["number"])
+            tx.tell("ended")
+        return done
+
+    def _tell(self) -> None:
+        ended, self._ended = self._ended, []
+        for number in ended:
+            if number in self._waiting:
+                self._waiting.pop(number).set()
+
+
+class Participants:
+    """Payment's half: commands that are at hand share a transaction, and so do the provider's answers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._provider = steps.provider()
+        self._taken_on: list[tuple[str, int]] = []
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._answers = Coalescer(self._answer_all, key_of=lambda _: None, batch=_BATCH)
+        database.listen("submitted", self._go_to_work)
+
+    @property
+    def handlers(self) -> dict[type[Message], Together]:
+        """One for each command of a cancellation that is never refused: nothing is undone here."""
+        return {
+            payment.ReserveRefund: self._writes("reserve_refund"),
+            payment.PostRefundEntry: self._writes("post_refund_entry"),
+            payment.SubmitRefund: Together(self._take_on),
+            payment.SettleRefundEntry: self._writes("settle_refund"),
+        }
+
+    def _writes(self, step: str) -> Together:
+        async def handle(tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
+            writes = [(STATEMENTS[step], steps.parameters(_number_of(command))) for _, command in commands]
+            await tx.execute_all(writes)
+            return [Succeeded()] * len(commands)
+
+        return Together(handle)
+
+    async def _take_on(self, tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
+        await tx.execute(TAKEN_ON, {"refunds": [UUID(command.refund_id) for _, command in commands]})
+        self._taken_on += [(command_id, _number_of(command)) for command_id, command in commands]
+        tx.tell("submitted")
+        return [Pending()] * len(commands)
+
+    def _go_to_work(self) -> None:
+        taken_on, self._taken_on = self._taken_on, []
+        for command_id, number in taken_on:
+            task = asyncio.create_task(self._submit(command_id, number))
+            self._at_work.add(task)
+            task.add_done_callback(self._at_work.discard)
+
+    async def _submit(self, command_id: str, number: int) -> None:
+        await steps.submit_refund(self._provider, number)
+        await self._answers.do(command_id)
+
+    async def _answer_all(self, command_ids: Sequence[str]) -> Sequence[None]:
+        async with self._database.transaction() as tx:
+            for command_id in sorted(command_ids):
+                await answer(tx, command_id, Succeeded())
+        return [None] * len(command_ids)
+
+
+async def main() -> None:
+    """Starts one half or both, and serves orders."""
+    memory.share_one_arena()
+    telemetry.configure_logging("peer", "ERROR")
+    nats = urlsplit(os.environ["PEER_NATS_URL"])
+    broker = Broker(nats.username or "", f"nats://{nats.hostname}:{nats.port}", nats.password or "")
+    url = os.environ["PEER_DATABASE_URL"]
+    database = Database(url, urlsplit(url).password or "", POOL)
+    await broker.connect()
+    engine, relay = Engine(database, broker.service), Relay(database, broker)
+    work = [relay.run(), relay.hear()]
+    if ROLE != "participants":
+        work += [engine.consumer(broker).run(), engine.run_timer()]
+    if ROLE != "orchestrator":
+        work += [command_consumer(database, broker, Participants(database).handlers).run()]
+    running = [asyncio.create_task(each) for each in work]
+    memory.freeze()
+    await worker.serve(engine.run, engine.begin)
+    for task in running:
+        task.cancel()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -166,7 +166,7 @@ class Participants:
 
 async def main() -> None:
     """Starts one half or both, and serves orders."""
-    memory.share_one_arena()
+    memory.hoard_nothing()
     telemetry.configure_logging("peer", "ERROR")
     nats = urlsplit(os.environ["PEER_NATS_URL"])
     broker = Broker(nats.username or "", f"nats://{nats.hostname}:{nats.port}", nats.password or "")

@@ -58,7 +58,7 @@ class Service:
     def __init__(self, package: str, settings: ServiceSettings) -> None:
         self.name = settings.service
         self.settings = settings
-        memory.share_one_arena()
+        memory.hoard_nothing()
         telemetry.configure_logging(self.name, settings.log_level)
         telemetry.configure_tracing(self.name, settings.otlp_endpoint)
         kill_points.arm(settings.kill_at, settings.kill_on)

@@ -31,6 +31,7 @@ DEFAULT_DEADLINE_SECONDS = 10.0
 MAX_REQUEST_BYTES = 1 << 20
 _ANSWER_MARGIN_SECONDS = 0.02  # kept back, so that a time-out is still told to the caller
 _LONGEST = 3600.0
+_LONGEST_UNREAD_SECONDS = 1
 _PLUMBING = ("/grpc.health.", "/grpc.reflection.")
 
 _log = structlog.get_logger()
@@ -98,6 +99,7 @@ def as_typed(fault: Exception) -> errors.PetProError:
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,  # it was left unread
     ):
         return errors.Unavailable()
     return InternalFault()
@@ -258,7 +260,12 @@ def listen(server: aio.Server, address: str, *, tls_folder: str = "") -> int:
 
 
 def server(edge: Edge) -> aio.Server:
-    """A server behind the edge. Connections are renewed after five minutes, so that new replicas get their share."""
+    """A server behind the edge. Connections are renewed after five minutes, so that new replicas get their share.
+
+    Calls that come faster than they are read wait within the gRPC library, one behind the other. What has waited for a
+    second there is given up with CANCELLED: else, in an overload that lasts, every call would wait until its caller has
+    gone, and all work would be for nobody.
+    """
     return aio.server(
         interceptors=[edge],
         options=(
@@ -268,6 +275,7 @@ def server(edge: Edge) -> aio.Server:
             ("grpc.max_connection_age_grace_ms", 30_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            ("grpc.server_max_unrequested_time_in_server", _LONGEST_UNREAD_SECONDS),
         ),
     )
 

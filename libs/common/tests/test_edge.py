@@ -1,6 +1,8 @@
 """The edge: who gets in, and what a caller is told when something is wrong."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
-from petpro_common import context, errors
+from petpro_common import context, errors, rpc
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.rpc import reason_of
@@ -198,3 +200,24 @@ async def test_too_many_calls_at_once_are_refused_unread_and_probes_are_not(keys
     assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)
     assert probe.status == health_pb2.HealthCheckResponse.SERVING
     assert after.pet.id
+
+
+async def test_what_waits_unread_for_a_second_is_given_up(keys: KeyRing, pets: Pets) -> None:
+    """Two and a half seconds of work come at once, from outside of the event loop that it keeps busy."""
+    pets.do = lambda: time.sleep(0.05)
+    server = rpc.server(rpc.Edge("account", keys.verifier()))
+    account_pb2_grpc.add_PetServiceServicer_to_server(pets, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+    def outcomes() -> Counter[grpc.StatusCode]:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            get_pet: Any = account_pb2_grpc.PetServiceStub(channel).GetPet
+            request, metadata = account_pb2.GetPetRequest(pet_id=str(new_id())), bearer(keys.service("booking"))
+            asked = [get_pet.future(request, metadata=metadata, timeout=20) for _ in range(50)]
+            return Counter(call.code() for call in asked)
+
+    found = await asyncio.to_thread(outcomes)
+    await server.stop(0)
+    assert found.keys() == {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
+    assert found[grpc.StatusCode.OK] >= 5

@@ -31,8 +31,9 @@ async def sweep(database: Database) -> int:
     """Expires up to BATCH holds that have run out; how many."""
     async with database.transaction() as tx:
         expired = await store.expire(tx, BATCH)
-        for reservation in sorted(expired, key=lambda row: row.slot_id):
-            await store.free_seat(tx, reservation.slot_id)
+        if expired:
+            await store.free_seats(tx, (reservation.slot_id for reservation in expired))
+        for reservation in expired:
             await messages.reservation_expired(tx, reservation)
             kill_points.reach(Moment.BEFORE_COMMIT, "expiry")
     if expired:

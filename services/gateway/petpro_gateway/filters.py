@@ -21,12 +21,13 @@ _NOT_FROM_OUTSIDE = ("x-petpro-", "x-envoy-", "x-forwarded-host", "x-original-",
 
 
 def public_filters(contracts: Contracts, methods: Sequence[Method], policy: Policy) -> list[Config]:
-    """Strip, CORS, gRPC-Web, health, rate limits, tokens, body limit, JSON, router."""
+    """Strip, CORS, gRPC-Web, health, what was left unread, rate limits, tokens, body limit, JSON, router."""
     return [
         _filter("header_mutation", "HeaderMutation", {"mutations": {"request_mutations": _only_ours()}}),
         _filter("cors", "Cors"),
         _filter("grpc_web", "GrpcWeb"),
         _health(),
+        _filter("custom_response", "CustomResponse", {"custom_response_matcher": {"matcher_list": _left_unread()}}),
         {
             "name": "envoy.filters.http.local_ratelimit",
             "typed_config": rate_limit(policy.rate_limits.everything),
@@ -85,6 +86,22 @@ def _health() -> Config:
     """For load balancers and probes: 200, or 503 while the gateway drains."""
     match = [{"name": ":path", "string_match": {"exact": HEALTH_PATH}}]
     return _filter("health_check", "HealthCheck", {"pass_through_mode": False, "headers": match})
+
+
+def _left_unread() -> Config:
+    """What a service that has more than it can do never read: the gRPC library says CANCELLED, without details."""
+    status = {"@type": "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeMatchInput"}
+    kind = "envoy.extensions.http.custom_response.local_response_policy.v3.LocalResponsePolicy"
+    policy = {"@type": f"type.googleapis.com/{kind}", "status_code": 503}
+    is_cancelled = {"input": {"name": "status", "typed_config": status}, "value_match": {"exact": "499"}}
+    return {
+        "matchers": [
+            {
+                "predicate": {"single_predicate": is_cancelled},
+                "on_match": {"action": {"name": "unavailable", "typed_config": policy}},
+            }
+        ]
+    }
 
 
 def _tokens(tokens: Tokens) -> Config:

@@ -21,6 +21,7 @@ from petpro.payment.v1 import payment_pb2, payment_pb2_grpc
 Context = aio.ServicerContext[Any, Any]
 
 BUSY_BOOKING = "00000000-0000-7000-8000-00000000b0b0"
+UNREAD_BOOKING = "00000000-0000-7000-8000-00000000b0b1"
 """Asked for this one, the booking service never answers."""
 BEGUN_BOOKING = "00000000-0000-7000-8000-00000000d1d1"
 """Cannot be cancelled, with every detail that an error can have."""
@@ -131,6 +132,8 @@ class Bookings(booking_pb2_grpc.BookingServiceServicer):
         self._upstream.record("GetBooking", request, context)
         if request.booking_id == BUSY_BOOKING:
             await asyncio.sleep(60)
+        if request.booking_id == UNREAD_BOOKING:
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         return booking_pb2.GetBookingResponse(booking=booking_pb2.Booking(id=request.booking_id))
 
     async def CancelBooking(

@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_gateway.policy import Policy
 from services.gateway.tests.edge import SERVICES, free_port, running
-from services.gateway.tests.servicers import BUSY_BOOKING, Upstream
+from services.gateway.tests.servicers import BUSY_BOOKING, UNREAD_BOOKING, Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -45,6 +45,12 @@ async def test_a_service_that_is_away_is_503(web: httpx.AsyncClient, dewi: dict[
     info, retry = answer.json()["details"]
     assert (info["reason"], info["domain"], retry["retry_delay"]) == ("UNAVAILABLE", "gateway.petpro", "1s")
     assert "127.0.0.1" not in answer.text
+
+
+async def test_what_a_service_left_unread_is_503(web: httpx.AsyncClient, dewi: dict[str, str]) -> None:
+    answer = await web.get(f"/v1/bookings/{UNREAD_BOOKING}", headers=dewi)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, 14, "1")
+    assert [detail.get("reason") for detail in answer.json()["details"]] == ["UNAVAILABLE", None]
 
 
 async def test_a_service_that_does_not_answer_in_time_is_504(

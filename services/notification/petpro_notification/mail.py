@@ -41,7 +41,7 @@ class Post:
         mail = MIMEMultipart("mixed")
         mail["From"] = self._settings.mail_from
         mail["To"] = formataddr((" ".join(person.full_name.split()), person.email))
-        mail["Subject"] = Header(words.title, header_name="Subject")
+        mail["Subject"] = Header(words.title, header_name="Subject").encode()
         mail["Date"] = format_datetime(due.created_at)
         mail["Message-ID"] = f"<{due.id}@{self._address.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"

@@ -16,7 +16,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from petpro_catalog.hours import Week
-from petpro_catalog.policy import Tiers
+from petpro_catalog.policy import Policy
 from petpro_common.context import Caller, Role
 from petpro_common.errors import AlreadyExists, Forbidden, NotFound, WrongState
 from petpro_common.money import Money
@@ -94,7 +94,7 @@ class ClinicDetails:
     facilities: tuple[str, ...]
     commission_rate: Decimal
     timezone: str
-    cancellation_policy: Tiers
+    cancellation_policy: Policy
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Clinic:
 
 @dataclass(frozen=True)
 class ServiceDetails:
-    """What can be edited of a service."""
+    """What can be edited of a service. Without a `cancellation_policy` of its own the clinic's holds."""
 
     name: str
     description: str
@@ -125,15 +125,17 @@ class ServiceDetails:
     duration_minutes: int
     requires_approval: bool
     is_available: bool
+    cancellation_policy: Policy | None
 
 
 @dataclass(frozen=True)
 class Service:
-    """Something that can be booked at a clinic."""
+    """Something that can be booked at a clinic. `policy_version` is that of its own policy."""
 
     id: UUID
     clinic_id: UUID
     details: ServiceDetails
+    policy_version: int | None
     version: int
     created_at: datetime
     updated_at: datetime

@@ -22,18 +22,16 @@ def clinic_changed(found: Clinic) -> dict[str, Any]:
         "status": found.status.value,
         "timezone": found.details.timezone,
         "commission_rate": found.details.commission_rate,
-        "cancellation_policy": {
-            "tiers": policy.to_json(found.details.cancellation_policy),
-            "version": found.policy_version,
-        },
+        "cancellation_policy": policy.to_json(found.details.cancellation_policy, found.policy_version),
         "operating_hours": hours.to_json(found.details.operating_hours),
         "version": found.version,
     }
 
 
 def service_changed(found: Service) -> dict[str, Any]:
-    """The fields of service.changed."""
+    """The fields of service.changed. Without a policy of its own `cancellation_policy` is null."""
     details = found.details
+    own = details.cancellation_policy
     return {
         "service_id": found.id,
         "clinic_id": found.clinic_id,
@@ -43,6 +41,7 @@ def service_changed(found: Service) -> dict[str, Any]:
         "duration_minutes": details.duration_minutes,
         "requires_approval": details.requires_approval,
         "is_available": details.is_available,
+        "cancellation_policy": policy.to_json(own, found.policy_version) if own and found.policy_version else None,
         "version": found.version,
     }
 

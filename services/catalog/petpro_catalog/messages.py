@@ -75,7 +75,6 @@ def _named(edit: Message, paths: Iterable[str], editable: frozenset[str]) -> fro
 
 def clinic_details(message: pb.Clinic) -> ClinicDetails:
     """What a caller writes of a clinic, with the domain document's defaults for what is left out."""
-    tiers = [policy.Tier(tier.min_hours_before, tier.refund_percent) for tier in message.cancellation_policy.tiers]
     return ClinicDetails(
         name=message.name.strip(),
         address=message.address.strip(),
@@ -92,7 +91,7 @@ def clinic_details(message: pb.Clinic) -> ClinicDetails:
         facilities=tuple(message.facilities),
         commission_rate=Decimal(message.commission_rate or _DEFAULT_COMMISSION),
         timezone=message.timezone or _DEFAULT_ZONE,
-        cancellation_policy=policy.in_order(tiers) if message.HasField("cancellation_policy") else policy.USUAL,
+        cancellation_policy=_policy_read(message) or policy.USUAL,
     )
 
 
@@ -105,6 +104,7 @@ def service_details(message: pb.Service) -> ServiceDetails:
         duration_minutes=message.duration_minutes or _DEFAULT_MINUTES,
         requires_approval=message.requires_approval,
         is_available=message.is_available if message.HasField("is_available") else True,
+        cancellation_policy=_policy_read(message),
     )
 
 
@@ -157,7 +157,7 @@ def clinic(found: Clinic, is_insider: bool) -> pb.Clinic:
         status=_STATUS_TO_PROTO[found.status],
         commission_rate=str(details.commission_rate) if is_insider else "",
         timezone=details.timezone,
-        cancellation_policy=_policy(found),
+        cancellation_policy=_policy(details.cancellation_policy, found.policy_version),
         distance_km=None if found.distance_km is None else round(found.distance_km, _METRE_DIGITS),
         created_at=timestamp(found.created_at),
         updated_at=timestamp(found.updated_at),
@@ -179,6 +179,7 @@ def service(found: Service) -> pb.Service:
         duration_minutes=details.duration_minutes,
         requires_approval=details.requires_approval,
         is_available=details.is_available,
+        cancellation_policy=_policy(details.cancellation_policy, found.policy_version),
         created_at=timestamp(found.created_at),
         updated_at=timestamp(found.updated_at),
         version=found.version,
@@ -221,12 +222,23 @@ def review(found: Review) -> pb.Review:
     )
 
 
-def _policy(found: Clinic) -> pb.CancellationPolicy:
+def _policy(found: policy.Policy | None, version: int | None) -> pb.CancellationPolicy | None:
+    if found is None:
+        return None
     tiers = [
         pb.RefundTier(min_hours_before=tier.min_hours_before, refund_percent=tier.refund_percent)
-        for tier in found.details.cancellation_policy
+        for tier in found.tiers
     ]
-    return pb.CancellationPolicy(tiers=tiers, version=found.policy_version)
+    return pb.CancellationPolicy(tiers=tiers, version=version or 0, no_show_fee_percent=found.no_show_fee_percent)
+
+
+def _policy_read(message: pb.Clinic | pb.Service) -> policy.Policy | None:
+    if not message.HasField("cancellation_policy"):
+        return None
+    wanted = message.cancellation_policy
+    tiers = [policy.Tier(tier.min_hours_before, tier.refund_percent) for tier in wanted.tiers]
+    fee = wanted.no_show_fee_percent if wanted.HasField("no_show_fee_percent") else policy.ALL
+    return policy.Policy(policy.in_order(tiers), fee)
 
 
 def _week(days: Mapping[str, pb.DayHours]) -> Week | None:

@@ -33,16 +33,21 @@ def check_clinic(clinic: ClinicDetails) -> None:
         *_place(clinic.latitude, clinic.longitude),
         *hours.violations("clinic.operating_hours", clinic.operating_hours),
         *_facilities(clinic.facilities),
-        *policy.violations("clinic.cancellation_policy.tiers", clinic.cancellation_policy),
+        *policy.violations("clinic.cancellation_policy", clinic.cancellation_policy),
         *_zone(clinic.timezone),
     )
 
 
 def check_service(service: ServiceDetails) -> None:
-    """A service has a name and takes from one minute to a day; its price was checked when it was read."""
+    """A service has a name, takes from one minute to a day, and keeps the rules of policies where it has its own.
+
+    Its price was checked when it was read.
+    """
     found = [*_unstorable("service", service), *_missing("service", service, "name")]
     if service.duration_minutes not in _DURATION:
         found.append(FieldViolation("service.duration_minutes", "must be from 1 to 1440"))
+    if service.cancellation_policy:
+        found.extend(policy.violations("service.cancellation_policy", service.cancellation_policy))
     _refuse(*found)
 
 

@@ -33,7 +33,10 @@ async def visible(tx: Transaction, service_id: UUID, caller: Caller | None) -> S
 async def edit(
     tx: Transaction, service_id: UUID, caller: Caller, change: Callable[[Service], ServiceDetails]
 ) -> Service:
-    """Edits a service by `change`. Raises ServiceNotFound, Forbidden and InvalidRequest."""
+    """Edits a service by `change`; a policy that changed is a new version. Without one the clinic's holds again.
+
+    Raises ServiceNotFound, Forbidden and InvalidRequest.
+    """
     service = await store_services.service(tx, service_id, lock=True)
     if service is None:
         raise ServiceNotFound
@@ -45,7 +48,11 @@ async def edit(
     if details == service.details:
         return service
     rules.check_service(details)
-    return await _announced(tx, await store_services.edit_service(tx, service_id, details))
+    policy_version = service.policy_version
+    if details.cancellation_policy != service.details.cancellation_policy:
+        own = details.cancellation_policy
+        policy_version = await store_services.add_policy(tx, service_id, own) if own else None
+    return await _announced(tx, await store_services.edit_service(tx, service_id, details, policy_version))
 
 
 async def _announced(tx: Transaction, service: Service) -> Service:

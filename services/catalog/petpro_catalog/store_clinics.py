@@ -32,8 +32,7 @@ from sqlalchemy import (
 
 from petpro_catalog import hours
 from petpro_catalog.domain import Clinic, ClinicDetails, ClinicStatus
-from petpro_catalog.policy import Tier, Tiers
-from petpro_catalog.policy import to_json as tiers_to_json
+from petpro_catalog.policy import Policy, tiers_from_json, tiers_to_json
 from petpro_catalog.tables import cancellation_policies, clinics, reviews, staff
 from petpro_common.db import Transaction
 
@@ -96,11 +95,10 @@ async def add_clinic(tx: Transaction, clinic_id: UUID, owner_id: UUID, details: 
     await add_policy(tx, clinic_id, 1, details.cancellation_policy)
 
 
-async def add_policy(tx: Transaction, clinic_id: UUID, version: int, tiers: Tiers) -> None:
+async def add_policy(tx: Transaction, clinic_id: UUID, version: int, policy: Policy) -> None:
     """A version of a clinic's policy; versions are never changed."""
-    await tx.execute(
-        insert(cancellation_policies).values(clinic_id=clinic_id, version=version, tiers=tiers_to_json(tiers))
-    )
+    row = {"tiers": tiers_to_json(policy.tiers), "no_show_fee_percent": policy.no_show_fee_percent}
+    await tx.execute(insert(cancellation_policies).values(clinic_id=clinic_id, version=version, **row))
 
 
 async def edit_clinic(tx: Transaction, clinic_id: UUID, details: ClinicDetails, policy_version: int) -> None:
@@ -209,6 +207,7 @@ def _clinics_with_policy(has_viewer: bool) -> Select[Any]:
     return select(
         clinics,
         cancellation_policies.c.tiers,
+        cancellation_policies.c.no_show_fee_percent,
         (_works_here("viewer") if has_viewer else literal(False)).label("viewer_works_here"),
         select(func.round(func.avg(reviews.c.rating), 2)).where(published).scalar_subquery().label("average_rating"),
         select(func.count()).select_from(reviews).where(published).scalar_subquery().label("review_count"),
@@ -262,7 +261,7 @@ def _clinic(row: Row[Any]) -> Clinic:
         facilities=tuple(row.facilities),
         commission_rate=row.commission_rate,
         timezone=row.timezone,
-        cancellation_policy=tuple(Tier(**tier) for tier in row.tiers),
+        cancellation_policy=Policy(tiers_from_json(row.tiers), row.no_show_fee_percent),
     )
     return Clinic(
         id=row.id,

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -34,6 +35,14 @@ def _times() -> tuple[Column[object], Column[object]]:
 
 def _version() -> Column[object]:
     return Column("version", BigInteger, nullable=False, server_default="1")
+
+
+def _policy() -> tuple[Column[object], ...]:
+    return (
+        Column("tiers", JSONB, nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+        Column("no_show_fee_percent", SmallInteger, nullable=False, server_default="100"),
+    )
 
 
 def _of_clinic() -> ForeignKeyConstraint:
@@ -79,8 +88,7 @@ cancellation_policies = Table(
     metadata,
     Column("clinic_id", Uuid, primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("tiers", JSONB, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+    *_policy(),
     _of_clinic(),
 )
 
@@ -99,7 +107,25 @@ services = Table(
     *_times(),
     Column("currency", String(3), nullable=False, server_default="IDR"),
     _version(),
+    Column("policy_version", Integer),  # none: the clinic's policy holds
     _of_clinic(),
+    ForeignKeyConstraint(
+        ["id", "policy_version"],
+        ["service_policies.service_id", "service_policies.version"],
+        name="fk_policy",
+        deferrable=True,
+        initially="DEFERRED",
+        use_alter=True,
+    ),
+)
+
+service_policies = Table(
+    "service_policies",
+    metadata,
+    Column("service_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    *_policy(),
+    ForeignKeyConstraint(["service_id"], ["services.id"], name="fk_service", ondelete="RESTRICT"),
 )
 
 staff = Table(

@@ -292,6 +292,7 @@ async def test_others_learn_of_a_clinic_what_they_need_and_each_version_once(cat
                 {"min_hours_before": 24, "refund_percent": 100},
                 {"min_hours_before": 6, "refund_percent": 50},
             ],
+            "no_show_fee_percent": 100,
             "version": 1,
         },
         "operating_hours": approved["operating_hours"],

@@ -65,6 +65,7 @@ async def test_a_service_has_a_price_and_a_length_whatever_the_code_does(catalog
         ({"duration_minutes": 0}, "valid_duration"),
         ({"duration_minutes": 1441}, "valid_duration"),
         ({"currency": "Rp"}, "services_currency_check"),
+        ({"policy_version": 1}, "fk_policy"),
     ]
     for values, constraint in wrong:
         with pytest.raises(IntegrityError, match=constraint):

@@ -71,6 +71,7 @@ async def test_others_learn_of_a_service_and_of_each_edit(catalog: Catalog) -> N
         "duration_minutes": 30,
         "requires_approval": True,
         "is_available": True,
+        "cancellation_policy": None,
         "version": 2,
     }
 

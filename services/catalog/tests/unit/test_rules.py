@@ -3,15 +3,20 @@
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from petpro_catalog import hours, policy
 from petpro_catalog.domain import ClinicStatus, WrongClinicStatus, check_can_become
 from petpro_catalog.hours import Day
-from petpro_catalog.policy import Tier
+from petpro_catalog.policy import Policy, Tier
 
 pytestmark = pytest.mark.unit
 
 PENDING, APPROVED, REJECTED, SUSPENDED = ClinicStatus
+HOURS = st.lists(st.integers(0, 4), unique=True, max_size=4).map(lambda hours: sorted(hours, reverse=True))
+FALLING = st.lists(st.integers(0, 100), min_size=4, max_size=4).map(lambda percents: sorted(percents, reverse=True))
+TIERS = st.tuples(HOURS, FALLING).map(lambda both: tuple(map(Tier, both[0], both[1])))
 WAYS = {(PENDING, APPROVED), (PENDING, REJECTED), (APPROVED, SUSPENDED), (SUSPENDED, APPROVED), (REJECTED, APPROVED)}
 
 
@@ -33,7 +38,7 @@ def test_hours_come_back_from_the_database_as_they_went() -> None:
 
 def test_the_usual_hours_and_policy_keep_their_own_rules() -> None:
     assert hours.violations("hours", hours.USUAL) == []
-    assert policy.violations("tiers", policy.USUAL) == []
+    assert policy.violations("policy", policy.USUAL) == []
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,14 @@ def test_the_usual_hours_and_policy_keep_their_own_rules() -> None:
     ],
 )
 def test_every_fault_of_a_policy_is_found(tiers: policy.Tiers, complaints: int) -> None:
-    assert len(policy.violations("tiers", policy.in_order(tiers))) == complaints
+    assert len(policy.violations("policy", Policy(policy.in_order(tiers)))) == complaints
+
+
+@given(TIERS, st.integers(0, 100))
+def test_who_does_not_come_never_gets_more_than_whoever_cancels_last(tiers: policy.Tiers, fee: int) -> None:
+    at_the_last_instant = next((tier.refund_percent for tier in tiers if tier.min_hours_before == 0), 0)
+    is_fine = policy.violations("policy", Policy(tiers, fee)) == []
+    assert is_fine == (100 - fee <= at_the_last_instant)
 
 
 def test_every_wrong_day_is_found() -> None:

@@ -99,14 +99,21 @@ Global___RefundTier: _TypeAlias = RefundTier  # noqa: Y015
 
 @_typing.final
 class CancellationPolicy(_message.Message):
-    """What a customer gets back on cancelling. The first tier, from most hours to fewest, that is met counts; none met is 0 %."""
+    """What a customer gets back on cancelling, and on not coming. The first tier, from most hours to fewest, that is met
+    counts; none met is 0 %.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TIERS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    NO_SHOW_FEE_PERCENT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Counts up with every edit; bookings keep the version they were made under."""
+    no_show_fee_percent: _builtins.int
+    """What of the price is kept from who does not come, in percent; 100 when absent. Never less than what is kept from who
+    cancels right before the start.
+    """
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefundTier]: ...
     def __init__(
@@ -114,12 +121,15 @@ class CancellationPolicy(_message.Message):
         *,
         tiers: _abc.Iterable[Global___RefundTier] | None = ...,
         version: _builtins.int = ...,
+        no_show_fee_percent: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_no_show_fee_percent", b"_no_show_fee_percent", "no_show_fee_percent", b"no_show_fee_percent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tiers", b"tiers", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_no_show_fee_percent", b"_no_show_fee_percent", "no_show_fee_percent", b"no_show_fee_percent", "tiers", b"tiers", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__no_show_fee_percent: _TypeAlias = _typing.Literal["no_show_fee_percent"]  # noqa: Y015
+    _WhichOneofArgType__no_show_fee_percent: _TypeAlias = _typing.Literal["_no_show_fee_percent", b"_no_show_fee_percent"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__no_show_fee_percent) -> _WhichOneofReturnType__no_show_fee_percent | None: ...
 
 Global___CancellationPolicy: _TypeAlias = CancellationPolicy  # noqa: Y015
 
@@ -282,6 +292,7 @@ class Service(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    CANCELLATION_POLICY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     clinic_id: _builtins.str
     name: _builtins.str
@@ -299,6 +310,12 @@ class Service(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def cancellation_policy(self) -> Global___CancellationPolicy:
+        """Holds for this service instead of the clinic's; absent where the clinic's holds. To go back to that, name
+        cancellation_policy in the update mask and leave it out of the service.
+        """
+
     def __init__(
         self,
         *,
@@ -313,10 +330,11 @@ class Service(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        cancellation_policy: Global___CancellationPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "created_at", b"created_at", "is_available", b"is_available", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "cancellation_policy", b"cancellation_policy", "created_at", b"created_at", "is_available", b"is_available", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "clinic_id", b"clinic_id", "created_at", b"created_at", "description", b"description", "duration_minutes", b"duration_minutes", "id", b"id", "is_available", b"is_available", "name", b"name", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "cancellation_policy", b"cancellation_policy", "clinic_id", b"clinic_id", "created_at", b"created_at", "description", b"description", "duration_minutes", b"duration_minutes", "id", b"id", "is_available", b"is_available", "name", b"name", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__is_available: _TypeAlias = _typing.Literal["is_available"]  # noqa: Y015
     _WhichOneofArgType__is_available: _TypeAlias = _typing.Literal["_is_available", b"_is_available"]  # noqa: Y015
@@ -944,7 +962,9 @@ class UpdateServiceRequest(_message.Message):
     def service(self) -> Global___Service: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """name, description, price, duration_minutes, requires_approval, is_available; empty means all of these that are set."""
+        """name, description, price, duration_minutes, requires_approval, is_available, cancellation_policy; empty means all of
+        these that are set.
+        """
 
     def __init__(
         self,

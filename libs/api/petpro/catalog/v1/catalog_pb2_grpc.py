@@ -197,7 +197,8 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateService(self, request, context):
-        """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price.
+        """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price
+        and policy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,9 @@ class CatalogServiceStub:
     GetService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetServiceRequest, _catalog_pb2.GetServiceResponse]
     """One service."""
     UpdateService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateServiceRequest, _catalog_pb2.UpdateServiceResponse]
-    """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price."""
+    """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price
+    and policy.
+    """
     CreateStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateStaffRequest, _catalog_pb2.CreateStaffResponse]
     """Adds a member of staff; for the clinic's owner."""
     ListStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListStaffRequest, _catalog_pb2.ListStaffResponse]
@@ -96,7 +98,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     GetService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetServiceRequest, _catalog_pb2.GetServiceResponse]  # type: ignore[assignment]
     """One service."""
     UpdateService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateServiceRequest, _catalog_pb2.UpdateServiceResponse]  # type: ignore[assignment]
-    """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price."""
+    """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price
+    and policy.
+    """
     CreateStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateStaffRequest, _catalog_pb2.CreateStaffResponse]  # type: ignore[assignment]
     """Adds a member of staff; for the clinic's owner."""
     ListStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListStaffRequest, _catalog_pb2.ListStaffResponse]  # type: ignore[assignment]
@@ -201,7 +205,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.UpdateServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.UpdateServiceResponse, _abc.Awaitable[_catalog_pb2.UpdateServiceResponse]]:
-        """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price."""
+        """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price
+        and policy.
+        """
 
     @_abc_1.abstractmethod
     def CreateStaff(

@@ -87,6 +87,7 @@ async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quo
         percent=policy.refund_percent(*terms) if is_customer else policy.FULL,
         valid_until=policy.holds_until(*terms) if is_customer else None,
         policy_version=int(booking.cancellation_policy.get("version", 0)),
+        is_of_service="service_id" in booking.cancellation_policy,
     )
 
 

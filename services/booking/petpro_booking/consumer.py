@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from petpro_booking import cancellation, store_projections
+from petpro_booking import cancellation, policy, store_projections
 from petpro_common.db import Transaction
 from petpro_common.messaging.events import Event, EventHandler
 
@@ -27,9 +27,10 @@ async def clinic_changed(tx: Transaction, event: Event) -> None:
 
 
 async def service_changed(tx: Transaction, event: Event) -> None:
-    """catalog: what can be booked and for how much."""
+    """catalog: what can be booked, for how much, and under a policy of its own. The release before told of none."""
+    service_id = UUID(event["service_id"])
     service = {
-        "id": UUID(event["service_id"]),
+        "id": service_id,
         "clinic_id": UUID(event["clinic_id"]),
         "name": event["name"],
         "price": Decimal(str(event["price"])),
@@ -39,6 +40,8 @@ async def service_changed(tx: Transaction, event: Event) -> None:
         "is_available": event["is_available"],
         "version": event["version"],
     }
+    if "cancellation_policy" in event:
+        service["cancellation_policy"] = policy.of_service(service_id, event["cancellation_policy"])
     await store_projections.keep_service(tx, service)
 
 

@@ -18,7 +18,7 @@ from grpc import StatusCode, aio
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
-from petpro_booking import store, store_projections
+from petpro_booking import policy, store, store_projections
 from petpro_booking.diary import Hours
 from petpro_booking.domain import ServiceNotFound, StaffNotFound
 from petpro_common.db import Database, Transaction
@@ -153,8 +153,10 @@ def _clinic_row(clinic: catalog_pb2.Clinic) -> _Row:
 
 
 def _service_row(service: catalog_pb2.Service) -> _Row:
+    service_id = UUID(service.id)
+    own = _plain(service.cancellation_policy) if service.HasField("cancellation_policy") else None
     return {
-        "id": UUID(service.id),
+        "id": service_id,
         "clinic_id": UUID(service.clinic_id),
         "name": service.name,
         "price": Decimal(service.price.amount),
@@ -162,6 +164,7 @@ def _service_row(service: catalog_pb2.Service) -> _Row:
         "duration_minutes": service.duration_minutes,
         "requires_approval": service.requires_approval,
         "is_available": service.is_available,
+        "cancellation_policy": policy.of_service(service_id, own),
         "version": service.version,
     }
 

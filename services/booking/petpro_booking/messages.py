@@ -130,6 +130,7 @@ def refund_quote(quote: Quote) -> booking_pb2.QuoteRefundResponse:
         refund_percent=int(quote.percent),
         valid_until=timestamp(quote.valid_until) if quote.valid_until else None,
         policy_version=quote.policy_version,
+        policy_of_service=quote.is_of_service,
     )
 
 

@@ -6,6 +6,8 @@ and a microsecond later does not.
 
 A move by the customer never improves this: what would have come back at the instant of the move is from then on the
 most that does (`ceiling`, in percent). Else a late cancellation would be free by way of a move into the far future.
+
+A service's own policy holds instead of its clinic's, and names it as `service_id`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from petpro_common.money import Money
 
@@ -28,6 +31,12 @@ class Quote:
     percent: Decimal
     valid_until: datetime | None
     policy_version: int
+    is_of_service: bool
+
+
+def of_service(service_id: UUID, own: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A service's own policy, with whose it is; None when it has none."""
+    return None if own is None else {**own, "service_id": str(service_id)}
 
 
 def refund_percent(policy: Mapping[str, Any], starts_at: datetime, now: datetime, ceiling: int = 100) -> Decimal:

@@ -24,7 +24,8 @@ _HOLD = text("""
     ), offers AS (
         SELECT asked.*, slot.clinic_id, slot.service_id, slot.starts_at,
             service.price, service.currency, service.requires_approval,
-            clinic.commission_rate, clinic.cancellation_policy,
+            clinic.commission_rate,
+            COALESCE(service.cancellation_policy, clinic.cancellation_policy) AS cancellation_policy,
             slot.id IS NOT NULL AS has_slot,
             slot.status = 'blocked' AS is_blocked,
             slot.starts_at <= CURRENT_TIMESTAMP AS has_begun,

@@ -45,7 +45,7 @@ async def keep_clinic(tx: Transaction, clinic: Mapping[str, Any]) -> None:
 
 
 async def keep_service(tx: Transaction, service: Mapping[str, Any]) -> None:
-    """Keeps a service, unless the copy is as new."""
+    """Keeps a service, unless the copy is as new. What the row does not name stays as it was."""
     await _keep(tx, catalog_services, service)
 
 
@@ -61,6 +61,6 @@ async def keep_pet(tx: Transaction, pet: Mapping[str, Any]) -> None:
 
 async def _keep(tx: Transaction, table: Table, row: Mapping[str, Any]) -> None:
     statement = insert(table).values(row)
-    changes = {column.name: statement.excluded[column.name] for column in table.columns if column.name != "id"}
+    changes = {name: statement.excluded[name] for name in row if name != "id"}
     newer = table.c.version < statement.excluded.version
     await tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes, where=newer))

@@ -163,6 +163,7 @@ catalog_services = Table(
     Column("requires_approval", Boolean, nullable=False),
     Column("is_available", Boolean, nullable=False),
     Column("version", BigInteger, nullable=False),
+    Column("cancellation_policy", JSONB(none_as_null=True)),  # none: the clinic's holds
 )
 
 catalog_staff = Table(

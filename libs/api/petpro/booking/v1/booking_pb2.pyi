@@ -977,10 +977,13 @@ class QuoteRefundResponse(_message.Message):
     REFUND_PERCENT_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_OF_SERVICE_FIELD_NUMBER: _builtins.int
     refund_percent: _builtins.int
     """Of the price, 0 to 100."""
     policy_version: _builtins.int
     """Of the policy that was in force when the seat was held."""
+    policy_of_service: _builtins.bool
+    """Whether that is the service's own, and not the clinic's."""
     @_builtins.property
     def refund_amount(self) -> _money_pb2.Money: ...
     @_builtins.property
@@ -999,10 +1002,11 @@ class QuoteRefundResponse(_message.Message):
         refund_percent: _builtins.int = ...,
         valid_until: _timestamp_pb2.Timestamp | None = ...,
         policy_version: _builtins.int = ...,
+        policy_of_service: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "refund_amount", b"refund_amount", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "policy_version", b"policy_version", "refund_amount", b"refund_amount", "refund_percent", b"refund_percent", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "policy_of_service", b"policy_of_service", "policy_version", b"policy_version", "refund_amount", b"refund_amount", "refund_percent", b"refund_percent", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

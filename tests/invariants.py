@@ -3,7 +3,7 @@
 1. Seats taken = live reservations and bookings, never above capacity; no person is in two places at once.
 2. Every captured payment belongs to a booking, or was given back.
 3. Captured - refunded = what the ledger says; every entry balances; the provider's own records agree.
-4. A cancelled booking has one refund at the most, of exactly the policy's amount; every saga has ended.
+4. A cancelled booking or a no-show has one refund at the most, of exactly the policy's amount; every saga has ended.
 5. Every event reached its effect once: one notification for each thing told, one mail for each notification.
 """
 
@@ -207,8 +207,8 @@ async def _nothing_parked(world: World) -> list[str]:
 
 
 def _kept(booking: Json) -> Decimal:
-    """What of the price stays, once a cancellation has gone through."""
-    gone = booking["refund_amount"] if booking["status"] == "cancelled" else 0
+    """What of the price stays, once a cancellation or a no-show has gone through."""
+    gone = booking["refund_amount"] if booking["status"] in ("cancelled", "no-show") else 0
     return Decimal(booking["amount"] - (gone or 0))
 
 

@@ -21,6 +21,10 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 BANDUNG = (-6.9039, 107.6186)
 FULL_REFUND = [{"min_hours_before": 0, "refund_percent": 100}]
 NO_REFUND = [{"min_hours_before": 8760, "refund_percent": 100}]
+_BEGIN_AT = """
+    UPDATE bookings SET starts_at = slots.starts_at - CAST(%(early)s AS interval)
+    FROM slots WHERE slots.id = slot_id AND slots.slot_date = bookings.slot_date AND bookings.id = %(id)s
+"""
 _TOKENS: dict[tuple[str, str], tuple[float, str]] = {}
 _TOKEN_SECONDS = 300.0
 _OWNERS: dict[str, tuple[Json, str]] = {}
@@ -81,23 +85,26 @@ class World:
         price: str = "150000.00",
         capacity: int = 1,
         policy: list[dict[str, int]] = FULL_REFUND,
+        no_show_fee: int = 100,
+        own_policy: Json | None = None,
         requires_approval: bool = False,
         of_somebody_else: bool = False,
         at: tuple[float, float] = BANDUNG,
     ) -> Clinic:
-        """Open a clinic with a day of hourly slots, two days ahead.
+        """Open a clinic with a day of hourly slots, two days ahead; `own_policy` is its service's.
 
         One person owns the clinics of all tests of a process, since sign-ups are limited, unless it is somebody else's.
         """
         user, token = await self._person("ROLE_CLINIC") if of_somebody_else else await self._owner()
         owner = self.visitor.signed_in(token)
-        clinic = (await owner.post("/v1/clinics", {"clinic": _clinic(policy, at)}))["clinic"]
+        clinic = (await owner.post("/v1/clinics", {"clinic": _clinic(policy, no_show_fee, at)}))["clinic"]
         await self.admin.post(f"/v1/clinics/{clinic['id']}:approve")
         service = {
             "name": "Check-up",
             "price": {"amount": price, "currency_code": "IDR"},
             "duration_minutes": 60,
             "requires_approval": requires_approval,
+            **({"cancellation_policy": own_policy} if own_policy else {}),
         }
         made = (await owner.post(f"/v1/clinics/{clinic['id']}/services", {"service": service}))["service"]
         self.clinics.append(clinic["id"])
@@ -168,6 +175,13 @@ class World:
         """Ask for a cancellation."""
         asked = await api.post(f"/v1/bookings/{booking_id}:cancel", {"reason": "Moko is well again"}, key)
         return dict(asked["booking"])
+
+    async def miss(self, owner: Api, booking_id: str, key: str | None = None) -> Json:
+        """Have the clinic note that nobody came. No test waits for the day: while it does, the start has passed."""
+        await self.rows("booking", _BEGIN_AT, id=booking_id, early="3 days")
+        marked = await owner.post(f"/v1/bookings/{booking_id}:noShow", {}, key)
+        await self.rows("booking", _BEGIN_AT, id=booking_id, early="0 days")
+        return dict(marked["booking"])
 
     async def saga_ends(self, business_key: str, status: str) -> Json:
         """The newest saga of that key (or beginning of one), once it stands so."""
@@ -286,7 +300,7 @@ async def _patiently(call: Callable[[], Awaitable[Json]]) -> Json:
     return await eventually("the gateway's limits to allow it", answered)
 
 
-def _clinic(policy: list[dict[str, int]], at: tuple[float, float]) -> Json:
+def _clinic(policy: list[dict[str, int]], no_show_fee: int, at: tuple[float, float]) -> Json:
     hours = {"open": "08:00", "close": "20:00", "is_open": True}
     return {
         "name": f"Klinik Sahabat {uuid4().hex[:6]}",
@@ -300,5 +314,5 @@ def _clinic(policy: list[dict[str, int]], at: tuple[float, float]) -> Json:
         "email": "halo@klinik.example",
         "operating_hours": dict.fromkeys(WEEKDAYS, hours),
         "timezone": "Asia/Jakarta",
-        "cancellation_policy": {"tiers": policy},
+        "cancellation_policy": {"tiers": policy, "no_show_fee_percent": no_show_fee},
     }

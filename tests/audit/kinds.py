@@ -5,12 +5,12 @@ from typing import Any
 
 from devstack.api import Json
 from tests.waiting import eventually
-from tests.world import NO_REFUND, Clinic, Customer, World
+from tests.world import FULL_REFUND, NO_REFUND, Clinic, Customer, World
 
 
 async def bookings_of_every_kind(world: World) -> dict[str, str]:
-    """Booked, moved, visited, cancelled with and without a refund or by the clinic, sent back by the bank, held, given
-    back, declined, waiting for approval, free of charge; by name the ids that corruptions are about."""
+    """Booked, moved, visited, cancelled with and without a refund or by the clinic, sent back by the bank, missed,
+    held, given back, declined, waiting for approval, free of charge; by name the ids that corruptions are about."""
     clinic, person = await asyncio.gather(world.clinic(), world.customer())
     strict, picky, kind = await asyncio.gather(
         world.clinic(policy=NO_REFUND), world.clinic(requires_approval=True), world.clinic(price="0.00")
@@ -18,6 +18,7 @@ async def bookings_of_every_kind(world: World) -> dict[str, str]:
     booked = await world.book(person, clinic.slot(0))
     cancelled = await _cancelled(world, person, clinic, 2)
     kept = await _cancelled(world, person, strict, 0)
+    missed = await _missed(world, person)
     hold = await world.hold(person, clinic.slot(3))
     waiting = await world.hold(person, picky.slot(0))
     await world.checkout(person, waiting)
@@ -27,6 +28,7 @@ async def bookings_of_every_kind(world: World) -> dict[str, str]:
     return await _named_things(world, booked, cancelled) | {
         "settlement": settlement["id"],
         "kept": kept["id"],
+        "missed": missed["id"],
         "hold": hold["id"],
         "waiting": waiting["id"],
         "held_slot": clinic.slot(3),
@@ -59,6 +61,14 @@ async def _cancelled(world: World, person: Customer, clinic: Clinic, number: int
     booking = await world.book(person, clinic.slot(number))
     await world.cancel(person.api, booking["id"])
     await world.saga_ends(f"cancellation:{booking['id']}:", "completed")
+    return booking
+
+
+async def _missed(world: World, person: Customer) -> Json:
+    clinic = await world.clinic(policy=FULL_REFUND, no_show_fee=60)
+    booking = await world.book(person, clinic.slot(0))
+    await world.miss(clinic.owner, booking["id"])
+    await world.saga_ends(f"no_show:{booking['id']}", "completed")
     return booking
 
 

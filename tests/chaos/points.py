@@ -54,6 +54,7 @@ BOOKING = [
     *_points("booking", COMMIT, f"{_RESERVATIONS}/CheckoutReservation", "keep"),
     *_points("booking", COMMIT, f"{_RESERVATIONS}/ApproveReservation", "ask_first"),
     *_points("booking", COMMIT, "/petpro.booking.v1.BookingService/CancelBooking", "cancel"),
+    *_points("booking", COMMIT, "/petpro.booking.v1.BookingService/MarkBookingNoShow", "stay_away"),
     *_points("booking", COMMIT, "/petpro.booking.v1.SagaService/CompensateSaga", "think_again"),
     *(
         point
@@ -62,11 +63,13 @@ BOOKING = [
     ),
     *_points("booking", PUBLISH, "petpro.events.booking.confirmed", "keep"),
     *_points("booking", PUBLISH, "petpro.events.booking.cancelled", "cancel"),
+    *_points("booking", PUBLISH, "petpro.events.booking.no_show", "stay_away"),
     *_points("booking", PUBLISH, "petpro.events.reservation.expired", "let_go"),
     *_points("booking", MARK, "relay", "keep"),
     *_points("booking", (*COMMIT, *ACK), "petpro.replies.checkout", "keep"),
     *_points("booking", (*COMMIT, *ACK), "petpro.replies.cancellation", "cancel"),
     *_points("booking", (*COMMIT, *ACK), "petpro.replies.clinic_cancellation", "be_sent_away"),
+    *_points("booking", (*COMMIT, *ACK), "petpro.replies.no_show", "stay_away"),
     *_points("booking", (*COMMIT, *ACK), "petpro.events.refund.succeeded", "cancel"),
     *_points("booking", COMMIT, "saga timer", "ask_first"),
     *_points("booking", COMMIT, "expiry", "let_go"),
@@ -82,6 +85,7 @@ PAYMENT = [
     *_points("payment", COMMIT, "/petpro.payment.v1.PaymentService/ReceiveWebhook", "cancel"),
     *_points("payment", PUBLISH, "petpro.replies.checkout", "keep"),
     *_points("payment", PUBLISH, "petpro.replies.cancellation", "cancel"),
+    *_points("payment", PUBLISH, "petpro.replies.no_show", "stay_away"),
     *_points("payment", PUBLISH, "petpro.events.refund.succeeded", "cancel"),
     *_points("payment", MARK, "relay", "keep"),
 ]

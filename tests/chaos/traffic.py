@@ -124,6 +124,14 @@ async def be_sent_away(traffic: Traffic, who: Customer) -> None:
         traffic.promised(booking_id, "CANCELLED")
 
 
+async def stay_away(traffic: Traffic, who: Customer) -> None:
+    """Nobody comes, and the clinic says so."""
+    means = random.choice(["tok_success", "tok_success", "tok_refund_timeout"])
+    if booking_id := await traffic.booked(who, means):
+        await _surely(lambda key: traffic.world.miss(traffic.clinic.owner, booking_id, key))
+        traffic.promised(booking_id, "NO-SHOW")
+
+
 async def let_go(traffic: Traffic, who: Customer) -> None:
     """A hold runs out."""
     await traffic.hold(who, traffic.clinic)
@@ -168,13 +176,14 @@ async def think_again(traffic: Traffic, who: Customer) -> None:
 
 Visit = Callable[[Traffic, Customer], Awaitable[None]]
 VISITS: dict[str, Visit] = {
-    visit.__name__: visit for visit in (keep, cancel, be_refused, be_sent_away, let_go, ask_first, think_again)
+    visit.__name__: visit
+    for visit in (keep, cancel, be_refused, be_sent_away, stay_away, let_go, ask_first, think_again)
 }
 
 
 async def open_traffic(world: World) -> Traffic:
     """Two clinics and some customers."""
-    clinic = await world.clinic(capacity=SEATS, policy=HALF_BACK, of_somebody_else=True)
+    clinic = await world.clinic(capacity=SEATS, policy=HALF_BACK, no_show_fee=60, of_somebody_else=True)
     strict = await world.clinic(capacity=SEATS, policy=HALF_BACK, of_somebody_else=True, requires_approval=True)
     people = [await world.customer() for _ in range(PEOPLE)]
     for each in (clinic, strict):  # booking has heard of the approval

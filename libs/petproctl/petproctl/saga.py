@@ -65,7 +65,7 @@ class Which:
 
 SagaId = Annotated[str, typer.Argument(help="the saga's id", show_default=False)]
 SagaIdOrNone = Annotated[str, typer.Argument(help="one saga; without it, all that the filters find")]
-Type = Annotated[str, typer.Option("--type", help="checkout, cancellation or clinic_cancellation")]
+Type = Annotated[str, typer.Option("--type", help="checkout, cancellation, clinic_cancellation or no_show")]
 StatusOption = Annotated[str, typer.Option("--status", help="running, compensating, parked, completed, compensated")]
 Key = Annotated[str, typer.Option("--key", help="business key, or its beginning up to and with a colon")]
 StepOption = Annotated[str, typer.Option("--step", help="the step at which it stands")]

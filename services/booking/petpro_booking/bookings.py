@@ -1,4 +1,7 @@
-"""Bookings: from the confirmed reservation to the end of the visit. Cancelling them is `cancellation`'s."""
+"""Bookings: from the confirmed reservation to the end of the visit. Cancelling them is `cancellation`'s.
+
+What becomes of one to which nobody came is `no_show`'s.
+"""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,7 +14,6 @@ from petpro_booking.domain import (
     OtherService,
     SlotNotFound,
     must_be,
-    must_have_begun,
     new_reference_code,
 )
 from petpro_common.context import Caller
@@ -121,8 +123,8 @@ def _ceiling(booking: Row, acts_for_clinic: bool) -> int:
 
 
 async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
-    """The pet is here: confirmed becomes in-progress. Raises as `_lock_for_clinic` and `must_be` do."""
-    booking = await _lock_for_clinic(tx, caller, booking_id)
+    """The pet is here: confirmed becomes in-progress. Raises as `lock_for_clinic` and `must_be` do."""
+    booking = await lock_for_clinic(tx, caller, booking_id)
     must_be("confirmed", booking.status, booking.cancellation_status)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
     await messages.booking_checked_in(tx, changed)
@@ -130,24 +132,11 @@ async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
 
 
 async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
-    """The visit is over: in-progress becomes completed. Raises as `_lock_for_clinic` and `must_be` do."""
-    booking = await _lock_for_clinic(tx, caller, booking_id)
+    """The visit is over: in-progress becomes completed. Raises as `lock_for_clinic` and `must_be` do."""
+    booking = await lock_for_clinic(tx, caller, booking_id)
     must_be("in-progress", booking.status, booking.cancellation_status)
     changed = await store.set_booking_status(tx, booking_id, "completed")
     await messages.booking_completed(tx, changed)
-    return changed
-
-
-async def mark_no_show(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
-    """Nobody came: confirmed becomes no-show, once the start has passed.
-
-    Raises BookingHasNotBegun, and as `_lock_for_clinic` and `must_be` do.
-    """
-    booking = await _lock_for_clinic(tx, caller, booking_id)
-    must_be("confirmed", booking.status, booking.cancellation_status)
-    must_have_begun(booking.starts_at, booking.now)
-    changed = await store.set_booking_status(tx, booking_id, "no-show")
-    await messages.booking_no_show(tx, changed)
     return changed
 
 
@@ -158,8 +147,8 @@ async def _lock(tx: Transaction, booking_id: UUID) -> Row:
     return booking
 
 
-async def _lock_for_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
-    """Raises BookingNotFound also to whoever does not act for the clinic, its customer included."""
+async def lock_for_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
+    """A booking with its row lock. Raises BookingNotFound to whoever does not act for the clinic, its customer too."""
     booking = await _lock(tx, booking_id)
     if not await access.acts_for_clinic(tx, caller, booking.clinic_id):
         raise BookingNotFound

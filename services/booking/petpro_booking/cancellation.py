@@ -42,14 +42,7 @@ async def request(tx: Transaction, engine: SagaEngine, caller: Caller, booking_i
     by = await _who_may_cancel(tx, caller, booking)
     refund = refund_due(booking, by)
     data = {
-        "booking_id": str(booking_id),
-        "user_id": str(booking.user_id),
-        "clinic_id": str(booking.clinic_id),
-        "payment_id": str(booking.payment_id),
-        "refund_id": str(new_id()),
-        "entry_id": str(new_id()),
-        "refund_amount": str(refund.amount),
-        "currency": refund.currency,
+        **refund_data(booking, refund),
         "gives_money_back": refund.amount > 0,
         "must_succeed": by == CLINIC,
         "reason": reason,
@@ -59,16 +52,30 @@ async def request(tx: Transaction, engine: SagaEngine, caller: Caller, booking_i
     await engine.start(tx, saga.type, f"cancellation:{booking_id}:{booking.cancellation_count + 1}", data)
 
 
+def refund_data(booking: Any, refund: Money) -> dict[str, Any]:
+    """What a saga has to know of a booking to give `refund` back, under ids of its own."""
+    return {
+        "booking_id": str(booking.id),
+        "user_id": str(booking.user_id),
+        "clinic_id": str(booking.clinic_id),
+        "payment_id": str(booking.payment_id),
+        "refund_id": str(new_id()),
+        "entry_id": str(new_id()),
+        "refund_amount": str(refund.amount),
+        "currency": refund.currency,
+    }
+
+
 def refund_due(booking: Any, by: str) -> Money:
     """What a cancellation now gives back: to a customer the policy's share, all of it when the clinic cancels."""
-    price = _paid(booking)
+    price = paid(booking)
     if by == CLINIC:
         return price
     terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
     return policy.refund_of(price, *terms)
 
 
-def _paid(booking: Any) -> Money:
+def paid(booking: Any) -> Money:
     """What we have of the price: nothing of what is paid at the clinic."""
     return Money(Decimal(0) if booking.payment_id is None else booking.amount, booking.currency)
 
@@ -80,14 +87,15 @@ async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quo
         raise BookingNotFound
     by = await _who_may_cancel(tx, caller, booking)
     terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
-    is_customer = by == CUSTOMER
+    price, is_customer = paid(booking), by == CUSTOMER
     return policy.Quote(
-        price=_paid(booking),
+        price=price,
         refund=refund_due(booking, by),
         percent=policy.refund_percent(*terms) if is_customer else policy.FULL,
         valid_until=policy.holds_until(*terms) if is_customer else None,
         policy_version=int(booking.cancellation_policy.get("version", 0)),
         is_of_service="service_id" in booking.cancellation_policy,
+        no_show_refund=policy.no_show_refund(price, booking.cancellation_policy, booking.refund_ceiling),
     )
 
 
@@ -162,7 +170,7 @@ async def cancel_booking(tx: Transaction, state: SagaState) -> Answer:
 
 
 async def refund_changed(tx: Transaction, event: Event) -> None:
-    """Keeps a cancelled booking's refund status: refund.succeeded and refund.manual of payment."""
+    """Keeps the refund status of a cancelled booking, or a no-show: refund.succeeded and refund.manual of payment."""
     status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
     await store_sagas.set_refund_status(tx, UUID(event["booking_id"]), status)
 

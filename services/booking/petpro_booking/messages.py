@@ -131,6 +131,7 @@ def refund_quote(quote: Quote) -> booking_pb2.QuoteRefundResponse:
         valid_until=timestamp(quote.valid_until) if quote.valid_until else None,
         policy_version=quote.policy_version,
         policy_of_service=quote.is_of_service,
+        no_show_refund_amount=quote.no_show_refund.to_proto(),
     )
 
 
@@ -199,8 +200,9 @@ async def booking_completed(tx: Transaction, row: Row) -> None:
 
 
 async def booking_no_show(tx: Transaction, row: Row) -> None:
-    """Nobody came."""
-    await add_event(tx, "booking", "booking.no_show", row.id, _visit(row))
+    """Nobody came, and so much goes back."""
+    refund = {"refund_amount": row.refund_amount, "refund_status": row.refund_status, "currency": row.currency}
+    await add_event(tx, "booking", "booking.no_show", row.id, {**_visit(row), **refund})
 
 
 def _hold(row: Row) -> dict[str, Any]:

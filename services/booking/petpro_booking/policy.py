@@ -1,4 +1,4 @@
-"""What a customer gets back on cancelling, by the policy that was in force when the seat was held.
+"""What a customer gets back on cancelling or not coming, by the policy that was in force when the seat was held.
 
 A policy is a list of tiers: at least `min_hours_before` the start, `refund_percent` of the price. The tier with the
 most hours that is met counts; when none is met nothing goes back. An instant exactly on a tier's boundary meets it,
@@ -6,6 +6,9 @@ and a microsecond later does not.
 
 A move by the customer never improves this: what would have come back at the instant of the move is from then on the
 most that does (`ceiling`, in percent). Else a late cancellation would be free by way of a move into the far future.
+
+Who does not come pays `no_show_fee_percent` of the price, all of it where the policy tells no fee, and gets the rest
+back. That is never more than the ceiling either: whoever moved late does not gain by staying away.
 
 A service's own policy holds instead of its clinic's, and names it as `service_id`.
 """
@@ -24,7 +27,7 @@ FULL = Decimal(100)
 
 @dataclass(frozen=True)
 class Quote:
-    """What cancelling would give back: `refund`, as long as it is not after `valid_until`."""
+    """What cancelling would give back: `refund`, as long as it is not after `valid_until`; and what not coming."""
 
     price: Money
     refund: Money
@@ -32,6 +35,7 @@ class Quote:
     valid_until: datetime | None
     policy_version: int
     is_of_service: bool
+    no_show_refund: Money
 
 
 def of_service(service_id: UUID, own: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -50,6 +54,12 @@ def refund_percent(policy: Mapping[str, Any], starts_at: datetime, now: datetime
 def refund_of(price: Money, policy: Mapping[str, Any], starts_at: datetime, now: datetime, ceiling: int = 100) -> Money:
     """What goes back, rounded half to even to the currency's minor unit."""
     return price.share(refund_percent(policy, starts_at, now, ceiling))
+
+
+def no_show_refund(price: Money, policy: Mapping[str, Any], ceiling: int = 100) -> Money:
+    """What goes back to a customer who does not come, rounded half to even; the rest of the price is the fee."""
+    left = FULL - int(policy.get("no_show_fee_percent", FULL))
+    return price.share(min(left, Decimal(ceiling)))
 
 
 def holds_until(policy: Mapping[str, Any], starts_at: datetime, now: datetime, ceiling: int = 100) -> datetime | None:

@@ -142,8 +142,17 @@ CLINIC_CANCELLATION = Saga("clinic_cancellation", 1, (
     Step("settle_refund",     RETRIABLE, Remote("payment", _settle_refund_entry),
          when=_gives_money_back, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
 ), forgets=frozenset({"reason"}))
+
+# Who did not come gets the rest back: it goes through likewise. What booking has to do is done where it is started.
+NO_SHOW = Saga("no_show", 1, (
+    Step("reserve_refund",    RETRIABLE, Remote("payment", _reserve_refund)),
+    Step("post_refund_entry", RETRIABLE, Remote("payment", _post_refund_entry)),
+    Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND),
+    Step("settle_refund",     RETRIABLE, Remote("payment", _settle_refund_entry),
+         patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
+))
 # fmt: on
 
 # What is started, and what is only finished: versions of the release before, or of the next (docs/saga.md).
-SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION)
+SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION, NO_SHOW)
 FINISHING: tuple[Saga, ...] = ()

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import bookings, cancellation, messages, summary
+from petpro_booking import bookings, cancellation, messages, no_show, summary
 from petpro_booking.copies import Copies
 from petpro_booking.domain import ClinicNotFound
 from petpro_common.context import ends_what_was_begun, signed_in
@@ -106,7 +106,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         caller = signed_in()
 
         async def work(tx: Transaction) -> booking_pb2.MarkBookingNoShowResponse:
-            row = await bookings.mark_no_show(tx, caller, UUID(request.booking_id))
+            row = await no_show.mark(tx, self._engine, caller, UUID(request.booking_id))
             return booking_pb2.MarkBookingNoShowResponse(booking=messages.booking(row))
 
         return await once(self._database, request, booking_pb2.MarkBookingNoShowResponse, work)

@@ -5,6 +5,7 @@ id. A look-up by id adds the date that the id carries and reads one partition. T
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -84,6 +85,12 @@ _MOVE_BOOKING = text(f"""
 """)
 _SET_BOOKING_STATUS = text(f"""
     UPDATE bookings SET status = :status, updated_at = CURRENT_TIMESTAMP WHERE {_THIS} RETURNING *
+""")
+_MARK_NO_SHOW = text(f"""
+    UPDATE bookings SET status = 'no-show', refund_amount = :refund_amount,
+        refund_status = CASE WHEN CAST(:refund_amount AS numeric) > 0 THEN 'pending' ELSE 'none' END,
+        updated_at = CURRENT_TIMESTAMP
+    WHERE {_THIS} RETURNING *
 """)
 _PAGE_OF_BOOKINGS = """
     SELECT * FROM bookings
@@ -218,6 +225,11 @@ async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, ceiling: in
 async def set_booking_status(tx: Transaction, booking_id: UUID, status: str) -> Row:
     """Moves a booking on; the caller holds its row lock."""
     return (await tx.execute(_SET_BOOKING_STATUS, {"id": booking_id, "status": status})).one()
+
+
+async def mark_no_show(tx: Transaction, booking_id: UUID, refund_amount: Decimal) -> Row:
+    """Makes a booking a no-show, with what goes back; the caller holds its row lock."""
+    return (await tx.execute(_MARK_NO_SHOW, {"id": booking_id, "refund_amount": refund_amount})).one()
 
 
 async def bookings_of_user(

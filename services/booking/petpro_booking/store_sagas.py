@@ -65,7 +65,8 @@ _CANCEL_BOOKING = text("""
 # A refund's status only moves on: pending, succeeded, manual. An event that comes late or twice changes nothing.
 _SET_REFUND_STATUS = text("""
     UPDATE bookings SET refund_status = :refund_status, updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND cancellation_status IN ('requested', 'cancelled')
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+      AND (cancellation_status IN ('requested', 'cancelled') OR status = 'no-show')
       AND (refund_status = 'pending' OR (refund_status = 'succeeded' AND :refund_status = 'manual'))
 """)
 
@@ -134,5 +135,5 @@ async def cancel_booking(tx: Transaction, booking_id: UUID, reason: str, told: s
 
 
 async def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str) -> None:
-    """Notes what became of the refund of a cancelled booking."""
+    """Notes what became of the refund of a cancelled booking or of a no-show."""
     await tx.execute(_SET_REFUND_STATUS, {"id": booking_id, "refund_status": refund_status})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from grpc import aio
 
-from devstack.testing import MakeDatabase
+from devstack.testing import Broker, MakeDatabase
 from petpro.account.v1 import account_pb2_grpc
 from petpro.booking.v1 import booking_pb2_grpc
 from petpro.catalog.v1 import catalog_pb2_grpc
@@ -26,6 +26,7 @@ from petpro_common.ids import new_id
 from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 from petpro_common.testing import KeyRing, serving
+from services.booking.tests.desk import Desk, open_desk
 from services.booking.tests.servicers_played import PlayedCatalog, PlayedPets
 from services.booking.tests.world import World
 
@@ -96,3 +97,9 @@ async def world(booking_database: Database, keys: KeyRing) -> AsyncIterator[Worl
 
         async with serving("booking", keys.verifier(), register) as channel:
             yield World(booking_database, keys, channel, catalog, pets, ani, clinic_id, service_id)
+
+
+@pytest.fixture
+async def desk(world: World, booking_database: Database, database: MakeDatabase, nats: Broker) -> AsyncIterator[Desk]:
+    async with open_desk(world, booking_database, database, nats) as opened:
+        yield opened

@@ -1,114 +1,21 @@
 """Checkout and cancellation from end to end: booking as it is, payment played over a real broker."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
-from uuid import UUID
 
 import pytest
 
-from devstack import testing
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import cancellation, checkout, expiry
-from petpro_booking.saga import SAGAS
+from petpro_booking import cancellation, expiry
 from petpro_common.context import Role
-from petpro_common.db import Database
 from petpro_common.ids import new_id
-from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.relay import Relay
-from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Opener
-from petpro_common.testing import eventually, running
-from services.booking.tests.payment_played import PlayedPayment
-from services.booking.tests.world import World, reason
+from petpro_common.testing import eventually
+from services.booking.tests.desk import Desk
+from services.booking.tests.world import reason
 
 Status = booking_pb2.BookingStatus
 Checkout = booking_pb2.CheckoutStatus
 Cancellation = booking_pb2.CancellationStatus
-
-
-@dataclass
-class Desk:
-    """Budi and his pet at the clinic's desk, with payment behind it."""
-
-    world: World
-    payment: PlayedPayment
-    budi: UUID
-
-    async def hold(self, slot_id: UUID) -> Any:
-        return await self.world.hold(self.budi, slot_id)
-
-    async def pay(
-        self, held: Any, user_id: UUID | None = None, lock_id: str | None = None, method: str = "card"
-    ) -> Any:
-        request = booking_pb2.CheckoutReservationRequest(
-            reservation_id=held.id, lock_id=lock_id or held.lock_id, payment_method=method, payment_token="tok_1"
-        )
-        reply = await self.world.reservations.CheckoutReservation(
-            request, metadata=self.world.signed_in(user_id or self.budi)
-        )
-        return reply.reservation
-
-    async def reservation(self, reservation_id: str) -> Any:
-        request = booking_pb2.GetReservationRequest(reservation_id=reservation_id)
-        reply = await self.world.reservations.GetReservation(request, metadata=self.world.signed_in(self.budi))
-        return reply.reservation
-
-    async def until_checkout(self, reservation_id: str, status: Any) -> Any:
-        async def reached() -> bool:
-            return bool((await self.reservation(reservation_id)).checkout_status == status)
-
-        await eventually(reached)
-        return await self.reservation(reservation_id)
-
-    async def book(self, slot_id: UUID) -> str:
-        """The id of a booking that is held, paid and confirmed."""
-        paid = await self.pay(await self.hold(slot_id))
-        return str((await self.until_checkout(paid.id, Checkout.CHECKOUT_STATUS_CONFIRMED)).booking_id)
-
-    async def cancel(self, booking_id: str, metadata: Any = None) -> Any:
-        request = booking_pb2.CancelBookingRequest(booking_id=booking_id, reason="Miko is well again")
-        return await self.world.bookings.CancelBooking(request, metadata=metadata or self.world.signed_in(self.budi))
-
-    async def booking(self, booking_id: str) -> Any:
-        request = booking_pb2.GetBookingRequest(booking_id=booking_id)
-        reply = await self.world.bookings.GetBooking(request, metadata=self.world.signed_in(self.budi))
-        return reply.booking
-
-    async def until_cancellation(self, booking_id: str, status: Any) -> Any:
-        async def reached() -> bool:
-            return bool((await self.booking(booking_id)).cancellation_status == status)
-
-        await eventually(reached)
-        return await self.booking(booking_id)
-
-
-@pytest.fixture
-async def desk(
-    world: World, booking_database: Database, database: testing.MakeDatabase, nats: testing.Broker
-) -> AsyncIterator[Desk]:
-    made = await database("payment")
-    payment_database = Database(made.url, made.password)
-    asking = Broker("booking", nats.url, nats.passwords["booking"])
-    answering = Broker("payment", nats.url, nats.passwords["payment"])
-    await asking.connect()
-    await answering.connect()
-    steps = {**checkout.local_handlers(timedelta(hours=1)), **cancellation.local_handlers()}
-    engine = SagaEngine(booking_database, SAGAS, steps)
-    payment = PlayedPayment()
-    work = (
-        Relay(booking_database, asking).run(),
-        Relay(payment_database, answering).run(),
-        engine.consumer(asking).run(),
-        engine.run_timer(),
-        payment.consumer(payment_database, answering).run(),
-    )
-    async with running(*work):
-        yield Desk(world, payment, new_id())
-    await asking.close()
-    await answering.close()
-    await payment_database.close()
 
 
 async def test_paid_it_is_booked(desk: Desk) -> None:

@@ -25,7 +25,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "booking.cancellation_refused": ({"reason": "REFUND_REFUSED"}, "cancellation_refused"),
     "booking.cancelled": ({"refund_amount": "75000.00", "currency": "IDR"}, "booking_cancelled"),
     "booking.completed": ({"service_id": str(VACCINATION)}, "booking_completed"),
-    "booking.no_show": ({}, "booking_no_show"),
+    "booking.no_show": ({"refund_amount": "0.00", "currency": "IDR"}, "booking_no_show"),
     "checkout.failed": ({"reason": "CARD_DECLINED", "refund_amount": "0.00"}, "payment_declined"),
     "refund.succeeded": ({"refund_id": str(new_id()), **MONEY}, "refund_settled"),
     "refund.manual": ({"refund_id": str(new_id()), **MONEY}, "refund_delayed"),

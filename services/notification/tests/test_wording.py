@@ -48,6 +48,13 @@ def test_a_fraction_is_shown_where_there_is_one() -> None:
     assert "IDR\N{NO-BREAK SPACE}75,000.50" in words.content
 
 
+@pytest.mark.parametrize(("back", "is_told"), [("60000.00", True), ("0.00", False), (None, False)])
+def test_who_did_not_come_reads_what_comes_back(back: str | None, is_told: bool) -> None:
+    for language, sign in (("en", "IDR\N{NO-BREAK SPACE}60,000"), ("id", "Rp60.000")):
+        words = Wording(language).words(Type.BOOKING_NO_SHOW, {**BARE, "refund_amount": back, "currency": "IDR"}, SATWA)
+        assert (sign in words.content) == is_told
+
+
 def test_a_title_is_one_line_that_fits() -> None:
     words = Wording("en").words(Type.BOOKING_CANCELLED, FACTS, Names(clinic="Klinik\r\nSatwa " * 40))
     assert "\n" not in words.title

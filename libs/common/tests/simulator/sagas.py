@@ -66,9 +66,16 @@ CLINIC_CANCELLATION = Saga("clinic_cancellation", 1, (
     Step("submit",  RETRIABLE, _SUBMIT, when=_is_paid, patience=QUICK, horizon=LONG),
     Step("settle",  RETRIABLE, _SETTLE, when=_is_paid, patience=PATIENT, horizon=LONG),
 ), forgets=frozenset({"secret"}))
+
+NO_SHOW = Saga("no_show", 1, (
+    Step("reserve", RETRIABLE, _RESERVE, patience=QUICK, horizon=LONG),
+    Step("entry",   RETRIABLE, _ENTRY, patience=QUICK, horizon=LONG),
+    Step("submit",  RETRIABLE, _SUBMIT, patience=QUICK, horizon=LONG),
+    Step("settle",  RETRIABLE, _SETTLE, patience=PATIENT, horizon=LONG),
+), forgets=frozenset({"secret"}))
 # fmt: on
 
-SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION)
+SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION, NO_SHOW)
 BY_TYPE = {saga.type: saga for saga in SAGAS}
 LOCAL_STEPS = {"begin", "approve", "confirm", "request", "cancel"}
 COMMANDS: Commands = {

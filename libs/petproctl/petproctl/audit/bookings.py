@@ -10,6 +10,7 @@ from petproctl.audit.databases import Row
 from petproctl.audit.look import Look
 from petproctl.audit.model import Findings, invariant
 
+_GIVES_BACK = ("cancelled", "no-show")
 _BOOKINGS = """
     SELECT b.id, payment_id, amount, status, refund_amount, refund_status FROM unnest(%(ids)s::uuid[]) AS wanted (id)
     JOIN bookings b ON b.id = wanted.id AND b.created_at = uuid_extract_timestamp(wanted.id)
@@ -27,7 +28,10 @@ _REFUNDS = """
 
 @invariant(2)
 def captured_money_has_a_booking(look: Look) -> Findings:
-    """A payment keeps what its booking is due: the price, less what a cancellation gives back; nothing without one."""
+    """A payment keeps what its booking is due: nothing without one, else the price, less what that gives back.
+
+    A cancellation does, and a no-show what its fee leaves.
+    """
     statement = """SELECT id, booking_id, captured, captured - refund_reserved - refund_done AS kept
         FROM batch ORDER BY id"""
     for rows in look.batches("payment", "payments", statement, settled=True):
@@ -60,7 +64,7 @@ def bookings_are_paid(look: Look) -> Findings:
 
 @invariant(4)
 def cancellations_gave_their_refund(look: Look) -> Findings:
-    """A cancelled booking has given back what it says, no other booking anything; its refund stands as payment says.
+    """A cancelled booking or a no-show has given back what it says, no other booking anything.
 
     What the bank sent back counts as given, and waits for a person on both sides.
     """
@@ -79,14 +83,14 @@ def bookings_heard_of_their_refund(look: Look) -> Findings:
     for rows in look.batches("payment", "refunds", statement, settled=True):
         ended = [row for row in rows if row["origin"] == "cancellation" and row["status"] in ("succeeded", "manual")]
         found = look.rows("booking", _BOOKINGS, ids=[row["booking_id"] for row in ended])
-        shown = {row["id"]: row["refund_status"] for row in found if row["status"] == "cancelled"}
+        shown = {row["id"]: row["refund_status"] for row in found if row["status"] in _GIVES_BACK}
         suspects = [row for row in ended if shown.get(row["booking_id"], row["status"]) != row["status"]]
         for row in look.at_rest(suspects, "booking_id"):
             yield str(row["id"]), f"is {row['status']}, its booking shows {shown[row['booking_id']]}"
 
 
 def _kept(booking: Row) -> Decimal:
-    gone = booking["refund_amount"] if booking["status"] == "cancelled" else 0
+    gone = booking["refund_amount"] if booking["status"] in _GIVES_BACK else 0
     return Decimal(booking["amount"] - (gone or 0))
 
 

@@ -43,6 +43,13 @@ _CANCELLATION: Json = {
     "by": "customer",
 }
 _BY_CLINIC: Json = {**_CANCELLATION, "refund_amount": "150000.00", "must_succeed": True, "by": "clinic"}
+_NO_SHOW: Json = {
+    **_BOOKED,
+    "refund_id": "019aafd2-0000-7000-8000-000000000007",
+    "refund_amount": "60000.00",
+    "must_succeed": True,
+    "reason": "no-show",
+}
 
 # By type, what sagas begin with. With the first, every step is needed.
 DATA: Mapping[str, Mapping[str, Json]] = {
@@ -55,6 +62,7 @@ DATA: Mapping[str, Mapping[str, Json]] = {
         "with_refund": _BY_CLINIC,
         "without_refund": {**_BY_CLINIC, "refund_amount": "0.00", "gives_money_back": False},
     },
+    "no_show": {"with_refund": _NO_SHOW},
 }
 # What steps answer, beyond that they are done.
 RESULTS: Mapping[type[Message], Json] = {

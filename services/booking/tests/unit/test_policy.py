@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petpro_booking.policy import holds_until, refund_of, refund_percent
+from petpro_booking.policy import holds_until, no_show_refund, of_service, refund_of, refund_percent
+from petpro_common.ids import new_id
 from petpro_common.money import Money
 
 pytestmark = pytest.mark.unit
@@ -54,6 +55,33 @@ def test_a_move_never_improves_what_goes_back() -> None:
     assert refund_percent(USUAL, START, early, ceiling=0) == 0
 
 
+def test_who_does_not_come_pays_all_where_the_policy_tells_no_fee() -> None:
+    assert no_show_refund(Money(Decimal("150000.00"), "IDR"), USUAL) == Money(Decimal("0.00"), "IDR")
+
+
+@pytest.mark.parametrize(
+    ("price", "currency", "fee", "back"),
+    [
+        ("150000.00", "IDR", 60, "60000.00"),
+        ("0.25", "USD", 50, "0.12"),
+        ("3001", "JPY", 50, "1500"),
+        ("1", "JPY", 0, "1"),
+    ],
+)
+def test_the_rest_of_the_price_is_rounded_to_the_minor_unit(price: str, currency: str, fee: int, back: str) -> None:
+    given = no_show_refund(Money(Decimal(price), currency), {"no_show_fee_percent": fee})
+    assert given == Money(Decimal(back), currency)
+
+
+@given(st.decimals(0, 10_000_000, places=2), st.integers(0, 100), st.integers(0, 100))
+def test_fee_and_rest_are_the_price_and_a_move_improves_neither(price: Decimal, fee: int, ceiling: int) -> None:
+    paid = Money(price, "IDR")
+    back = no_show_refund(paid, {"no_show_fee_percent": fee}, ceiling)
+    assert Decimal(0) <= back.amount <= paid.amount
+    assert back == paid.share(Decimal(min(100 - fee, ceiling)))
+    assert back.amount <= no_show_refund(paid, {"no_show_fee_percent": fee}).amount
+
+
 TIERS = st.lists(
     st.fixed_dictionaries({"min_hours_before": st.integers(0, 99), "refund_percent": st.integers(0, 100)}), max_size=4
 )
@@ -70,6 +98,17 @@ def test_a_quote_holds_until_it_says_and_not_longer(tiers: list[dict[str, int]],
     assert until >= now
     assert refund_percent(policy, START, until, ceiling) == percent
     assert refund_percent(policy, START, until + TICK, ceiling) < percent
+
+
+@given(TIERS, st.integers(0, 100 * 3600 * 1_000_000), st.integers(0, 100))
+def test_a_services_own_tiers_count_as_a_clinics_do(tiers: list[dict[str, int]], micros: int, fee: int) -> None:
+    clinics = {"tiers": _falling(tiers), "no_show_fee_percent": fee, "version": 1}
+    own, now = of_service(new_id(), clinics), START - timedelta(microseconds=micros)
+    assert own is not None
+    assert refund_percent(own, START, now) == refund_percent(clinics, START, now)
+    assert holds_until(own, START, now) == holds_until(clinics, START, now)
+    price = Money(Decimal("99999.99"), "IDR")
+    assert no_show_refund(price, own) == no_show_refund(price, clinics)
 
 
 def _falling(tiers: list[dict[str, int]]) -> list[dict[str, int]]:

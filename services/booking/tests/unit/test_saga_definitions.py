@@ -1,11 +1,11 @@
-"""The three sagas, as dialogues: what is ordered, in which order, when everything goes well and when it does not."""
+"""The four sagas, as dialogues: what is ordered, in which order, when everything goes well and when it does not."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from petpro_booking.saga import CANCELLATION, CHECKOUT, CLINIC_CANCELLATION
+from petpro_booking.saga import CANCELLATION, CHECKOUT, CLINIC_CANCELLATION, NO_SHOW
 from petpro_common.ids import new_id
 from petpro_common.saga.core import advance, begin
 from petpro_common.saga.model import Local, Outcome, Reply, Saga, SagaState
@@ -100,6 +100,8 @@ REFUNDED = ["lock_booking", "ReserveRefund", "PostRefundEntry", "SubmitRefund", 
             ["lock_booking", "cancel_booking", *REFUNDED[1:4]],
             "parked",
         ),
+        (NO_SHOW, {**IDS, **REFUND, "must_succeed": True}, "", [*REFUNDED[1:4], "SettleRefundEntry"], "completed"),
+        (NO_SHOW, {**IDS, **REFUND, "must_succeed": True}, "SubmitRefund", REFUNDED[1:4], "parked"),
     ],
 )
 def test_given_when_then(saga: Saga, data: dict[str, Any], refuse: str, ordered: list[str], ends: str) -> None:

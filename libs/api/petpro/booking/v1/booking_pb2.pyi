@@ -299,7 +299,7 @@ class Booking(_message.Message):
     notes: _builtins.str
     cancellation_status: Global___CancellationStatus.ValueType
     refund_status: _builtins.str
-    """none, pending, succeeded, manual or refused; empty while there is no cancellation."""
+    """none, pending, succeeded, manual or refused; empty while there is neither."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money: ...
     @_builtins.property
@@ -312,7 +312,7 @@ class Booking(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def refund_amount(self) -> _money_pb2.Money:
-        """What a cancellation gives back, or gave; absent while there is none."""
+        """What a cancellation or a no-show gives back, or gave; absent while there is neither."""
 
     def __init__(
         self,
@@ -978,6 +978,7 @@ class QuoteRefundResponse(_message.Message):
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     POLICY_OF_SERVICE_FIELD_NUMBER: _builtins.int
+    NO_SHOW_REFUND_AMOUNT_FIELD_NUMBER: _builtins.int
     refund_percent: _builtins.int
     """Of the price, 0 to 100."""
     policy_version: _builtins.int
@@ -994,6 +995,10 @@ class QuoteRefundResponse(_message.Message):
     def valid_until(self) -> _timestamp_pb2.Timestamp:
         """The last instant at which this holds; absent when it does not change any more."""
 
+    @_builtins.property
+    def no_show_refund_amount(self) -> _money_pb2.Money:
+        """What would go back if nobody came."""
+
     def __init__(
         self,
         *,
@@ -1003,10 +1008,11 @@ class QuoteRefundResponse(_message.Message):
         valid_until: _timestamp_pb2.Timestamp | None = ...,
         policy_version: _builtins.int = ...,
         policy_of_service: _builtins.bool = ...,
+        no_show_refund_amount: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "refund_amount", b"refund_amount", "valid_until", b"valid_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "no_show_refund_amount", b"no_show_refund_amount", "refund_amount", b"refund_amount", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "policy_of_service", b"policy_of_service", "policy_version", b"policy_version", "refund_amount", b"refund_amount", "refund_percent", b"refund_percent", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_amount", b"kept_amount", "no_show_refund_amount", b"no_show_refund_amount", "policy_of_service", b"policy_of_service", "policy_version", b"policy_version", "refund_amount", b"refund_amount", "refund_percent", b"refund_percent", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1285,7 +1291,7 @@ class Saga(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     saga_type: _builtins.str
-    """checkout, cancellation or clinic_cancellation."""
+    """checkout, cancellation, clinic_cancellation or no_show."""
     definition_version: _builtins.int
     business_key: _builtins.str
     """What it is about, once only: for example cancellation:<booking id>:1."""

@@ -608,7 +608,7 @@ class BookingServiceServicer(object):
 
     def QuoteRefund(self, request, context):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -644,7 +644,8 @@ class BookingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def MarkBookingNoShow(self, request, context):
-        """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic.
+        """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
+        leaves of the price goes back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -209,7 +209,7 @@ class BookingServiceStub:
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this.
+    CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
@@ -222,7 +222,9 @@ class BookingServiceStub:
     CompleteBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]
     """The visit is over: in-progress becomes completed; for the clinic."""
     MarkBookingNoShow: _grpc.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]
-    """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic."""
+    """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
+    leaves of the price goes back.
+    """
     GetClinicSummary: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]
     """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
 
@@ -237,7 +239,7 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this.
+    CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
@@ -250,7 +252,9 @@ class BookingServiceAsyncStub(BookingServiceStub):
     CompleteBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]  # type: ignore[assignment]
     """The visit is over: in-progress becomes completed; for the clinic."""
     MarkBookingNoShow: _aio.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]  # type: ignore[assignment]
-    """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic."""
+    """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
+    leaves of the price goes back.
+    """
     GetClinicSummary: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]  # type: ignore[assignment]
     """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
 
@@ -280,7 +284,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
         """
 
     @_abc_1.abstractmethod
@@ -323,7 +327,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.MarkBookingNoShowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.MarkBookingNoShowResponse, _abc.Awaitable[_booking_pb2.MarkBookingNoShowResponse]]:
-        """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic."""
+        """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
+        leaves of the price goes back.
+        """
 
     @_abc_1.abstractmethod
     def GetClinicSummary(

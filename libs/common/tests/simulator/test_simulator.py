@@ -11,7 +11,7 @@ from libs.common.tests.simulator.schedule import Schedule
 pytestmark = pytest.mark.unit
 
 SEEDS = 80
-SEEDS_FOR_A_MUTANT = 300
+SEEDS_FOR_A_MUTANT = 600
 
 
 def test_sagas_survive_whatever_the_seeds_bring_which_is_every_end_and_every_fault() -> None:

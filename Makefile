@@ -67,8 +67,9 @@ k8s: setup ## render every overlay, validate it, and hold it against the rules f
 	@deploy/check.sh $(BIN)/python
 	$(PYTEST) tests/k8s
 
-images: ## build the image of every part (BASE_IMAGE=..., BUILDER=buildah|podman|docker), where there is a builder
-	@deploy/images.sh
+images: setup ## build the image of every part, look into each, and play one (PARTS=booking BASE_IMAGE=... BUILDER=... TWICE=1)
+	@deploy/images.sh $(PARTS)
+	$(PYTEST) -rs tests/k8s/test_play.py
 
 lock: ## resolve requirements.in again, newest versions, with hashes
 	@requirements/lock.sh

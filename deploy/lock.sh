@@ -13,7 +13,7 @@ lock() {
     "$scratch/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
         --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
         --no-emit-package petpro-api --no-emit-package petpro-common \
-        --no-emit-package "petpro-$1" "${@:2}" - -o "deploy/locks/$1.lock"
+        --no-emit-package "petpro-$1" --no-emit-package petproctl "${@:2}" - -o "deploy/locks/$1.lock"
 }
 
 tested=(-c requirements/requirements.lock)

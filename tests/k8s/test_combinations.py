@@ -31,7 +31,7 @@ RULES = (
 )
 
 
-def _of_overlay(overlay: str) -> set[str]:
+def of_overlay(overlay: str) -> set[str]:
     said = yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())
     return {Path(each).name for each in said["components"]}
 
@@ -41,7 +41,7 @@ def _combinations() -> list[tuple[str, tuple[str, ...]]]:
     return [
         (overlay, chosen)
         for overlay in OVERLAYS
-        for more in [sorted(set(COMPONENTS) - _of_overlay(overlay))]
+        for more in [sorted(set(COMPONENTS) - of_overlay(overlay))]
         for chosen in chain.from_iterable(combinations(more, count) for count in range(1, len(more) + 1))
     ]
 

@@ -28,9 +28,9 @@ else
     exit 1
 fi
 
-# Renders an overlay with every component that it has not itself.
+# Renders an overlay with every component that it has not itself, and with a payment provider where one is named.
 with_all_components() {
-    local folder=$scratch/$1-with-all component
+    local folder=$scratch/$1-with-${2:-all} component
     mkdir "$folder"
     {
         echo "resources: [$(realpath --relative-to="$folder" "deploy/k8s/overlays/$1")]"
@@ -39,8 +39,11 @@ with_all_components() {
             grep -q "components/$(basename "$component")[],]" "deploy/k8s/overlays/$1/kustomization.yaml" ||
                 echo "  - $(realpath --relative-to="$folder" "$component")"
         done
+        for component in ${2:+"deploy/k8s/providers/$2" "deploy/k8s/providers/$2/external-secret"}; do
+            echo "  - $(realpath --relative-to="$folder" "$component")"
+        done
     } >"$folder/kustomization.yaml"
-    "${render[@]}" "$folder" >"$scratch/$1-with-all.yaml"
+    "${render[@]}" "$folder" >"$folder.yaml"
 }
 
 scratch=$(mktemp -d)
@@ -50,6 +53,7 @@ for overlay in deploy/k8s/overlays/*/; do
     name=$(basename "$overlay")
     "${render[@]}" "$overlay" >"$scratch/$name.yaml"
     with_all_components "$name"
+    for provider in deploy/k8s/providers/*/; do with_all_components "$name" "$(basename "$provider")"; done
 done
 for file in "$scratch"/*.yaml; do
     name=$(basename "$file" .yaml)

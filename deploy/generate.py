@@ -4,24 +4,26 @@
 |---|---|
 | `servers/nats/access.conf` | `devstack/nats_access.py`, the one list of who may say and hear what |
 | `components/external-secrets/secrets.yaml` | `deploy/make_secrets.py`, the one list of secrets |
+| `providers/*/external-secret/secret.yaml` | the same |
 | `components/telemetry/rules.yaml` | `deploy/observability/rules/`, plain groups of Prometheus rules |
 | `deploy/observability/kustomization.yaml` | the dashboards that lie beside it |
 """
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from deploy.make_secrets import objects
+from deploy.make_secrets import GIVEN, objects
 from devstack.layout import ROOT, SERVICES
 from devstack.nats_access import may_publish, may_subscribe
 
 K8S = ROOT / "deploy/k8s"
 OBSERVABILITY = ROOT / "deploy/observability"
+PROVIDERS = ("stripe", "xendit", "midtrans")
 _LABELS = {"app.kubernetes.io/part-of": "petpro"}
 
 
@@ -30,6 +32,7 @@ def files() -> Mapping[Path, str]:
     return {
         K8S / "servers/nats/access.conf": access(),
         K8S / "components/external-secrets/secrets.yaml": external_secrets(),
+        **{K8S / f"providers/{name}/external-secret/secret.yaml": provider_secret(name) for name in PROVIDERS},
         K8S / "components/telemetry/rules.yaml": rules(),
         OBSERVABILITY / "kustomization.yaml": dashboards(),
     }
@@ -63,13 +66,27 @@ def _with_password(user: str, more: dict[str, Any]) -> str:
 
 
 def external_secrets() -> str:
-    """An ExternalSecret for each Secret that `deploy.make_secrets` makes; in the store they bear the same names."""
+    """An ExternalSecret for each Secret that `deploy.make_secrets` makes, and for the store of backups.
+
+    In the store they bear the same names.
+    """
     secrets = [each for each in objects("petpro") if each["kind"] == "Secret"]
-    return _documents("deploy/make_secrets.py", [_external(secret) for secret in secrets])
+    made = [
+        _external(each["metadata"]["name"], each["type"], each["metadata"]["labels"], each["data"]) for each in secrets
+    ]
+    return _documents("deploy/make_secrets.py", [*made, _given("petpro-backups")])
 
 
-def _external(secret: dict[str, Any]) -> dict[str, Any]:
-    name, labels = secret["metadata"]["name"], secret["metadata"]["labels"]
+def _given(name: str) -> dict[str, Any]:
+    return _external(name, "Opaque", _LABELS, GIVEN[name])
+
+
+def provider_secret(name: str) -> str:
+    """The ExternalSecret of a payment provider's keys."""
+    return _documents("deploy/make_secrets.py", [_given(f"petpro-payment-{name}")])
+
+
+def _external(name: str, kind: str, labels: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:
     return {
         "apiVersion": "external-secrets.io/v1",
         "kind": "ExternalSecret",
@@ -77,8 +94,8 @@ def _external(secret: dict[str, Any]) -> dict[str, Any]:
         "spec": {
             "refreshInterval": "1h",
             "secretStoreRef": {"kind": "ClusterSecretStore", "name": "petpro"},
-            "target": {"name": name, "template": {"type": secret["type"], "metadata": {"labels": dict(labels)}}},
-            "data": [{"secretKey": key, "remoteRef": {"key": name, "property": key}} for key in sorted(secret["data"])],
+            "target": {"name": name, "template": {"type": kind, "metadata": {"labels": dict(labels)}}},
+            "data": [{"secretKey": key, "remoteRef": {"key": name, "property": key}} for key in sorted(keys)],
         },
     }
 

@@ -29,8 +29,8 @@ esac
 
 # build_part PART NAME FLAGS...
 build_part() {
-    local target=(--target "$1")
-    case $1 in petproctl | devtools) ;; *) target=(--target service --build-arg "SERVICE=$1") ;; esac
+    local target=(--target service --build-arg "SERVICE=$1")
+    case $1 in petproctl | devtools) target=(--target "$1" --build-arg SERVICE=none) ;; esac
     # shellcheck disable=SC2086  # the flags are words
     "${build[@]}" --quiet ${BUILDER_FLAGS:-} "${base[@]}" "${same[@]}" "${target[@]}" "${@:3}" \
         -f deploy/Dockerfile -t "$2" . >/dev/null

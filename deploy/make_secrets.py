@@ -2,6 +2,9 @@
 
 Nothing is kept here: what `kubectl create` has not stored is gone. It refuses to overwrite, so a second run by mistake
 changes nothing. Where a store of secrets exists, this shows which objects and keys it has to provide.
+
+What others give, the keys of the store of backups and of payment providers, cannot be made: `--given FOLDER` takes each
+from a file FOLDER/SECRET/KEY, such as petpro-backups/access_key_id. Without its folder such a Secret is left out.
 """
 
 import argparse
@@ -20,10 +23,26 @@ from devstack.layout import SERVICES, Layout
 from devstack.secrets import Secrets
 
 Manifest = dict[str, Any]
+GIVEN = {
+    "petpro-backups": ("access_key_id", "secret_access_key"),
+    "petpro-payment-stripe": ("secret_key", "webhook_secret"),
+    "petpro-payment-xendit": ("secret_key", "callback_token"),
+    "petpro-payment-midtrans": ("server_key",),
+}
+"""Secrets whose values others give, and their keys."""
+
+
+def given(namespace: str, folder: Path) -> list[Manifest]:
+    """The GIVEN Secrets that have a folder there. Raises FileNotFoundError when such a folder lacks a key."""
+    return [
+        _in(namespace, _secret(name, {key: (folder / name / key).read_text().strip() for key in keys}))
+        for name, keys in GIVEN.items()
+        if (folder / name).is_dir()
+    ]
 
 
 def objects(namespace: str) -> list[Manifest]:
-    """The Secrets, and the ConfigMap with the public keys by which services know each other."""
+    """The Secrets that can be made, and the ConfigMap with the public keys by which services know each other."""
     with TemporaryDirectory() as folder:
         layout = Layout(Path(folder) / "made")
         layout.prepare()
@@ -84,8 +103,10 @@ def _in(namespace: str, manifest: Manifest) -> Manifest:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--namespace", default="petpro")
+    parser.add_argument("--given", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
-    yaml.safe_dump_all(objects(arguments.namespace), sys.stdout, sort_keys=False)
+    taken = given(arguments.namespace, arguments.given) if arguments.given else []
+    yaml.safe_dump_all(objects(arguments.namespace) + taken, sys.stdout, sort_keys=False)
 
 
 if __name__ == "__main__":

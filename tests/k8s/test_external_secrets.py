@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from deploy.make_secrets import objects
+from deploy.make_secrets import GIVEN, objects
 from tests.k8s.rendering import K8S, name_of
 
 pytestmark = pytest.mark.unit
@@ -13,6 +13,8 @@ def test_every_secret_can_come_from_the_store() -> None:
     text = (K8S / "components/external-secrets/secrets.yaml").read_text()
     fetched = {name_of(each): each["spec"] for each in yaml.safe_load_all(text)}
     made = {name_of(each): each for each in objects("petpro") if each["kind"] == "Secret"}
+    backups = fetched.pop("petpro-backups")
+    assert {each["secretKey"] for each in backups["data"]} == set(GIVEN["petpro-backups"])
     assert fetched.keys() == made.keys()
     for name, spec in fetched.items():
         assert spec["target"]["name"] == name

@@ -28,7 +28,7 @@ class Nats:
     def part(self) -> Part:
         return Part(
             name="nats",
-            argv=[_binary(), "-c", self._config],
+            argv=[nats_server(), "-c", self._config],
             ready=answers_http(f"http://127.0.0.1:{self.monitor_port}/healthz"),
             address=self.url,
             prepare=self._write_config,
@@ -81,7 +81,8 @@ class Nats:
         return {"user": OPERATOR, "password": self.secrets.operator_password()}
 
 
-def _binary() -> str:
+def nats_server() -> str:
+    """The program. Raises FileNotFoundError."""
     beside_python = Path(sys.executable).with_name("nats-server")
     found = str(beside_python) if beside_python.exists() else shutil.which("nats-server")
     if found is None:

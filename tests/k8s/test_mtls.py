@@ -1,11 +1,15 @@
 """With the component `mtls` everybody has a certificate of the name under which they are called."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from devstack.layout import SERVICES
+from devstack.nats import nats_server
+from petpro_common.testing.certificates import Authority
 from tests.k8s.rendering import OVERLAYS, Manifests, combined, containers, name_of, pod
+from tests.k8s.test_servers import PASSWORDS
 
 pytestmark = pytest.mark.unit
 
@@ -60,3 +64,29 @@ def test_a_certificate_is_renewed_long_before_it_ends(secured: Manifests) -> Non
         certificate = secured.get("Certificate", f"petpro-{part}")["spec"]
         duration, before = (int(certificate[field].removesuffix("h")) for field in ("duration", "renewBefore"))
         assert before * 3 >= duration
+
+
+def test_nats_has_a_certificate_of_every_name_under_which_it_is_called(secured: Manifests) -> None:
+    certificate, nats = secured.get("Certificate", "petpro-nats")["spec"], secured.get("StatefulSet", "nats")
+    (volume,) = [each["secret"] for each in pod(nats)["volumes"] if each["name"] == "tls"]
+    assert volume["secretName"] == certificate["secretName"]
+    assert {"server auth", "client auth"} <= set(certificate["usages"])
+    servers = {f"nats-{number}.nats" for number in range(nats["spec"]["replicas"])}
+    assert {name_of(secured.get("Service", "nats")), *servers} <= set(certificate["dnsNames"])
+    for service in SERVICES:
+        told = secured.get("ConfigMap", f"petpro-settings-{service}")["data"]
+        assert told[f"PETPRO_{service}_NATS_URL".upper()] == "tls://nats:4222"
+
+
+def test_nats_takes_its_configuration_and_asks_for_certificates(secured: Manifests, tmp_path: Path) -> None:
+    issued = Authority().issue(tmp_path / "issued")
+    texts = secured.get("ConfigMap", "petpro-nats")["data"]
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text.replace(FOLDER, str(issued)))
+    command = [nats_server(), "-t", "-c", str(tmp_path / "nats.conf")]
+    env = {"POD_NAME": "nats-0", **PASSWORDS}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "verify: true" in texts["tls.conf"]
+    assert "handshake_first: true" in texts["tls.conf"]
+    assert "verify: true" in texts["routes-tls.conf"]

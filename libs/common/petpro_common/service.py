@@ -65,7 +65,11 @@ class Service:
         self.database = self._open(settings.database_url)
         self._sessions = self._open(settings.database_session_url) if settings.database_session_url else self.database
         self.broker = Broker(
-            self.name, settings.nats_url, settings.nats_password.get_secret_value(), settings.nats_replicas
+            self.name,
+            settings.nats_url,
+            settings.nats_password.get_secret_value(),
+            settings.nats_replicas,
+            tls_folder=settings.tls_folder,
         )
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)

@@ -32,8 +32,9 @@ class ServiceSettings(Told):
     `database_session_url`: where `database_url` leads to a pooler that hands out connections by the transaction, the
     server itself: for what keeps a connection to itself (the relay's lock and its LISTEN, migrations).
 
-    `tls_folder`: where the certificate is that services prove themselves by to each other (see `tls`); empty, they
-    speak in clear text. Then `probe_address` answers health alone, in clear text, for probes that know no certificate.
+    `tls_folder`: where the certificate is that services prove themselves by to each other (see `tls`), and to NATS
+    where `nats_url` begins with `tls://`; empty, services speak in clear text. With one, `probe_address` answers
+    health alone, in clear text, for probes that know no certificate.
 
     `outbox_limit`: with so many messages waiting to leave, new work is refused. Half a million are about half a
     gigabyte of table and indexes, nearly three hours without a broker at 50 messages a second, and two minutes of

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 import structlog
@@ -12,6 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
+from petpro_common import tls
 from petpro_common.messaging.publisher import Publisher, Taken
 from petpro_common.messaging.subjects import STREAMS
 
@@ -29,13 +32,17 @@ class Broker:
     """One connection of a service, as the NATS user of that name. It never gives up reconnecting.
 
     `replicas`: on how many servers of a cluster the streams that it makes are kept.
+
+    `url`: `nats://` in clear text; `tls://` by TLS from the first byte, with the certificate in `tls_folder` (see
+    `tls`), which is read at the start.
     """
 
-    def __init__(self, service: str, url: str, password: str, replicas: int = 1) -> None:
+    def __init__(self, service: str, url: str, password: str, replicas: int = 1, *, tls_folder: str = "") -> None:
         self.service = service
         self._url = url
         self._password = password
         self._replicas = replicas
+        self._tls_folder = tls_folder
         self._client = Client()
         self._publisher = Publisher(self._client)
         self._connected = asyncio.Event()
@@ -89,11 +96,27 @@ class Broker:
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,
             closed_cb=self._on_closed,
+            **self._secured(),
         )
         self._publisher = Publisher(self._client)
         await self._publisher.start()
         await self.ensure_streams()
         self._connected.set()
+
+    def _secured(self) -> dict[str, Any]:
+        """The client's options for TLS.
+
+        The handshake comes first: else the client would take a server's word, in clear text, that none is needed, and
+        send its password. And the name is that of the URL, since a cluster tells the addresses of its other servers.
+        """
+        to = urlsplit(self._url)
+        if to.scheme != "tls":
+            return {}
+        return {
+            "tls": tls.client_context(self._tls_folder),
+            "tls_hostname": to.hostname,
+            "tls_handshake_first": True,
+        }
 
     async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> Taken:
         """Publishes a message and waits until the broker has it. Raises as `Publisher.publish`."""

@@ -1,11 +1,13 @@
 """What goes into the images is what was tested, and what the packages ask for."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from deploy import look
 from deploy.sbom import bill
 from devstack.layout import ROOT, SERVICES
 
@@ -109,3 +111,35 @@ def test_bytecode_bears_no_time() -> None:
     assert installs
     assert all("--no-compile" in install for install in installs)
     assert dockerfile.count("compileall -q --invalidation-mode unchecked-hash") == 3
+
+
+@pytest.mark.parametrize("program", ["gcc", "x86_64-linux-gnu-gcc-12", "g++", "cc", "clang-15", "ld", "make", "rustc"])
+def test_a_compiler_in_an_image_is_seen(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = _image(tmp_path, monkeypatch)
+    assert list(look.faults({}, {})) == []
+    (home / "bin" / program).touch()
+    assert list(look.faults({}, {})) == [f"it has a compiler: ['{program}']"]
+
+
+def test_what_an_image_should_not_be_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _image(tmp_path, monkeypatch)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    root, writable, pip, bill_differs = look.faults({"pip": "26.0"}, {"grpcio": "1.78.0"})
+    assert root == "it runs as root"
+    assert writable.startswith("its user may change what it runs")
+    assert pip == "it can install packages: ['pip']"
+    assert bill_differs.startswith("its bill differs from what it holds")
+
+
+def _image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The insides of an image as they should be, run by somebody who may not write."""
+    (folder / "bin").mkdir()
+    for program in ("python3", "serve", "less", "asciidoc", "ldconfig"):
+        (folder / "bin" / program).touch()
+    monkeypatch.setattr(look, "HOME", folder)
+    monkeypatch.setenv("PATH", str(folder / "bin"))
+    monkeypatch.setattr(os, "getuid", lambda: 10001)
+    monkeypatch.setattr(os, "getgid", lambda: 10001)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    return folder

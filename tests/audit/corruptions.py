@@ -14,8 +14,8 @@ class Corruption:
     plant: str
 
 
-_ANOTHER_REFUND = """INSERT INTO refunds
-    SELECT (jsonb_populate_record(r, jsonb_build_object('id', gen_random_uuid()))).* FROM refunds r
+_ANOTHER_REFUND = """INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason)
+    SELECT gen_random_uuid(), payment_id, booking_id, origin, amount, currency, status, reason FROM refunds
     WHERE booking_id = %(cancelled)s"""
 _ANOTHER_NOTIFICATION = """INSERT INTO notifications
     SELECT (jsonb_populate_record(n, jsonb_build_object('id', gen_random_uuid()))).* FROM notifications n

@@ -29,6 +29,14 @@ class Format(StrEnum):
     HTML = "html"
 
 
+class Waits(StrEnum):
+    """What a refund waits for: a person, as none could be made or it came back, or the provider's word."""
+
+    MANUAL = "manual"
+    REVERSED = "reversed"
+    UNKNOWN = "unknown"
+
+
 OlderThan = Annotated[str, typer.Option("--older-than", help="has waited so long or longer: 90s, 15m, 2h, 1d")]
 Reference = Annotated[str, typer.Option("--reference", help="where it can be looked up; kept", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", help="a file; else standard output", show_default=False)]
@@ -36,10 +44,17 @@ Instant = Annotated[str, typer.Option("--until", help="RFC 3339, UTC unless told
 
 
 @app.command()
-def refunds(context: typer.Context, older_than: OlderThan = "", limit: Limit = 50, as_json: AsJson = False) -> None:
-    """List refunds that wait for a person, the oldest first."""
+def refunds(
+    context: typer.Context,
+    older_than: OlderThan = "",
+    status: Annotated[Waits | None, typer.Option("--status", help="only these", show_default=False)] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List refunds that wait for a person, the oldest first; or those of which nobody knows what the provider did."""
+    which = {"status": f"REFUND_STATUS_{status.upper()}"} if status else {}
     with session(context) as gateway:
-        found = gateway.pages(f"{OPERATIONS}/refunds", "refunds", limit, min_age_seconds=seconds(older_than))
+        found = gateway.pages(f"{OPERATIONS}/refunds", "refunds", limit, min_age_seconds=seconds(older_than), **which)
     say(as_json, {"refunds": found}, lambda console: console.print(money_drawing.refunds(found)))
 
 

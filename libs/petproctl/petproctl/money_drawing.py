@@ -11,12 +11,13 @@ from petproctl.saga_drawing import duration, instant
 
 def refunds(found: list[Json]) -> Table:
     """One line a refund that waits for a person."""
-    drawn = _table("refund", "waits", "amount", "provider", "its word", "booking", "customer")
+    drawn = _table("refund", "status", "waits", "amount", "provider", "its word", "booking", "customer")
     for each in found:
         refund = each["refund"]
         word = Text(each.get("failure_reason", ""))
         about = (each["provider"], word, each["booking_id"], each["user_id"])
-        drawn.add_row(refund["id"], _ago(each["waits_since"]), _money(refund["amount"]), *about)
+        status = refund["status"].removeprefix("REFUND_STATUS_").lower()
+        drawn.add_row(refund["id"], status, _ago(each["waits_since"]), _money(refund["amount"]), *about)
     return drawn
 
 

@@ -5,12 +5,14 @@
                  │                 └───► cancelled ──┘ success at once, and goes back in full
                  └► at_clinic ─────────────┘
 
-    refund    reserved ──► submitted ──► pending ──► succeeded ─┐ the bank sent it back
-                 │             ├──► refused    └──────────────► ├──► manual, for a person
-                 └► released   └──► manual, if it must succeed ─┘
+    refund    reserved ──► submitted ──► pending ──► succeeded ──► reversed, sent back by the bank ─┐
+                 │          unknown ├──► refused └─► manual, and refused ones that must succeed ────┤
+                 └► released        └──────────────► manual                                         │
+                                                             succeeded, paid by a person in another way
 
 A payment is `pending` only while the provider cannot know of it, `unknown` while nobody knows what that did. Of one
-that is `at_clinic` we take nothing. What is captured never goes back but by a refund.
+that is `at_clinic` we take nothing. What is captured never goes back but by a refund. The trigger `step_refund` lets a
+refund take no other way.
 """
 
 from dataclasses import dataclass
@@ -104,6 +106,25 @@ class RefundStatus(StrEnum):
     REFUSED = "refused"
     RELEASED = "released"
     MANUAL = "manual"
+    UNKNOWN = "unknown"
+    REVERSED = "reversed"
+
+    @property
+    def stored(self) -> "RefundStatus":
+        """What the column `status` says, and sagas and events are told: less, as before there were the last two."""
+        return _STORED.get(self, self)
+
+    @property
+    def is_submitted(self) -> bool:
+        """On its way to the provider, which has not said that it has taken it on."""
+        return self.stored is RefundStatus.SUBMITTED
+
+    @property
+    def is_for_a_person(self) -> bool:
+        return self.stored is RefundStatus.MANUAL
+
+
+_STORED = {RefundStatus.UNKNOWN: RefundStatus.SUBMITTED, RefundStatus.REVERSED: RefundStatus.MANUAL}
 
 
 class Origin(StrEnum):
@@ -267,24 +288,29 @@ def _captured(payment: Payment, money: Money) -> Move:
 
 def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
     """The refund's next status, or None when `outcome` brings nothing new. A provider's failure is final."""
-    on_its_way = refund.status in (RefundStatus.SUBMITTED, RefundStatus.PENDING)
+    is_submitted = refund.status.is_submitted
+    on_its_way = is_submitted or refund.status is RefundStatus.PENDING
     match outcome:
-        case outcomes.RefundAccepted() if refund.status is RefundStatus.SUBMITTED:
+        case outcomes.Unknown() if refund.status is RefundStatus.SUBMITTED:
+            return RefundStatus.UNKNOWN
+        case outcomes.RefundAccepted() if is_submitted:
             return RefundStatus.PENDING
         case outcomes.RefundSucceeded() if on_its_way:
             return RefundStatus.SUCCEEDED
-        case outcomes.RefundRefused() if refund.status is RefundStatus.SUBMITTED:
+        case outcomes.RefundRefused() if is_submitted:
             return RefundStatus.MANUAL if refund.must_succeed else RefundStatus.REFUSED
-        case outcomes.RefundByHand() if refund.status is RefundStatus.SUBMITTED:
+        case outcomes.RefundByHand() if is_submitted:
             return RefundStatus.MANUAL
-        case outcomes.RefundFailed() if on_its_way or refund.status is RefundStatus.SUCCEEDED:
+        case outcomes.RefundFailed() if on_its_way:
             return RefundStatus.MANUAL
+        case outcomes.RefundFailed() if refund.status is RefundStatus.SUCCEEDED:
+            return RefundStatus.REVERSED
         case _:
             return None
 
 
 def set_aside(status: RefundStatus, amount: Decimal) -> tuple[Decimal, Decimal]:
     """What a refund in this status counts for in (refund_reserved, refund_done) of its payment."""
-    if status in _SET_ASIDE:
+    if status.stored in _SET_ASIDE:
         return amount, Decimal(0)
     return Decimal(0), amount if status is RefundStatus.SUCCEEDED else Decimal(0)

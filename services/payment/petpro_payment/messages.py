@@ -84,7 +84,7 @@ async def tell_failed(tx: Transaction, payment: Payment, reason: str) -> None:
 async def tell_refund(tx: Transaction, payment: Payment, refund: Refund, status: RefundStatus) -> None:
     """Event refund.submitted, refund.succeeded, refund.refused or refund.manual."""
     event = {"refund_id": refund.id, **_about(payment), "amount": refund.amount, "currency": refund.currency}
-    await outbox.add_event(tx, "payment", REFUND_EVENTS[status], payment.id, event)
+    await outbox.add_event(tx, "payment", REFUND_EVENTS[status.stored], payment.id, event)
 
 
 def _instant(value: datetime | None) -> Timestamp | None:

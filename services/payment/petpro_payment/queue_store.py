@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_common.db import Row, Transaction
+from petpro_payment.domain import RefundStatus
 from petpro_payment.journal_store import posted
 from petpro_payment.refund_store import REFUND_COLUMNS
 
@@ -15,12 +16,15 @@ _WAITS = """
     AND (CAST(:after_at AS timestamptz) IS NULL OR ({since}, {id}) > (:after_at, CAST(:after_id AS uuid)))
     ORDER BY {since}, {id} LIMIT :limit
 """
-# Both along a partial index of what waits.
-_REFUNDS = text(f"""
-    SELECT {REFUND_COLUMNS}, payments.user_id, payments.clinic_id, payments.provider
+# Each along a partial index of what waits.
+_REFUNDS = f"""
+    SELECT {REFUND_COLUMNS}, payments.user_id, payments.clinic_id, payments.provider, {{since}} AS waits_since
     FROM refunds JOIN payments ON payments.id = refunds.payment_id
-    WHERE refunds.status = 'manual' AND {_WAITS.format(since="refunds.updated_at", id="refunds.id")}
-""")
+    WHERE {{which}} AND (CAST(:state AS text) IS NULL OR refunds.state = :state)
+      AND {_WAITS.replace("{id}", "refunds.id")}
+"""
+_FOR_A_PERSON = text(_REFUNDS.format(which="refunds.status = 'manual'", since="refunds.updated_at"))
+_UNKNOWN = text(_REFUNDS.format(which="refunds.unknown_since IS NOT NULL", since="refunds.unknown_since"))
 _QUARANTINED = text(f"""
     SELECT * FROM payments
     WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL
@@ -43,11 +47,15 @@ _CLOSE = text(f"""
 """)
 
 
-async def manual_refunds(
-    tx: Transaction, min_age: int, after: tuple[datetime, UUID] | None, limit: int
+async def waiting_refunds(
+    tx: Transaction, status: RefundStatus | None, min_age: int, after: tuple[datetime, UUID] | None, limit: int
 ) -> Sequence[Row]:
-    """Refunds for a person that have waited so many seconds or longer, the oldest first: REFUND_COLUMNS, and whose."""
-    return (await tx.execute(_REFUNDS, _window(min_age, after, limit))).all()
+    """Refunds for a person that have waited so many seconds or longer, the oldest first; or those of unknown outcome.
+
+    REFUND_COLUMNS, whose they are, and `waits_since`.
+    """
+    statement = _UNKNOWN if status is RefundStatus.UNKNOWN else _FOR_A_PERSON
+    return (await tx.execute(statement, {"state": status, **_window(min_age, after, limit)})).all()
 
 
 async def quarantined(tx: Transaction, min_age: int, after: tuple[datetime, UUID] | None, limit: int) -> Sequence[Row]:

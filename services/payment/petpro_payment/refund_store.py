@@ -13,7 +13,8 @@ from petpro_payment.journal_store import posted
 from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
 
 _FIELDS = [field.name for field in fields(Refund)]
-REFUND_COLUMNS = ", ".join(f"refunds.{name} AS refund_{name}" for name in _FIELDS)
+_COLUMN = {"status": "state"}
+REFUND_COLUMNS = ", ".join(f"refunds.{_COLUMN.get(name, name)} AS refund_{name}" for name in _FIELDS)
 
 # Both rows are read as they are once they are locked, however long that took.
 _LOCK = text(f"""
@@ -46,6 +47,9 @@ _SUBMIT = text("""
     FROM unnest(CAST(:ids AS uuid[]), CAST(:command_ids AS text[]), CAST(:musts AS boolean[]))
          AS given(id, command_id, must_succeed)
     WHERE refunds.id = given.id
+""")
+_MARK_UNKNOWN = text("""
+    UPDATE refunds SET unknown_since = clock_timestamp(), updated_at = clock_timestamp() WHERE id = :id
 """)
 _AWAIT_SETTLEMENT = text("""
     UPDATE refunds SET settle_command_id = :command_id, settle_entry_id = :entry_id WHERE id = :id
@@ -100,6 +104,13 @@ _WAITING_REFUNDS = text("""
     SELECT 'refund for a person' AS what, count(*) AS found,
         coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0) AS oldest_seconds
     FROM refunds WHERE status = 'manual'
+    UNION ALL
+    SELECT 'reversed refund', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(reversed_at)), 0)
+    FROM refunds WHERE status = 'manual' AND reversed_at IS NOT NULL
+    UNION ALL
+    SELECT 'refund of unknown outcome', count(*),
+        coalesce(extract(epoch FROM clock_timestamp() - min(unknown_since)), 0)
+    FROM refunds WHERE unknown_since IS NOT NULL
     UNION ALL
     SELECT 'refund at the provider', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
     FROM refunds WHERE due_at IS NOT NULL AND status IN ('submitted', 'pending')
@@ -223,8 +234,13 @@ async def move(
 
     What it adds to the sum of what is gone, or takes from it, is posted in the journal.
     """
-    row = {"id": refund_id, "to": to.value, "external": external or None, "failure": failure or None}
+    row = {"id": refund_id, "to": to.stored.value, "external": external or None, "failure": failure or None}
     await tx.execute(_MOVE, {**row, **sums})
+
+
+async def mark_unknown(tx: Transaction, refund_id: UUID) -> None:
+    """The provider was asked to make it, and nobody knows what it did. Under its payment's row lock."""
+    await tx.execute(_MARK_UNKNOWN, {"id": refund_id})
 
 
 async def pay_out(tx: Transaction, refund_id: UUID, reference: str, sums: Mapping[str, Decimal]) -> None:

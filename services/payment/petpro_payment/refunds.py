@@ -34,8 +34,6 @@ from petpro_payment.errors import RefundNotFound, RefundNotManual
 from petpro_payment.outcomes import RefundByHand, RefundFailed, RefundOutcome, RefundRefused, Unknown
 from petpro_payment.refund_store import NewRefund
 
-_TO_SUBMIT = (RefundStatus.RESERVED, RefundStatus.SUBMITTED)
-
 _log = structlog.get_logger()
 
 
@@ -130,9 +128,13 @@ async def release(tx: Transaction, refund_id: UUID) -> Answer:
 async def submit(tx: Transaction, orders: Sequence[Submission]) -> list[Answer]:
     """Has reserved refunds sent to the provider after the commit. Raises TooEarly when one is not there yet."""
     found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
-    due = [order for order in orders if order.refund_id in found and found[order.refund_id][1].status in _TO_SUBMIT]
+    due = [order for order in orders if order.refund_id in found and _is_to_submit(found[order.refund_id][1])]
     await refund_store.submit(tx, [(order.refund_id, order.command_id, order.must_succeed) for order in due])
     return [await _submitted(tx, order.refund_id, found.get(order.refund_id)) for order in orders]
+
+
+def _is_to_submit(refund: Refund) -> bool:
+    return refund.status is RefundStatus.RESERVED or refund.status.is_submitted
 
 
 async def _submitted(tx: Transaction, refund_id: UUID, found: tuple[Payment, Refund] | None) -> Answer:
@@ -140,7 +142,7 @@ async def _submitted(tx: Transaction, refund_id: UUID, found: tuple[Payment, Ref
         if await store.was_called_off(tx, refund_id):
             return Refused(Reason.CALLED_OFF)
         raise TooEarly(refund_id=refund_id)
-    match found[1].status:
+    match found[1].status.stored:
         case RefundStatus.RESERVED | RefundStatus.SUBMITTED:
             return Pending()
         case RefundStatus.RELEASED:
@@ -189,11 +191,14 @@ async def learn(tx: Transaction, payment: Payment, refund: Refund, outcome: Refu
     status = refund_move(refund, outcome)
     if status is None or refund.paid_out_reference:  # what a person has paid, no word on the own attempt undoes
         return Disposition.IGNORED
+    if status is RefundStatus.UNKNOWN:
+        await refund_store.mark_unknown(tx, refund.id)
+        return Disposition.APPLIED
     external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""
     await _move(tx, refund, status, external, failure)
     await messages.tell_refund(tx, payment, refund, status)
-    if status is RefundStatus.MANUAL:
+    if status.is_for_a_person:
         metrics.MANUAL_REFUNDS.inc()
         _log.error("refund needs a person", refund_id=str(refund.id), payment_id=str(payment.id), cause=failure)
     await _answer(tx, refund, status)
@@ -209,7 +214,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
     if found is None:
         raise RefundNotFound
     payment, refund = found
-    if refund.status is not RefundStatus.MANUAL:
+    if not refund.status.is_for_a_person:
         raise RefundNotManual(status=refund.status)
     if not dry_run:
         await refund_store.pay_out(tx, refund_id, reference, store.counts(-refund.amount, refund.amount))
@@ -219,7 +224,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
 
 
 async def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None:
-    if refund.command_id and refund.status is RefundStatus.SUBMITTED:
+    if refund.command_id and refund.status.is_submitted:
         submitted = Succeeded(commands_pb2.RefundSubmitted(refund_status=status))
         refused = Refused(Reason.REFUND_REFUSED)
         await participant.answer(tx, refund.command_id, refused if status is RefundStatus.REFUSED else submitted)

@@ -19,6 +19,12 @@ from petpro.payment.v1.operations_pb2 import (
     PayOutRefundResponse,
     QuarantinedPayment,
 )
+from petpro.payment.v1.payment_pb2 import (
+    REFUND_STATUS_MANUAL,
+    REFUND_STATUS_REVERSED,
+    REFUND_STATUS_UNKNOWN,
+    REFUND_STATUS_UNSPECIFIED,
+)
 from petpro_common import pages
 from petpro_common.context import administrator, ends_what_was_begun
 from petpro_common.db import Database, Row, Transaction
@@ -27,9 +33,17 @@ from petpro_common.instants import timestamp
 from petpro_common.money import Money
 from petpro_payment import messages, queue_store, refunds, settlement_store
 from petpro_payment.cursors import moment_after
-from petpro_payment.domain import PaymentNotFound
+from petpro_payment.domain import PaymentNotFound, RefundStatus
 from petpro_payment.errors import PaymentNotQuarantined
 from petpro_payment.refund_store import refund_of_row
+
+_STATUSES = {
+    REFUND_STATUS_UNSPECIFIED: None,
+    REFUND_STATUS_MANUAL: RefundStatus.MANUAL,
+    REFUND_STATUS_REVERSED: RefundStatus.REVERSED,
+    REFUND_STATUS_UNKNOWN: RefundStatus.UNKNOWN,
+}
+"""Those that are listed."""
 
 _Context = aio.ServicerContext[Any, Any]
 
@@ -44,12 +58,13 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         self, request: ListManualRefundsRequest, context: _Context
     ) -> ListManualRefundsResponse:
         administrator()
-        size, filters = pages.page_size(request.page_size), ("refunds", request.min_age_seconds)
+        status = _STATUSES[request.status]
+        size, filters = pages.page_size(request.page_size), ("refunds", request.min_age_seconds, request.status)
         after = moment_after(pages.read_token(request.page_token, *filters))
         async with self._database.transaction() as tx:
-            rows = await queue_store.manual_refunds(tx, request.min_age_seconds, after, size + 1)
+            rows = await queue_store.waiting_refunds(tx, status, request.min_age_seconds, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
-        token = pages.write_token((last.refund_updated_at.isoformat(), last.refund_id), *filters) if last else ""
+        token = pages.write_token((last.waits_since.isoformat(), last.refund_id), *filters) if last else ""
         return ListManualRefundsResponse(refunds=map(_refund, rows[:size]), next_page_token=token)
 
     @ends_what_was_begun
@@ -113,7 +128,7 @@ def _refund(row: Row) -> ManualRefund:
         clinic_id=str(row.clinic_id),
         provider=row.provider,
         failure_reason=refund.failure_reason or "",
-        waits_since=timestamp(refund.updated_at),
+        waits_since=timestamp(row.waits_since),
     )
 
 

@@ -1,6 +1,19 @@
 """The tables that payment owns, as SQLAlchemy Core knows them. The migrations make them; a test compares the two."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, Numeric, String, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
@@ -66,6 +79,9 @@ refunds = Table(
     Column("due_at", _INSTANT),
     Column("created_at", _INSTANT, nullable=False),
     Column("updated_at", _INSTANT, nullable=False),
+    Column("unknown_since", _INSTANT),  # kept by the trigger step_refund while `status` is submitted
+    Column("reversed_at", _INSTANT),  # the same while it is manual
+    Column("state", String(20), Computed("status", persisted=False)),  # `status`, or what these two make of it
 )
 
 called_off_orders = Table(

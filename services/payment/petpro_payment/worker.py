@@ -22,7 +22,7 @@ from petpro_common.db import Database, Transaction
 from petpro_common.kill_points import Moment
 from petpro_common.sealing import Opener
 from petpro_payment import answers, metrics, payments, refund_store, refunds, store
-from petpro_payment.domain import Payment, Refund, RefundStatus
+from petpro_payment.domain import Payment, Refund
 from petpro_payment.outcomes import (
     CalledOff,
     Captured,
@@ -244,7 +244,7 @@ def _refund_order(errand: refund_store.Errand) -> RefundOrder:
 
 def _by_hand(provider: Capabilities, refund: Refund, payment: Payment) -> RefundByHand | None:
     """What the provider cannot give back, so that it is not asked. One that it has taken on is its own to end."""
-    if refund.attempts > 1 or refund.status is not RefundStatus.SUBMITTED or payment.paid_at is None:
+    if refund.attempts > 1 or not refund.status.is_submitted or payment.paid_at is None:
         return None
     since = payment.now - payment.paid_at
     cause = why_not_refund(provider, payment.payment_method, refund.money, payment.captured, since)
@@ -259,6 +259,6 @@ async def _refund_outcome(provider: Provider, refund: Refund, order: RefundOrder
     found = await provider.find_refund(order) if refund.attempts > 1 else None
     if found is not None:
         return found
-    if refund.status is RefundStatus.SUBMITTED:
+    if refund.status.is_submitted:
         return await provider.create_refund(order)
     return Unknown("a refund that the provider had taken on is not there")

@@ -71,8 +71,8 @@ class Desk:
             if not token:
                 return found
 
-    async def waiting(self, min_age: int = 0) -> list[operations.ManualRefund]:
-        request = operations.ListManualRefundsRequest(min_age_seconds=min_age)
+    async def waiting(self, min_age: int = 0, status: Any = 0) -> list[operations.ManualRefund]:
+        request = operations.ListManualRefundsRequest(min_age_seconds=min_age, status=status)
         return list((await self.queue.ListManualRefunds(request, metadata=self.as_admin)).refunds)
 
     async def pay_out(self, refund_id: UUID, *, dry_run: bool = False) -> operations.PayOutRefundResponse:

@@ -24,7 +24,9 @@ from services.payment.tests.world import Sale
 
 PRICES = st.sampled_from([("250000", "IDR"), ("99.97", "USD"), ("3001", "JPY"), ("0.03", "USD")])
 REFUND_WORDS = st.sampled_from([RefundAccepted, RefundSucceeded, RefundFailed])
-SET_ASIDE = ("reserved", "submitted", "pending", "manual")
+SUBMITTED = ("submitted", "unknown")
+FOR_A_PERSON = ("manual", "reversed")
+SET_ASIDE = ("reserved", *SUBMITTED, "pending", *FOR_A_PERSON)
 OPEN = ("pending", "processing", "unknown")
 """Of a payment; the model tells these not apart."""
 
@@ -97,25 +99,33 @@ class Refund:
         known, first = provider.refunds.get(self.id), not self.asked
         self.asked = True
         if provider.deaf:
-            return
-        if known is not None and not first:
+            self.hear_nothing()
+        elif known is not None and not first:
             self.hear(known)
-        elif self.status == "submitted":
+        elif self.status in SUBMITTED:
             if provider.refuses_refunds:
                 self.status = "manual" if self.must_succeed else "refused"
-            elif not provider.mute:
+            elif provider.mute:
+                self.hear_nothing()
+            else:
                 self.hear(known or RefundAccepted(""))
+
+    def hear_nothing(self) -> None:
+        """Nobody knows what the provider did."""
+        self.status = "unknown" if self.status == "submitted" else self.status
 
     def hear(self, told: RefundOutcome) -> None:
         """What the provider says changes what a person has paid no more."""
         before = "" if self.is_paid_out else self.status
         match told:
-            case RefundAccepted() if before == "submitted":
+            case RefundAccepted() if before in SUBMITTED:
                 self.status = "pending"
-            case RefundSucceeded() if before in ("submitted", "pending"):
+            case RefundSucceeded() if before in (*SUBMITTED, "pending"):
                 self.status = "succeeded"
-            case RefundFailed() if before in ("submitted", "pending", "succeeded"):
+            case RefundFailed() if before in (*SUBMITTED, "pending"):
                 self.status = "manual"
+            case RefundFailed() if before == "succeeded":
+                self.status = "reversed"
 
 
 @dataclass

@@ -185,13 +185,13 @@ async def test_a_refund_whose_answer_was_lost_is_made_once(shop: World, midtrans
 
 async def test_what_is_captured_and_not_settled_is_refunded_later(shop: World, midtrans: FakeMidtrans) -> None:
     sale = await refund_submitted(shop, await asked(shop, Sale(), "card", "good"))
-    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.SUBMITTED]
+    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.UNKNOWN]
     midtrans.becomes(sale.payment_id, "settlement")
     await shop.one_step()
     assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.PENDING]
 
 
-@pytest.mark.parametrize(("code", "status"), [("202", RefundStatus.REFUSED), ("414", RefundStatus.SUBMITTED)])
+@pytest.mark.parametrize(("code", "status"), [("202", RefundStatus.REFUSED), ("414", RefundStatus.UNKNOWN)])
 async def test_refusals_that_are_for_good_and_for_now(
     shop: World, midtrans: FakeMidtrans, code: str, status: RefundStatus
 ) -> None:

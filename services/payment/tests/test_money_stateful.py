@@ -39,10 +39,12 @@ from petpro_payment.outcomes import (
 from petpro_payment.providers.provider import ProviderEvent
 from services.payment.tests.money_model import (
     BOOKS,
+    FOR_A_PERSON,
     OPEN,
     PRICES,
     REFUND_WORDS,
     SET_ASIDE,
+    SUBMITTED,
     TABLES,
     UNBALANCED,
     Payment,
@@ -52,6 +54,8 @@ from services.payment.tests.money_model import (
 from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
 
 T = TypeVar("T")
+TELLABLE = (*SUBMITTED, "pending", "succeeded", *FOR_A_PERSON)
+"""In these a provider may tell something of a refund."""
 
 
 class Trade(RuleBasedStateMachine):
@@ -108,7 +112,7 @@ class Trade(RuleBasedStateMachine):
             if payment.status in OPEN:
                 payment.ask(self.provider)
             for refund in payment.refunds.values():
-                if refund.status in ("submitted", "pending"):
+                if refund.status in (*SUBMITTED, "pending"):
                     refund.ask(self.provider)
         self.do(self.world.one_step())
 
@@ -130,10 +134,10 @@ class Trade(RuleBasedStateMachine):
         elif kind is Declined and payment.status in OPEN:
             payment.status = "failed"
 
-    @precondition(lambda self: self.has("submitted", "pending", "succeeded", "manual"))
+    @precondition(lambda self: self.has(*TELLABLE))
     @rule(data=st.data(), kind=REFUND_WORDS, copies=st.integers(1, 2))
     def webhook_of_a_refund(self, data: st.DataObject, kind: type, copies: int) -> None:
-        _, refund = self.of(data, "submitted", "pending", "succeeded", "manual")
+        _, refund = self.of(data, *TELLABLE)
         external = f"re_{refund.id}"
         told = RefundFailed(external, "account_closed") if kind is RefundFailed else kind(external)
         self.provider.refunds[refund.id] = told
@@ -201,10 +205,10 @@ class Trade(RuleBasedStateMachine):
         self.do(self.world.order(release, command_id=str(new_id())))
         refund.status = "released" if refund.status == "reserved" else refund.status
 
-    @precondition(lambda self: self.has("manual"))
+    @precondition(lambda self: self.has(*FOR_A_PERSON))
     @rule(data=st.data())
     def pay_out(self, data: st.DataObject) -> None:
-        _, refund = self.of(data, "manual")
+        _, refund = self.of(data, *FOR_A_PERSON)
         self.do(self._pay_out(refund.id))
         refund.status, refund.is_paid_out = "succeeded", True
         self.provider.refunds.pop(refund.id, None)

@@ -160,10 +160,13 @@ async def test_a_refund_of_unknown_outcome_is_never_guessed(world: World, provid
     for _ in range(4):
         await world.one_step()
     assert (await world.answer(sale.submit())).outcome == PENDING
+    (unknown,) = await world.refunds(sale)
+    assert unknown.status is RefundStatus.UNKNOWN
     provider.deaf = provider.mute = False
     await world.one_step()
     assert status_of((await world.answer(sale.submit())).payload) == "pending"
     assert list(provider.refunds) == [sale.refund_id]
+    assert await world.rows("SELECT FROM refunds WHERE unknown_since IS NOT NULL") == []
 
 
 async def test_a_refund_that_comes_back_after_it_was_gone_goes_to_a_person(
@@ -178,7 +181,8 @@ async def test_a_refund_that_comes_back_after_it_was_gone_goes_to_a_person(
     (gone,) = await world.refunds(sale)
     await world.worker().record_refund(gone, RefundFailed("re", "refund_failed"))
     (back,) = await world.refunds(sale)
-    assert (gone.status, back.status) == (RefundStatus.SUCCEEDED, RefundStatus.MANUAL)
+    assert (gone.status, back.status) == (RefundStatus.SUCCEEDED, RefundStatus.REVERSED)
+    assert (await world.events(sale))[-1] == "refund.manual"
     paid = await world.payment(sale)
     assert (paid.status, paid.refund_reserved, paid.refund_done) == (PaymentStatus.SUCCESS, Decimal(1000), Decimal(0))
 

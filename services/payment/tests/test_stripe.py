@@ -174,7 +174,7 @@ async def test_a_refund_that_fails_after_it_had_succeeded_goes_to_a_person(
     about["metadata"] = {"reference": str(sale.refund_id)}  # type: ignore[assignment]
     await webhooks.receive(shop.database, shop.providers, "stripe", *signed(event_about(about, "refund.failed")))
     (refund,) = await shop.refunds(sale)
-    assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "lost_or_stolen_card")
+    assert (refund.status, refund.failure_reason) == (RefundStatus.REVERSED, "lost_or_stolen_card")
 
 
 async def test_forged_stale_and_unreadable_events_are_refused(provider: StripeProvider) -> None:

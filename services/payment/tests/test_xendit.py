@@ -167,7 +167,7 @@ async def test_a_refund_that_fails_goes_to_a_person(shop: World, xendit: FakeXen
     [
         ("INELIGIBLE_TRANSACTION_STATUS", RefundStatus.REFUSED),
         ("REFUND_NOT_SUPPORTED", RefundStatus.MANUAL),
-        ("INSUFFICIENT_BALANCE", RefundStatus.SUBMITTED),
+        ("INSUFFICIENT_BALANCE", RefundStatus.UNKNOWN),
     ],
 )
 async def test_refusals_that_are_for_good_and_for_now(

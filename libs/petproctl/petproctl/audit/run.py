@@ -27,6 +27,7 @@ OVERLAP = timedelta(seconds=60)
 _WAITING = {
     "parked sagas": ("booking", "SELECT count(*) FROM sagas WHERE status = 'parked'"),
     "manual refunds": ("payment", "SELECT count(*) FROM refunds WHERE status = 'manual'"),
+    "reversed refunds": ("payment", "SELECT count(*) FROM refunds WHERE status = 'manual' AND reversed_at IS NOT NULL"),
     "quarantined payments": (
         "payment",
         """

@@ -42,7 +42,7 @@ class ManualRefund(_message.Message):
     def refund(self) -> _payment_pb2.Refund: ...
     @_builtins.property
     def waits_since(self) -> _timestamp_pb2.Timestamp:
-        """Since when it waits for a person."""
+        """Since when it waits, or nobody knows."""
 
     def __init__(
         self,
@@ -118,20 +118,24 @@ class ListManualRefundsRequest(_message.Message):
     MIN_AGE_SECONDS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     min_age_seconds: _builtins.int
     """Only those that have waited so many seconds, or longer."""
     page_size: _builtins.int
     page_token: _builtins.str
+    status: _payment_pb2.RefundStatus.ValueType
+    """Only those in this status: MANUAL, REVERSED or UNKNOWN. Without one all that wait for a person."""
     def __init__(
         self,
         *,
         min_age_seconds: _builtins.int = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        status: _payment_pb2.RefundStatus.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_age_seconds", b"min_age_seconds", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_age_seconds", b"min_age_seconds", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

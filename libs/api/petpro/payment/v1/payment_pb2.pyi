@@ -75,7 +75,7 @@ class _RefundStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundSt
     REFUND_STATUS_RESERVED: _RefundStatus.ValueType  # 1
     """The amount is set aside; the provider knows nothing yet."""
     REFUND_STATUS_SUBMITTED: _RefundStatus.ValueType  # 2
-    """On its way to the provider, or its answer is not known."""
+    """On its way to the provider."""
     REFUND_STATUS_PENDING: _RefundStatus.ValueType  # 3
     """The provider has taken it on."""
     REFUND_STATUS_SUCCEEDED: _RefundStatus.ValueType  # 4
@@ -85,6 +85,10 @@ class _RefundStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundSt
     """Called off before it was submitted."""
     REFUND_STATUS_MANUAL: _RefundStatus.ValueType  # 7
     """Waits for a person."""
+    REFUND_STATUS_REVERSED: _RefundStatus.ValueType  # 8
+    """Had succeeded, and the bank sent the money back; waits for a person."""
+    REFUND_STATUS_UNKNOWN: _RefundStatus.ValueType  # 9
+    """Sent to the provider, and nobody knows what that did: it is asked about until it says."""
 
 class RefundStatus(_RefundStatus, metaclass=_RefundStatusEnumTypeWrapper): ...
 
@@ -92,7 +96,7 @@ REFUND_STATUS_UNSPECIFIED: RefundStatus.ValueType  # 0
 REFUND_STATUS_RESERVED: RefundStatus.ValueType  # 1
 """The amount is set aside; the provider knows nothing yet."""
 REFUND_STATUS_SUBMITTED: RefundStatus.ValueType  # 2
-"""On its way to the provider, or its answer is not known."""
+"""On its way to the provider."""
 REFUND_STATUS_PENDING: RefundStatus.ValueType  # 3
 """The provider has taken it on."""
 REFUND_STATUS_SUCCEEDED: RefundStatus.ValueType  # 4
@@ -102,6 +106,10 @@ REFUND_STATUS_RELEASED: RefundStatus.ValueType  # 6
 """Called off before it was submitted."""
 REFUND_STATUS_MANUAL: RefundStatus.ValueType  # 7
 """Waits for a person."""
+REFUND_STATUS_REVERSED: RefundStatus.ValueType  # 8
+"""Had succeeded, and the bank sent the money back; waits for a person."""
+REFUND_STATUS_UNKNOWN: RefundStatus.ValueType  # 9
+"""Sent to the provider, and nobody knows what that did: it is asked about until it says."""
 Global___RefundStatus: _TypeAlias = RefundStatus  # noqa: Y015
 
 class _FinancialEntryType:

@@ -34,6 +34,17 @@ UNBALANCED = """
     SELECT t.id FROM journal_transactions t LEFT JOIN journal_lines l ON l.transaction_id = t.id
     WHERE t.clinic_id = :clinic GROUP BY t.id HAVING sum(l.amount) IS DISTINCT FROM 0
 """
+ASTRAY = """
+    SELECT currency, sum(amount) AS amount FROM (
+        SELECT currency, clinic_amount AS amount FROM financial_entries
+        WHERE clinic_id = :clinic AND status <> 'cancelled'
+        UNION ALL SELECT currency, -clinic_amount FROM financial_entries
+        WHERE clinic_id = :clinic AND status = 'pending'
+        UNION ALL SELECT currency, -clinic_amount FROM settlements WHERE clinic_id = :clinic
+    ) AS earned_less_paid GROUP BY 1 HAVING sum(amount) <> 0
+"""
+"""What a clinic was paid beyond its entries, or is owed beyond those that wait for its next settlement."""
+
 BOOKS = """
     SELECT account || ' ' || currency AS account, sum(amount) AS balance
     FROM journal_lines JOIN journal_transactions t ON t.id = transaction_id

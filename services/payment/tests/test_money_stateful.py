@@ -38,6 +38,7 @@ from petpro_payment.outcomes import (
 )
 from petpro_payment.providers.provider import ProviderEvent
 from services.payment.tests.money_model import (
+    ASTRAY,
     BOOKS,
     FOR_A_PERSON,
     OPEN,
@@ -283,6 +284,10 @@ class Trade(RuleBasedStateMachine):
         assert self.do(self.world.rows(UNBALANCED, clinic=self.clinic)) == []
         books, tables = (self.do(self.world.rows(each, clinic=self.clinic)) for each in (BOOKS, TABLES))
         assert {row.account: row.balance for row in books} == {row.account: row.balance for row in tables}
+
+    @invariant()
+    def a_clinic_is_paid_its_entries(self) -> None:
+        assert self.do(self.world.rows(ASTRAY, clinic=self.clinic)) == []
 
     def teardown(self) -> None:
         """What still waits is nobody else's."""

@@ -14,7 +14,7 @@ from petpro_common.messaging.consumer import Unprocessable
 from petpro_common.messaging.events import Event, EventHandler
 from petpro_common.messaging.participant import Answer, Handler, Together
 from petpro_common.money import Money
-from petpro_payment import ledger, messages, payments, refunds, store
+from petpro_payment import ledger, messages, orders, payments, refunds, store
 from petpro_payment.providers.capabilities import Capabilities, why_not_take
 
 Orders: TypeAlias = Sequence[tuple[str, Any]]
@@ -24,7 +24,7 @@ Orders: TypeAlias = Sequence[tuple[str, Any]]
 def command_handlers(
     provider: Capabilities, tax_percent: Decimal, pay_at_clinic: bool = True
 ) -> Mapping[type[Message], Handler]:
-    """One handler per order.
+    """One handler per order, which keeps who ordered what, and why.
 
     `provider` takes new payments, the clinic those that are to be paid there; `tax_percent` is of the platform's fee.
     """
@@ -42,7 +42,7 @@ def command_handlers(
         ids = _ids(order.entry_id, order.payment_id, order.booking_id, order.clinic_id)
         return await ledger.post_fee(tx, ids[0], ids[1], ids[2], ids[3], money, rate, tax_percent)
 
-    return {
+    handlers: Mapping[type[Message], Handler] = {
         commands_pb2.TakePayment: take,
         commands_pb2.CancelPayment: _cancel_payment,
         commands_pb2.PostBookingFee: post_fee,
@@ -53,14 +53,15 @@ def command_handlers(
         commands_pb2.SubmitRefund: Together(_submit_refunds),
         commands_pb2.SettleRefundEntry: Together(_settle_refund_entries),
     }
+    return orders.kept(handlers)
 
 
 async def _cancel_payment(tx: Transaction, command_id: str, order: commands_pb2.CancelPayment) -> Answer:
     return await payments.cancel(tx, command_id, *_ids(order.payment_id))
 
 
-async def _reserve_refunds(tx: Transaction, orders: Orders) -> Sequence[Answer]:
-    return await refunds.reserve(tx, [_reservation(order) for _, order in orders])
+async def _reserve_refunds(tx: Transaction, given: Orders) -> Sequence[Answer]:
+    return await refunds.reserve(tx, [_reservation(order) for _, order in given])
 
 
 def _reservation(order: commands_pb2.ReserveRefund) -> refunds.Reservation:
@@ -73,8 +74,8 @@ async def _release_refund(tx: Transaction, _: str, order: commands_pb2.ReleaseRe
     return await refunds.release(tx, *_ids(order.refund_id))
 
 
-async def _post_refund_entries(tx: Transaction, orders: Orders) -> Sequence[Answer]:
-    ids = [_ids(order.entry_id, order.refund_id, order.booking_id, order.clinic_id) for _, order in orders]
+async def _post_refund_entries(tx: Transaction, given: Orders) -> Sequence[Answer]:
+    ids = [_ids(order.entry_id, order.refund_id, order.booking_id, order.clinic_id) for _, order in given]
     return await ledger.post_refunds(tx, [ledger.Posting(*four) for four in ids])
 
 
@@ -82,8 +83,8 @@ async def _cancel_refund_entry(tx: Transaction, _: str, order: commands_pb2.Canc
     return await ledger.cancel_refund(tx, *_ids(order.entry_id))
 
 
-async def _submit_refunds(tx: Transaction, orders: Orders) -> Sequence[Answer]:
-    return await refunds.submit(tx, [_submission(command_id, order) for command_id, order in orders])
+async def _submit_refunds(tx: Transaction, given: Orders) -> Sequence[Answer]:
+    return await refunds.submit(tx, [_submission(command_id, order) for command_id, order in given])
 
 
 def _submission(command_id: str, order: commands_pb2.SubmitRefund) -> refunds.Submission:
@@ -91,8 +92,8 @@ def _submission(command_id: str, order: commands_pb2.SubmitRefund) -> refunds.Su
     return refunds.Submission(refund_id, command_id, order.must_succeed)
 
 
-async def _settle_refund_entries(tx: Transaction, orders: Orders) -> Sequence[Answer]:
-    return await refunds.settle(tx, [_settlement(command_id, order) for command_id, order in orders])
+async def _settle_refund_entries(tx: Transaction, given: Orders) -> Sequence[Answer]:
+    return await refunds.settle(tx, [_settlement(command_id, order) for command_id, order in given])
 
 
 def _settlement(command_id: str, order: commands_pb2.SettleRefundEntry) -> refunds.Settlement:

@@ -140,6 +140,17 @@ money_operations = Table(
     Column("reference", Text, nullable=False),
 )
 
+money_orders = Table(
+    "money_orders",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", _INSTANT, nullable=False),
+    Column("ordered_by", Text, nullable=False),  # a command id: saga, step and direction
+    Column("verb", String(30), nullable=False),
+    Column("subject_id", Uuid, nullable=False),  # the entry, refund or payment
+    Column("reason", Text, nullable=False),
+)
+
 journal_transactions = Table(
     "journal_transactions",
     metadata,

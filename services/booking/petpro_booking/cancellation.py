@@ -172,7 +172,8 @@ async def cancel_booking(tx: Transaction, state: SagaState) -> Answer:
 async def refund_changed(tx: Transaction, event: Event) -> None:
     """Keeps the refund status of a cancelled booking, or a no-show: refund.succeeded and refund.manual of payment."""
     status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
-    await store_sagas.set_refund_status(tx, UUID(event["booking_id"]), status)
+    before = event.get("status_before") or ("succeeded" if status == "manual" else "pending")  # as told by an older one
+    await store_sagas.set_refund_status(tx, UUID(event["booking_id"]), status, before)
 
 
 def _first_refund_status(state: SagaState) -> str:

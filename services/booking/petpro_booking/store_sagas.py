@@ -62,12 +62,12 @@ _CANCEL_BOOKING = text("""
     )
     SELECT id, user_id, clinic_id, refund_status FROM cancelled
 """)
-# A refund's status only moves on: pending, succeeded, manual. An event that comes late or twice changes nothing.
+# A refund's status only moves on, from where payment says it stood: an event that comes late or twice changes nothing.
 _SET_REFUND_STATUS = text("""
     UPDATE bookings SET refund_status = :refund_status, updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
       AND (cancellation_status IN ('requested', 'cancelled') OR status = 'no-show')
-      AND (refund_status = 'pending' OR (refund_status = 'succeeded' AND :refund_status = 'manual'))
+      AND refund_status IN ('pending', :before)
 """)
 
 
@@ -134,6 +134,7 @@ async def cancel_booking(tx: Transaction, booking_id: UUID, reason: str, told: s
     return (await tx.execute(_CANCEL_BOOKING, {"id": booking_id, "reason": reason, "told": told})).first()
 
 
-async def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str) -> None:
-    """Notes what became of the refund of a cancelled booking or of a no-show."""
-    await tx.execute(_SET_REFUND_STATUS, {"id": booking_id, "refund_status": refund_status})
+async def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str, before: str) -> None:
+    """Notes what became of the refund of a cancelled booking or of a no-show, which stood at `before` until then."""
+    row = {"id": booking_id, "refund_status": refund_status, "before": before}
+    await tx.execute(_SET_REFUND_STATUS, row)

@@ -244,9 +244,30 @@ async def test_a_refund_that_the_bank_sent_back_waits_for_a_person_in_whatever_o
     assert (await desk.booking(booking_id)).refund_status == "manual"
 
 
-async def refund_went(desk: Desk, booking_id: str, event_type: str) -> None:
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ([("manual", "submitted"), ("succeeded", "manual")], "succeeded"),
+        ([("succeeded", "manual"), ("manual", "submitted")], "succeeded"),
+        ([("succeeded", "pending"), ("manual", "succeeded")], "manual"),
+        ([("manual", "succeeded"), ("succeeded", "pending")], "manual"),
+        ([("succeeded", "pending"), ("manual", "succeeded"), ("succeeded", "manual")], "succeeded"),
+    ],
+)
+async def test_a_refund_that_a_person_has_paid_has_succeeded_in_whatever_order_it_is_told(
+    desk: Desk, told: list[tuple[str, str]], shown: str
+) -> None:
+    booking_id = await desk.book(await desk.world.open_slot())
+    await desk.cancel(booking_id)
+    await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    for status, before in told:
+        await refund_went(desk, booking_id, f"refund.{status}", status_before=before)
+    assert (await desk.booking(booking_id)).refund_status == shown
+
+
+async def refund_went(desk: Desk, booking_id: str, event_type: str, **more: str) -> None:
     async with desk.world.database.transaction() as tx:
-        await cancellation.refund_changed(tx, {"event_type": event_type, "booking_id": booking_id})
+        await cancellation.refund_changed(tx, {"event_type": event_type, "booking_id": booking_id, **more})
 
 
 async def test_a_refused_refund_leaves_the_booking_as_it_was_and_it_can_be_tried_again(desk: Desk) -> None:

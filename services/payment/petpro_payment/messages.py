@@ -82,8 +82,14 @@ async def tell_failed(tx: Transaction, payment: Payment, reason: str) -> None:
 
 
 async def tell_refund(tx: Transaction, payment: Payment, refund: Refund, status: RefundStatus) -> None:
-    """Event refund.submitted, refund.succeeded, refund.refused or refund.manual."""
-    event = {"refund_id": refund.id, **_about(payment), "amount": refund.amount, "currency": refund.currency}
+    """Event refund.submitted, refund.succeeded, refund.refused or refund.manual; and where the refund stood before."""
+    event = {
+        "refund_id": refund.id,
+        **_about(payment),
+        "amount": refund.amount,
+        "currency": refund.currency,
+        "status_before": refund.status.stored,
+    }
     await outbox.add_event(tx, "payment", REFUND_EVENTS[status.stored], payment.id, event)
 
 

@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from petpro_common.errors import InvalidRequest, NotFound, Unauthenticated, Unavailable, WrongState
+from petpro_common.errors import NotFound, WrongState
 from petpro_common.money import Money
 from petpro_payment import outcomes
 from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
@@ -38,30 +38,6 @@ class ClinicNotFound(NotFound):
     """There is no such clinic."""
 
     reason = "CLINIC_NOT_FOUND"
-
-
-class ProviderNotFound(NotFound):
-    """There is no such payment provider."""
-
-    reason = "PROVIDER_NOT_FOUND"
-
-
-class BadSignature(Unauthenticated):
-    """The webhook's signature or time is wrong."""
-
-    reason = "BAD_SIGNATURE"
-
-
-class BadWebhook(InvalidRequest):
-    """The webhook's body cannot be read."""
-
-    reason = "BAD_WEBHOOK"
-
-
-class ProviderAway(Unavailable):
-    """The payment provider cannot be asked now what the webhook is about; send it again."""
-
-    reason = "PROVIDER_AWAY"
 
 
 class TooEarly(WrongState):

@@ -1,6 +1,30 @@
-"""What calls about settlements and the money queue are refused with."""
+"""What webhooks, and calls about settlements and the money queue, are refused with."""
 
-from petpro_common.errors import NotFound, WrongState
+from petpro_common.errors import InvalidRequest, NotFound, Unauthenticated, Unavailable, WrongState
+
+
+class ProviderNotFound(NotFound):
+    """There is no such payment provider."""
+
+    reason = "PROVIDER_NOT_FOUND"
+
+
+class BadSignature(Unauthenticated):
+    """The webhook's signature or time is wrong."""
+
+    reason = "BAD_SIGNATURE"
+
+
+class BadWebhook(InvalidRequest):
+    """The webhook's body cannot be read."""
+
+    reason = "BAD_WEBHOOK"
+
+
+class ProviderAway(Unavailable):
+    """The payment provider cannot be asked now what the webhook is about; send it again."""
+
+    reason = "PROVIDER_AWAY"
 
 
 class SettlementNotFound(NotFound):

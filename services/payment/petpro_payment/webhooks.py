@@ -8,7 +8,8 @@ import structlog
 from petpro_common import context
 from petpro_common.db import Database, Transaction
 from petpro_payment import payments, refund_store, refunds, store
-from petpro_payment.domain import Disposition, Payment, ProviderNotFound, Refund
+from petpro_payment.domain import Disposition, Payment, Refund
+from petpro_payment.errors import ProviderNotFound
 from petpro_payment.outcomes import (
     CalledOff,
     Captured,

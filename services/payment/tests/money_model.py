@@ -178,3 +178,10 @@ class Payment:
         self.status = "success"
         if is_late:
             self.refunds[UUID(int=0)] = Refund(UUID(int=0), self.sale.price.amount, "submitted", must_succeed=True)
+
+    def name_the_whole_refund(self, ids: set[UUID]) -> None:
+        """The service has given the refund of a late payment its id; from now on the model knows it."""
+        unnamed = self.refunds.pop(UUID(int=0), None)
+        if unnamed is not None:
+            [unnamed.id] = ids - self.refunds.keys()
+            self.refunds[unnamed.id] = unnamed

@@ -10,7 +10,8 @@ import pytest
 from petpro_common.db import Database
 from petpro_common.money import Money
 from petpro_payment import webhooks
-from petpro_payment.domain import BadSignature, BadWebhook, Disposition, PaymentStatus, ProviderAway, RefundStatus
+from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
+from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.providers.midtrans import MidtransProvider
 from services.payment.tests.fake_midtrans import SERVER_KEY, FakeMidtrans
 from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World

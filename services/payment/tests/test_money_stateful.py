@@ -255,7 +255,7 @@ class Trade(RuleBasedStateMachine):
         for payment, (found, told) in zip(self.payments, seen, strict=True):
             done, aside = payment.sum_of("succeeded"), payment.sum_of(*SET_ASIDE)
             assert (found.captured, found.refund_done, found.refund_reserved) == (payment.captured, done, aside)
-            self._name_the_whole_refund(payment, {each.id for each in told})
+            payment.name_the_whole_refund({each.id for each in told})
             assert {each.id: each.status.value for each in told} == {
                 each.id: each.status for each in payment.refunds.values()
             }
@@ -270,14 +270,6 @@ class Trade(RuleBasedStateMachine):
         async with self.world.database.transaction() as tx:
             ids = [payment.sale.payment_id for payment in self.payments]
             return [(await store.find_payment(tx, id_), await refund_store.refunds_of(tx, id_)) for id_ in ids]
-
-    @staticmethod
-    def _name_the_whole_refund(payment: Payment, ids: set[UUID]) -> None:
-        """The service has given the refund of a late payment its id; from now on the model knows it."""
-        unnamed = payment.refunds.pop(UUID(int=0), None)
-        if unnamed is not None:
-            [unnamed.id] = ids - payment.refunds.keys()
-            payment.refunds[unnamed.id] = unnamed
 
     @invariant()
     def the_books_balance_and_say_what_the_tables_say(self) -> None:

@@ -18,7 +18,8 @@ from petpro_common.db import Database
 from petpro_common.ids import new_id
 from petpro_common.money import Money
 from petpro_payment import webhooks
-from petpro_payment.domain import BadSignature, BadWebhook, PaymentStatus, RefundStatus
+from petpro_payment.domain import PaymentStatus, RefundStatus
+from petpro_payment.errors import BadSignature, BadWebhook
 from petpro_payment.providers.stripe import StripeProvider, open_stripe
 from services.payment.tests.localstripe.process import (
     ASKS_FOR_MORE,

@@ -9,7 +9,8 @@ import pytest
 from petpro_common.db import Database
 from petpro_common.money import Money
 from petpro_payment import webhooks
-from petpro_payment.domain import BadSignature, BadWebhook, Disposition, PaymentStatus, ProviderAway, RefundStatus
+from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
+from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.providers.xendit import XenditProvider
 from services.payment.tests.fake_xendit import CALLBACK_TOKEN, SECRET_KEY, Callback, FakeXendit
 from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World

@@ -18,7 +18,8 @@ from pydantic import SecretStr
 
 from petpro_common.errors import FieldViolation
 from petpro_common.settings import Told
-from petpro_payment.domain import BadSignature, BadWebhook, ProviderAway, Reason
+from petpro_payment.domain import Reason
+from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import (
     CalledOff,
     Captured,

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from petpro_common.errors import FieldViolation
 from petpro_common.money import Money, minor_unit
 from petpro_common.settings import Told
-from petpro_payment.domain import BadSignature, BadWebhook, Reason
+from petpro_payment.domain import Reason
+from petpro_payment.errors import BadSignature, BadWebhook
 from petpro_payment.outcomes import (
     CalledOff,
     Captured,

@@ -172,7 +172,19 @@ async def _planted(stack: RunningStack, one: Corruption, made: dict[str, str]) -
         await connection.execute(one.plant.encode(), made)
         yield
         await connection.execute(sql.SQL("DELETE FROM {}").format(table))
-        await connection.execute(sql.SQL("INSERT INTO {} OVERRIDING SYSTEM VALUE TABLE saved").format(table))
+        columns = sql.SQL(", ").join(map(sql.Identifier, await _written_columns(connection, one.table)))
+        again = "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM saved"
+        await connection.execute(sql.SQL(again).format(table, columns, columns))
+
+
+async def _written_columns(connection: psycopg.AsyncConnection, table: str) -> list[str]:
+    """All but those that the database makes of others."""
+    found = await connection.execute(
+        "SELECT attname FROM pg_attribute"
+        " WHERE attrelid = CAST(%s AS regclass) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
+        [table],
+    )
+    return [name for (name,) in await found.fetchall()]
 
 
 def _drop_checks(stack: RunningStack) -> None:

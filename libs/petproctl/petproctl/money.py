@@ -76,6 +76,22 @@ def pay_out(
 
 
 @app.command()
+def retry(
+    context: typer.Context,
+    refund_id: Annotated[str, typer.Argument(show_default=False)],
+    reason: Reason,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the provider again for a refund that it had refused."""
+    body = {"reason": reason, "dry_run": dry_run}
+    with session(context) as gateway:
+        refund = gateway.post(f"{OPERATIONS}/refunds/{refund_id}:retry", body)["refund"]
+    done = "would be" if dry_run else "is"
+    say(as_json, {"refund": refund}, lambda console: console.print(f"{refund_id} {done} sent to the provider again"))
+
+
+@app.command()
 def quarantine(context: typer.Context, older_than: OlderThan = "", limit: Limit = 50, as_json: AsJson = False) -> None:
     """List payments of which a provider took another amount than was ordered, the oldest first."""
     with session(context) as gateway:

@@ -30,7 +30,7 @@ async def main() -> None:
         servicer = PaymentServicer(service.database, clinics, providers)
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(service.database, clinics), service.server)
-        queue = MoneyQueueServicer(service.database)
+        queue = MoneyQueueServicer(service.database, providers)
         operations_pb2_grpc.add_MoneyQueueServiceServicer_to_server(queue, service.server)
 
         opener = Opener(settings.service_key.get_secret_value())

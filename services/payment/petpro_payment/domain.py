@@ -8,7 +8,7 @@
     refund    reserved ──► submitted ──► pending ──► succeeded ──► reversed, sent back by the bank ─┐
                  │          unknown ├──► refused └─► manual, and refused ones that must succeed ────┤
                  └► released        └──────────────► manual                                         │
-                                                             succeeded, paid by a person in another way
+                                   submitted again by a person, succeeded when paid in another way
 
 A payment is `pending` only while the provider cannot know of it, `unknown` while nobody knows what that did. Of one
 that is `at_clinic` we take nothing. What is captured never goes back but by a refund. The trigger `step_refund` lets a
@@ -205,12 +205,18 @@ class Refund:
     settle_entry_id: UUID | None
     paid_out_reference: str | None
     attempts: int
+    retries: int
     created_at: datetime
     updated_at: datetime
 
     @property
     def money(self) -> Money:
         return Money(self.amount, self.currency)
+
+    @property
+    def idempotency_key(self) -> str:
+        """Of its order at the provider: its id; a new one after each definite refusal, which the old would repeat."""
+        return f"{self.id}:{self.retries}" if self.retries else str(self.id)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,12 @@ class RefundNotManual(WrongState):
     reason = "REFUND_NOT_MANUAL"
 
 
+class RefundNotRetriable(WrongState):
+    """The provider cannot make the refund, or has it as failed: it would say so again. It is to be paid out."""
+
+    reason = "REFUND_NOT_RETRIABLE"
+
+
 class PaymentNotQuarantined(WrongState):
     """The payment is not quarantined, or no longer."""
 

@@ -82,13 +82,17 @@ async def tell_failed(tx: Transaction, payment: Payment, reason: str) -> None:
 
 
 async def tell_refund(tx: Transaction, payment: Payment, refund: Refund, status: RefundStatus) -> None:
-    """Event refund.submitted, refund.succeeded, refund.refused or refund.manual; and where the refund stood before."""
+    """Event refund.submitted, refund.succeeded, refund.refused or refund.manual; and where the refund stood before.
+
+    One that was tried again has waited for a person until it succeeds: of the steps between nobody was told.
+    """
+    was_manual = status is RefundStatus.SUCCEEDED and refund.retries
     event = {
         "refund_id": refund.id,
         **_about(payment),
         "amount": refund.amount,
         "currency": refund.currency,
-        "status_before": refund.status.stored,
+        "status_before": RefundStatus.MANUAL if was_manual else refund.status.stored,
     }
     await outbox.add_event(tx, "payment", REFUND_EVENTS[status.stored], payment.id, event)
 

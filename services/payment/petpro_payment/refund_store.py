@@ -87,6 +87,12 @@ _PAY_OUT = text(f"""
     ),
     {posted(customer_liability="amount", payout_clearing="-amount")}
 """)
+# It must succeed from now on: the saga that ordered it has gone past the step at which it could be refused.
+_RETRY = text("""
+    UPDATE refunds SET status = 'submitted', retries = retries + 1, must_succeed = true, failure_reason = NULL,
+        due_at = clock_timestamp(), updated_at = clock_timestamp()
+    WHERE id = :id
+""")
 _CLAIM = text(f"""
     UPDATE refunds SET attempts = refunds.attempts + 1,
         due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
@@ -246,6 +252,12 @@ async def mark_unknown(tx: Transaction, refund_id: UUID) -> None:
 async def pay_out(tx: Transaction, refund_id: UUID, reference: str, sums: Mapping[str, Decimal]) -> None:
     """A refund that waited for a person has succeeded in another way. Under its payment's row lock."""
     await tx.execute(_PAY_OUT, {"id": refund_id, "reference": reference, **sums})
+
+
+async def retry(tx: Transaction, refund_id: UUID) -> None:
+    """A refund that waited for a person is sent to the provider again. Under its payment's row lock."""
+    tx.tell(WORK)
+    await tx.execute(_RETRY, {"id": refund_id})
 
 
 async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> list[Errand]:

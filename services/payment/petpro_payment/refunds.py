@@ -30,8 +30,10 @@ from petpro_payment.domain import (
     refund_move,
     set_aside,
 )
-from petpro_payment.errors import RefundNotFound, RefundNotManual
+from petpro_payment.errors import RefundNotFound, RefundNotManual, RefundNotRetriable
 from petpro_payment.outcomes import RefundByHand, RefundFailed, RefundOutcome, RefundRefused, Unknown
+from petpro_payment.providers.capabilities import why_not_refund
+from petpro_payment.providers.provider import Providers
 from petpro_payment.refund_store import NewRefund
 
 _log = structlog.get_logger()
@@ -210,17 +212,39 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
 
     Whoever waits for the refund is answered. The refund as it is then. Raises RefundNotFound and RefundNotManual.
     """
-    found = await refund_store.lock(tx, refund_id)
-    if found is None:
-        raise RefundNotFound
-    payment, refund = found
-    if not refund.status.is_for_a_person:
-        raise RefundNotManual(status=refund.status)
+    payment, refund = await _for_a_person(tx, refund_id)
     if not dry_run:
         await refund_store.pay_out(tx, refund_id, reference, store.counts(-refund.amount, refund.amount))
         await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
         await _answer(tx, refund, RefundStatus.SUCCEEDED)
     return replace(refund, status=RefundStatus.SUCCEEDED)
+
+
+async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_run: bool) -> Refund:
+    """Has a refund that no provider had made sent there again, under its own id.
+
+    The refund as it is then. Raises RefundNotFound, RefundNotManual and RefundNotRetriable.
+    """
+    payment, refund = await _for_a_person(tx, refund_id)
+    provider = providers.get(payment.provider)
+    if provider is None or payment.paid_at is None or refund.external_reference is not None:
+        raise RefundNotRetriable(provider=payment.provider, cause=refund.failure_reason or "")
+    since = payment.now - payment.paid_at
+    cannot = why_not_refund(provider.capabilities, payment.payment_method, refund.money, payment.captured, since)
+    if cannot:
+        raise RefundNotRetriable(provider=payment.provider, cause=cannot)
+    if not dry_run:
+        await refund_store.retry(tx, refund_id)
+    return replace(refund, status=RefundStatus.SUBMITTED)
+
+
+async def _for_a_person(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund]:
+    found = await refund_store.lock(tx, refund_id)
+    if found is None:
+        raise RefundNotFound
+    if not found[1].status.is_for_a_person:
+        raise RefundNotManual(status=found[1].status)
+    return found
 
 
 async def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None:

@@ -18,6 +18,8 @@ from petpro.payment.v1.operations_pb2 import (
     PayOutRefundRequest,
     PayOutRefundResponse,
     QuarantinedPayment,
+    RetryRefundRequest,
+    RetryRefundResponse,
 )
 from petpro.payment.v1.payment_pb2 import (
     REFUND_STATUS_MANUAL,
@@ -35,6 +37,7 @@ from petpro_payment import messages, queue_store, refunds, settlement_store
 from petpro_payment.cursors import moment_after
 from petpro_payment.domain import PaymentNotFound, RefundStatus
 from petpro_payment.errors import PaymentNotQuarantined
+from petpro_payment.providers.provider import Providers
 from petpro_payment.refund_store import refund_of_row
 
 _STATUSES = {
@@ -51,8 +54,9 @@ _Context = aio.ServicerContext[Any, Any]
 class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
     """MoneyQueueService of the contract. A dry run decides as the call does, and keeps nothing."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, providers: Providers) -> None:
         self._database = database
+        self._providers = providers
 
     async def ListManualRefunds(
         self, request: ListManualRefundsRequest, context: _Context
@@ -83,6 +87,21 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
             async with self._database.transaction() as tx:
                 return await act(tx)
         return await once(self._database, request, PayOutRefundResponse, act)
+
+    @ends_what_was_begun
+    async def RetryRefund(self, request: RetryRefundRequest, context: _Context) -> RetryRefundResponse:
+        operator, refund_id = administrator().id, UUID(request.refund_id)
+
+        async def act(tx: Transaction) -> RetryRefundResponse:
+            refund = await refunds.retry(tx, self._providers, refund_id, dry_run=request.dry_run)
+            if not request.dry_run:
+                await settlement_store.note(tx, operator, "retry_refund", refund_id, request.reason)
+            return RetryRefundResponse(refund=messages.refund_message(refund))
+
+        if request.dry_run:
+            async with self._database.transaction() as tx:
+                return await act(tx)
+        return await once(self._database, request, RetryRefundResponse, act)
 
     async def ListQuarantinedPayments(
         self, request: ListQuarantinedPaymentsRequest, context: _Context

@@ -79,6 +79,7 @@ refunds = Table(
     Column("due_at", _INSTANT),
     Column("created_at", _INSTANT, nullable=False),
     Column("updated_at", _INSTANT, nullable=False),
+    Column("retries", Integer, nullable=False),  # how often a person had it tried again at the provider
     Column("unknown_since", _INSTANT),  # kept by the trigger step_refund while `status` is submitted
     Column("reversed_at", _INSTANT),  # the same while it is manual
     Column("state", String(20), Computed("status", persisted=False)),  # `status`, or what these two make of it

@@ -238,6 +238,7 @@ def _refund_order(errand: refund_store.Errand) -> RefundOrder:
         payment_external_reference=payment.external_reference or "",
         money=refund.money,
         reason=refund.reason,
+        idempotency_key=refund.idempotency_key,
         external_reference=refund.external_reference,
     )
 

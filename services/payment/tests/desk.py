@@ -82,6 +82,11 @@ class Desk:
         reply: operations.PayOutRefundResponse = await self.queue.PayOutRefund(request, metadata=self.as_admin)
         return reply
 
+    async def retry(self, refund_id: UUID, *, dry_run: bool = False) -> operations.RetryRefundResponse:
+        request = operations.RetryRefundRequest(refund_id=str(refund_id), reason="funds are there", dry_run=dry_run)
+        reply: operations.RetryRefundResponse = await self.queue.RetryRefund(request, metadata=self.as_admin)
+        return reply
+
     async def quarantined(self) -> list[operations.QuarantinedPayment]:
         request = operations.ListQuarantinedPaymentsRequest()
         return list((await self.queue.ListQuarantinedPayments(request, metadata=self.as_admin)).payments)
@@ -101,7 +106,7 @@ async def open_desk(world: World, folder: Path) -> AsyncIterator[Desk]:
     def add(server: aio.Server) -> None:
         clinics = Clinics(world.database, nowhere)
         add_LedgerServiceServicer_to_server(LedgerServicer(world.database, clinics), server)
-        add_MoneyQueueServiceServicer_to_server(MoneyQueueServicer(world.database), server)
+        add_MoneyQueueServiceServicer_to_server(MoneyQueueServicer(world.database, world.providers), server)
 
     async with (
         channel("127.0.0.1:1", ServiceTokens("payment", keys.service_key("payment"))) as nowhere,

@@ -93,6 +93,8 @@ class Refund:
     is_settled: bool = False
     asked: bool = False
     is_paid_out: bool = False
+    was_there: bool = False
+    """The provider has told of it, while that mattered."""
 
     def entry_order(self, payment: "Payment") -> commands_pb2.PostRefundEntry:
         return commands_pb2.PostRefundEntry(
@@ -130,11 +132,11 @@ class Refund:
         before = "" if self.is_paid_out else self.status
         match told:
             case RefundAccepted() if before in SUBMITTED:
-                self.status = "pending"
+                self.status, self.was_there = "pending", True
             case RefundSucceeded() if before in (*SUBMITTED, "pending"):
-                self.status = "succeeded"
+                self.status, self.was_there = "succeeded", True
             case RefundFailed() if before in (*SUBMITTED, "pending"):
-                self.status = "manual"
+                self.status, self.was_there = "manual", True
             case RefundFailed() if before == "succeeded":
                 self.status = "reversed"
 

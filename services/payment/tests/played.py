@@ -34,6 +34,8 @@ class PlayedProvider:
     refunds: dict[UUID, RefundOutcome] = field(default_factory=dict)
     charges: list[UUID] = field(default_factory=list)
     """References for which money was taken, once for each time."""
+    refused: set[str] = field(default_factory=set)
+    """Idempotency keys of refused refunds: the same key has the same answer for ever."""
     tokens: list[str] = field(default_factory=list)
     """What the customers paid with."""
 
@@ -80,7 +82,8 @@ class PlayedProvider:
     async def create_refund(self, order: RefundOrder) -> RefundOutcome:
         if self.deaf:
             return Unknown("deaf")
-        if self.refuses_refunds:
+        if self.refuses_refunds or order.idempotency_key in self.refused:
+            self.refused.add(order.idempotency_key)
             return RefundRefused("refund_refused")
         self.refunds.setdefault(order.reference, RefundAccepted(f"re_{order.reference}"))
         return Unknown("mute") if self.mute else self.refunds[order.reference]

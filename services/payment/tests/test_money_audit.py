@@ -62,6 +62,12 @@ async def pay_out(world: World, provider: Telling, desk: Desk) -> UUID:
     return sale.refund_id
 
 
+async def retry(world: World, provider: Telling, desk: Desk) -> UUID:
+    sale = await stuck(world, provider)
+    await desk.retry(sale.refund_id)
+    return sale.refund_id
+
+
 async def close_quarantine(world: World, provider: Telling, desk: Desk) -> UUID:
     sale, provider.takes_instead = Sale(), Money(Decimal(1), "IDR")
     await world.order(sale.take())
@@ -86,6 +92,7 @@ Play = Callable[[World, Telling, Desk], Awaitable[UUID]]
 PLAYED: Mapping[str, tuple[Play, str]] = {
     "LedgerService.RunSettlements": (settle, "money_operations"),
     "MoneyQueueService.PayOutRefund": (pay_out, "money_operations"),
+    "MoneyQueueService.RetryRefund": (retry, "money_operations"),
     "MoneyQueueService.CloseQuarantine": (close_quarantine, "money_operations"),
     "PaymentService.ReceiveWebhook": (receive_webhook, "provider_events"),
 }

@@ -21,7 +21,7 @@ STEPS = {
     "submitted": {"pending", "succeeded", "refused", "manual"},
     "pending": {"succeeded", "manual"},
     "succeeded": {"manual"},
-    "manual": {"succeeded"},
+    "manual": {"succeeded", "submitted"},
     "refused": set(),
     "released": set(),
 }

@@ -40,13 +40,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class RefundOrder:
-    """Money to give back. `reference` is our refund's id, and the idempotency key."""
+    """Money to give back. `reference` is our refund's id, by which it is found there."""
 
     reference: UUID
     payment_reference: UUID
     payment_external_reference: str
     money: Money
     reason: str
+    idempotency_key: str
+    """The same as long as nobody knows what became of the order."""
     external_reference: str | None = None
     """The provider's own name for the refund, once that is known."""
 
@@ -91,7 +93,7 @@ class Provider(Protocol):
         ...
 
     async def create_refund(self, order: RefundOrder) -> RefundOutcome:
-        """Gives money back, once per reference."""
+        """Gives money back, once per idempotency key."""
         ...
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:

@@ -93,7 +93,7 @@ class SandboxProvider:
             "payment_token": order.payment_token,
             "metadata": {"booking_id": str(order.booking_id)},
         }
-        return _payment_answer(await self._order("/v1/payment_intents", order.reference, body))
+        return _payment_answer(await self._order("/v1/payment_intents", str(order.reference), body))
 
     async def find_payment(self, asked: Asked) -> PaymentOutcome | None:
         return await self._find("/v1/payment_intents", asked.reference, _payment_outcome)
@@ -109,7 +109,7 @@ class SandboxProvider:
             "reference": str(order.reference),
             "reason": order.reason[:500],
         }
-        return _refund_answer(await self._order("/v1/refunds", order.reference, body))
+        return _refund_answer(await self._order("/v1/refunds", order.idempotency_key, body))
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         return await self._find("/v1/refunds", order.reference, _refund_outcome)
@@ -147,8 +147,8 @@ class SandboxProvider:
         found = answer.json()["data"]
         return read(found[0]) if found else None
 
-    async def _order(self, path: str, key: UUID, body: _Json) -> httpx.Response | Unknown:
-        return await http.call(self._client, "POST", path, json=body, headers={"Idempotency-Key": str(key)})
+    async def _order(self, path: str, key: str, body: _Json) -> httpx.Response | Unknown:
+        return await http.call(self._client, "POST", path, json=body, headers={"Idempotency-Key": key})
 
 
 def sandbox_client(url: str, api_key: str, timeout_seconds: float) -> httpx.AsyncClient:

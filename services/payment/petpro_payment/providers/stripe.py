@@ -145,7 +145,7 @@ class StripeProvider:
                 "amount": to_units(order.money, CAPABILITIES),
                 "metadata": {"reference": str(order.reference)},
             },
-            {"idempotency_key": str(order.reference)},
+            {"idempotency_key": order.idempotency_key},
         )
         try:
             answer = await _definite(asked)

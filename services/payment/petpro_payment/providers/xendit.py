@@ -101,7 +101,7 @@ class XenditProvider:
             "metadata": {"booking_id": str(order.booking_id)},
             **_means(order, self._return_url),
         }
-        answer = await self._order(_PAYMENT_REQUESTS, order.reference, body)
+        answer = await self._order(_PAYMENT_REQUESTS, str(order.reference), body)
         if isinstance(answer, Unknown):
             return answer
         if answer.is_success:
@@ -129,7 +129,7 @@ class XenditProvider:
             "currency": order.money.currency,
             "reason": "REQUESTED_BY_CUSTOMER",
         }
-        answer = await self._order(_REFUNDS, order.reference, body)
+        answer = await self._order(_REFUNDS, order.idempotency_key, body)
         if isinstance(answer, Unknown):
             return answer
         if answer.is_success:
@@ -215,8 +215,8 @@ class XenditProvider:
             return answer
         return list(_read(answer)["data"]) if answer.is_success else http.unexpected(answer)
 
-    async def _order(self, path: str, key: UUID, body: _Json) -> httpx.Response | Unknown:
-        headers = {"idempotency-key": str(key)}
+    async def _order(self, path: str, key: str, body: _Json) -> httpx.Response | Unknown:
+        headers = {"idempotency-key": key}
         return await http.call(self._client, "POST", path, (httpx.codes.FORBIDDEN,), json=body, headers=headers)
 
 

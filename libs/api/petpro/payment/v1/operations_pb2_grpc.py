@@ -45,6 +45,11 @@ class MoneyQueueServiceStub(object):
                 request_serializer=petpro_dot_payment_dot_v1_dot_operations__pb2.PayOutRefundRequest.SerializeToString,
                 response_deserializer=petpro_dot_payment_dot_v1_dot_operations__pb2.PayOutRefundResponse.FromString,
                 _registered_method=True)
+        self.RetryRefund = channel.unary_unary(
+                '/petpro.payment.v1.MoneyQueueService/RetryRefund',
+                request_serializer=petpro_dot_payment_dot_v1_dot_operations__pb2.RetryRefundRequest.SerializeToString,
+                response_deserializer=petpro_dot_payment_dot_v1_dot_operations__pb2.RetryRefundResponse.FromString,
+                _registered_method=True)
         self.ListQuarantinedPayments = channel.unary_unary(
                 '/petpro.payment.v1.MoneyQueueService/ListQuarantinedPayments',
                 request_serializer=petpro_dot_payment_dot_v1_dot_operations__pb2.ListQuarantinedPaymentsRequest.SerializeToString,
@@ -78,6 +83,15 @@ class MoneyQueueServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryRefund(self, request, context):
+        """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
+        id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
+        any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListQuarantinedPayments(self, request, context):
         """Payments for which a provider took another amount than was ordered, those that have waited longest first.
         """
@@ -105,6 +119,11 @@ def add_MoneyQueueServiceServicer_to_server(servicer, server):
                     servicer.PayOutRefund,
                     request_deserializer=petpro_dot_payment_dot_v1_dot_operations__pb2.PayOutRefundRequest.FromString,
                     response_serializer=petpro_dot_payment_dot_v1_dot_operations__pb2.PayOutRefundResponse.SerializeToString,
+            ),
+            'RetryRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRefund,
+                    request_deserializer=petpro_dot_payment_dot_v1_dot_operations__pb2.RetryRefundRequest.FromString,
+                    response_serializer=petpro_dot_payment_dot_v1_dot_operations__pb2.RetryRefundResponse.SerializeToString,
             ),
             'ListQuarantinedPayments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuarantinedPayments,
@@ -172,6 +191,33 @@ class MoneyQueueService(object):
             '/petpro.payment.v1.MoneyQueueService/PayOutRefund',
             petpro_dot_payment_dot_v1_dot_operations__pb2.PayOutRefundRequest.SerializeToString,
             petpro_dot_payment_dot_v1_dot_operations__pb2.PayOutRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.payment.v1.MoneyQueueService/RetryRefund',
+            petpro_dot_payment_dot_v1_dot_operations__pb2.RetryRefundRequest.SerializeToString,
+            petpro_dot_payment_dot_v1_dot_operations__pb2.RetryRefundResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,11 @@ class MoneyQueueServiceStub:
     the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
     Refused with REFUND_NOT_MANUAL for any other refund.
     """
+    RetryRefund: _grpc.UnaryUnaryMultiCallable[_operations_pb2.RetryRefundRequest, _operations_pb2.RetryRefundResponse]
+    """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
+    id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
+    any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+    """
     ListQuarantinedPayments: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListQuarantinedPaymentsRequest, _operations_pb2.ListQuarantinedPaymentsResponse]
     """Payments for which a provider took another amount than was ordered, those that have waited longest first."""
     CloseQuarantine: _grpc.UnaryUnaryMultiCallable[_operations_pb2.CloseQuarantineRequest, _operations_pb2.CloseQuarantineResponse]
@@ -62,6 +67,11 @@ class MoneyQueueServiceAsyncStub(MoneyQueueServiceStub):
     """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
     the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
     Refused with REFUND_NOT_MANUAL for any other refund.
+    """
+    RetryRefund: _aio.UnaryUnaryMultiCallable[_operations_pb2.RetryRefundRequest, _operations_pb2.RetryRefundResponse]  # type: ignore[assignment]
+    """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
+    id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
+    any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
     """
     ListQuarantinedPayments: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListQuarantinedPaymentsRequest, _operations_pb2.ListQuarantinedPaymentsResponse]  # type: ignore[assignment]
     """Payments for which a provider took another amount than was ordered, those that have waited longest first."""
@@ -92,6 +102,17 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
         the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
         Refused with REFUND_NOT_MANUAL for any other refund.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryRefund(
+        self,
+        request: _operations_pb2.RetryRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.RetryRefundResponse, _abc.Awaitable[_operations_pb2.RetryRefundResponse]]:
+        """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
+        id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
+        any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
         """
 
     @_abc_1.abstractmethod

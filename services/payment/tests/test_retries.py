@@ -1,0 +1,133 @@
+"""A refund that no provider had made, tried again there: under its own id, by a new key, and never two moneys."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+from grpc import aio
+from psycopg import IntegrityError
+
+from petpro_common.rpc import reason_of
+from petpro_payment.domain import RefundStatus
+from petpro_payment.outcomes import RefundFailed
+from services.payment.tests.desk import Desk, open_desk
+from services.payment.tests.played import PlayedProvider
+from services.payment.tests.test_journal import balances
+from services.payment.tests.test_money_queue import stuck
+from services.payment.tests.test_refund_states import reversed_
+from services.payment.tests.world import PENDING, SUCCEEDED, Sale, World
+
+
+@pytest.fixture
+async def desk(world: World, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(world, tmp_path) as desk:
+        yield desk
+
+
+async def status_of(world: World, sale: Sale) -> RefundStatus:
+    (refund,) = await world.refunds(sale)
+    return refund.status
+
+
+async def test_what_was_refused_goes_through_when_it_is_tried_again(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await stuck(world, provider)
+    provider.refuses_refunds = False
+    foreseen = await desk.retry(sale.refund_id, dry_run=True)
+    assert await status_of(world, sale) is RefundStatus.MANUAL
+    done = await desk.retry(sale.refund_id)
+    assert foreseen.refund.status == done.refund.status
+    assert provider.refused == {str(sale.refund_id)}
+    await world.one_step()
+    assert (await world.answer(sale.settle())).outcome == PENDING
+    provider.send_back(sale.refund_id)
+    await world.work()
+    assert (await world.answer(sale.settle())).outcome == SUCCEEDED
+    assert list(provider.refunds) == [sale.refund_id]
+    assert await balances(world, sale) == {}
+    [kept] = await world.rows("SELECT * FROM money_operations")
+    assert (kept.operator, kept.verb, kept.reason) == (str(desk.admin), "retry_refund", "funds are there")
+
+
+async def test_its_booking_is_told_that_it_waits_no_more(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale = await stuck(world, provider)
+    provider.refuses_refunds = False
+    await desk.retry(sale.refund_id)
+    await world.one_step()
+    provider.send_back(sale.refund_id)
+    await world.work()
+    told = await world.rows("SELECT payload FROM outbox WHERE subject = 'petpro.events.refund.succeeded'")
+    assert [orjson.loads(bytes(row.payload))["status_before"] for row in told] == ["manual"]
+
+
+async def test_a_lost_answer_to_a_retry_leads_to_one_refund(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale = await stuck(world, provider)
+    provider.refuses_refunds, provider.mute = False, True
+    await desk.retry(sale.refund_id)
+    await world.one_step()
+    assert await status_of(world, sale) is RefundStatus.UNKNOWN
+    with pytest.raises(aio.AioRpcError) as refused:
+        await desk.pay_out(sale.refund_id)
+    assert reason_of(refused.value) == "REFUND_NOT_MANUAL"
+    provider.mute = False
+    provider.send_back(sale.refund_id)
+    await world.work()
+    assert list(provider.refunds) == [sale.refund_id]
+    assert await status_of(world, sale) is RefundStatus.SUCCEEDED
+
+
+async def test_what_is_refused_again_waits_again_and_has_a_new_key_each_time(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await stuck(world, provider)
+    for _ in range(2):
+        await desk.retry(sale.refund_id)
+        await world.work()
+        assert await status_of(world, sale) is RefundStatus.MANUAL
+    assert provider.refused == {str(sale.refund_id), f"{sale.refund_id}:1", f"{sale.refund_id}:2"}
+    assert (await world.payment(sale)).refund_reserved == 250000
+
+
+async def test_a_retry_and_a_payout_at_once_are_one(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale = await stuck(world, provider)
+    provider.refuses_refunds = False
+    both = (desk.retry(sale.refund_id), desk.pay_out(sale.refund_id))
+    told = await asyncio.gather(*both, return_exceptions=True)
+    assert sum(isinstance(each, aio.AioRpcError) for each in told) == 1
+    await world.one_step()
+    (operation,) = await world.rows("SELECT verb FROM money_operations")
+    assert len(provider.refunds) == (operation.verb == "retry_refund")
+
+
+async def test_what_the_provider_had_is_paid_out_and_not_tried_again(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    """Under its id the provider would find the one that failed, and under another it could make a second."""
+    back, failed = await reversed_(world, provider), await world.paid(Sale())
+    for order in (failed.reserve("250000"), failed.submit()):
+        await world.order(order)
+    await world.one_step()
+    (pending,) = await world.refunds(failed)
+    await world.worker().record_refund(pending, RefundFailed("re", "account_closed"))
+    for sale in (back, failed):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await desk.retry(sale.refund_id)
+        assert reason_of(refused.value) == "REFUND_NOT_RETRIABLE"
+        as_it_were = "UPDATE refunds SET status = 'submitted', retries = retries + 1 WHERE id = :id"
+        with pytest.raises(IntegrityError, match="no provider had"):
+            await world.run(as_it_were, id=sale.refund_id)
+
+
+async def test_what_the_provider_cannot_make_is_not_sent_there(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await stuck(world, provider)
+    await world.run("UPDATE payments SET payment_method = 'virtual_account'")
+    for dry_run in (True, False):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await desk.retry(sale.refund_id, dry_run=dry_run)
+        assert reason_of(refused.value) == "REFUND_NOT_RETRIABLE"
+    assert await world.rows("SELECT FROM money_operations") == []

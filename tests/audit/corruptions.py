@@ -169,3 +169,12 @@ HIDDEN = tuple(Corruption(*each) for each in (
 ))
 """While the second stands, the first cannot be judged."""
 # fmt: on
+
+ELSEWHERE = Corruption(
+    "days-reconcile", "payment", "payments", "payment",
+    """INSERT INTO payments (id, booking_id, user_id, clinic_id, provider, external_reference, amount, currency,
+        payment_method, status, paid_at, captured, updated_at)
+    SELECT gen_random_uuid(), booking_id, user_id, clinic_id, 'stripe', 'pi_elsewhere', amount, currency,
+        payment_method, status, paid_at, captured, updated_at FROM payments WHERE id = %(payment)s""",
+)  # fmt: skip
+"""No corruption: taken by a provider whose list is not read, so that nobody can miss it there."""

@@ -20,7 +20,7 @@ from petproctl.audit import state
 from petproctl.audit.model import INVARIANTS
 from petproctl.audit.run import Report
 from tests import invariants, terminal
-from tests.audit.corruptions import CHANGES, CORRUPTIONS, HIDDEN, Corruption
+from tests.audit.corruptions import CHANGES, CORRUPTIONS, ELSEWHERE, HIDDEN, Corruption
 from tests.audit.kinds import bookings_of_every_kind
 from tests.audit.looking import look_over, named
 from tests.audit.traffic import visits
@@ -88,6 +88,7 @@ async def test_what_is_planted_is_named_and_nothing_else_was(audited: RunningSta
         assert {one.invariant for one in CORRUPTIONS} == INVARIANTS.keys()
         assert [one for one in CHANGES if not await _is_named(audited, one, made, before, since_now=True)] == []
         await _what_is_postponed_is_looked_at_again(audited, made)
+        await _what_another_provider_took_is_not_missed(audited, made)
         # The saga that waits for approval comes due while nobody is there to look at it, and is named rightly.
         left = {subject for _, subject in named(await asyncio.to_thread(look_over, audited)) - before}
         assert left.isdisjoint(made.values()), "a corruption outlived its turn"
@@ -141,6 +142,12 @@ async def _what_is_postponed_is_looked_at_again(stack: RunningStack, made: dict[
         assert named(await asyncio.to_thread(look_over, stack, last=last, only=[short.invariant])) == {
             (short.invariant, made[short.subject])
         }
+
+
+async def _what_another_provider_took_is_not_missed(stack: RunningStack, made: dict[str, str]) -> None:
+    before = named(await asyncio.to_thread(look_over, stack, only=[ELSEWHERE.invariant]))
+    async with _planted(stack, ELSEWHERE, made):
+        assert named(await asyncio.to_thread(look_over, stack, only=[ELSEWHERE.invariant])) == before
 
 
 async def _clean(stack: RunningStack) -> bool:

@@ -12,10 +12,9 @@ from uuid import UUID
 from petproctl.audit.databases import Row
 from petproctl.audit.look import Look
 from petproctl.audit.model import Findings, invariant
-from petproctl.audit.provider import Charge, Return
+from petproctl.audit.provider import LISTED, Charge, Return
 
 _AT_ONCE = 8
-_PROVIDER = "sandbox"
 _PAYMENTS = "SELECT id, status, captured, quarantined_at, external_reference FROM payments WHERE id = ANY(%(ids)s)"
 _REFUNDS = """SELECT id, amount, CASE WHEN paid_out_reference IS NULL THEN status ELSE 'manual' END AS status
     FROM refunds WHERE id = ANY(%(ids)s)"""
@@ -51,7 +50,7 @@ def payments_agree_with_the_provider(look: Look) -> Findings:
 def _is_told(payment: Row) -> bool:
     """Whether our word on it is final: at rest, and about money of the provider whose list is read."""
     is_moving = payment["status"] in _ON_THE_WAY or payment["giving_back"] or payment["quarantined_at"]
-    is_there = payment["provider"] == _PROVIDER and bool(payment["captured"] or payment["external_reference"])
+    is_there = payment["provider"] == LISTED and bool(payment["captured"] or payment["external_reference"])
     return is_there and not is_moving
 
 

@@ -14,7 +14,7 @@ from hashlib import md5
 from petproctl.audit.databases import Row
 from petproctl.audit.look import Look
 from petproctl.audit.model import Findings, invariant
-from petproctl.audit.provider import Charge
+from petproctl.audit.provider import LISTED, Charge
 
 _CAPTURED = """
     SELECT p.id::text AS reference, p.currency, p.captured, p.refund_done - coalesce(by_hand.amount, 0.00) AS gone,
@@ -32,8 +32,9 @@ _CAPTURED = """
           AND t.currency = p.currency
     ) AS journal ON true
 """
-_OF_DAY = f"{_CAPTURED} WHERE p.captured > 0 AND p.paid_at >= %(begins)s AND p.paid_at < %(ends)s"
-_OF_THESE = f"{_CAPTURED} WHERE p.id::text = ANY(%(references)s)"
+_LISTED = f"p.provider = '{LISTED}'"
+_OF_DAY = f"{_CAPTURED} WHERE {_LISTED} AND p.captured > 0 AND p.paid_at >= %(begins)s AND p.paid_at < %(ends)s"
+_OF_THESE = f"{_CAPTURED} WHERE {_LISTED} AND p.id::text = ANY(%(references)s)"
 _MARK = "CAST(CAST('x' || substr(md5({}), 1, 12) AS bit(48)) AS bigint)"
 _TOLD = "concat_ws(':', reference, currency, {}, {})"
 _MARKS = f"""
@@ -64,7 +65,7 @@ class Told:
 def days_reconcile(look: Look) -> Findings:
     """Of every day, provider, payments and journal have the same captures, and the same given back of them.
 
-    What is on its way, fresh, or quarantined is left out by name.
+    What is on its way, fresh, or quarantined is left out by name; others that no list is read of, entirely.
     """
     if look.only is not None:
         charges = (charge for reference in look.only for charge in look.provider.charges_of(reference))

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 import httpx
 
+LISTED = "sandbox"
+"""The one provider whose list is read, as our payments name it. Those of others are held against the journal alone."""
+
 _PAGE = 100
 
 

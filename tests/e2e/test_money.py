@@ -14,6 +14,7 @@ from tests.world import World
 
 BEAN_CHECK = Path(sys.executable).with_name("bean-check")
 REASON = ("--reason", "the card is closed")
+VERBS = ("retry_refund", "pay_out_refund")
 OPERATIONS = "SELECT operator, verb, reason FROM money_operations WHERE subject_id = %(id)s"
 
 
@@ -69,13 +70,20 @@ async def test_a_refund_that_no_provider_can_make_is_paid_by_a_person(world: Wor
         return next((each["refund"]["id"] for each in found if each["booking_id"] == booking["id"]), None)
 
     refund_id = await eventually("the refund to wait for a person", waiting)
+    await money(world, "retry", refund_id, *REASON)
+    assert await eventually("the provider to refuse it again", waiting) == refund_id
     reference = ("--reference", "transfer 17")
     await money(world, "pay-out", refund_id, *reference, *REASON, "--dry-run")
     assert await waiting() == refund_id
     await money(world, "pay-out", refund_id, *reference, *REASON)
     assert await waiting() is None
     await world.saga_ends(f"cancellation:{booking['id']}:", "completed")
-    [done] = await world.rows("payment", OPERATIONS, id=refund_id)
-    assert (done["verb"], done["reason"]) == ("pay_out_refund", REASON[1])
+    done = await world.rows("payment", OPERATIONS, id=refund_id)
+    assert {(each["verb"], each["reason"]) for each in done} == {(verb, REASON[1]) for verb in VERBS}
+
+    async def shown() -> bool:
+        return bool((await world.booking(person.api, booking["id"]))["refund_status"] == "succeeded")
+
+    await eventually("the booking to show it", shown)
     again = await petproctl(world.stack, "money", "pay-out", refund_id, *reference, *REASON)
     assert (again.code, "REFUND_NOT_MANUAL" in again.err) == (1, True)

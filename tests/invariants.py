@@ -26,6 +26,7 @@ TELLS = {
         "booking.cancelled": "booking_cancelled",
         "booking.cancellation_refused": "cancellation_refused",
         "booking.rescheduled": "booking_rescheduled",
+        "booking.reminder_due": "booking_reminder",
         "booking.completed": "booking_completed",
         "booking.no_show": "booking_no_show",
     },

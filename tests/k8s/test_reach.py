@@ -23,7 +23,7 @@ OF_ALL = (
 )
 JOBS = {
     *(f"purge-{service}" for service in SERVICES),
-    *(f"{name}-booking" for name in ("expiry", "partitions", "summary")),
+    *(f"{name}-booking" for name in ("expiry", "partitions", "reminders", "summary")),
     "audit",
     "reconciliation",
 }

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from petpro.booking.v1 import booking_pb2_grpc
-from petpro_booking import cancellation, checkout, expiry, partitions, summary
+from petpro_booking import cancellation, checkout, expiry, partitions, reminders, summary
 from petpro_booking.consumer import HANDLERS
 from petpro_booking.copies import Copies
 from petpro_booking.saga import FINISHING, SAGAS
@@ -46,6 +46,7 @@ async def main() -> None:
         service.background(Census(database).run())
         service.background(expiry.run(database, min(settings.expiry_check_seconds, settings.hold_seconds)))
         service.background(partitions.run(database, settings.partition_check_seconds))
+        service.background(reminders.run(database, settings.reminder_seconds, settings.reminder_check_seconds))
         service.background(run_purges(database, SAGA_PURGES))
         service.background(summary.run(database, settings.summary_refresh_seconds))
         await service.serve()

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 
-from petpro_booking import expiry, partitions, store_upkeep
+from petpro_booking import expiry, partitions, reminders, store_upkeep
+from petpro_booking.settings import Settings
 from petpro_common.db import Database
 from petpro_common.housekeeping import PURGES, SAGA_PURGES, purge_all
 from petpro_common.job import Job
@@ -14,6 +15,10 @@ async def _expire(database: Database) -> None:
         pass
 
 
+async def _remind(database: Database) -> None:
+    await reminders.remind_all(database, Settings.load().reminder_seconds)
+
+
 async def _refresh_summary(database: Database) -> None:
     async with database.transaction() as tx:
         await store_upkeep.refresh_summary(tx)
@@ -22,6 +27,7 @@ async def _refresh_summary(database: Database) -> None:
 JOBS: Mapping[str, Job] = {
     "expiry": _expire,
     "partitions": partitions.make_ahead,
+    "reminders": _remind,
     "purge": partial(purge_all, purges=PURGES + SAGA_PURGES),
     "summary": _refresh_summary,
 }

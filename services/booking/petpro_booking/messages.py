@@ -188,6 +188,19 @@ async def booking_rescheduled(tx: Transaction, row: Row, slot_time: time) -> Non
     await add_event(tx, "booking", "booking.rescheduled", row.id, fields)
 
 
+async def booking_reminder_due(tx: Transaction, row: Row) -> None:
+    """A booking begins before long, and its customer is to be reminded; `row` with the `slot_start_time`."""
+    fields = {
+        **_visit(row),
+        "reference_code": row.reference_code,
+        "service_id": row.service_id,
+        "slot_date": row.slot_date,
+        "slot_time": _minutes(row.slot_start_time),
+        "starts_at": row.starts_at,
+    }
+    await add_event(tx, "booking", "booking.reminder_due", row.id, fields)
+
+
 async def booking_checked_in(tx: Transaction, row: Row) -> None:
     """The pet is here."""
     await add_event(tx, "booking", "booking.checked_in", row.id, _visit(row))

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from petpro_common.settings import ServiceSettings
 
 
@@ -11,6 +13,8 @@ class Settings(ServiceSettings):
     `hold_seconds`: how long a seat is held, and how long a customer has to pay once the clinic has approved.
     `approval_seconds`: how long a clinic has to approve, at most until the slot begins.
     `expiry_check_seconds`: the longest sleep of the expiry sweep; it wakes when the next hold runs out.
+    `reminder_seconds`: how long before its start a customer is reminded of a booking; 0: nobody is.
+    `reminder_check_seconds`: how often it is looked for whom to remind, which is how late a reminder may be.
     `summary_refresh_seconds`: how old `clinic_booking_summary` may get.
     """
 
@@ -22,3 +26,5 @@ class Settings(ServiceSettings):
     expiry_check_seconds: float = 5.0
     partition_check_seconds: float = 3_600.0
     summary_refresh_seconds: float = 3_600.0
+    reminder_seconds: float = Field(default=86_400.0, ge=0)
+    reminder_check_seconds: float = Field(default=60.0, gt=0)

@@ -5,6 +5,7 @@ id. A look-up by id adds the date that the id carries and reads one partition. T
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -80,7 +81,8 @@ _LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_
 _LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
 _MOVE_BOOKING = text(f"""
     UPDATE bookings SET slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at, ends_at = :ends_at,
-        refund_ceiling = LEAST(refund_ceiling, :ceiling), updated_at = CURRENT_TIMESTAMP
+        refund_ceiling = LEAST(refund_ceiling, :ceiling), updated_at = CURRENT_TIMESTAMP,
+        start_told_at = CURRENT_TIMESTAMP
     WHERE {_THIS} RETURNING *
 """)
 _SET_BOOKING_STATUS = text(f"""
@@ -91,6 +93,18 @@ _MARK_NO_SHOW = text(f"""
         refund_status = CASE WHEN CAST(:refund_amount AS numeric) > 0 THEN 'pending' ELSE 'none' END,
         updated_at = CURRENT_TIMESTAMP
     WHERE {_THIS} RETURNING *
+""")
+_TAKE_DUE_REMINDERS = text("""
+    WITH due AS (
+        SELECT id, created_at FROM bookings
+        WHERE status = 'confirmed' AND cancellation_status IN ('none', 'refused')
+          AND starts_at > clock_timestamp() AND starts_at <= clock_timestamp() + CAST(:ahead AS interval)
+          AND start_told_at < starts_at - CAST(:ahead AS interval)
+        LIMIT :batch FOR UPDATE SKIP LOCKED
+    )
+    UPDATE bookings b SET start_told_at = clock_timestamp()
+    FROM due WHERE b.id = due.id AND b.created_at = due.created_at
+    RETURNING b.*, (SELECT slot_start_time FROM slots WHERE id = b.slot_id AND slot_date = b.slot_date)
 """)
 _PAGE_OF_BOOKINGS = """
     SELECT * FROM bookings
@@ -230,6 +244,15 @@ async def set_booking_status(tx: Transaction, booking_id: UUID, status: str) -> 
 async def mark_no_show(tx: Transaction, booking_id: UUID, refund_amount: Decimal) -> Row:
     """Makes a booking a no-show, with what goes back; the caller holds its row lock."""
     return (await tx.execute(_MARK_NO_SHOW, {"id": booking_id, "refund_amount": refund_amount})).one()
+
+
+async def take_due_reminders(tx: Transaction, ahead: timedelta, batch: int) -> Sequence[Row]:
+    """Marks up to `batch` bookings that begin within `ahead` as told of, passing over those that are locked.
+
+    Not taken is what was told of within `ahead` of its start: booked or moved at so short notice, or reminded of.
+    Adds `slot_start_time`.
+    """
+    return (await tx.execute(_TAKE_DUE_REMINDERS, {"ahead": ahead, "batch": batch})).all()
 
 
 async def bookings_of_user(

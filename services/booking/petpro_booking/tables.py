@@ -134,6 +134,7 @@ bookings = Table(
     Column("cancelled_by", Text),
     Column("refund_amount", _MONEY),
     Column("refund_status", Text),
+    Column("start_told_at", _INSTANT, nullable=False, server_default=_NOW),
     ForeignKeyConstraint(["slot_id", "slot_date"], ["slots.id", "slots.slot_date"], ondelete="RESTRICT"),
 )
 

@@ -28,7 +28,7 @@ from petpro_notification.directory import Directory
 from petpro_notification.domain import Outcome, Status, after_failed_try, pause_after
 from petpro_notification.mail import Post, RefusedForGood
 from petpro_notification.naming import Naming
-from petpro_notification.notifications import DUE
+from petpro_notification.notifications import DUE, is_out_of_date
 from petpro_notification.settings import Settings
 from petpro_notification.store import Due
 
@@ -107,6 +107,9 @@ class Deliveries:
             return self._failed(due, fault)
 
     async def _send(self, due: Due) -> Outcome:
+        async with self._database.reading() as tx:
+            if await is_out_of_date(tx, due.type, due.booking_id, due.facts):
+                return Outcome(Status.SUPPRESSED, "out of date")
         person = await self._directory.person(due.user_id)
         if person is None:
             return Outcome(Status.SUPPRESSED, "nobody to write to")

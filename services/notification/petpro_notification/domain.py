@@ -1,7 +1,7 @@
 """What people are told about, what may become of a delivery, and how long to wait between tries.
 
 pending ──sent──────────> sent
-   │  ╰──not wanted─────> suppressed     the person does not want it, or is gone
+   │  ╰──not wanted─────> suppressed     the person does not want it, or is gone; or a reminder is out of date
    ├──try failed────────> pending        due again after a growing pause
    ╰──refused for good,
       or out of tries───> failed         an operator sees it in the metric
@@ -33,6 +33,7 @@ class Type(StrEnum):
     BOOKING_RESCHEDULED = "booking_rescheduled"
     BOOKING_COMPLETED = "booking_completed"
     BOOKING_NO_SHOW = "booking_no_show"
+    BOOKING_REMINDER = "booking_reminder"
     CANCELLATION_REFUSED = "cancellation_refused"
     CHECKOUT_FAILED = "checkout_failed"
     PAYMENT_DECLINED = "payment_declined"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -51,6 +51,7 @@ TELLING: Mapping[str, tuple[Type | None, tuple[str, ...]]] = {
     "booking.cancelled": (Type.BOOKING_CANCELLED, ("booking_id", "refund_amount")),
     "booking.cancellation_refused": (Type.CANCELLATION_REFUSED, ("booking_id",)),
     "booking.rescheduled": (Type.BOOKING_RESCHEDULED, _APPOINTMENT),
+    "booking.reminder_due": (Type.BOOKING_REMINDER, (*_APPOINTMENT, "starts_at")),
     "booking.completed": (Type.BOOKING_COMPLETED, ("booking_id",)),
     "booking.no_show": (Type.BOOKING_NO_SHOW, ("booking_id",)),
     "checkout.failed": (None, ("reason",)),
@@ -64,6 +65,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
     "booking_id": UUID,
     "clinic_id": UUID,
     "service_id": UUID,
+    "starts_at": datetime.fromisoformat,
     "slot_date": date.fromisoformat,
     "slot_time": time.fromisoformat,
     "amount": Decimal,

@@ -1,6 +1,6 @@
 """Use cases: tell a person something, list what they were told, mark it as read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import new_id
 from petpro_notification import store
-from petpro_notification.domain import DELIVERED_BY, NotificationNotFound, merged, said_already_by
+from petpro_notification.domain import DELIVERED_BY, NotificationNotFound, Type, merged, said_already_by
 from petpro_notification.messages import Told
 from petpro_notification.wording import Wording
 
@@ -17,11 +17,13 @@ DUE = "deliveries"
 
 
 async def tell(tx: Transaction, wording: Wording, told: Told) -> None:
-    """Writes a notification and a delivery for each channel, unless the person was told the same before.
+    """Writes a notification and a delivery for each channel, unless it was told before or is out of date.
 
     What the person was told of the booking before completes what the event itself says: a cancellation event carries
     no reference code, its notification does.
     """
+    if await is_out_of_date(tx, told.type, told.booking_id, told.facts):
+        return
     said_by = said_already_by(told.type, told.facts)
     if said_by and await store.was_told(tx, told.user_id, str(told.facts.get("reservation_id")), said_by):
         return
@@ -35,6 +37,13 @@ async def tell(tx: Transaction, wording: Wording, told: Told) -> None:
         tx, new_id(), told.user_id, told.booking_id, told.type, words.title, words.content, facts, DELIVERED_BY
     )
     tx.tell(DUE)
+
+
+async def is_out_of_date(tx: Transaction, type_: Type, booking_id: UUID | None, facts: Mapping[str, Any]) -> bool:
+    """Whether there is no more use in saying it; only a reminder loses its use."""
+    return (
+        type_ is Type.BOOKING_REMINDER and booking_id is not None and await store.is_out_of_date(tx, booking_id, facts)
+    )
 
 
 def about(facts: Any) -> tuple[UUID | None, UUID | None]:

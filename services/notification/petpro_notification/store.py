@@ -40,6 +40,16 @@ _APPOINTMENTS = text("""
     SELECT metadata FROM notifications WHERE booking_id = :booking_id AND type = ANY(CAST(:types AS text[]))
     ORDER BY created_at, id
 """)
+# Messages of one booking come in order, but one that was set aside comes whenever a person has it handled again.
+_IS_OUT_OF_DATE = text("""
+    SELECT CAST(:starts_at AS timestamptz) <= clock_timestamp()
+        OR EXISTS (SELECT FROM notifications WHERE booking_id = :booking_id AND type = :cancelled)
+        OR coalesce((
+            SELECT (CAST(metadata->>'slot_date' AS date), CAST(metadata->>'slot_time' AS time))
+                <> (CAST(:slot_date AS date), CAST(:slot_time AS time))
+            FROM notifications WHERE booking_id = :booking_id AND type = ANY(CAST(:types AS text[]))
+            ORDER BY created_at DESC, id DESC LIMIT 1), false)
+""")
 _NAMES = text("""
     SELECT clinic.name AS clinic, clinic.timezone, service.name AS service, service.duration_minutes
     FROM (SELECT CAST(:clinic_id AS uuid) AS clinic_id, CAST(:service_id AS uuid) AS service_id) AS asked
@@ -132,6 +142,18 @@ async def set_words(tx: Transaction, id_: UUID, title: str, content: str) -> Non
 async def appointments_of(tx: Transaction, booking_id: UUID) -> Sequence[Mapping[str, Any]]:
     """The facts of what a booking's customer was told of its time and place, oldest first."""
     return (await tx.execute(_APPOINTMENTS, {"booking_id": booking_id, "types": list(APPOINTMENTS)})).scalars()
+
+
+async def is_out_of_date(tx: Transaction, booking_id: UUID, facts: Mapping[str, Any]) -> bool:
+    """Whether the booking of a reminder with these facts has begun, was cancelled, or is now at another time."""
+    row = {
+        "booking_id": booking_id,
+        "cancelled": Type.BOOKING_CANCELLED.value,
+        "types": list(APPOINTMENTS),
+        **{name: facts[name] for name in ("starts_at", "slot_date", "slot_time")},
+    }
+    is_out: bool = (await tx.execute(_IS_OUT_OF_DATE, row)).scalar_one()
+    return is_out
 
 
 async def was_told(tx: Transaction, user_id: UUID, reservation_id: str, types: Sequence[Type]) -> bool:

@@ -22,6 +22,7 @@ MONEY = {"amount": "75000.00", "currency": "IDR"}
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "booking.confirmed": (confirmed(SITI, BOOKING), "booking_confirmed"),
     "booking.rescheduled": (APPOINTMENT, "booking_rescheduled"),
+    "booking.reminder_due": ({**APPOINTMENT, "starts_at": "2126-12-02T03:00:00+00:00"}, "booking_reminder"),
     "booking.cancellation_refused": ({"reason": "REFUND_REFUSED"}, "cancellation_refused"),
     "booking.cancelled": ({"refund_amount": "75000.00", "currency": "IDR"}, "booking_cancelled"),
     "booking.completed": ({"service_id": str(VACCINATION)}, "booking_completed"),

@@ -16,6 +16,9 @@ from tests.waiting import eventually
 from tests.world import World, open_world
 
 _TOLD = "petpro.events.booking.confirmed"
+_TAKE = "petpro.commands.payment.take_payment"
+_REPLY = "petpro.replies.checkout"
+_SUBMIT = "petpro.commands.payment.submit_refund"
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +48,46 @@ async def test_a_checkout_is_one_trace_from_the_gateway_to_who_is_told_last(trac
             return next((way for way in ways if way[0].service == "petpro-gateway" and not way[0].parent), None)
 
         way = await eventually("a trace from the gateway to notification", told, seconds=30)
-        assert [span.service for span in way] == [
-            "petpro-gateway",
-            "petpro-booking",  # the call, in which the saga begins
-            "petpro-booking",  # the reply of payment, in which the booking is made
-            "petpro-booking",  # the outbox to NATS
-            "petpro-notification",
+        assert "CheckoutReservation" in way[1].name, "the call, in which the saga begins"
+        assert [(span.service, span.name) for span in way[2:]] == [
+            ("petpro-booking", f"publish {_TAKE}"),
+            ("petpro-payment", _TAKE),
+            ("petpro-payment", "worker payment"),
+            ("petpro-payment", f"publish {_REPLY}"),
+            ("petpro-booking", _REPLY),  # in which the booking is made
+            ("petpro-booking", f"publish {_TOLD}"),
+            ("petpro-notification", _TOLD),
         ]
-        assert "CheckoutReservation" in way[1].name
-        assert way[3].name == f"publish {_TOLD}"
 
-        async def whole() -> bool:
-            parts = {(span.service, span.name.rpartition(".")[2]) for span in taking.of(way[0].trace)}
-            return {("petpro-booking", "take_payment"), ("petpro-payment", "take_payment")} <= parts
+        asked = await _way_to_the_provider(taking, way[0].trace)
+        assert asked[:-1] == way[:5]
 
-        await eventually("the way to payment to be in the same trace", whole, seconds=30)
+
+async def test_a_cancellation_is_one_trace_from_the_gateway_to_the_provider(traced: RunningStack, taking: Sink) -> None:
+    async with open_world(traced) as world:
+        clinic, customer = await world.clinic(), await world.customer()
+        booking = await world.book(customer, clinic.slot(2))
+        begun = {span.trace for span in taking.spans}
+        await world.cancel(customer.api, booking["id"])
+
+        async def submitted() -> str | None:
+            ends = [span for span in taking.spans if (span.service, span.name) == ("petpro-payment", _SUBMIT)]
+            return next((end.trace for end in ends if end.trace not in begun), None)
+
+        asked = await _way_to_the_provider(
+            taking, await eventually("the refund to be submitted", submitted, seconds=30), about="refund"
+        )
+        assert asked[0].service == "petpro-gateway"
+        assert "CancelBooking" in asked[1].name
+        assert [span.name for span in asked[-3:]] == [f"publish {_SUBMIT}", "worker refund", "ask sandbox"]
+
+
+async def _way_to_the_provider(taking: Sink, trace: str, about: str = "payment") -> list[Span]:
+    async def way() -> list[Span] | None:
+        asked = [taking.way_to(span) for span in taking.of(trace) if span.name == "ask sandbox"]
+        return next((way for way in asked if len(way) > 1 and way[-2].name == f"worker {about}"), None)
+
+    return await eventually("the call of the provider in the same trace", way, seconds=30)
 
 
 async def test_a_trace_that_a_client_began_goes_on(traced: RunningStack, taking: Sink) -> None:

@@ -156,8 +156,24 @@ def serve_metrics(address: str) -> None:
 
 @contextmanager
 def span(name: str, carrier: Mapping[str, str], kind: trace.SpanKind = trace.SpanKind.SERVER) -> Iterator[None]:
-    """A span that continues the trace in `carrier`, or begins one."""
-    with _tracer.start_as_current_span(name, context=_propagator.extract(carrier), kind=kind, record_exception=False):
+    """A span that continues the trace in `carrier`, or begins one. Of a fault it tells the type, and no words."""
+    with _tracer.start_as_current_span(
+        name, _propagator.extract(carrier), kind, record_exception=False, set_status_on_exception=False
+    ) as begun:
+        try:
+            yield
+        except Exception as fault:
+            begun.set_status(trace.StatusCode.ERROR, type(fault).__name__)
+            raise
+
+
+@contextmanager
+def call_out(name: str) -> Iterator[None]:
+    """A span for a call to the outside, where the span in hand is recorded."""
+    if not trace.get_current_span().is_recording():
+        yield
+        return
+    with span(name, trace_headers(), trace.SpanKind.CLIENT):
         yield
 
 
@@ -184,6 +200,11 @@ def within_trace(carrier: Mapping[str, str]) -> Iterator[None]:
 def trace_id_in(carrier: Mapping[str, str]) -> str:
     """The trace that `traceparent` names; empty without one."""
     return carrier.get("traceparent", "")[3:35]
+
+
+def traceparent() -> str | None:
+    """The span in hand, to be kept with work that is done later; None outside of one."""
+    return trace_headers().get("traceparent")
 
 
 def trace_headers() -> dict[str, str]:

@@ -1,7 +1,6 @@
 """A reminder is sent, unless the booking was cancelled or moved, or has begun, when it would be."""
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -17,8 +16,9 @@ OVERTAKEN: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-async def tell(world: World, event_type: str, booking_id: UUID = BOOKING, **fields: Any) -> None:
-    await world.tell(event_type, user_id=str(SITI), booking_id=str(booking_id), clinic_id=str(SATWA), **fields)
+async def tell(world: World, event_type: str, **fields: Any) -> None:
+    about = {"user_id": str(SITI), "booking_id": str(BOOKING), "clinic_id": str(SATWA)}
+    await world.tell(event_type, **{**about, **fields})
 
 
 async def booked(world: World) -> None:
@@ -90,6 +90,6 @@ async def test_another_booking_of_the_person_changes_nothing(world: World) -> No
     async with world.mail.up():
         await booked(world)
         await tell(world, "booking.reminder_due", **REMINDER)
-        await tell(world, "booking.cancelled", new_id(), refund_amount="0.00")
+        await tell(world, "booking.cancelled", booking_id=str(new_id()), refund_amount="0.00")
         await world.deliveries().deliver_due()
     assert await reminders(world) == [("sent", None)]

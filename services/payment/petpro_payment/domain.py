@@ -155,6 +155,7 @@ class Payment:
     asked_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    trace: str | None
     now: datetime
 
     @property
@@ -208,6 +209,7 @@ class Refund:
     retries: int
     created_at: datetime
     updated_at: datetime
+    trace: str | None
 
     @property
     def money(self) -> Money:

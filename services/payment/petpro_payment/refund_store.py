@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from petpro_common import telemetry
 from petpro_common.db import Row, Transaction
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
 from petpro_payment.journal_store import posted
@@ -24,8 +25,9 @@ _LOCK = text(f"""
 # Nothing is reserved that was called off before it came, and nothing twice. Under `hold` and the payments' locks.
 _INSERT = text("""
     WITH added AS (
-        INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, due_at)
-        SELECT id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed,
+        INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, trace,
+            due_at)
+        SELECT id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, :trace,
             CASE WHEN status = 'submitted' THEN clock_timestamp() END
         FROM unnest(CAST(:ids AS uuid[]), CAST(:payment_ids AS uuid[]), CAST(:booking_ids AS uuid[]),
                     CAST(:origins AS text[]), CAST(:amounts AS numeric[]), CAST(:currencies AS text[]),
@@ -43,9 +45,10 @@ _OF_PAYMENT = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE payment_id = :pa
 _WHOLE = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE payment_id = :payment_id AND origin <> 'cancellation'")
 _SUBMIT = text("""
     UPDATE refunds SET status = 'submitted', command_id = given.command_id, must_succeed = given.must_succeed,
-        due_at = clock_timestamp(), updated_at = clock_timestamp()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:command_ids AS text[]), CAST(:musts AS boolean[]))
-         AS given(id, command_id, must_succeed)
+        trace = given.trace, due_at = clock_timestamp(), updated_at = clock_timestamp()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:command_ids AS text[]), CAST(:musts AS boolean[]),
+                CAST(:traces AS text[]))
+         AS given(id, command_id, must_succeed, trace)
     WHERE refunds.id = given.id
 """)
 _MARK_UNKNOWN = text("""
@@ -185,6 +188,7 @@ async def add(tx: Transaction, new: Sequence[NewRefund]) -> set[UUID]:
         "statuses": [refund.status.value for refund in new],
         "reasons": [refund.reason for refund in new],
         "musts": [refund.origin is not Origin.CANCELLATION for refund in new],
+        "trace": telemetry.traceparent(),
     }
     return set((await tx.execute(_INSERT, columns)).scalars())
 
@@ -212,15 +216,16 @@ async def whole_refund(tx: Transaction, payment_id: UUID) -> Refund | None:
     return refund_of_row(row) if row else None
 
 
-async def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool]]) -> None:
+async def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool, str | None]]) -> None:
     """Has the worker send refunds to the provider at once, and these orders wait for the outcomes.
 
-    Each is a refund's id, a command id, and whether the refund must succeed.
+    Each is a refund's id, a command id, whether the refund must succeed, and the trace of the order.
     """
     if orders:
         tx.tell(WORK)
-        ids, command_ids, musts = (list(column) for column in zip(*orders, strict=True))
-        await tx.execute(_SUBMIT, {"ids": ids, "command_ids": command_ids, "musts": musts})
+        ids, command_ids, musts, traces = (list(column) for column in zip(*orders, strict=True))
+        row = {"ids": ids, "command_ids": command_ids, "musts": musts, "traces": traces}
+        await tx.execute(_SUBMIT, row)
 
 
 async def await_settlement(tx: Transaction, refund_id: UUID, command_id: str, entry_id: UUID) -> None:

@@ -131,7 +131,10 @@ async def submit(tx: Transaction, orders: Sequence[Submission]) -> list[Answer]:
     """Has reserved refunds sent to the provider after the commit. Raises TooEarly when one is not there yet."""
     found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
     due = [order for order in orders if order.refund_id in found and _is_to_submit(found[order.refund_id][1])]
-    await refund_store.submit(tx, [(order.refund_id, order.command_id, order.must_succeed) for order in due])
+    traced = [
+        (each.refund_id, each.command_id, each.must_succeed, participant.trace_of(each.command_id)) for each in due
+    ]
+    await refund_store.submit(tx, traced)
     return [await _submitted(tx, order.refund_id, found.get(order.refund_id)) for order in orders]
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 
+from petpro_common import telemetry
 from petpro_common.db import LateWrite, Row, Transaction
 from petpro_common.money import Money
 from petpro_payment.domain import Disposition, Payment, PaymentStatus
@@ -31,9 +32,9 @@ _CALL_OFF = text("INSERT INTO called_off_orders (id) VALUES (:id) ON CONFLICT DO
 _WAS_CALLED_OFF = text("SELECT EXISTS (SELECT FROM called_off_orders WHERE id = :id)")
 _INSERT_PAYMENT = text("""
     INSERT INTO payments (id, booking_id, user_id, clinic_id, provider, amount, currency, payment_method, payment_token,
-                          deadline, command_id, due_at)
+                          deadline, command_id, trace, due_at)
     VALUES (:id, :booking_id, :user_id, :clinic_id, :provider, :amount, :currency, :payment_method, :payment_token,
-            :deadline, :command_id, clock_timestamp())
+            :deadline, :command_id, :trace, clock_timestamp())
     ON CONFLICT DO NOTHING RETURNING id
 """)
 _FIND_PAYMENT = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = :id")
@@ -160,9 +161,9 @@ async def was_called_off(tx: Transaction, order_id: UUID) -> bool:
 
 
 async def insert_payment(tx: Transaction, values: Mapping[str, Any]) -> bool:
-    """Adds a payment, due at once. False when its id is there already: then nothing changes."""
+    """Adds a payment, due at once, in the trace in hand. False when its id is there already: then nothing changes."""
     tx.tell(WORK)
-    return (await tx.execute(_INSERT_PAYMENT, values)).first() is not None
+    return (await tx.execute(_INSERT_PAYMENT, {**values, "trace": telemetry.traceparent()})).first() is not None
 
 
 async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:

@@ -55,6 +55,7 @@ payments = Table(
     Column("due_at", _INSTANT),  # when a worker looks at it next; while one does, when its lease ends
     Column("created_at", _INSTANT, nullable=False),
     Column("updated_at", _INSTANT, nullable=False),
+    Column("trace", Text),  # the `traceparent` of the order
 )
 
 refunds = Table(
@@ -83,6 +84,7 @@ refunds = Table(
     Column("unknown_since", _INSTANT),  # kept by the trigger step_refund while `status` is submitted
     Column("reversed_at", _INSTANT),  # the same while it is manual
     Column("state", String(20), Computed("status", persisted=False)),  # `status`, or what these two make of it
+    Column("trace", Text),  # the `traceparent` of the order
 )
 
 called_off_orders = Table(

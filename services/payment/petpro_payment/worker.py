@@ -8,12 +8,14 @@ reference, and orders again, under the same idempotency key, only what the provi
 import asyncio
 import random
 from collections.abc import Awaitable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import SpanKind
 from psycopg import Error as DatabaseError
 
 from petpro_common import context, kill_points, telemetry
@@ -39,6 +41,7 @@ from petpro_payment.providers.capabilities import Capabilities, why_not_refund
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, Providers, RefundOrder
 
 _AT_ONCE = 16
+_SPANS_OF_ONE = 10
 _LONGEST_SLEEP_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 
@@ -193,7 +196,8 @@ class Worker:
         outcome: _Outcome | Unknown
         kill_points.reach(Moment.BEFORE_CALL)
         try:
-            outcome = await asyncio.wait_for(asking, self._timings.lease * 0.8)
+            with telemetry.call_out(f"ask {provider.capabilities.name}"):
+                outcome = await asyncio.wait_for(asking, self._timings.lease * 0.8)
         except Exception as fault:  # noqa: BLE001  # no fault may pass for an outcome
             _log.error("asking the provider failed", provider=provider.capabilities.name, exc_info=fault)
             outcome = Unknown(type(fault).__name__)
@@ -206,7 +210,8 @@ class Worker:
     async def _work(self, item: Item) -> None:
         is_open = True
         try:
-            with context.within(CallContext(*_call(item))), context.about(booking_id=_booking_of(item)):
+            call = CallContext(*_call(item))
+            with _traced(call.method, item), context.within(call), context.about(booking_id=_booking_of(item)):
                 is_open = await self.step(item)
         except Exception as fault:  # noqa: BLE001  # one item must not end the worker; its lease runs out
             self._report(fault)
@@ -228,6 +233,15 @@ class Worker:
 
 def _call(item: Item) -> tuple[str, str]:
     return ("worker payment", str(item.id)) if isinstance(item, Payment) else ("worker refund", str(item.refund.id))
+
+
+def _traced(name: str, item: Item) -> AbstractContextManager[None]:
+    """The trace in which it was ordered. What takes long is looked at often: only the first looks have a span."""
+    asked = item if isinstance(item, Payment) else item.refund
+    trace = {"traceparent": asked.trace} if asked.trace else {}
+    if asked.attempts > _SPANS_OF_ONE:
+        return telemetry.within_trace(trace)
+    return telemetry.span(name, trace, SpanKind.INTERNAL)
 
 
 def _refund_order(errand: refund_store.Errand) -> RefundOrder:

@@ -11,7 +11,9 @@ command gets the stored reply again, so a lost reply costs nothing but time, and
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from google.protobuf.any_pb2 import Any as ProtoAny
@@ -74,6 +76,7 @@ _STORE = text("""
     WHERE message_id = given.command_id
 """)
 _LOCKED = text("SELECT command, reply FROM inbox WHERE message_id = :command_id FOR UPDATE")
+_traces: ContextVar[Mapping[str, str | None]] = ContextVar("petpro_traces_of_commands", default=MappingProxyType({}))
 _OUTCOMES = {
     Succeeded: saga_pb2.OUTCOME_SUCCEEDED,
     Refused: saga_pb2.OUTCOME_REFUSED,
@@ -87,6 +90,9 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
 
     async def handle(messages: Sequence[Msg]) -> None:
         commands = [_read(message, by_type) for message in messages]
+        _traces.set(
+            {command.command_id: (message.headers or {}).get("traceparent") for message, command, *_ in commands}
+        )
         async with database.transaction() as tx:
             new = await inbox.claim(tx, (command.command_id for _, command, _, _ in commands))
             decided = await _decide_together(tx, [read for read in commands if read[1].command_id in new])
@@ -101,6 +107,11 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
 
     subjects = [f"petpro.commands.{broker.service}.>"]
     return Consumer(database, broker, COMMANDS, subjects, handle, lambda m: saga_of(m.data))
+
+
+def trace_of(command_id: str) -> str | None:
+    """The trace (`traceparent`) that a command in hand came with, also of one that is handled with others."""
+    return _traces.get().get(command_id)
 
 
 async def _decide_together(tx: Transaction, commands: Sequence[_Read]) -> dict[str, Answer]:

@@ -17,6 +17,7 @@ from nats.js.errors import NotFoundError
 from petpro_common import tls
 from petpro_common.messaging.publisher import Publisher, Taken
 from petpro_common.messaging.subjects import STREAMS
+from petpro_common.seldom import Seldom
 
 DUPLICATE_WINDOW_SECONDS = 120
 MAX_AGE_SECONDS = 3 * 24 * 3600
@@ -47,6 +48,7 @@ class Broker:
         self._publisher = Publisher(self._client)
         self._connected = asyncio.Event()
         self._closed = asyncio.Event()
+        self._seldom = Seldom()
         self.reconnects = 0
 
     @property
@@ -136,7 +138,7 @@ class Broker:
             except NotFoundError:
                 await self.jetstream.add_stream(_stream_config(name, subjects, self._replicas))
         except (NatsError, TimeoutError) as fault:
-            _log.warning("stream is not ready", stream=name, cause=repr(fault))
+            self._seldom.warning("stream is not ready", stream=name, cause=repr(fault))
             return False
         return True
 
@@ -150,7 +152,7 @@ class Broker:
             await self._client.close()
 
     async def _on_error(self, fault: Exception) -> None:
-        _log.warning("nats", cause=repr(fault))
+        self._seldom.warning("nats", cause=repr(fault))
 
     async def _on_disconnected(self) -> None:
         _log.warning("nats disconnected")

@@ -42,6 +42,7 @@ from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.pull import ConsumerLost, Pull, ensure_durable
 from petpro_common.messaging.subjects import STREAMS
 from petpro_common.messaging.turns import Turns
+from petpro_common.seldom import Seldom
 
 Handle = Callable[[Sequence[Msg]], Awaitable[None]]
 """Handles messages in one transaction: all of them or, when it raises, none. Each within `in_hand`."""
@@ -128,6 +129,7 @@ class Consumer:
         self._key_of = key_of
         self._name = broker.service
         self._redriving = asyncio.Lock()
+        self._seldom = Seldom()
         self._durable: str | None = None
 
     def takes(self, subject: str) -> bool:
@@ -161,7 +163,7 @@ class Consumer:
                 await self._consume(self._durable)
             except (NatsError, ConsumerLost, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels(f"consumer {self._stream}").inc()
-                _log.warning("consumer starts again", stream=self._stream, cause=str(fault) or repr(fault))
+                self._seldom.warning("consumer starts again", stream=self._stream, cause=str(fault) or repr(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _consume(self, durable: str) -> None:
@@ -202,7 +204,7 @@ class Consumer:
                 async with asyncio.timeout(_BATCH_SECONDS):
                     await self._handle(batch)
         except Exception as fault:  # noqa: BLE001  # whose fault it is shows when each is handled by itself
-            _log.warning("batch is taken apart", stream=self._stream, messages=len(batch), cause=repr(fault))
+            _log.warning("batch is taken apart", stream=self._stream, messages=len(batch), cause=told(fault))
             return messages
         await self._handled(batch)
         return again
@@ -211,7 +213,7 @@ class Consumer:
         try:
             await self._process(message)
         except Exception as fault:  # noqa: BLE001  # it is not acknowledged and comes again; others go on
-            _log.warning("message comes again", subject=message.subject, cause=repr(fault))
+            _log.warning("message comes again", subject=message.subject, cause=told(fault))
 
     async def _process(self, message: Msg) -> None:
         try:
@@ -234,12 +236,12 @@ class Consumer:
         try:
             await message.ack()
         except (NatsError, OSError) as fault:
-            _log.warning("message comes again", subject=message.subject, cause=repr(fault))
+            _log.warning("message comes again", subject=message.subject, cause=told(fault))
         kill_points.reach(Moment.AFTER_ACK, message.subject)
 
     async def _failed(self, message: Msg, fault: Exception) -> None:
         tries = message.metadata.num_delivered
-        _log.warning("message failed", subject=message.subject, tries=tries, exc_info=fault)
+        _log.warning("message failed", subject=message.subject, tries=tries, cause=told(fault))
         if isinstance(fault, Unprocessable) or (tries >= MAX_TRIES and not isinstance(fault, _AWAY)):
             await self._park(message, fault)
             return

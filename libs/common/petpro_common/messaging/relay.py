@@ -34,6 +34,7 @@ from petpro_common.messaging import memory
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.outbox import Outgoing
 from petpro_common.messaging.subjects import STREAMS
+from petpro_common.seldom import Seldom
 
 _BATCH = 256
 _UNMARK_BATCH = 5_000
@@ -84,6 +85,7 @@ class Relay:
     def __init__(self, database: Database, broker: Broker, sessions: Database | None = None) -> None:
         self._sessions = sessions or database
         self._broker = broker
+        self._seldom = Seldom()
         self._woken = asyncio.Event()
         self._handed: list[Waiting] = []
         self._known: set[int] = set()  # what was handed over, and what was published and is not marked yet
@@ -103,7 +105,7 @@ class Relay:
                     await self._lead(session)
             except (DatabaseError, NatsError, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("relay").inc()
-                _log.warning("relay tries again", cause=repr(fault))
+                self._seldom.warning("relay tries again", cause=type(fault).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def hear(self) -> None:
@@ -114,7 +116,7 @@ class Relay:
                     async for _ in session.notifications(_LISTEN):
                         self._look_soon()
             except (DatabaseError, OSError) as fault:
-                _log.warning("relay listens again", cause=repr(fault))
+                self._seldom.warning("relay listens again", cause=type(fault).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _lead(self, session: Session) -> None:
@@ -247,7 +249,9 @@ class Relay:
                 await self._broker.ensure_streams()
                 return done
             except (NatsError, OSError, TimeoutError) as fault:
-                _log.warning("publish failed", subject=row.subject, message_id=row.message_id, cause=repr(fault))
+                self._seldom.warning(
+                    "publish failed", subject=row.subject, message_id=row.message_id, cause=repr(fault)
+                )
                 return done
             kill_points.reach(Moment.AFTER_PUBLISH, row.subject)
             if ack.duplicate and not await memory.has(self._broker, ack.stream, ack.seq, row.message_id):

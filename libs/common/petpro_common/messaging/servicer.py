@@ -99,8 +99,9 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
         try:
             await consumer.redrive(row.subject, row.headers, bytes(row.payload))
         except Exception as fault:  # noqa: BLE001  # it stays parked, and the operator reads why
-            _log.warning("redrive failed", subject=row.subject, message_id=row.message_id, exc_info=fault)
-            return told(fault)
+            cause = told(fault)
+            _log.warning("redrive failed", subject=row.subject, message_id=row.message_id, cause=cause)
+            return cause
         _log.info("redriven", subject=row.subject, message_id=row.message_id)
         return ""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
@@ -79,3 +80,19 @@ async def test_while_the_database_is_away_no_message_is_given_up(
         await say(catalog, 1)
         await eventually(lambda: listener.heard == [1], seconds=30)
     assert await count_parked(booking) == 0
+
+
+async def test_a_log_of_a_failed_message_tells_what_failed_and_where_and_nothing_that_it_said(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    catalog, booking = await database_of("catalog"), await database_of("booking")
+    listener = Listener(fail, fail, fail)
+    relay = Relay(catalog, await broker_of("catalog"))
+    with capture_logs() as said:
+        async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
+            await say(catalog, 1)
+            await eventually(lambda: listener.heard == [1])
+    assert "kennel" not in str(said)
+    (first, *_) = [line for line in said if line["event"] == "message failed"]
+    assert first["cause"].startswith("ValueError")
+    assert not any("exc_info" in line for line in said)

@@ -59,7 +59,8 @@ OVERVIEW = Dashboard("overview", "PetPro / Overview", (
           "1 is what was promised; at 14.4 somebody is woken."),
     Panel("Calls of each service", "reqps", [("{{job}}", _rate("petpro_rpc_seconds_count", "job"))]),
     Panel("Faults of each service", "reqps", [("{{job}}", _rate(f"petpro_rpc_seconds_count{{{_FAULTS}}}", "job"))]),
-    Panel("Replicas ready", "short", [("{{job}}", "sum by (job) (petpro_ready)")]),
+    Panel("Replicas ready", "short",
+          [("{{job}}", "sum by (job) (petpro_ready)"), ("gateway", "sum(envoy_server_live)")]),
     Panel("Waits for a person", "short",
           [("sagas parked", 'sum(max by (saga_type, step) (petpro_sagas{status="parked"}))'),
            ("messages parked, {{job}}", "max by (job) (petpro_parked_messages)"),
@@ -89,6 +90,8 @@ SERVICE = Dashboard("service", "PetPro / Service", (
     Panel("Memory", "bytes", [("{{instance}}", f"process_resident_memory_bytes{{{_JOB}}}")]),
     Panel("Background work that failed", "reqps",
           [("{{task}}", _rate(f"petpro_background_failures_total{{{_JOB}}}", "task"))]),
+    Panel("Partitions ahead", "short", [("{{table}}", f"min by (table) (petpro_partitions_ahead{{{_JOB}}})")],
+          "Of booking; at 0 the next period has none."),
 ), of_one_service=True)  # fmt: skip
 
 SAGAS = Dashboard("sagas", "PetPro / Sagas", (
@@ -135,6 +138,8 @@ MESSAGING = Dashboard("messaging", "PetPro / Messaging", (
           [("{{job}} {{stream}}", "max by (job, stream) (petpro_consumer_pending_messages)"),
            ("in hand, {{job}} {{stream}}", "max by (job, stream) (petpro_consumer_unacknowledged_messages)")]),
     Panel("Parked", "short", [("{{job}}", "max by (job) (petpro_parked_messages)")]),
+    Panel("Oldest parked", "s", [("{{job}}", "max by (job) (petpro_parked_messages_oldest_seconds)")]),
+    Panel("Mails", "reqps", [("{{outcome}}", _rate("petpro_deliveries_total", "outcome"))]),
     Panel("Mails that wait", "s", [("oldest", "max(petpro_deliveries_oldest_seconds)"),
                                    ("how many", "max(petpro_deliveries_waiting)")]),
 ))  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,15 @@ OPERATIONS = "SELECT operator, verb, reason FROM money_operations WHERE subject_
 
 
 async def money(world: World, *words: str) -> Said:
-    said = await petproctl(world.stack, "money", *words)
+    return await done(world, "money", *words)
+
+
+async def settlement(world: World, *words: str) -> Said:
+    return await done(world, "settlement", *words)
+
+
+async def done(world: World, *words: str) -> Said:
+    said = await petproctl(world.stack, *words)
     assert said.code == 0, said.out + said.err
     return said
 
@@ -30,17 +39,20 @@ async def test_a_clinic_is_settled_and_prints_its_statement(world: World, tmp_pa
     [fee] = await world.ledger(booking)
     assert fee["status"] == "FINANCIAL_ENTRY_STATUS_PENDING"
     [made] = await world.settle(clinic.id)
+    until = (datetime.now(UTC) - timedelta(minutes=2)).isoformat()
+    again = ("run", "--clinic", clinic.id, "--until", until, "--reason", "November", "--json")
+    assert (await settlement(world, *again)).json["settlements"] == []
     assert made["clinic_amount"] == fee["clinic_amount"]
     assert await world.settle(clinic.id) == []
     [fee] = await world.ledger(booking)
     assert (fee["status"], fee["settlement_date"]) == ("FINANCIAL_ENTRY_STATUS_SETTLED", made["settled_at"])
 
-    [listed] = (await money(world, "settlements", clinic.id, "--json")).json["settlements"]
+    [listed] = (await settlement(world, "list", clinic.id, "--json")).json["settlements"]
     assert listed["id"] == made["id"]
     printed = tmp_path / "statement.html"
-    await money(world, "statement", made["id"], "--format", "html", "--out", str(printed))
+    await settlement(world, "statement", made["id"], "--format", "html", "--out", str(printed))
     assert booking["id"] in printed.read_text()
-    lines = (await money(world, "statement", made["id"])).out.splitlines()
+    lines = (await settlement(world, "statement", made["id"])).out.splitlines()
     assert len(lines) == 3
     assert (await clinic.owner.get(f"/v1/settlements/{made['id']}/statement"))["media_type"] == "text/csv"
     with pytest.raises(Refused, match="SETTLEMENT_NOT_FOUND"):

@@ -13,6 +13,7 @@ from devstack.layout import ROOT
 
 FOLDER = ROOT / "deploy" / "observability"
 RUNBOOKS = ROOT / "docs" / "runbooks"
+_LABELS = re.compile(r"\{[^}]*\}|\bby\s*\([^)]*\)")
 _METRIC = re.compile(r"\b(?:petpro|envoy|process)_[a-z0-9_]+\b")
 
 
@@ -61,7 +62,29 @@ def expressions() -> list[str]:
     return [rule["expr"] for rule in _rules()] + drawn
 
 
+def recordings() -> dict[str, str]:
+    """By the name of what a rule records: of what."""
+    return {rule["record"]: rule["expr"] for rule in _rules() if "record" in rule}
+
+
+def metrics_behind(expression: str) -> set[str]:
+    """The metrics that a query reads, also by way of what is recorded. Raises KeyError for an unknown recording."""
+    recorded = re.findall(r"\bpetpro:[a-z0-9_:]+", expression)
+    return _metrics(expression).union(*(metrics_behind(recordings()[name]) for name in recorded))
+
+
+def metrics_drawn() -> set[str]:
+    """Every metric that a dashboard shows, itself or by what is recorded of it."""
+    drawn = [
+        target["expr"] for board in dashboards().values() for each in board["panels"] for target in each["targets"]
+    ]
+    return set[str]().union(*map(metrics_behind, drawn))
+
+
 def metrics_named() -> set[str]:
     """Every metric that a rule or a dashboard names."""
-    labels = re.compile(r"\{[^}]*\}|\bby\s*\([^)]*\)")
-    return {name for expression in expressions() for name in _METRIC.findall(labels.sub("", expression))}
+    return set[str]().union(*map(_metrics, expressions()))
+
+
+def _metrics(expression: str) -> set[str]:
+    return set(_METRIC.findall(_LABELS.sub("", expression)))

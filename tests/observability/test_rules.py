@@ -12,7 +12,15 @@ import yaml
 from deploy.observability import __main__ as generator
 from deploy.observability.prometheus import NotToBeHad, program
 from petproctl.main import app
-from tests.observability.rules import FOLDER, RUNBOOKS, alerts, dashboards, rule_files
+from tests.observability.rules import (
+    FOLDER,
+    RUNBOOKS,
+    alerts,
+    dashboards,
+    metrics_behind,
+    metrics_drawn,
+    rule_files,
+)
 
 TESTS = sorted((FOLDER / "tests").glob("*.yaml"))
 
@@ -52,6 +60,39 @@ def _tries(test: dict[str, object]) -> list[tuple[str, bool]]:
     rules: list[dict[str, object]] = test.get("alert_rule_test", [])  # type: ignore[assignment]
     told = re.findall(r'alertname="(\w+)"', str(test.get("promql_expr_test", "")))
     return [(str(rule["alertname"]), bool(rule["exp_alerts"])) for rule in rules] + [(name, True) for name in told]
+
+
+def test_each_alert_watches_metrics_that_a_dashboard_shows_too() -> None:
+    drawn = metrics_drawn()
+    for alert in alerts():
+        watched = metrics_behind(alert.expression)
+        assert watched, alert.name
+        assert watched <= drawn, f"{alert.name}: {watched - drawn}"
+
+
+# What an operator looks for, and by which metric it is told.
+TO_BE_SEEN = {
+    "rate and errors by method": "petpro_rpc_seconds_count",
+    "duration by method": "petpro_rpc_seconds_bucket",
+    "connections of the pool": "petpro_db_connections",
+    "who waits for the pool": "petpro_db_waiting",
+    "how late the event loop is": "petpro_event_loop_lag_seconds_bucket",
+    "age of the outbox": "petpro_outbox_oldest_seconds",
+    "depth of the outbox": "petpro_outbox_unpublished",
+    "how far consumers are behind": "petpro_consumer_pending_messages",
+    "sagas by status and step": "petpro_sagas",
+    "the oldest saga of each": "petpro_sagas_oldest_seconds",
+    "the oldest parked message": "petpro_parked_messages_oldest_seconds",
+    "age of the queue of refunds": "petpro_payment_waiting_oldest_seconds",
+    "partitions ahead": "petpro_partitions_ahead",
+    "violations": "petpro_audit_violations",
+    "mails given up": "petpro_deliveries_total",
+}
+
+
+@pytest.mark.parametrize(("what", "metric"), TO_BE_SEEN.items())
+def test_what_an_operator_looks_for_is_on_a_dashboard(what: str, metric: str) -> None:
+    assert metric in metrics_drawn(), what
 
 
 def test_each_alert_has_a_severity_a_summary_and_a_runbook_of_its_own() -> None:

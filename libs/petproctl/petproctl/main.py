@@ -2,7 +2,7 @@
 
 import typer
 
-from petproctl import dev, messages, money, partitions, saga, status, users
+from petproctl import dev, messages, money, partitions, saga, settlement, status, users
 from petproctl.audit.command import command as audit
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app.command("status", epilog="petproctl status --json | jq '.parts[] | select(.i
 app.add_typer(saga.app, name="saga")
 app.add_typer(messages.app, name="messages")
 app.add_typer(money.app, name="money")
+app.add_typer(settlement.app, name="settlement")
 app.command("audit", epilog="petproctl audit --only seats-counted --json  |  petproctl audit --state audit.json")(audit)
 app.command("partitions", epilog="petproctl partitions --dsn booking=postgresql://reader@db/booking")(
     partitions.command

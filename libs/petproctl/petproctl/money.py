@@ -1,32 +1,23 @@
-"""`petproctl money ...`: pay the clinics, export the books, and end what waits for a person, through the gateway.
+"""`petproctl money ...`: export the books, and end what waits for a person, through the gateway.
 
 Every act needs a reason, is audited, and with `--dry-run` is only foreseen. Exit codes are those of `terminal`.
 """
 
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from petproctl import beancount, money_drawing
 from petproctl.gateway import Gateway, Json
+from petproctl.settlement import Instant, Out, instant, write
 from petproctl.terminal import AsJson, DryRun, Limit, Reason, connection, say, seconds, session
 
 OPERATIONS = "/v1/operations"
 
-app = typer.Typer(no_args_is_help=True, help="Money: settle, statements, export, refunds and payments for a person.")
+app = typer.Typer(no_args_is_help=True, help="Money: export, refunds and payments for a person.")
 app.callback()(connection)
-
-
-class Format(StrEnum):
-    """Of a statement."""
-
-    CSV = "csv"
-    HTML = "html"
 
 
 class Waits(StrEnum):
@@ -39,8 +30,6 @@ class Waits(StrEnum):
 
 OlderThan = Annotated[str, typer.Option("--older-than", help="has waited so long or longer: 90s, 15m, 2h, 1d")]
 Reference = Annotated[str, typer.Option("--reference", help="where it can be looked up; kept", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", help="a file; else standard output", show_default=False)]
-Instant = Annotated[str, typer.Option("--until", help="RFC 3339, UTC unless told", show_default=False)]
 
 
 @app.command()
@@ -115,58 +104,10 @@ def close(
 
 
 @app.command()
-def settle(
-    context: typer.Context,
-    until: Instant,
-    reason: Reason,
-    clinic: Annotated[str, typer.Option("--clinic", help="this clinic only")] = "",
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Settle what clinics have earned before an instant. The same again settles only what is left."""
-    body = {"until": _instant(until), "clinic_id": clinic, "reason": reason, "dry_run": dry_run}
-    made: list[Json] = []
-    with session(context) as gateway:
-        has_more = True
-        while has_more:
-            answer = gateway.post(f"{OPERATIONS}/settlements:run", body)
-            made += answer.get("settlements", [])
-            has_more = answer.get("has_more", False) and not dry_run
-    say(as_json, {"settlements": made}, lambda console: console.print(money_drawing.settlements(made)))
-
-
-@app.command()
-def settlements(
-    context: typer.Context,
-    clinic_id: Annotated[str, typer.Argument(show_default=False)],
-    limit: Limit = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List a clinic's settlements, newest first."""
-    with session(context) as gateway:
-        found = gateway.pages(f"/v1/clinics/{clinic_id}/settlements", "settlements", limit)
-    say(as_json, {"settlements": found}, lambda console: console.print(money_drawing.settlements(found)))
-
-
-@app.command()
-def statement(
-    context: typer.Context,
-    settlement_id: Annotated[str, typer.Argument(show_default=False)],
-    as_format: Annotated[Format, typer.Option("--format", help="for programs, or to print")] = Format.CSV,
-    out: Out = None,
-) -> None:
-    """Write the statement of a settlement."""
-    with session(context) as gateway:
-        path = f"/v1/settlements/{settlement_id}/statement"
-        file = gateway.get(path, format=f"STATEMENT_FORMAT_{as_format.upper()}")
-    _write(out, iter([file["content"]]))
-
-
-@app.command()
 def export(context: typer.Context, until: Instant = "", out: Out = None) -> None:
     """Write the journal for beancount: `bean-check FILE` adds it up again, and finds each balance."""
     with session(context) as gateway:
-        _write(out, beancount.export(_journal(gateway, _instant(until) if until else "")))
+        write(out, beancount.export(_journal(gateway, instant(until) if until else "")))
 
 
 def _journal(gateway: Gateway, until: str) -> Iterator[Json]:
@@ -177,19 +118,3 @@ def _journal(gateway: Gateway, until: str) -> Iterator[Json]:
         token = page.get("next_page_token", "")
         if not token:
             return
-
-
-def _instant(text: str) -> str:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as fault:
-        raise typer.BadParameter(f"--until is no instant: {text}") from fault
-    return (at.replace(tzinfo=UTC) if at.tzinfo is None else at).astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _write(out: Path | None, pieces: Iterator[str]) -> None:
-    if out is None:
-        sys.stdout.writelines(pieces)
-        return
-    with out.open("w", newline="") as file:
-        file.writelines(pieces)

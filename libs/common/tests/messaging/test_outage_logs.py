@@ -1,6 +1,7 @@
 """What a service says while the broker is away: that it is, and not four times a second."""
 
 import asyncio
+import time
 from collections import Counter
 
 import pytest
@@ -8,7 +9,6 @@ from structlog.testing import capture_logs
 
 from devstack import testing
 from devstack.testing import StartStack
-from petpro_common import seldom
 from petpro_common.db import Transaction
 from petpro_common.ids import new_id
 from petpro_common.messaging.broker import Broker
@@ -52,7 +52,7 @@ async def test_each_warning_is_said_once_while_the_broker_is_away(
 
 def test_what_repeats_is_said_at_once_and_then_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(seldom.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     warnings = Seldom()
     with capture_logs() as said:
         for seconds in (0.0, 0.2, 0.4, 59.9, 60.0, 60.2, 200.0, 300.0):

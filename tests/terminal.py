@@ -10,8 +10,6 @@ from typer.testing import CliRunner
 from devstack.running import RunningStack
 from petproctl.main import app
 
-_TAKES_RUN_LAST = ("users",)
-
 
 @dataclass
 class Said:
@@ -33,7 +31,5 @@ async def petproctl(stack: RunningStack, group: str, *words: str, typed: str = "
 
 def run(stack: RunningStack, group: str, *words: str, typed: str = "") -> Said:
     """The same, while everything else in this process waits."""
-    run_of = ["--run", str(stack.run)]
-    asked = [group, *words, *run_of] if group in _TAKES_RUN_LAST else [group, *run_of, *words]
-    done = CliRunner().invoke(app, asked, input=typed)
+    done = CliRunner().invoke(app, [group, "--run", str(stack.run), *words], input=typed)
     return Said(done.exit_code, done.stdout, done.stderr)

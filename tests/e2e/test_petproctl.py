@@ -3,6 +3,7 @@
 from typing import Any
 
 from devstack.layout import SERVICES
+from petpro_common.ids import new_id
 from petpro_common.versions import versions_of
 from tests import terminal
 from tests.waiting import eventually
@@ -52,6 +53,29 @@ async def test_an_account_is_found_by_address_and_id_and_covered_up_unless_asked
     assert [pet["species"] for pet in covered["pets"]] == ["cat"]
     assert (await _show(world, customer.id, "--reveal"))["email"] == customer.email
     assert (await terminal.petproctl(world.stack, "users", "show", "nobody@example.com")).code == 1
+
+
+async def test_an_account_is_suspended_and_reinstated_with_who_and_why(world: World) -> None:
+    customer = await world.customer()
+    why = ("--reason", "phishing, ticket 42", "--json")
+    foreseen = await terminal.petproctl(world.stack, "users", "suspend", customer.id, *why, "--dry-run")
+    assert foreseen.json["account_status"] == "suspended"
+    assert (await _show(world, customer.id))["account_status"] == "active"
+
+    done = await terminal.petproctl(world.stack, "users", "suspend", customer.id, *why)
+
+    assert done.json == foreseen.json
+    assert (await _show(world, customer.id))["account_status"] == "suspended"
+    for verb in ("reinstate", "end-sessions", "unlock"):
+        assert (await terminal.petproctl(world.stack, "users", verb, customer.id, *why)).code == 0
+    kept = await world.rows(
+        "account", "SELECT verb, reason FROM user_operations WHERE user_id = %(id)s", id=customer.id
+    )
+    assert {row["verb"] for row in kept} == {"suspend", "reinstate", "end_sessions", "unlock_sign_in"}
+    assert {row["reason"] for row in kept} == {"phishing, ticket 42"}
+    nobody = await terminal.petproctl(world.stack, "users", "suspend", str(new_id()), *why)
+    assert (nobody.code, "USER_NOT_FOUND" in nobody.err) == (1, True)
+    assert (await terminal.petproctl(world.stack, "users", "suspend", customer.id)).code == 2, "no reason"
 
 
 async def _show(world: World, who: str, *words: str) -> dict[str, Any]:

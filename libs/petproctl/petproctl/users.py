@@ -1,6 +1,8 @@
-"""`petproctl users ...`: find a person's account, and see in which state it is. It reads only.
+"""`petproctl users ...`: find a person's account, see in which state it is, and close or open it.
 
-Addresses and telephone numbers are covered up unless `--reveal` is said: an operator seldom needs them.
+What reads asks the database; what acts goes through the gateway, needs a reason, is audited, and with `--dry-run` is
+only foreseen. Exit codes are those of `terminal`. Addresses and telephone numbers are covered up unless `--reveal` is
+said: an operator seldom needs them.
 """
 
 from enum import StrEnum
@@ -12,16 +14,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from petproctl.reading import Dsns, RunFolder, databases
-from petproctl.terminal import AsJson, Limit, say
+from petproctl.reading import Dsns, databases
+from petproctl.terminal import AsJson, DryRun, Limit, Reason, connection, say, session
 
 NOT_FOUND = 1
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="People's accounts: find, show.",
-    epilog="petproctl users show dewi@example.com  |  petproctl users list --role clinic --status suspended",
+    help="People's accounts: find, show, suspend, reinstate, end their sessions, unlock their sign-in.",
+    epilog="petproctl users show dewi@example.com  |  petproctl users list --role clinic --status suspended  |  "
+    'petproctl users suspend ID --reason "phishing, ticket 42" --dry-run',
 )
+app.callback()(connection)
 
 
 class Role(StrEnum):
@@ -50,21 +54,22 @@ _BY_ID = _ACCOUNTS + "WHERE id = %(id)s"
 _BY_EMAIL = _ACCOUNTS + "WHERE lower(email) = lower(%(email)s)"
 _PETS = "SELECT id, species, deleted_at IS NOT NULL AS is_deleted FROM pets WHERE user_id = %(id)s ORDER BY id"
 
+UserId = Annotated[UUID, typer.Argument(metavar="ID", help="as `users show` tells it", show_default=False)]
 Reveal = Annotated[bool, typer.Option("--reveal", help="show addresses and numbers as they are")]
 
 
 @app.command("list")
 def list_(
+    context: typer.Context,
     role: Annotated[Role | None, typer.Option("--role", help="of this role alone", show_default=False)] = None,
     status: Annotated[Status | None, typer.Option("--status", help="in this state alone", show_default=False)] = None,
     limit: Limit = 50,
     reveal: Reveal = False,
     dsn: Dsns = None,
     as_json: AsJson = False,
-    run: RunFolder = Path(".run"),
 ) -> None:
     """List accounts, the newest first."""
-    with databases(run, dsn) as read:
+    with databases(_run(context), dsn) as read:
         found = read.rows("account", _LIST, {"role": role, "status": status, "limit": limit})
     users = [_told(row, reveal) for row in found]
     say(as_json, {"users": users}, lambda console: console.print(_table(users)))
@@ -72,15 +77,15 @@ def list_(
 
 @app.command()
 def show(
+    context: typer.Context,
     who: Annotated[str, typer.Argument(metavar="ID|EMAIL", show_default=False)],
     reveal: Reveal = False,
     dsn: Dsns = None,
     as_json: AsJson = False,
-    run: RunFolder = Path(".run"),
 ) -> None:
     """Show one account by id or e-mail address, with its pets. Exit code 1 when there is none."""
     statement, values = (_BY_EMAIL, {"email": who}) if "@" in who else (_BY_ID, {"id": _id(who)})
-    with databases(run, dsn) as read:
+    with databases(_run(context), dsn) as read:
         found = read.rows("account", statement, values)
         if not found:
             Console(stderr=True).print("There is no such account.")
@@ -88,6 +93,53 @@ def show(
         pets = read.rows("account", _PETS, {"id": found[0]["id"]})
     user = _told(found[0], reveal) | {"pets": [{**pet, "id": str(pet["id"])} for pet in pets]}
     say(as_json, user, lambda console: _draw(console, user))
+
+
+@app.command(epilog='petproctl users suspend ID --reason "phishing, ticket 42" --dry-run')
+def suspend(
+    context: typer.Context, user_id: UserId, reason: Reason, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Close an account and end its sessions: who has it cannot sign in. What was booked stands."""
+    _act(context, "suspend", user_id, reason, dry_run, as_json)
+
+
+@app.command(epilog='petproctl users reinstate ID --reason "was not them, ticket 42"')
+def reinstate(
+    context: typer.Context, user_id: UserId, reason: Reason, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Open a suspended account again."""
+    _act(context, "reinstate", user_id, reason, dry_run, as_json)
+
+
+@app.command("end-sessions", epilog='petproctl users end-sessions ID --reason "telephone lost, ticket 43" --json')
+def end_sessions(
+    context: typer.Context, user_id: UserId, reason: Reason, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """End all sessions of a person, who may sign in anew. Tokens that are out last a quarter of an hour at most."""
+    _act(context, "endSessions", user_id, reason, dry_run, as_json)
+
+
+@app.command(epilog='petproctl users unlock ID --reason "called from a known number"')
+def unlock(
+    context: typer.Context, user_id: UserId, reason: Reason, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Forget the failed sign-ins that closed a person's address for a while."""
+    _act(context, "unlockSignIn", user_id, reason, dry_run, as_json)
+
+
+def _act(context: typer.Context, verb: str, user_id: UUID, reason: str, dry_run: bool, as_json: bool) -> None:
+    with session(context) as gateway:
+        answer = gateway.post(f"/v1/operations/users/{user_id}:{verb}", {"reason": reason, "dry_run": dry_run})
+    ended = int(answer.get("ended_sessions", 0))
+    told = {"id": str(user_id), "account_status": answer["user"]["account_status"], "ended_sessions": ended}
+    would = "would be " if dry_run else ""
+    line = f"{user_id} {would}{told['account_status']}; sessions {would}ended: {ended}"
+    say(as_json, told, lambda console: console.print(line, markup=False, highlight=False))
+
+
+def _run(context: typer.Context) -> Path:
+    """The dev stack's folder, which is told before the verb."""
+    return Path(context.parent.params["run"]) if context.parent else Path(".run")
 
 
 def _id(text: str) -> UUID:

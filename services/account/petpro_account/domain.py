@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from petpro_common.context import Role
-from petpro_common.errors import AlreadyExists, NotFound, Overloaded, Unauthenticated
+from petpro_common.errors import AlreadyExists, NotFound, Overloaded, Unauthenticated, WrongState
 
 ACCESS_TOKEN_LIFE = timedelta(minutes=15)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
@@ -51,6 +51,12 @@ class UserNotFound(NotFound):
     """No such person."""
 
     reason = "USER_NOT_FOUND"
+
+
+class OwnAccount(WrongState):
+    """An administrator cannot suspend their own account."""
+
+    reason = "OWN_ACCOUNT"
 
 
 class PetNotFound(NotFound):

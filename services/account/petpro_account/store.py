@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, func, insert, literal, select, 
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from petpro_account.domain import Pet, User
-from petpro_account.tables import PETS, USERS
+from petpro_account.tables import PETS, USER_OPERATIONS, USERS
 from petpro_common.context import Role
 from petpro_common.db import Row, Transaction
 
@@ -73,6 +73,18 @@ async def edit_user(
     )
     row = (await tx.execute(statement)).first()
     return _user(row) if row else None
+
+
+async def lock_user(tx: Transaction, user_id: UUID) -> User | None:
+    """The user, unless erased, under the row lock: a sign-in at the same moment comes before or after."""
+    row = (await tx.execute(_USER_BY_ID.with_for_update(), {"user_id": user_id})).first()
+    return _user(row) if row else None
+
+
+async def note_operation(tx: Transaction, operator: str, verb: str, user_id: UUID, reason: str) -> None:
+    """Keeps who did what about an account, and why; the database lets nobody change it."""
+    row = {"operator": operator, "verb": verb, "user_id": user_id, "reason": reason}
+    await tx.execute(insert(USER_OPERATIONS).values(row))
 
 
 PREFS_TYPE = USERS.c.notification_prefs.type

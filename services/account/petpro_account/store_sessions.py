@@ -123,6 +123,23 @@ async def revoke_session(tx: Transaction, session_id: UUID) -> None:
     )
 
 
+_OPEN_SESSIONS = select(func.count()).where(
+    SESSIONS.c.user_id == bindparam("user_id"), SESSIONS.c.revoked_at.is_(None), SESSIONS.c.expires_at > _NOW
+)
+
+
+async def count_sessions(tx: Transaction, user_id: UUID) -> int:
+    """How many sessions of a person go on."""
+    return int((await tx.execute(_OPEN_SESSIONS, {"user_id": user_id})).scalar_one())
+
+
+async def revoke_sessions(tx: Transaction, user_id: UUID) -> None:
+    """Ends all sessions of a person with all their refresh tokens; one that is being refreshed is waited for."""
+    await tx.execute(
+        update(SESSIONS).where(SESSIONS.c.user_id == user_id, SESSIONS.c.revoked_at.is_(None)).values(revoked_at=_NOW)
+    )
+
+
 _WINDOW_END = SIGN_IN_FAILURES.c.window_started_at + FAILURE_WINDOW
 _REMAINING = (_WINDOW_END - _NOW).label("remaining")
 _FAILURES = select(SIGN_IN_FAILURES.c.failures, _REMAINING).where(

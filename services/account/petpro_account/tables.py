@@ -4,6 +4,7 @@ from sqlalchemy import (
     DATE,
     INTEGER,
     NUMERIC,
+    TEXT,
     VARCHAR,
     BigInteger,
     Column,
@@ -104,6 +105,18 @@ REFRESH_TOKENS = Table(
     ForeignKeyConstraint(["session_id"], ["sessions.id"], name="fk_session", ondelete="CASCADE"),
     Index("idx_refresh_tokens_session", "session_id"),
     Index("idx_refresh_tokens_expiry", "expires_at"),
+)
+
+USER_OPERATIONS = Table(
+    "user_operations",
+    METADATA,
+    _id(),
+    _instant("at", now=True),
+    Column("operator", TEXT, nullable=False),
+    Column("verb", VARCHAR(30), nullable=False),
+    Column("user_id", Uuid, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Index("idx_user_operations_user", "user_id"),
 )
 
 SIGN_IN_FAILURES = Table(

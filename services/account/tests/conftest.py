@@ -17,8 +17,13 @@ from petpro.account.v1.account_pb2_grpc import (
     add_AccountServiceServicer_to_server,
     add_PetServiceServicer_to_server,
 )
+from petpro.account.v1.operations_pb2_grpc import (
+    UserOperationsServiceStub,
+    add_UserOperationsServiceServicer_to_server,
+)
 from petpro_account.passwords import Passwords
 from petpro_account.servicer_account import AccountServicer
+from petpro_account.servicer_operations import OperationsServicer
 from petpro_account.servicer_pets import PetServicer
 from petpro_account.tokens import TokenKeys
 from petpro_common.auth import Verifier
@@ -60,8 +65,10 @@ async def account(
     def register(server: aio.Server) -> None:
         add_AccountServiceServicer_to_server(AccountServicer(own_database, passwords, token_keys), server)
         add_PetServiceServicer_to_server(PetServicer(own_database), server)
+        add_UserOperationsServiceServicer_to_server(OperationsServicer(own_database), server)
 
     async with serving("account", Verifier(key_ring.service_jwks_file, published), register) as channel:
         channels.append(channel)
-        yield AccountService(AccountServiceStub(channel), PetServiceStub(channel), own_database, key_ring)
+        stubs = (AccountServiceStub(channel), PetServiceStub(channel), UserOperationsServiceStub(channel))
+        yield AccountService(*stubs, own_database, key_ring)
     passwords.close()

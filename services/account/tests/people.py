@@ -16,6 +16,7 @@ from petpro_common.testing import KeyRing
 
 if TYPE_CHECKING:
     from petpro.account.v1.account_pb2_grpc import AccountServiceAsyncStub, PetServiceAsyncStub
+    from petpro.account.v1.operations_pb2_grpc import UserOperationsServiceAsyncStub
 
 PASSWORD = "kucing-oranye-di-atap"
 Headers = tuple[tuple[str, str], ...]
@@ -47,10 +48,11 @@ class Person:
 
 @dataclass(frozen=True)
 class AccountService:
-    """Both services on one channel, with what they keep."""
+    """All services on one channel, with what they keep."""
 
     accounts: "AccountServiceAsyncStub"
     pets: "PetServiceAsyncStub"
+    operations: "UserOperationsServiceAsyncStub"
     database: Database
     keys: KeyRing
 

@@ -35,6 +35,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """No such pet, or it is not the caller's (NOT_FOUND)."""
     ERROR_REASON_TOO_MANY_SIGN_INS: _ErrorReason.ValueType  # 6
     """Ten sign-ins to this address failed within fifteen minutes; RetryInfo says when to try again (RESOURCE_EXHAUSTED)."""
+    ERROR_REASON_OWN_ACCOUNT: _ErrorReason.ValueType  # 7
+    """An administrator cannot suspend their own account (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "account.petpro"."""
@@ -52,4 +54,6 @@ ERROR_REASON_PET_NOT_FOUND: ErrorReason.ValueType  # 5
 """No such pet, or it is not the caller's (NOT_FOUND)."""
 ERROR_REASON_TOO_MANY_SIGN_INS: ErrorReason.ValueType  # 6
 """Ten sign-ins to this address failed within fifteen minutes; RetryInfo says when to try again (RESOURCE_EXHAUSTED)."""
+ERROR_REASON_OWN_ACCOUNT: ErrorReason.ValueType  # 7
+"""An administrator cannot suspend their own account (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,57 @@
+"""UserOperationsService over gRPC: administrators alone, one transaction an act."""
+
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+from grpc.aio import ServicerContext
+
+from petpro.account.v1 import operations_pb2 as pb
+from petpro.account.v1.operations_pb2_grpc import UserOperationsServiceServicer
+from petpro_account import operations
+from petpro_account.messages import user_message
+from petpro_account.operations import Done, Order
+from petpro_common.context import administrator
+from petpro_common.db import Database, Transaction
+from petpro_common.idempotency import once
+
+_Context: TypeAlias = ServicerContext[Any, Any]
+_Reply = TypeVar(
+    "_Reply", pb.SuspendUserResponse, pb.ReinstateUserResponse, pb.EndSessionsResponse, pb.UnlockSignInResponse
+)
+
+
+class OperationsServicer(UserOperationsServiceServicer):
+    """See the contract."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def SuspendUser(self, request: pb.SuspendUserRequest, context: _Context) -> pb.SuspendUserResponse:
+        return await self._do("suspend", request, pb.SuspendUserResponse)
+
+    async def ReinstateUser(self, request: pb.ReinstateUserRequest, context: _Context) -> pb.ReinstateUserResponse:
+        return await self._do("reinstate", request, pb.ReinstateUserResponse)
+
+    async def EndSessions(self, request: pb.EndSessionsRequest, context: _Context) -> pb.EndSessionsResponse:
+        return await self._do("end_sessions", request, pb.EndSessionsResponse)
+
+    async def UnlockSignIn(self, request: pb.UnlockSignInRequest, context: _Context) -> pb.UnlockSignInResponse:
+        return await self._do("unlock_sign_in", request, pb.UnlockSignInResponse)
+
+    async def _do(self, verb: str, request: Any, reply_type: type[_Reply]) -> _Reply:
+        order = Order(administrator().id, UUID(request.user_id), request.reason, request.dry_run)
+
+        async def work(tx: Transaction) -> _Reply:
+            return _reply(reply_type, await operations.do(tx, verb, order))
+
+        if order.dry_run:  # a request id is kept for what changes something
+            async with self._database.transaction() as tx:
+                return await work(tx)
+        return await once(self._database, request, reply_type, work)
+
+
+def _reply(reply_type: type[_Reply], done: Done) -> _Reply:
+    reply = reply_type(user=user_message(done.user))
+    if isinstance(reply, pb.SuspendUserResponse | pb.EndSessionsResponse):
+        reply.ended_sessions = done.ended_sessions
+    return reply

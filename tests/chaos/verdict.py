@@ -5,7 +5,10 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import httpx
+
 from devstack.layout import SERVICES
+from devstack.testing import surroundings_of
 from petproctl.audit.state import State
 from tests.audit.looking import look_over
 from tests.chaos.traffic import Traffic
@@ -78,7 +81,21 @@ async def _unrest(world: World) -> list[str]:
     found = [row["what"] for service in SERVICES for row in await world.rows(service, _UNPUBLISHED)]
     for service, statement in _UNREST.items():
         found += [row["what"] for row in await world.rows(service, statement)]
-    return found
+    return found + await _undelivered(world)
+
+
+async def _undelivered(world: World) -> list[str]:
+    """What the broker has for somebody: a killed process had it in hand, and it comes again after a while."""
+    monitor = f"http://127.0.0.1:{surroundings_of(world.stack).nats.monitor_port}/jsz"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        told = (await client.get(monitor, params={"consumers": 1})).raise_for_status().json()
+    streams = [stream for account in told["account_details"] for stream in account.get("stream_detail", ())]
+    return [
+        f"{waiting} messages of {stream['name']} are not handled by {consumer['name']}"
+        for stream in streams
+        for consumer in stream.get("consumer_detail") or ()
+        if (waiting := consumer["num_pending"] + consumer["num_ack_pending"])
+    ]
 
 
 async def _broken_promises(world: World, traffic: Traffic) -> list[str]:

@@ -1,6 +1,6 @@
 """`python -m petpro_payment`: the parts of payment, and how they hang together."""
 
-from petpro.payment.v1 import ledger_pb2_grpc, operations_pb2_grpc, payment_pb2_grpc
+from petpro.payment.v1 import ledger_pb2_grpc, operations_pb2_grpc, payment_pb2_grpc, reconciliation_pb2_grpc
 from petpro_common.messaging.events import event_consumer
 from petpro_common.messaging.participant import command_consumer
 from petpro_common.sealing import Opener
@@ -12,6 +12,7 @@ from petpro_payment.providers.registry import open_providers
 from petpro_payment.servicer import PaymentServicer
 from petpro_payment.servicer_ledger import LedgerServicer
 from petpro_payment.servicer_queue import MoneyQueueServicer
+from petpro_payment.servicer_reconciliation import ReconciliationServicer
 from petpro_payment.settings import Settings
 from petpro_payment.worker import Timings, Worker
 
@@ -32,6 +33,8 @@ async def main() -> None:
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(service.database, clinics), service.server)
         queue = MoneyQueueServicer(service.database, providers)
         operations_pb2_grpc.add_MoneyQueueServiceServicer_to_server(queue, service.server)
+        reconciliation = ReconciliationServicer(service.database, providers)
+        reconciliation_pb2_grpc.add_ReconciliationServiceServicer_to_server(reconciliation, service.server)
 
         opener = Opener(settings.service_key.get_secret_value())
         worker = Worker(service.database, providers, timings, opener)

@@ -1,4 +1,4 @@
-"""What webhooks, and calls about settlements and the money queue, are refused with."""
+"""What webhooks, and calls about settlements, the money queue and providers, are refused with."""
 
 from petpro_common.errors import InvalidRequest, NotFound, Unauthenticated, Unavailable, WrongState
 
@@ -22,7 +22,7 @@ class BadWebhook(InvalidRequest):
 
 
 class ProviderAway(Unavailable):
-    """The payment provider cannot be asked now what the webhook is about; send it again."""
+    """The payment provider cannot be asked now; call, or send the webhook, again."""
 
     reason = "PROVIDER_AWAY"
 

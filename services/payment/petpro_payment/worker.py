@@ -153,7 +153,7 @@ class Worker:
         provider = self._providers[payment.provider]
         if by_hand := _by_hand(provider.capabilities, refund, payment):
             return by_hand
-        return await self._asked(provider, _refund_outcome(provider, refund, _refund_order(errand)))
+        return await self._asked(provider, _refund_outcome(provider, refund, refund_order(errand)))
 
     async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> bool:
         """Records what was learned; a refund that is still on its way is looked at again."""
@@ -244,7 +244,8 @@ def _traced(name: str, item: Item) -> AbstractContextManager[None]:
     return telemetry.span(name, trace, SpanKind.INTERNAL)
 
 
-def _refund_order(errand: refund_store.Errand) -> RefundOrder:
+def refund_order(errand: refund_store.Errand) -> RefundOrder:
+    """The order for a refund, by which it is also looked for."""
     refund, payment = errand.refund, errand.payment
     return RefundOrder(
         reference=refund.id,

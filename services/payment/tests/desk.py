@@ -15,6 +15,11 @@ from petpro.payment.v1 import ledger_pb2 as ledger
 from petpro.payment.v1 import operations_pb2 as operations
 from petpro.payment.v1.ledger_pb2_grpc import LedgerServiceStub, add_LedgerServiceServicer_to_server
 from petpro.payment.v1.operations_pb2_grpc import MoneyQueueServiceStub, add_MoneyQueueServiceServicer_to_server
+from petpro.payment.v1.reconciliation_pb2 import ListProviderMovementsRequest, ListProviderMovementsResponse
+from petpro.payment.v1.reconciliation_pb2_grpc import (
+    ReconciliationServiceStub,
+    add_ReconciliationServiceServicer_to_server,
+)
 from petpro_common.auth import ServiceTokens
 from petpro_common.context import Role
 from petpro_common.ids import new_id
@@ -23,6 +28,7 @@ from petpro_common.testing import KeyRing, serving
 from petpro_payment.clinics import Clinics
 from petpro_payment.servicer_ledger import LedgerServicer
 from petpro_payment.servicer_queue import MoneyQueueServicer
+from petpro_payment.servicer_reconciliation import ReconciliationServicer
 from services.payment.tests.world import Sale, World
 
 WHY = "month's end"
@@ -36,6 +42,7 @@ class Desk:
     keys: KeyRing
     books: Any
     queue: Any
+    reconciliation: Any
     admin: UUID = field(default_factory=new_id)
     role: Role = Role.ADMIN
 
@@ -97,19 +104,27 @@ class Desk:
         )
         await self.queue.CloseQuarantine(request, metadata=self.as_admin)
 
+    async def movements(self, **asked: Any) -> ListProviderMovementsResponse:
+        request = ListProviderMovementsRequest(**asked)
+        reply: ListProviderMovementsResponse = await self.reconciliation.ListProviderMovements(
+            request, metadata=self.as_admin
+        )
+        return reply
+
 
 @asynccontextmanager
 async def open_desk(world: World, folder: Path) -> AsyncIterator[Desk]:
-    """Both services on a server of their own. Catalog is not there: who acts for a clinic, events have told."""
+    """All three services on a server of their own. Catalog is not there: who acts for a clinic, events have told."""
     keys = KeyRing(folder)
 
     def add(server: aio.Server) -> None:
         clinics = Clinics(world.database, nowhere)
         add_LedgerServiceServicer_to_server(LedgerServicer(world.database, clinics), server)
         add_MoneyQueueServiceServicer_to_server(MoneyQueueServicer(world.database, world.providers), server)
+        add_ReconciliationServiceServicer_to_server(ReconciliationServicer(world.database, world.providers), server)
 
     async with (
         channel("127.0.0.1:1", ServiceTokens("payment", keys.service_key("payment"))) as nowhere,
         serving("payment", keys.verifier(), add) as wire,
     ):
-        yield Desk(world, keys, LedgerServiceStub(wire), MoneyQueueServiceStub(wire))
+        yield Desk(world, keys, LedgerServiceStub(wire), MoneyQueueServiceStub(wire), ReconciliationServiceStub(wire))

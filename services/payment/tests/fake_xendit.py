@@ -56,6 +56,7 @@ class FakeXendit:
             Route("/refunds", self._create_refund, methods=["POST"]),
             Route("/refunds", self._list_refunds, methods=["GET"]),
             Route("/refunds/{id}", self._get_refund, methods=["GET"]),
+            Route("/transactions", self._list_transactions, methods=["GET"]),
         ]
         return httpx.ASGITransport(Starlette(routes=routes))
 
@@ -122,7 +123,7 @@ class FakeXendit:
         mine = [each for each in self.refunds.values() if each["payment_request_id"] == about]
         if asked["amount"] + sum(each["amount"] for each in mine if each["status"] != "FAILED") > taken:
             return _error(400, "REFUND_AMOUNT_EXCEEDED")
-        made = {**asked, "id": f"rfd-{uuid4()}", "status": "PENDING", "failure_code": None}
+        made = {**asked, "id": f"rfd-{uuid4()}", "status": "PENDING", "failure_code": None, "created": _now()}
         self.refunds[made["id"]] = made
         return JSONResponse(made)
 
@@ -153,6 +154,23 @@ class FakeXendit:
         about.update(status="EXPIRED", updated=_now())
         return JSONResponse(about["payment_method"])
 
+    async def _list_transactions(self, request: Request) -> Response:
+        """Of one type, the newest first."""
+        asked = request.query_params
+        about = {each["id"]: each["reference_id"] for each in self.requests.values()}
+        paid = [_transaction("PAYMENT", each, about[each["payment_request_id"]]) for each in self.payments]
+        given = [_transaction("REFUND", each, each["reference_id"]) for each in self.refunds.values()]
+        found = [
+            each
+            for each in sorted(paid + given, key=lambda each: str(each["created"]), reverse=True)
+            if each["type"] == asked["types"] and each["status"] in asked.get("statuses", each["status"])
+            if _at(asked["created[gte]"]) <= _at(each["created"]) <= _at(asked["created[lte]"])
+        ]
+        seen = [each["id"] for each in found].index(asked["after_id"]) + 1 if "after_id" in asked else 0
+        page = found[seen : seen + int(asked["limit"])]
+        told = {"data": page, "has_more": seen + len(page) < len(found), "links": []}
+        return _refused(request) or JSONResponse(told)
+
     def _page(self, request: Request, found: list[_Json]) -> Response:
         return _refused(request) or JSONResponse({"data": found, "has_more": False})
 
@@ -177,6 +195,17 @@ class FakeXendit:
 def _refused(request: Request) -> Response | None:
     expected = httpx.BasicAuth(SECRET_KEY, "")._auth_header
     return None if request.headers.get("authorization") == expected else _error(401, "INVALID_API_KEY")
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _transaction(type_: str, about: _Json, reference: str) -> _Json:
+    status = {"SUCCEEDED": "SUCCESS"}.get(about["status"], about["status"])
+    made = {"id": f"txn_{about['id']}", "type": type_, "status": status, "reference_id": reference}
+    moved = {"amount": about["amount"], "currency": about["currency"]}
+    return {**made, **moved, "product_id": about["id"], "created": about.get("created") or about["updated"]}
 
 
 def _with_details(means: _Json) -> _Json:

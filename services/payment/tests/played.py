@@ -18,6 +18,7 @@ from petpro_payment.outcomes import (
     Unknown,
 )
 from petpro_payment.providers.capabilities import Capabilities, Method
+from petpro_payment.providers.movements import Page, Span
 from petpro_payment.providers.provider import Asked, PaymentOrder, ProviderEvent, RefundOrder
 
 
@@ -45,6 +46,7 @@ class PlayedProvider:
         currencies={"IDR": 2, "USD": 2, "JPY": 0},
         cancels=True,
         webhooks="signed",
+        lists=False,
     )
 
     async def create_payment(self, order: PaymentOrder) -> PaymentOutcome:
@@ -95,6 +97,9 @@ class PlayedProvider:
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         return Unknown("deaf") if self.deaf else self.refunds.get(order.reference)
+
+    async def list_movements(self, span: Span) -> Page | Unknown:
+        return Unknown("the played provider has no list")
 
     async def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[ProviderEvent]:
         raise AssertionError("the played provider tells nothing by itself")

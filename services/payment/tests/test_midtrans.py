@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
@@ -9,12 +11,14 @@ import pytest
 
 from petpro_common.db import Database
 from petpro_common.money import Money
-from petpro_payment import webhooks
+from petpro_payment import reconciliation, webhooks
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
+from petpro_payment.outcomes import Unknown
 from petpro_payment.providers.midtrans import MidtransProvider
+from petpro_payment.providers.movements import Kind, Span, State
 from services.payment.tests.fake_midtrans import SERVER_KEY, FakeMidtrans
-from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
+from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
 APPLIED, IGNORED = Disposition.APPLIED, Disposition.IGNORED
 
@@ -205,3 +209,15 @@ async def test_half_rupiah_are_refused_before_midtrans_is_asked(shop: World, mid
     half = Sale(price=Money(Decimal("100000.50"), "IDR"))
     assert (await shop.order(half.take("", "qris"))).reason == "AMOUNT_TOO_FINE"
     assert midtrans.transactions == {}
+
+
+async def test_it_has_no_list_and_is_asked_by_our_ids(shop: World, midtrans: FakeMidtrans) -> None:
+    sale = await refund_submitted(shop, await settled(shop, midtrans))
+    midtrans.confirm(sale.payment_id)
+    span = Span(Kind.CAPTURE, datetime.now(UTC) - timedelta(minutes=5), datetime.now(UTC) + timedelta(seconds=1), 10)
+    provider = shop.providers["midtrans"]
+    assert isinstance(await provider.list_movements(span), Unknown)
+    (taken,) = (await reconciliation.page(shop.database, provider, span)).movements
+    assert (taken.reference, taken.money, taken.state) == (str(sale.payment_id), PRICE, State.DONE)
+    (given,) = (await reconciliation.page(shop.database, provider, replace(span, kind=Kind.REFUND))).movements
+    assert (given.reference, given.money, given.state) == (str(sale.refund_id), None, State.DONE)

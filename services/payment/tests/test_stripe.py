@@ -6,6 +6,8 @@ It ignores idempotency keys, gives back more than was taken, and tells nothing o
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +22,7 @@ from petpro_common.money import Money
 from petpro_payment import webhooks
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook
+from petpro_payment.providers.movements import Kind, Movement, Page, Span, State
 from petpro_payment.providers.stripe import StripeProvider, open_stripe
 from services.payment.tests.localstripe.process import (
     ASKS_FOR_MORE,
@@ -204,3 +207,33 @@ async def test_nothing_of_a_card_or_a_person_is_kept(shop: World) -> None:
     )
     (kept,) = await shop.rows("SELECT payload::text AS body FROM provider_events")
     assert not any(word in kept.body for word in ("4242", "sari", "secret"))
+
+
+async def test_what_it_took_and_gave_back_is_listed(
+    shop: World, localstripe: LocalStripe, provider: StripeProvider
+) -> None:
+    sale = await shop.paid(Sale(), localstripe.card(GOOD))
+    for order in (sale.reserve("5.00"), sale.refund_entry(), sale.submit(), sale.settle()):
+        await shop.order(order)
+    await shop.work()
+    await shop.order(Sale().take(localstripe.card(DECLINED)))
+    await shop.work()
+    payment, (refund,) = await shop.payment(sale), await shop.refunds(sale)
+    captures, refunds = [await listed(provider, kind) for kind in (Kind.CAPTURE, Kind.REFUND)]
+    taken, given = captures[str(sale.payment_id)], refunds[str(sale.refund_id)]
+    assert (taken.external_reference, taken.money, taken.at) == (payment.external_reference, PRICE, payment.paid_at)
+    assert (given.external_reference, given.money) == (refund.external_reference, Money(Decimal(5), "IDR"))
+    assert given.state is State.DONE
+
+
+async def listed(provider: StripeProvider, kind: Kind) -> dict[str, Movement]:
+    """All pages, by reference, but what has none of ours."""
+    found: dict[str, Movement] = {}
+    span = Span(kind, datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(seconds=1), 2)
+    while True:
+        page = await provider.list_movements(span)
+        assert isinstance(page, Page)
+        found |= {each.reference: each for each in page.movements}
+        if not page.end:
+            return found
+        span = replace(span, after=page.end)

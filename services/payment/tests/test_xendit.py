@@ -1,6 +1,8 @@
 """The adapter to Xendit against a contract fake: every method, lost answers, callbacks that lie, refunds."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
@@ -8,12 +10,14 @@ import pytest
 
 from petpro_common.db import Database
 from petpro_common.money import Money
-from petpro_payment import webhooks
+from petpro_payment import reconciliation, webhooks
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
+from petpro_payment.outcomes import Unknown
+from petpro_payment.providers.movements import Kind, Movement, Span, State
 from petpro_payment.providers.xendit import XenditProvider
 from services.payment.tests.fake_xendit import CALLBACK_TOKEN, SECRET_KEY, Callback, FakeXendit
-from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
+from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
 
 @pytest.fixture
@@ -196,3 +200,48 @@ async def test_a_virtual_account_takes_nothing_back(shop: World, xendit: FakeXen
     (refund,) = await shop.refunds(sale)
     assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "METHOD_NOT_REFUNDABLE")
     assert xendit.refunds == {}
+
+
+@pytest.mark.parametrize("size", [1, 100])
+async def test_what_it_took_and_gave_back_is_listed_in_pages(shop: World, xendit: FakeXendit, size: int) -> None:
+    sales = [await asked(shop, Sale()) for _ in range(3)]
+    for sale in sales:
+        xendit.pay(sale.payment_id)
+    await shop.work()
+    for sale in sales:
+        for order in (sale.fee(), sale.reserve("100000"), sale.refund_entry(), sale.submit(), sale.settle()):
+            await shop.order(order)
+    await shop.one_step()
+    xendit.settle(sales[0].refund_id)
+    xendit.settle(sales[1].refund_id, "FAILED")
+    await asked(shop, Sale())
+    taken = await moved(shop, Kind.CAPTURE, size)
+    assert {each.reference for each in taken} == {str(sale.payment_id) for sale in sales}
+    assert {(each.money, each.state) for each in taken} == {(PRICE, State.DONE)}
+    given = await moved(shop, Kind.REFUND, size)
+    states = {each.reference: each.state for each in given}
+    assert states == dict(
+        zip([str(sale.refund_id) for sale in sales], [State.DONE, State.FAILED, State.PENDING], strict=True)
+    )
+    assert {each.money for each in given} == {Money(Decimal(100000), "IDR")}
+
+
+async def test_a_list_that_cannot_be_had_is_no_empty_list() -> None:
+    async with httpx.AsyncClient(transport=FakeXendit().transport(), base_url="http://xendit") as nobody:
+        span = Span(Kind.CAPTURE, datetime.now(UTC), datetime.now(UTC), 10)
+        answer = await XenditProvider(nobody, CALLBACK_TOKEN, "https://app.example").list_movements(span)
+    assert isinstance(answer, Unknown)
+
+
+async def moved(shop: World, kind: Kind, size: int) -> list[Movement]:
+    """All pages of the last five minutes."""
+    found: list[Movement] = []
+    now = datetime.now(UTC)
+    span = Span(kind, now - timedelta(minutes=5), now, size)
+    while True:
+        page = await reconciliation.page(shop.database, shop.providers["xendit"], span)
+        assert len(page.movements) <= size
+        found += page.movements
+        if not page.end:
+            return found
+        span = replace(span, after=page.end)

@@ -41,6 +41,8 @@ class Capabilities:
     """A payment that waits for the customer can be called off."""
     webhooks: Literal["signed", "fetched"]
     """Whether a webhook's own words are believed, or the object is fetched again."""
+    lists: bool
+    """It can list what it took and gave back within a span of time, whether that is ours or not."""
 
 
 class ByHand(StrEnum):

@@ -34,6 +34,7 @@ from petpro_payment.outcomes import (
 )
 from petpro_payment.providers import http
 from petpro_payment.providers.capabilities import Capabilities, Method, from_units, to_units
+from petpro_payment.providers.movements import Page, Span
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
 
 CAPABILITIES = Capabilities(
@@ -47,6 +48,7 @@ CAPABILITIES = Capabilities(
     currencies={"IDR": 0},
     cancels=True,
     webhooks="fetched",
+    lists=False,
 )
 
 _WEST_INDONESIA = timezone(timedelta(hours=7))
@@ -141,6 +143,12 @@ class MidtransProvider:
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         found = await self._status(str(order.payment_reference))
         return found if isinstance(found, Unknown | None) else _refund_of(found, order)
+
+    async def list_movements(
+        self,
+        span: Span,  # noqa: ARG002  # its API shows one order at a time
+    ) -> Page | Unknown:
+        return Unknown("Midtrans has no list")
 
     async def read_webhook(
         self,

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from petpro_common.money import Money
-from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
+from petpro_payment.outcomes import PaymentOutcome, RefundOutcome, Unknown
 from petpro_payment.providers.capabilities import Capabilities
+from petpro_payment.providers.movements import Page, Span
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,10 @@ class Provider(Protocol):
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         """What became of a refund; None when the provider knows none of this reference."""
+        ...
+
+    async def list_movements(self, span: Span) -> Page | Unknown:
+        """A page of the provider's own list; Unknown when it has none, or cannot be had now."""
         ...
 
     async def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[ProviderEvent]:

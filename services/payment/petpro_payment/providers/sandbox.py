@@ -34,12 +34,17 @@ from petpro_payment.outcomes import (
 )
 from petpro_payment.providers import http
 from petpro_payment.providers.capabilities import Capabilities, Method
+from petpro_payment.providers.movements import STATES, Kind, Movement, Page, Span, State
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
 
 SIGNATURE_HEADER = "sandbox-signature"
 SIGNATURE_WINDOW_SECONDS = 300
 
 _DECLINES = {"card_declined": "CARD_DECLINED", "insufficient_funds": "INSUFFICIENT_FUNDS"}
+_LISTS: Mapping[Kind, tuple[str, Mapping[str, str]]] = {
+    Kind.CAPTURE: ("/v1/events", {"type": "payment_intent.succeeded"}),
+    Kind.REFUND: ("/v1/refunds", {}),
+}
 _Json = dict[str, Any]
 _Outcome = TypeVar("_Outcome")
 
@@ -77,6 +82,7 @@ class SandboxProvider:
         currencies={"IDR": 2, "USD": 2, "SGD": 2, "EUR": 2, "JPY": 0},
         cancels=True,
         webhooks="signed",
+        lists=True,
     )
 
     def __init__(self, client: httpx.AsyncClient, webhook_secret: str, clock: Callable[[], float] = time.time) -> None:
@@ -113,6 +119,21 @@ class SandboxProvider:
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         return await self._find("/v1/refunds", order.reference, _refund_outcome)
+
+    async def list_movements(self, span: Span) -> Page | Unknown:
+        """Captures are in the list of what happened: a payment may have been made long before it was paid."""
+        path, which = _LISTS[span.kind]
+        begins, ends = span.since.isoformat(), span.until.isoformat()
+        query = {**which, "created_from": begins, "created_to": ends, "limit": str(span.size)}
+        if span.after:
+            query["starting_after"] = span.after
+        answer = await http.call(self._client, "GET", path, params=query)
+        if isinstance(answer, Unknown):
+            return answer
+        if answer.status_code != httpx.codes.OK:
+            return http.unexpected(answer)
+        told = answer.json()
+        return Page(list(map(_movement, told["data"])), told["data"][-1]["id"] if told["has_more"] else "")
 
     async def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[ProviderEvent]:
         self._check_signature(headers.get(SIGNATURE_HEADER, ""), body)
@@ -222,6 +243,17 @@ def _refund_outcome(refund: _Json) -> RefundOutcome:
             return RefundFailed(refund["id"], (refund["failure"] or {}).get("code", ""))
         case other:
             raise ValueError(f"no refund is {other!r}")
+
+
+def _movement(told: _Json) -> Movement:
+    """Of an event about a payment that was captured, or of a refund."""
+    if "data" not in told:
+        money, at = Money(Decimal(told["amount"]), told["currency"]), datetime.fromisoformat(told["created"])
+        return Movement(Kind.REFUND, told["reference"], told["id"], STATES[told["status"]], money, at)
+    intent = told["data"]["object"]
+    money = Money(Decimal(intent["amount_captured"]), intent["currency"])
+    at = datetime.fromisoformat(intent["captured_at"])
+    return Movement(Kind.CAPTURE, intent["reference"], intent["id"], State.DONE, money, at)
 
 
 def _amount(money: Money) -> str:

@@ -5,7 +5,7 @@ list of the minutes in which we ordered it: the list is exact, and Stripe's sear
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -31,6 +31,7 @@ from petpro_payment.outcomes import (
     Unknown,
 )
 from petpro_payment.providers.capabilities import Capabilities, Method, from_units, to_units
+from petpro_payment.providers.movements import STATES, Kind, Movement, Page, Span, State
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
 
 CAPABILITIES = Capabilities(
@@ -39,6 +40,7 @@ CAPABILITIES = Capabilities(
     currencies={"IDR": 2, "USD": 2, "SGD": 2, "EUR": 2, "JPY": 0},
     cancels=True,
     webhooks="signed",
+    lists=True,
 )
 SIGNATURE_WINDOW_SECONDS = 300
 
@@ -94,6 +96,7 @@ class StripeProvider:
         self._client = client
         self._intents = client.v1.payment_intents
         self._refunds = client.v1.refunds
+        self._charges = client.v1.charges
         self._secret = webhook_secret
 
     async def create_payment(self, order: PaymentOrder) -> PaymentOutcome:
@@ -157,6 +160,21 @@ class StripeProvider:
         made = self._refunds.list_async({"payment_intent": order.payment_external_reference, "limit": _PAGE})
         found = await _definite_of(made, str(order.reference))
         return found if isinstance(found, Unknown | None) else _refund_outcome(found)
+
+    async def list_movements(self, span: Span) -> Page | Unknown:
+        """Captures are charges, since an intent may have been made long before it was paid."""
+        query: Any = {
+            "created": {"gte": int(span.since.timestamp()), "lte": int(span.until.timestamp())},
+            "limit": span.size,
+            **({"starting_after": span.after} if span.after else {}),
+        }
+        try:
+            if span.kind is Kind.REFUND:
+                return _page(await self._refunds.list_async(query), _refund_movement)
+            query["expand"] = ["data.payment_intent"]
+            return _page(await self._charges.list_async(query), _capture)
+        except stripe.StripeError as fault:
+            return Unknown(type(fault).__name__)
 
     async def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[ProviderEvent]:
         signature = headers.get("stripe-signature", "")
@@ -236,6 +254,32 @@ def _refund_outcome(refund: _Json) -> RefundOutcome:
             return RefundFailed(refund["id"], refund.get("failure_reason") or refund["status"])
         case _:
             return RefundAccepted(refund["id"])
+
+
+def _page(listed: Any, read: Callable[[_Json], Movement | None]) -> Page:
+    told = [each.to_dict() for each in listed.data]
+    return Page([each for each in map(read, told) if each], told[-1]["id"] if listed.has_more else "")
+
+
+def _capture(charge: _Json) -> Movement | None:
+    """None of a charge that took nothing. Our id stands with the intent, if there is one."""
+    if charge["status"] != "succeeded" or not charge["captured"]:
+        return None
+    intent: _Json = charge["payment_intent"] or {}
+    reference, external = (intent.get("metadata") or {}).get("reference", ""), intent.get("id", charge["id"])
+    money = from_units(charge.get("amount_captured", charge["amount"]), charge["currency"], CAPABILITIES)
+    return Movement(Kind.CAPTURE, reference, external, State.DONE, money, _instant(charge))
+
+
+def _refund_movement(refund: _Json) -> Movement:
+    metadata: _Json = refund["metadata"] or {}
+    reference, state = metadata.get("reference", ""), STATES.get(refund["status"], State.PENDING)
+    money = from_units(refund["amount"], refund["currency"], CAPABILITIES)
+    return Movement(Kind.REFUND, reference, refund["id"], state, money, _instant(refund))
+
+
+def _instant(told: _Json) -> datetime:
+    return datetime.fromtimestamp(told["created"], UTC)
 
 
 def _event(event: _Json, about: _Json, reference: str) -> ProviderEvent:

@@ -37,7 +37,9 @@ from petpro_payment.outcomes import (
 )
 from petpro_payment.providers import http
 from petpro_payment.providers.capabilities import ByHand, Capabilities, Method, from_units, to_units
+from petpro_payment.providers.movements import Page, Span
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
+from petpro_payment.providers.xendit_transactions import list_transactions
 
 CAPABILITIES = Capabilities(
     name="xendit",
@@ -50,6 +52,7 @@ CAPABILITIES = Capabilities(
     currencies={"IDR": 0},
     cancels=True,
     webhooks="fetched",
+    lists=True,
 )
 
 _PAYMENT_REQUESTS = "/payment_requests"
@@ -148,6 +151,9 @@ class XenditProvider:
             return refunds
         ours = [refund for refund in refunds if refund["reference_id"] == str(order.reference)]
         return _refund_outcome(ours[0]) if ours else None
+
+    async def list_movements(self, span: Span) -> Page | Unknown:
+        return await list_transactions(self._client, span, CAPABILITIES)
 
     async def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Sequence[ProviderEvent]:
         if not hmac.compare_digest(self._token, headers.get("x-callback-token", "").encode()):

@@ -24,7 +24,8 @@ class _Understood:
 def main(port: int) -> None:
     intent = resources.PaymentIntent
     intent._api_create = _Understood(intent._api_create, "automatic_payment_methods", "allowed_payment_method_types")
-    intent._api_list_all = _Understood(intent._api_list_all, "created")
+    for listed in (intent, resources.Charge, resources.Refund):
+        listed._api_list_all = _Understood(listed._api_list_all, "created")
     resources.Store.dump_to_disk = lambda _store: None
     web.run_app(server.app, host="127.0.0.1", port=port, print=None, access_log=None)
 

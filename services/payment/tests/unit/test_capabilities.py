@@ -31,8 +31,11 @@ BANK = Capabilities(
     currencies={"IDR": 0, "USD": 2, "JPY": 0},
     cancels=True,
     webhooks="signed",
+    lists=True,
 )
-HUNDREDTHS = Capabilities("card people", {}, {"IDR": 2, "USD": 2, "JPY": 0}, cancels=True, webhooks="signed")
+HUNDREDTHS = Capabilities(
+    "card people", {}, {"IDR": 2, "USD": 2, "JPY": 0}, cancels=True, webhooks="signed", lists=True
+)
 
 
 def money(amount: str, currency: str = "IDR") -> Money:

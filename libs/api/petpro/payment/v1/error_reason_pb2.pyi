@@ -50,7 +50,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAYMENT_REFUSED: _ErrorReason.ValueType  # 13
     """The provider refused the payment for another cause (refusal of TakePayment)."""
     ERROR_REASON_PROVIDER_AWAY: _ErrorReason.ValueType  # 20
-    """The payment provider cannot be asked now what a webhook is about; it is to be sent again (UNAVAILABLE)."""
+    """The payment provider cannot be asked now, also about what a webhook says; try again (UNAVAILABLE)."""
     ERROR_REASON_PAYMENT_METHOD_NOT_OFFERED: _ErrorReason.ValueType  # 21
     """The payment provider does not offer this way to pay (refusal of TakePayment)."""
     ERROR_REASON_CURRENCY_NOT_OFFERED: _ErrorReason.ValueType  # 22
@@ -99,7 +99,7 @@ ERROR_REASON_PAYMENT_NOT_CAPTURED: ErrorReason.ValueType  # 12
 ERROR_REASON_PAYMENT_REFUSED: ErrorReason.ValueType  # 13
 """The provider refused the payment for another cause (refusal of TakePayment)."""
 ERROR_REASON_PROVIDER_AWAY: ErrorReason.ValueType  # 20
-"""The payment provider cannot be asked now what a webhook is about; it is to be sent again (UNAVAILABLE)."""
+"""The payment provider cannot be asked now, also about what a webhook says; try again (UNAVAILABLE)."""
 ERROR_REASON_PAYMENT_METHOD_NOT_OFFERED: ErrorReason.ValueType  # 21
 """The payment provider does not offer this way to pay (refusal of TakePayment)."""
 ERROR_REASON_CURRENCY_NOT_OFFERED: ErrorReason.ValueType  # 22

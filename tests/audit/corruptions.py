@@ -102,6 +102,10 @@ CORRUPTIONS = tuple(Corruption(*each) for each in (
      "UPDATE bookings SET cancellation_status = 'requested' WHERE id = %(kept)s"),
     ("bookings-and-cancellations-agree", "booking", "bookings", "kept",
      "UPDATE bookings SET status = 'confirmed' WHERE id = %(kept)s"),
+    ("captures-agree-with-lists", "payment", "payments", "payment",
+     "UPDATE payments SET provider = 'stripe' WHERE id = %(payment)s"),
+    ("refunds-agree-with-lists", "payment", "payments", "refund",
+     "UPDATE payments SET provider = 'stripe' WHERE id = (SELECT payment_id FROM refunds WHERE id = %(refund)s)"),
     ("payments-agree-with-the-provider", "payment", "payments", "payment",
      "UPDATE payments SET external_reference = 'pi_gone' WHERE id = %(payment)s"),
     ("charges-are-ours", "payment", "payments", "payment",
@@ -177,4 +181,4 @@ ELSEWHERE = Corruption(
     SELECT gen_random_uuid(), booking_id, user_id, clinic_id, 'stripe', 'pi_elsewhere', amount, currency,
         payment_method, status, paid_at, captured, updated_at FROM payments WHERE id = %(payment)s""",
 )  # fmt: skip
-"""No corruption: taken by a provider whose list is not read, so that nobody can miss it there."""
+"""No corruption of this invariant: taken by a provider whose list another one holds it against."""

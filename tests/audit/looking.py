@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -10,6 +10,7 @@ import httpx
 from devstack.api import NO_TLS
 from devstack.running import RunningStack
 from petproctl.audit.databases import Databases
+from petproctl.audit.lists import Moved
 from petproctl.audit.look import Scope
 from petproctl.audit.provider import Sandbox
 from petproctl.audit.run import Report, audit
@@ -36,7 +37,14 @@ def look_over(
         open_things.enter_context(client)
         databases = Databases({name: said["dsn"] for name, said in endpoints["services"].items()}, open_things)
         scope = Scope(last.since, timedelta(seconds=grace), batch=batch)
-        return audit(databases, Sandbox(client), scope, only, timedelta(seconds=pause), last.unsettled)
+        return audit(databases, Sandbox(client), scope, only, timedelta(seconds=pause), last.unsettled, Empty())
+
+
+class Empty:
+    """Lists of other providers, which have taken nothing."""
+
+    def moved(self, provider: str, kind: str, begins: datetime, ends: datetime) -> list[Moved]:
+        return []
 
 
 def named(report: Report) -> set[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,8 +17,10 @@ from devstack.running import RunningStack
 from devstack.stack import PARTS
 from devstack.testing import StartStack
 from petproctl.audit import state
+from petproctl.audit.lists import AskedThroughPayment
 from petproctl.audit.model import INVARIANTS
 from petproctl.audit.run import Report
+from petproctl.gateway import Gateway, sign_in_of
 from tests import invariants, terminal
 from tests.audit.corruptions import CHANGES, CORRUPTIONS, ELSEWHERE, HIDDEN, Corruption
 from tests.audit.kinds import bookings_of_every_kind
@@ -80,6 +82,7 @@ async def test_what_is_planted_is_named_and_nothing_else_was(audited: RunningSta
         made = await bookings_of_every_kind(world)
         await eventually("a clean audit", lambda: _clean(audited))
         _goes_on_by_itself(audited, tmp_path)
+        _hears_the_list_through_payment(audited, made)
         for part in PARTS_THAT_WOULD_REPAIR:
             await audited.stop_part(part)
         await asyncio.to_thread(_drop_checks, audited)
@@ -108,6 +111,16 @@ def _goes_on_by_itself(stack: RunningStack, folder: Path) -> None:
     assert metrics["petpro_audit_violations"] == dict.fromkeys(INVARIANTS, 0)
     assert metrics["petpro_audit_rows"]["seats-counted"] > 0
     assert metrics["petpro_audit_waiting_for_a_person"]["manual_refunds"] > 0
+
+
+def _hears_the_list_through_payment(stack: RunningStack, made: dict[str, str]) -> None:
+    ends = datetime.now(UTC)
+    with Gateway(sign_in_of(stack.run, "", "")) as gateway:
+        lists = AskedThroughPayment(lambda: gateway)
+        taken, given = (lists.moved("sandbox", kind, ends - timedelta(days=1), ends) for kind in ("CAPTURE", "REFUND"))
+        assert lists.moved("nobody", "CAPTURE", ends, ends) is None
+    assert made["payment"] in {each.reference for each in taken or () if each.state == "succeeded" and each.amount}
+    assert made["refund"] in {each.reference for each in given or () if each.state == "succeeded" and each.at}
 
 
 def _tells_what_is_wrong(stack: RunningStack, folder: Path) -> None:

@@ -19,7 +19,7 @@ _PAYMENTS = "SELECT id, status, captured, quarantined_at, external_reference FRO
 _REFUNDS = """SELECT id, amount, CASE WHEN paid_out_reference IS NULL THEN status ELSE 'manual' END AS status
     FROM refunds WHERE id = ANY(%(ids)s)"""
 _ON_THE_WAY = ("pending", "processing", "unknown")
-_SAME = {
+SAME = {
     "succeeded": ("succeeded", "submitted", "pending"),
     "failed": ("manual", "submitted", "pending"),
     "pending": ("submitted", "pending", "manual"),
@@ -105,7 +105,7 @@ def returns_are_ours(look: Look) -> Findings:
             refund = ours.get(each.reference)
             if refund is None:
                 yield each.reference, f"{each.id} gave {each.amount} back for no refund of ours"
-            elif refund["status"] not in _SAME[each.status] or refund["amount"] != each.amount:
+            elif refund["status"] not in SAME[each.status] or refund["amount"] != each.amount:
                 said = f"our refund of {refund['amount']} is {refund['status']}"
                 yield each.reference, f"{each.id} of {each.amount} {each.status}, {said}"
 

@@ -17,10 +17,12 @@ from rich.table import Table
 from petproctl import places
 from petproctl.audit import metrics, state
 from petproctl.audit.databases import CannotLook, Databases
+from petproctl.audit.lists import AskedThroughPayment, Lists
 from petproctl.audit.look import Scope
 from petproctl.audit.model import INVARIANTS
 from petproctl.audit.provider import Sandbox
 from petproctl.audit.run import Outcome, Report, audit
+from petproctl.gateway import Gateway, sign_in_of
 
 VIOLATIONS, COULD_NOT_LOOK = 1, 2
 
@@ -44,6 +46,8 @@ Grace = Annotated[float, typer.Option("--grace", min=0, help="seconds that a cha
 Pause = Annotated[float, typer.Option("--pause", min=0, help="seconds between two looks at a suspect")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="an invariant's name; may be repeated")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+GatewayUrl = Annotated[str, typer.Option("--gateway", envvar="PETPROCTL_GATEWAY", help="for lists of other providers")]
+Email = Annotated[str, typer.Option("--email", envvar="PETPROCTL_EMAIL", help="an administrator's, for the gateway")]
 RunFolder = Annotated[Path, typer.Option("--run", envvar="PETPRO_RUN", help="a dev stack's folder")]
 
 
@@ -60,6 +64,8 @@ def command(
     pause: Pause = 3,
     only: Only = None,
     as_json: AsJson = False,
+    gateway: GatewayUrl = "",
+    email: Email = "",
     run: RunFolder = Path(".run"),
 ) -> None:
     """Check what must hold over all services, and name what does not. Reads only; traffic may flow.
@@ -75,7 +81,9 @@ def command(
         with ExitStack() as open_things:
             client = open_things.enter_context(_client(provider_url, provider_key_file, endpoints))
             databases = Databases(dsns, open_things)
-            report = audit(databases, Sandbox(client), scope, only or (), timedelta(seconds=pause), last.unsettled)
+            lists = _lists(open_things, run, gateway, email, endpoints)
+            pauses = timedelta(seconds=pause)
+            report = audit(databases, Sandbox(client), scope, only or (), pauses, last.unsettled, lists)
         if state_file:
             state.save(state_file, report)
         if metrics_file:
@@ -122,6 +130,14 @@ def _client(url: str, key_file: Path | None, endpoints: dict[str, Any]) -> httpx
         raise CannotLook("Where is the payment provider? Give --provider-url and --provider-key-file.")
     key = _secret("The provider's key", key_file)
     return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=20, trust_env=False)
+
+
+def _lists(open_things: ExitStack, run: Path, url: str, email: str, endpoints: dict[str, Any]) -> Lists | None:
+    """By way of the gateway, as an administrator, if one is known."""
+    if not (email or "admin" in endpoints.get("users", {})):
+        Console(stderr=True).print("No administrator is named: other providers' lists are not read.", highlight=False)
+        return None
+    return AskedThroughPayment(lambda: open_things.enter_context(Gateway(sign_in_of(run, url, email))))
 
 
 def _instant(told: str) -> datetime | None:

@@ -65,7 +65,7 @@ class Told:
 def days_reconcile(look: Look) -> Findings:
     """Of every day, provider, payments and journal have the same captures, and the same given back of them.
 
-    What is on its way, fresh, or quarantined is left out by name; others that no list is read of, entirely.
+    What is on its way, fresh, or quarantined is left out by name; other providers are those of `movements`.
     """
     if look.only is not None:
         charges = (charge for reference in look.only for charge in look.provider.charges_of(reference))

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from petproctl.audit.changes import NUMBERED, before_all, changed
 from petproctl.audit.databases import Databases, Row
+from petproctl.audit.lists import Lists
 from petproctl.audit.provider import Provider
 
 _WALK = sql.SQL("id > %(after)s AND ({always}) {settled} ORDER BY id LIMIT %(limit)s")
@@ -47,6 +48,8 @@ class Look:
     databases: Databases
     provider: Provider
     scope: Scope
+    lists: Lists | None = None
+    """Of other providers than the one that is asked itself; None when nobody can read them."""
     only: tuple[str, ...] | None = None
     tally: Tally = field(default_factory=Tally)
 

@@ -1,4 +1,4 @@
-"""What a payment provider itself says of charges and refunds. Another provider is another class of this shape."""
+"""What the sandbox itself says of charges and refunds. Tests may play it by another class of this shape."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import httpx
 
 LISTED = "sandbox"
-"""The one provider whose list is read, as our payments name it. Those of others are held against the journal alone."""
+"""The provider whose list is read here, as our payments name it. Payment reads those of others: see `lists`."""
 
 _PAGE = 100
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 
-from petproctl.audit import bookings, charges, days, events, journal, ledger, sagas, seats
+from petproctl.audit import bookings, charges, days, events, journal, ledger, movements, sagas, seats
 from petproctl.audit.databases import CannotLook, Databases
+from petproctl.audit.lists import Lists
 from petproctl.audit.look import Look, Scope, Tally
 from petproctl.audit.model import INVARIANTS, PAUSE, Findings, Invariant, Violation
 from petproctl.audit.provider import Provider, ProviderAway
 
-CHECKED = (seats, bookings, ledger, journal, charges, days, sagas, events)
+CHECKED = (seats, bookings, ledger, journal, charges, days, movements, sagas, events)
 """The modules that register the invariants."""
 
 AGAIN = 2
@@ -82,10 +83,11 @@ def audit(
     only: Collection[str] = (),
     pause: timedelta = PAUSE,
     unsettled: Mapping[str, tuple[str, ...]] | None = None,
+    lists: Lists | None = None,
 ) -> Report:
     """Looks at everything in scope, and at what an earlier run could not settle. Raises CannotLook."""
     began = time.monotonic()
-    look = Look(databases, provider, scope)
+    look = Look(databases, provider, scope, lists)
     chosen = [each for each in INVARIANTS.values() if not only or each.name in only]
     try:
         until = databases.rows("booking", "SELECT CURRENT_TIMESTAMP - %(grace)s AS at", {"grace": scope.grace})[0]["at"]

@@ -17,7 +17,7 @@ from google.api import annotations_pb2  # type: ignore[import-untyped]
 from google.protobuf.descriptor import MethodDescriptor
 from psycopg import IntegrityError
 
-from petpro.payment.v1 import commands_pb2, ledger_pb2, operations_pb2, payment_pb2
+from petpro.payment.v1 import commands_pb2, ledger_pb2, operations_pb2, payment_pb2, reconciliation_pb2
 from petpro_common.money import Money
 from petpro_payment import settlements
 from petpro_payment.consumer import command_handlers
@@ -104,7 +104,7 @@ def is_read(method: MethodDescriptor) -> bool:
 
 
 def acts() -> set[str]:
-    files = (ledger_pb2, operations_pb2, payment_pb2)
+    files = (ledger_pb2, operations_pb2, payment_pb2, reconciliation_pb2)
     services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
     return {f"{each.name}.{method.name}" for each in services for method in each.methods if not is_read(method)}
 

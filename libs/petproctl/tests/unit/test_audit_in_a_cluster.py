@@ -1,6 +1,7 @@
 """What the auditor is told in a cluster, where passwords are files and metrics are sent away."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -78,3 +79,9 @@ def test_a_password_that_is_not_there_is_told(tmp_path: Path) -> None:
     options = ["--password-file", str(tmp_path / "none"), "--dsn", "booking=postgresql://nobody"]
     said = CliRunner().invoke(app, ["audit", *options])
     assert said.exit_code == command.COULD_NOT_LOOK
+
+
+def test_without_an_administrator_other_lists_are_not_read_and_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with ExitStack() as open_things:
+        assert command._lists(open_things, Path("nowhere"), "", "", {"gateway_url": "http://petpro-gateway"}) is None
+    assert "No administrator is named" in capsys.readouterr().err

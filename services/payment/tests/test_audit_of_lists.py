@@ -153,6 +153,16 @@ async def test_another_amount_and_another_state_are_named(auditor: Auditor, prov
     assert "our refund of 100000.00 is succeeded" in found[str(sale.refund_id)]
 
 
+async def test_what_falls_on_two_days_by_two_clocks_is_found_around_it(
+    auditor: Auditor, provider: PlayedProvider
+) -> None:
+    world = auditor.told.desk.world
+    await refunded(world, provider)
+    await world.run("UPDATE payments SET paid_at = paid_at - interval '1 day'")
+    await world.run("UPDATE refunds SET updated_at = updated_at - interval '1 day'")
+    assert await auditor.finds() == {}
+
+
 async def test_only_a_list_shows_money_that_nobody_here_knows_of(auditor: Auditor, provider: PlayedProvider) -> None:
     await refunded(auditor.told.desk.world, provider)
     taken, given = new_id(), new_id()

@@ -3,10 +3,11 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,6 +21,9 @@ SOURCES = "sources"
 """All files of base, servers and overlays before kustomize sees them: they can be checked without it."""
 HALF = "cronjobs.yaml"
 """In these files a CronJob says only what sets it apart; base/jobs has the rest."""
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast one, where PyYAML has it."""
 
 Manifest = dict[str, Any]
 
@@ -65,20 +69,23 @@ def rendered(folder: Path) -> Iterator[Manifest]:
         pytest.skip("neither kubectl nor kustomize is installed: the overlays cannot be rendered here")
     done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    yield from yaml.safe_load_all(done.stdout)
+    yield from yaml.load_all(done.stdout, Loader)
 
 
-def combined(overlay: str, components: Sequence[str], folder: Path) -> Manifests:
-    """An overlay with components more, put together in an empty folder."""
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": "petpro",
-        "resources": [os.path.relpath(K8S / "overlays" / overlay, folder)],
-        "components": [os.path.relpath(K8S / "components" / name, folder) for name in components],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    return Manifests(overlay, tuple(found for found in rendered(folder) if found))
+@cache
+def combined(overlay: str, *components: str) -> Manifests:
+    """An overlay with components more. Every test has the same objects: who changes one copies it."""
+    with TemporaryDirectory() as made:
+        folder = Path(made).resolve()
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "petpro",
+            "resources": [os.path.relpath(K8S / "overlays" / overlay, folder)],
+            "components": [os.path.relpath(K8S / "components" / name, folder) for name in components],
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return Manifests(overlay, tuple(found for found in rendered(folder) if found))
 
 
 def _renderer() -> list[str] | None:

@@ -49,8 +49,8 @@ def _combinations() -> list[tuple[str, tuple[str, ...]]]:
 @pytest.mark.parametrize(
     ("overlay", "chosen"), _combinations(), ids=lambda each: each if isinstance(each, str) else "+".join(each)
 )
-def test_components_go_with_each_other(overlay: str, chosen: tuple[str, ...], tmp_path: Path) -> None:
-    found = combined(overlay, chosen, tmp_path)
+def test_components_go_with_each_other(overlay: str, chosen: tuple[str, ...]) -> None:
+    found = combined(overlay, *chosen)
 
     names = Counter((each["kind"], each["metadata"]["name"]) for each in found.objects)
     assert [name for name, count in names.items() if count > 1] == []

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +17,9 @@ RECOVERY = K8S / "overlays/production/recovery/cluster.yaml"
 
 
 @pytest.fixture(params=OVERLAYS)
-def custom(request: pytest.FixtureRequest, tmp_path: Path) -> list[Manifest]:
+def custom(request: pytest.FixtureRequest) -> list[Manifest]:
     """Those of an overlay with every component, and of what is applied by hand."""
-    whole = combined(request.param, sorted(set(COMPONENTS) - of_overlay(request.param)), tmp_path)
+    whole = combined(request.param, *sorted(set(COMPONENTS) - of_overlay(request.param)))
     by_hand = yaml.safe_load_all(RECOVERY.read_text())
     return [each for each in (*whole.objects, *by_hand) if is_custom(each)]
 

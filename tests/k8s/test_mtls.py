@@ -17,8 +17,8 @@ FOLDER = "/etc/petpro/tls"
 
 
 @pytest.fixture(params=OVERLAYS)
-def secured(request: pytest.FixtureRequest, tmp_path: Path) -> Manifests:
-    return combined(request.param, ["mtls"], tmp_path)
+def secured(request: pytest.FixtureRequest) -> Manifests:
+    return combined(request.param, "mtls")
 
 
 def test_everybody_has_a_certificate_of_their_own(secured: Manifests) -> None:

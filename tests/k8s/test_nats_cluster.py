@@ -22,8 +22,7 @@ CERTIFICATES = "/etc/petpro/tls"
 async def cluster(tmp_path: Path) -> AsyncIterator[Ports]:
     """The ports of production's three NATS servers, each with a certificate, all on this machine."""
     issued, ports = Authority().issue(tmp_path / "issued"), Ports.for_new_stack(tmp_path / "ports.json")
-    (tmp_path / "manifests").mkdir()
-    texts = combined("production", ["mtls"], tmp_path / "manifests").get("ConfigMap", "petpro-nats")["data"]
+    texts = combined("production", "mtls").get("ConfigMap", "petpro-nats")["data"]
     processes = []
     for server in range(3):
         folder = tmp_path / f"nats-{server}"

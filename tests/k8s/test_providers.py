@@ -11,8 +11,9 @@ from deploy.custom_resources import faults, is_custom
 from deploy.generate import PROVIDERS
 from deploy.make_secrets import GIVEN, given
 from petpro_payment.providers.registry import FILES
-from tests.k8s.reach import pods, selects
-from tests.k8s.rendering import K8S, OVERLAYS, Manifest, Manifests, combined, name_of, pod
+from petproctl.gateway import PASSWORD
+from tests.k8s.reach import connections, pods, selects
+from tests.k8s.rendering import K8S, OVERLAYS, Manifest, Manifests, combined, containers, name_of, pod
 from tests.k8s.test_combinations import COMPONENTS, RULES, of_overlay
 
 pytestmark = pytest.mark.unit
@@ -29,15 +30,16 @@ def provider(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def manifests(overlay: str, provider: str, tmp_path: Path) -> Manifests:
+def manifests(overlay: str, provider: str) -> Manifests:
     """An overlay with that provider and every component there is."""
     more = sorted(set(COMPONENTS) - of_overlay(overlay))
     folders = [f"../providers/{provider}", f"../providers/{provider}/external-secret"]
-    return combined(overlay, [*more, *folders], tmp_path)
+    return combined(overlay, *more, *folders)
 
 
 def test_every_real_provider_is_here() -> None:
-    assert {folder.name for folder in (K8S / "providers").iterdir()} == set(PROVIDERS) == FILES.keys() - {"sandbox"}
+    folders = {folder.name for folder in (K8S / "providers").iterdir()} - {"auditor"}
+    assert folders == set(PROVIDERS) == FILES.keys() - {"sandbox"}
 
 
 def test_payment_opens_it_by_what_it_is_told(
@@ -75,6 +77,18 @@ def test_payment_reaches_it_by_https_alone(manifests: Manifests, provider: str) 
     assert rule["ports"] == [{"port": 443}]
 
 
+def test_the_auditor_hears_of_it_at_the_gateway(manifests: Manifests) -> None:
+    settings = manifests.get("ConfigMap", "petpro-settings-account")
+    for name in ("audit", "reconciliation"):
+        (container,) = containers(manifests.get("CronJob", f"petpro-{name}"))
+        told = {each["name"]: each for each in container["env"]}
+        assert told.keys() == {"PETPROCTL_GATEWAY", "PETPROCTL_EMAIL", PASSWORD}
+        email = told["PETPROCTL_EMAIL"]["valueFrom"]["configMapKeyRef"]
+        assert email["name"] == settings["metadata"]["name"]
+        assert "@" in settings["data"][email["key"]]
+        assert (name, "gateway", 8080) in connections(manifests)
+
+
 def test_pods_keep_to_the_rules(manifests: Manifests) -> None:
     for rule in RULES:
         rule(manifests)
@@ -92,8 +106,8 @@ def test_what_others_give_is_taken_from_files(tmp_path: Path) -> None:
         given("petpro", tmp_path)
 
 
-def test_the_store_of_backups_is_opened_by_the_secret_that_is_given(tmp_path: Path) -> None:
-    (store,) = combined("production", ["external-secrets"], tmp_path).of("ObjectStore")
+def test_the_store_of_backups_is_opened_by_the_secret_that_is_given() -> None:
+    (store,) = combined("production", "external-secrets").of("ObjectStore")
     credentials = store["spec"]["configuration"]["s3Credentials"].values()
     assert {(each["name"], each["key"]) for each in credentials} == {
         ("petpro-backups", key) for key in GIVEN["petpro-backups"]

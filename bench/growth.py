@@ -4,6 +4,7 @@ Rows are loaded straight into the tables, with their indexes, as services would 
 of the past are `completed` and lie in a partition for each quarter. The biggest sizes come with `--size full` alone.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -25,6 +26,8 @@ WAITING = {"small": (0, 20_000), "full": (0, 100_000)}
 IN_FLIGHT = {"small": (0, 10_000), "full": (0, 10_000)}
 HOLD, LOOK_UP, CANCEL, SEARCH = "hold", "look-up of a booking", "cancellation saga", "five nearest clinics"
 _CALLERS = 8
+_SESSIONS = 2
+"""That load bookings side by side."""
 _SQL = Path(__file__).parent / "sql"
 _SAME = 0.2
 
@@ -51,8 +54,12 @@ class _Growth:
     async def bookings(self) -> list[Row]:
         rows: list[Row] = []
         for count, quarters in BOOKINGS[self._options.size]:
-            values = {"quarters": quarters, "more": count - self._loaded, "clinic": self._stage.clinic_id}
-            await self._load("booking", "growth_bookings.sql", values)
+            values = {"quarters": quarters, "more": 0, "clinic": self._stage.clinic_id}
+            await self._run("booking", "growth_bookings.sql", values)  # the partitions
+            values["more"] = (count - self._loaded) // _SESSIONS
+            loads = [self._run("booking", "growth_bookings.sql", values) for _ in range(_SESSIONS)]
+            await asyncio.gather(*loads)
+            await self._tidy("booking")
             self._loaded = count
             rows += await self._measured(
                 at_bookings(count, quarters), {HOLD: self._hold, LOOK_UP: self._look_up, CANCEL: self._cancel}
@@ -85,12 +92,19 @@ class _Growth:
         return rows
 
     async def _load(self, service: str, script: str, values: dict[str, object]) -> None:
+        await self._run(service, script, values)
+        await self._tidy(service)
+
+    async def _run(self, service: str, script: str, values: dict[str, object]) -> None:
         statements = (_SQL / script).read_text().split(";\n")
         connect, cursors = psycopg.AsyncConnection.connect, psycopg.AsyncClientCursor
         async with await connect(self._stage.dsn(service), cursor_factory=cursors) as connection:
             for statement in filter(str.strip, statements):
                 await connection.execute(statement, values)
-        async with await connect(self._stage.dsn(service), autocommit=True) as connection:
+
+    async def _tidy(self, service: str) -> None:
+        """As a database is that has had time to look after itself."""
+        async with await psycopg.AsyncConnection.connect(self._stage.dsn(service), autocommit=True) as connection:
             await connection.execute("VACUUM ANALYZE")
             await connection.execute("CHECKPOINT")
 

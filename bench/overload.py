@@ -15,7 +15,7 @@ NAME = "overload"
 ABOUT = "Holds that arrive by the clock, in shares of what 32 callers reach; ratios are to that."
 SHARES = (0.5, 0.9, 1.5, 2.0, 3.0)
 CAPACITY, AT = "32 callers, closed loop", "holds"
-_BOUND_MS = 1500.0  # a call waits for a second unread at the most, then it is served
+_BOUND_MS = 1000.0
 
 
 class Overload:

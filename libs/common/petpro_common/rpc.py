@@ -31,7 +31,7 @@ DEFAULT_DEADLINE_SECONDS = 10.0
 MAX_REQUEST_BYTES = 1 << 20
 _ANSWER_MARGIN_SECONDS = 0.02  # kept back, so that a time-out is still told to the caller
 _LONGEST = 3600.0
-_LONGEST_UNREAD_SECONDS = 1
+_LONGEST_UNREAD_SECONDS = 5  # half of the deadline: a crowd that comes at once is served, if slowly
 _PLUMBING = ("/grpc.health.", "/grpc.reflection.")
 
 _log = structlog.get_logger()
@@ -262,8 +262,8 @@ def listen(server: aio.Server, address: str, *, tls_folder: str = "") -> int:
 def server(edge: Edge) -> aio.Server:
     """A server behind the edge. Connections are renewed after five minutes, so that new replicas get their share.
 
-    Calls that come faster than they are read wait within the gRPC library, one behind the other. What has waited for a
-    second there is given up with CANCELLED: else, in an overload that lasts, every call would wait until its caller has
+    Calls that come faster than they are read wait within the gRPC library, one behind the other. What has waited for
+    five seconds there is given up with CANCELLED: else, in an overload that lasts, every call would wait until its caller has
     gone, and all work would be for nobody.
     """
     return aio.server(

@@ -202,8 +202,11 @@ async def test_too_many_calls_at_once_are_refused_unread_and_probes_are_not(keys
     assert after.pet.id
 
 
-async def test_what_waits_unread_for_a_second_is_given_up(keys: KeyRing, pets: Pets) -> None:
+async def test_what_waits_unread_for_long_is_given_up(
+    keys: KeyRing, pets: Pets, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two and a half seconds of work come at once, from outside of the event loop that it keeps busy."""
+    monkeypatch.setattr(rpc, "_LONGEST_UNREAD_SECONDS", 1)
     pets.do = lambda: time.sleep(0.05)
     server = rpc.server(rpc.Edge("account", keys.verifier()))
     account_pb2_grpc.add_PetServiceServicer_to_server(pets, server)

@@ -263,8 +263,8 @@ def server(edge: Edge) -> aio.Server:
     """A server behind the edge. Connections are renewed after five minutes, so that new replicas get their share.
 
     Calls that come faster than they are read wait within the gRPC library, one behind the other. What has waited for
-    five seconds there is given up with CANCELLED: else, in an overload that lasts, every call would wait until its caller has
-    gone, and all work would be for nobody.
+    five seconds there is given up with CANCELLED: else, in an overload that lasts, every call would wait until its
+    caller has gone, and all work would be for nobody.
     """
     return aio.server(
         interceptors=[edge],

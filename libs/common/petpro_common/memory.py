@@ -25,7 +25,7 @@ def hoard_nothing() -> None:
 
 
 def freeze() -> None:
-    """Has no later garbage collection look through what there is now.
+    """Has no later garbage collection look through what there is now, and gives back what start has freed.
 
     That takes a tenth of a second on a slow machine, in which no call is answered.
     """

@@ -32,20 +32,22 @@ class Post:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._wording = Wording(settings.language)
-        self._address = parseaddr(settings.mail_from)[1]
+        self._sender = parseaddr(settings.mail_from)
+        self._address = self._sender[1]
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
 
     def compose(self, due: Due, words: Words, names: Names, person: Person) -> MIMEMultipart:
         """The mail of a delivery. Message-ID and Date come from the delivery: a second copy can be told as one."""
         letter = self._wording.letter(words, person.full_name)
         mail = MIMEMultipart("mixed")
-        mail["From"] = self._settings.mail_from
+        mail["From"] = formataddr(self._sender)
         mail["To"] = formataddr((" ".join(person.full_name.split()), person.email))
         mail["Subject"] = Header(words.title, header_name="Subject").encode()
         mail["Date"] = format_datetime(due.created_at)
         mail["Message-ID"] = f"<{due.id}@{self._address.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"
-        mail.attach(MIMEMultipart("alternative", _subparts=(MIMEText(letter.text), MIMEText(letter.html, "html"))))
+        bodies = (_text(letter.text, "plain"), _text(letter.html, "html"))
+        mail.attach(MIMEMultipart("alternative", _subparts=bodies))
         entry = calendar_entry(due, names, self._address)
         if entry:
             mail.attach(_attached(entry))
@@ -100,8 +102,13 @@ class Post:
         )
 
 
+def _text(text: str, subtype: str) -> MIMEText:
+    """Encoded whatever it holds: as it is, a line could be longer than mail servers take."""
+    return MIMEText(text, subtype, "utf-8")
+
+
 def _attached(entry: CalendarEntry) -> MIMEText:
-    attachment = MIMEText(entry.text, "calendar")
+    attachment = _text(entry.text, "calendar")
     attachment.set_param("method", entry.method)
     attachment.add_header("Content-Disposition", "attachment", filename="appointment.ics")
     return attachment

@@ -21,8 +21,8 @@ CHECKOUT, CANCELLATION, COMPENSATED = "checkout saga", "cancellation saga", "can
 _FIRST_GUESS = 100.0  # checkouts a second
 _MORE_THAN_NEEDED = 1.5
 _NOTES = [
-    "The end is what booking's database says, looked at every millisecond, and 0.1 ms later for each saga waited for "
-    "and 3 % of the time waited: looking must not take the CPU from what is looked at.",
+    "The end is what booking's database says, looked at every millisecond and 2 % of the shortest saga, once a saga is "
+    "60 % as old as that one became: looking must not take the CPU from what is looked at.",
     "The played provider settles at once. Its own CPU time is shown: on few cores it is a share of what limits.",
 ]
 

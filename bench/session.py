@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
@@ -13,8 +13,8 @@ from bench.wire import CallFailed, Connection, Headers, connect
 
 _CALLERS_A_CONNECTION = 16
 _PAUSE_SECONDS = 0.001
-_PAUSE_A_SECOND = 0.03  # of waiting: what is measured to a millisecond when short need not be when long
-_PAUSE_A_SAGA_SECONDS = 0.0001
+_PAUSE_SHARE = 0.02  # of the shortest saga so far: what is measured to a millisecond when short need not be when long
+_BLIND_SHARE = 0.6  # of the shortest saga so far: no other is looked for before it is so old
 _ENDED = """
     SELECT business_key, status FROM sagas
     WHERE business_key = ANY(%(keys)s) AND status IN ('completed', 'compensated', 'parked')
@@ -64,36 +64,40 @@ class Session:
 
 
 class _Sagas:
-    """Looks into booking's database every millisecond, with more pause the more sagas it looks for and the longer."""
+    """Looks into booking's database for sagas that may have ended, by how long the shortest of them took."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Future[str]] = {}
-        self._latest = 0.0  # when the last of them was asked for
+        self._waiting: dict[str, tuple[float, asyncio.Future[str]]] = {}  # since when, in the order of asking
+        self._shortest = 0.0
         self._looking: asyncio.Task[None] | None = None
 
     async def end_of(self, dsn: str, key: str) -> str:
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = ended
-        self._latest = time.monotonic()
+        self._waiting[key] = (time.monotonic(), ended)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(dsn))
             self._looking.add_done_callback(self._fail_all)
         return await ended
 
     def _fail_all(self, looking: asyncio.Task[None]) -> None:
-        for ended in self._waiting.values():
+        for _, ended in self._waiting.values():
             ended.set_exception(RuntimeError(f"cannot look at sagas any more: {looking!r}"))
 
     async def _look(self, dsn: str) -> None:
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
             while True:
-                keys: Sequence[str] = list(self._waiting)
-                if keys:
+                old_enough = time.monotonic() - _BLIND_SHARE * self._shortest
+                if keys := [key for key, (since, _) in self._waiting.items() if since <= old_enough]:
                     cursor = await connection.execute(_ENDED, {"keys": keys}, prepare=True)
-                    for key, status in await cursor.fetchall():
-                        self._waiting.pop(key).set_result(status)
-                waited = time.monotonic() - self._latest
-                await asyncio.sleep(_PAUSE_SECONDS + _PAUSE_A_SAGA_SECONDS * len(keys) + _PAUSE_A_SECOND * waited)
+                    self._tell(await cursor.fetchall())
+                await asyncio.sleep(_PAUSE_SECONDS + _PAUSE_SHARE * self._shortest)
+
+    def _tell(self, seen: Iterable[tuple[str, str]]) -> None:
+        for key, status in seen:
+            since, ended = self._waiting.pop(key)
+            took = time.monotonic() - since
+            self._shortest = min(self._shortest or took, took)
+            ended.set_result(status)
 
     async def close(self) -> None:
         if self._looking is not None:

@@ -21,7 +21,6 @@ class ClosableConnection(H11Protocol):
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = Settings.load()
     host, port = settings.address.rsplit(":", 1)
     uvicorn.run(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-import httpx
+from aiohttp import ClientSession
 
 from devstack.sandbox import payments, refunds
 from devstack.sandbox.clock import now
@@ -57,7 +57,7 @@ class Provider:
 async def open_provider(settings: Settings) -> AsyncIterator[Provider]:
     """The provider on its state folder, at work until the block ends."""
     store = Store(settings.state / "sandbox.sqlite3")
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with ClientSession() as client:
         courier = Courier(store, client, settings.webhook_url, settings.webhook_secret, settings.timings)
         provider = Provider(store, courier, settings.timings)
         rounds = [asyncio.create_task(provider.settling.run()), asyncio.create_task(provider.telling.run())]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_hex
 
-import httpx
+from aiohttp import ClientError, ClientSession
 
 from devstack.sandbox.clock import now
 from devstack.sandbox.errors import Json, NotFound
@@ -62,7 +62,7 @@ class Courier:
     """Carries what is due to the webhook URL."""
 
     store: Store
-    client: httpx.AsyncClient
+    client: ClientSession
     url: str
     secret: bytes
     timings: Timings
@@ -83,14 +83,18 @@ class Courier:
             "Sandbox-Signature": signature(self.secret, now() // 1_000_000, delivery.body),
         }
         try:
-            async with asyncio.timeout(_DEADLINE):
-                answer = await self.client.post(self.url, content=delivery.body, headers=headers)
-        except (httpx.HTTPError, TimeoutError) as failure:
+            async with (
+                asyncio.timeout(_DEADLINE),
+                self.client.post(self.url, data=delivery.body, headers=headers, allow_redirects=False) as answer,
+            ):
+                await answer.read()
+        except (ClientError, TimeoutError) as failure:
             _log.warning("%s not delivered (try %d): %r", delivery.event, delivery.tries + 1, failure)
             return False
-        if not answer.is_success:
-            _log.warning("%s answered %d (try %d)", delivery.event, answer.status_code, delivery.tries + 1)
-        return answer.is_success
+        arrived = 200 <= answer.status < 300
+        if not arrived:
+            _log.warning("%s answered %d (try %d)", delivery.event, answer.status, delivery.tries + 1)
+        return arrived
 
     def _settle(self, outcomes: list[tuple[Delivery, bool]]) -> float | None:
         with self.store.transaction() as tx:

@@ -62,6 +62,21 @@ async def test_a_service_that_does_not_answer_in_time_is_504(
     assert 0 < upstream.last.seconds_left < 0.75
 
 
+async def test_what_is_beyond_the_calls_that_a_service_may_have_open_is_503_at_once(
+    policy: Policy, upstream: Upstream, dewi: dict[str, str], tmp_path: Path
+) -> None:
+    few = policy.model_copy(update={"limits": policy.limits.model_copy(update={"upstream_requests": 3})})
+    async with (
+        running(few, dict.fromkeys(SERVICES, upstream.address), tmp_path) as edge,
+        httpx.AsyncClient(base_url=edge.url, trust_env=False) as web,
+    ):
+        calls = [asyncio.create_task(web.get(f"/v1/bookings/{BUSY_BOOKING}", headers=dewi)) for _ in range(8)]
+        answers = [await answer for answer in asyncio.as_completed(calls)]
+    assert [answer.status_code for answer in answers] == [503] * 5 + [504] * 3
+    refused = answers[0]
+    assert (refused.json()["details"][0]["reason"], refused.headers["retry-after"]) == ("UNAVAILABLE", "1")
+
+
 async def test_a_frozen_service_is_504_over_http_and_deadline_exceeded_over_grpc(
     policy: Policy, upstream: Upstream, dewi: dict[str, str], black_hole: str, tmp_path: Path
 ) -> None:

@@ -1,6 +1,8 @@
 """One connection: what goes out together, what fails in the middle, and what is left when a caller goes away."""
 
 import asyncio
+import os
+import socket
 import time
 
 import pytest
@@ -164,6 +166,17 @@ async def test_a_connection_that_the_server_has_closed_is_not_used_again(databas
         await killer.execute(_END, {"pid": idle})
     await asyncio.sleep(0.2)
     assert await names(database) == []
+
+
+async def test_both_sides_take_a_machine_that_says_nothing_for_gone(database: Database) -> None:
+    async with database.session() as session:
+        with socket.socket(fileno=os.dup(session._wire._socket)) as end:
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            of_service = [end.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+        names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+        found = await session.execute(text(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"))
+    assert of_service == [10, 5, 3, 25_000]
+    assert tuple(found.one()) == ("10", "5", "3", "25000")
 
 
 async def test_after_a_migration_a_statement_is_planned_anew(database: Database) -> None:

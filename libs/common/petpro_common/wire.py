@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.adapt import Transformer
-from psycopg.errors import FeatureNotSupported, error_from_result
+from psycopg.errors import FeatureNotSupported, ReadOnlySqlTransaction, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from sqlalchemy import ClauseElement
 
@@ -101,7 +101,7 @@ class Wire:
         self._prepared: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
         self._names = 0
         self._is_in_exchange = self._is_lost = False
-        self._reading: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket: int = self._server.socket
         self._loop.add_reader(self._socket, self._on_readable)
@@ -172,12 +172,15 @@ class Wire:
 
     async def _flush(self) -> None:
         while self._server.flush():
-            written = self._loop.create_future()
+            self._check_open()
+            written = self._waiting = self._loop.create_future()
             self._loop.add_writer(self._socket, _resolve, written)
             try:
                 await written
             finally:
-                self._loop.remove_writer(self._socket)
+                self._waiting = None
+                if not self._is_lost:  # the socket's number may be another's by now
+                    self._loop.remove_writer(self._socket)
 
     async def _results(self) -> list[Any]:
         """All results up to the end of the exchange."""
@@ -195,19 +198,19 @@ class Wire:
 
     async def _readable(self) -> None:
         self._check_open()
-        self._reading = self._loop.create_future()
+        self._waiting = self._loop.create_future()
         try:
-            await self._reading
+            await self._waiting
         finally:
-            self._reading = None
+            self._waiting = None
 
     def _on_readable(self) -> None:
         try:
             self._server.consume_input()
         except Error:
             self._stop_watching()
-        if self._reading:
-            _resolve(self._reading)
+        if self._waiting:
+            _resolve(self._waiting)
 
     def _check_open(self) -> None:
         if self._is_lost or self._server.status != ConnStatus.OK:
@@ -216,7 +219,9 @@ class Wire:
     def _stop_watching(self) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._loop.remove_reader(self._socket)
+            for stop in (self._loop.remove_writer, self._loop.remove_reader):
+                with contextlib.suppress(OSError):  # libpq may have closed it already
+                    stop(self._socket)
 
     def _rows_of(
         self, calls: Sequence[Call], fresh: dict[tuple[str, tuple[int, ...]], _Prepared], results: Iterator[Any]
@@ -236,6 +241,9 @@ class Wire:
             fault = error_from_result(result)
             if isinstance(fault, FeatureNotSupported):  # a migration has changed what a statement gives
                 self._prepared.clear()
+            if isinstance(fault, ReadOnlySqlTransaction):  # it was the primary, or takes no writes for now
+                self._stop_watching()
+                raise OperationalError("the server takes no writes") from fault
             raise fault
 
     def _rows(self, prepared: _Prepared, result: Any) -> Rows:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import time
 
@@ -177,6 +178,33 @@ async def test_both_sides_take_a_machine_that_says_nothing_for_gone(database: Da
         found = await session.execute(text(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"))
     assert of_service == [10, 5, 3, 25_000]
     assert tuple(found.one()) == ("10", "5", "3", "25000")
+
+
+async def test_a_server_that_takes_no_writes_counts_as_away(database: Database) -> None:
+    async with database.reading() as session:
+        await session.execute(text("SET default_transaction_read_only = on"))
+    with pytest.raises(OperationalError, match="takes no writes"):
+        async with database.transaction() as tx:
+            await add(tx, "Rex")
+    async with database.transaction() as tx:  # on another connection
+        await add(tx, "Rex")
+
+
+async def test_who_still_writes_hears_that_the_connection_is_lost(database: Database) -> None:
+    async with database.session() as session:
+        backend = (await session.execute(_OWN)).scalar_one()
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            writing = asyncio.create_task(session.execute(_ADD, {"name": "x" * 60_000_000}))
+            await asyncio.sleep(0.2)
+            assert not writing.done()
+            with socket.socket(fileno=os.dup(session._wire._socket)) as end:
+                end.shutdown(socket.SHUT_RD)  # as if the server had hung up: nothing can be read, nothing written
+            async with asyncio.timeout(2):
+                with pytest.raises(OperationalError):
+                    await writing
+        finally:
+            os.kill(backend, signal.SIGCONT)
 
 
 async def test_after_a_migration_a_statement_is_planned_anew(database: Database) -> None:

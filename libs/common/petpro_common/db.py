@@ -115,11 +115,13 @@ class Transaction(Session):
     async def savepoint(self) -> AsyncIterator[None]:
         """A part of the transaction that is rolled back by itself when its block raises."""
         before = {write: list(rows) for write, rows in self._late.items()}
+        written = len(self.messages)
         self._ahead.append(_SAVEPOINT)
         try:
             yield
         except BaseException:
             self._late = before
+            del self.messages[written:]  # they are gone with their rows
             self._ahead += [_ROLL_BACK_TO_SAVEPOINT, _RELEASE]
             raise
         self._ahead.append(_RELEASE)

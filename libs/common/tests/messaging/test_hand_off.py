@@ -134,3 +134,21 @@ async def test_what_could_not_be_published_goes_before_what_comes_later(
             await say(catalog, version)
         await eventually(lambda: len(listener.heard) >= 50)
     assert listener.heard == list(range(50))
+
+
+async def say_and_take_back(tx: Transaction) -> None:
+    async with tx.savepoint():
+        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 2})
+        await tx.flush()
+        raise ValueError("after all not")
+
+
+async def test_what_is_taken_back_is_not_handed_over(database_of: MakeDatabase) -> None:
+    catalog = await database_of("catalog")
+    async with catalog.transaction() as tx:
+        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 1})
+        with pytest.raises(ValueError, match="after all not"):
+            await say_and_take_back(tx)
+    assert len(tx.messages) == 1
+    async with catalog.reading() as reading:
+        assert (await reading.execute(text("SELECT id FROM outbox"))).scalars() == [tx.messages[0].id]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import nats
 import structlog
 from nats.aio.client import Client
+from nats.errors import ConnectionClosedError
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
@@ -76,13 +77,14 @@ class Broker:
         """Connects, and again whenever the client has given up: it does so when the server ends it with an error."""
         while True:
             self._closed.clear()
-            await self.connect()
+            with contextlib.suppress(ConnectionClosedError):
+                await self.connect()
             await self._closed.wait()
             self.reconnects += 1
             _log.error("nats closed the connection; connecting anew")
 
     async def connect(self) -> None:
-        """Connects, waiting for the server as long as it takes, and makes the streams."""
+        """Connects, waiting for the server as long as it takes, and makes the streams. Raises as `ensure_streams`."""
         self._client = await nats.connect(
             self._url,
             user=self.service,
@@ -125,9 +127,14 @@ class Broker:
         return await self._publisher.publish(subject, payload, headers, REQUEST_SECONDS)
 
     async def ensure_streams(self) -> None:
-        """Makes the streams that are not there: at first start, and after the broker has forgotten everything."""
+        """Makes the streams that are not there: at first start, and after the broker has forgotten everything.
+
+        Raises ConnectionClosedError when the server has ended the connection meanwhile.
+        """
         for name, subjects in STREAMS.items():
             while not await self._has_stream(name, subjects):
+                if self._client.is_closed:
+                    raise ConnectionClosedError
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _has_stream(self, name: str, subjects: str) -> bool:

@@ -9,12 +9,14 @@ import httpx
 import pytest
 
 from petpro_common.db import Database
+from petpro_common.ids import new_id
 from petpro_common.money import Money
 from petpro_payment import reconciliation, webhooks
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import Unknown
 from petpro_payment.providers.movements import Kind, Movement, Span, State
+from petpro_payment.providers.provider import PaymentOrder
 from petpro_payment.providers.xendit import XenditProvider
 from services.payment.tests.fake_xendit import CALLBACK_TOKEN, SECRET_KEY, Callback, FakeXendit
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
@@ -230,6 +232,15 @@ async def test_a_list_that_cannot_be_had_is_no_empty_list() -> None:
     async with httpx.AsyncClient(transport=FakeXendit().transport(), base_url="http://xendit") as nobody:
         span = Span(Kind.CAPTURE, datetime.now(UTC), datetime.now(UTC), 10)
         answer = await XenditProvider(nobody, CALLBACK_TOKEN, "https://app.example").list_movements(span)
+    assert isinstance(answer, Unknown)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_an_answer_that_is_not_xendits_declines_nothing(status: int) -> None:
+    blocked = httpx.MockTransport(lambda _: httpx.Response(status, text="<h1>blocked</h1>"))
+    async with httpx.AsyncClient(transport=blocked, base_url="http://xendit") as proxied:
+        order = PaymentOrder(new_id(), Money(Decimal(100000), "IDR"), "qris", "", new_id())
+        answer = await XenditProvider(proxied, CALLBACK_TOKEN, "https://app.example").create_payment(order)
     assert isinstance(answer, Unknown)
 
 

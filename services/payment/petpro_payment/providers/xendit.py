@@ -109,7 +109,8 @@ class XenditProvider:
             return answer
         if answer.is_success:
             return await self._payment_outcome(_read(answer))
-        if answer.status_code == httpx.codes.CONFLICT or _code(answer) in _LATER:
+        code = _code(answer)
+        if not code or code in _LATER or answer.status_code == httpx.codes.CONFLICT:
             return http.unexpected(answer)
         return Declined(Reason.PAYMENT_REFUSED)  # Xendit did nothing, and never will with this order
 

@@ -8,7 +8,7 @@ from petpro.type.v1 import money_pb2
 from petpro_common.errors import invalid
 
 _NO_MINOR_UNIT = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
+    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905  # one line to read
 )
 _LIMIT = Decimal("9999999999.99")
 CENT = Decimal("0.01")

@@ -41,7 +41,8 @@ def test_without_tiers_nothing_goes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("price", "currency", "back"), [("0.25", "USD", "0.12"), ("0.35", "USD", "0.18"), ("3001", "JPY", "1500")]
+    ("price", "currency", "back"),
+    [("0.25", "USD", "0.12"), ("0.35", "USD", "0.18"), ("3001", "JPY", "1500"), ("3001", "ISK", "1500")],
 )
 def test_half_a_minor_unit_goes_to_the_even_one(price: str, currency: str, back: str) -> None:
     half = refund_of(Money(Decimal(price), currency), USUAL, START, START - timedelta(hours=7))

@@ -18,7 +18,7 @@ from sqlalchemy import ClauseElement, text
 from petpro_common import kill_points
 from petpro_common.kill_points import Moment
 from petpro_common.pool import Pool
-from petpro_common.wire import Order, Row, Rows, Wire
+from petpro_common.wire import COMMIT, Order, Row, Rows, Wire
 
 __all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "wake_relay_after_commit"]
 
@@ -38,7 +38,7 @@ _INDEXES_ONLY = "-c enable_seqscan=off"
 _BY_KEY = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off"
 _CHECKOUT_SECONDS = 5
 _BEGIN, _COMMIT, _SAVEPOINT, _ROLL_BACK_TO_SAVEPOINT, _RELEASE = (
-    (text(command), dict[str, Any]()) for command in ("BEGIN", "COMMIT", "SAVEPOINT p", "ROLLBACK TO p", "RELEASE p")
+    (text(command), dict[str, Any]()) for command in ("BEGIN", COMMIT, "SAVEPOINT p", "ROLLBACK TO p", "RELEASE p")
 )
 
 

@@ -25,6 +25,7 @@ Row: TypeAlias = Any
 Order: TypeAlias = tuple[ClauseElement, Mapping[str, Any]]
 """A statement and the values of its parameters."""
 
+COMMIT = "COMMIT"
 _MOST_PREPARED = 1000  # statements whose text depends on a value add up
 _GIVE_UP_SECONDS = 2.0
 _ROW: Any = namedtuple
@@ -128,7 +129,7 @@ class Wire:
         """Runs statements in one round trip: what each gave, in order.
 
         Raises psycopg.Error, of the first that failed; those after it have not run. When the caller goes away the
-        server is asked to stop.
+        server is asked to stop, unless it is to commit: a commit that waits for a standby would then be seen without.
         """
         fresh: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
         self._is_in_exchange = True
@@ -139,7 +140,7 @@ class Wire:
             await self._flush()
             results = await self._results()
         except asyncio.CancelledError:
-            await self._give_up()
+            await self._give_up(is_committing=any(call.sql == COMMIT for call in calls))
             raise
         self._is_in_exchange = False
         return self._rows_of(calls, fresh, iter(results))
@@ -255,11 +256,12 @@ class Wire:
         self._transformer.set_pgresult(result)
         return Rows(self._transformer.load_rows(0, result.ntuples, prepared.make_row), result.ntuples)
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, *, is_committing: bool) -> None:
         """Has the server stop, and reads what it still says. If that takes too long the connection is of no use."""
         with contextlib.suppress(Error, TimeoutError):
             async with asyncio.timeout(_GIVE_UP_SECONDS):
-                await self._connection.cancel_safe(timeout=_GIVE_UP_SECONDS)
+                if not is_committing:
+                    await self._connection.cancel_safe(timeout=_GIVE_UP_SECONDS)
                 await self._flush()
                 await self._results()
                 self._is_in_exchange = False

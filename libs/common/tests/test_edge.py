@@ -94,6 +94,11 @@ async def test_a_service_is_known_by_its_own_key(stub: Any, pets: Pets, keys: Ke
     assert pets.seen.caller == context.Caller("booking", Role.SERVICE)
 
 
+async def test_the_clock_of_who_signed_may_be_ahead_of_ours(stub: Any, pets: Pets, keys: KeyRing) -> None:
+    await ask(stub, bearer(keys.person(new_id(), iat=int(time.time()) + 3)))
+    assert pets.seen is not None
+
+
 @pytest.mark.parametrize(
     "make",
     [

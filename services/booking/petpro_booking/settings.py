@@ -11,7 +11,7 @@ class Settings(ServiceSettings):
     """Environment `PETPRO_BOOKING_*`; all times in seconds.
 
     `hold_seconds`: how long a seat is held, and how long a customer has to pay once the clinic has approved.
-    `approval_seconds`: how long a clinic has to approve, at most until the slot begins.
+    `approval_seconds`: how long a clinic has to approve, at most until the slot begins; no longer than the saga waits.
     `expiry_check_seconds`: the longest sleep of the expiry sweep; it wakes when the next hold runs out.
     `reminder_seconds`: how long before its start a customer is reminded of a booking; 0: nobody is.
     `reminder_check_seconds`: how often it is looked for whom to remind, which is how late a reminder may be.
@@ -22,7 +22,7 @@ class Settings(ServiceSettings):
 
     catalog_address: str
     hold_seconds: float = 600.0
-    approval_seconds: float = 86_400.0
+    approval_seconds: float = Field(default=86_400.0, gt=0, le=86_400)
     expiry_check_seconds: float = 5.0
     partition_check_seconds: float = 3_600.0
     summary_refresh_seconds: float = 3_600.0

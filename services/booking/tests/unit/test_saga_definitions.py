@@ -1,11 +1,13 @@
 """The four sagas, as dialogues: what is ordered, in which order, when everything goes well and when it does not."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from annotated_types import Le
 
 from petpro_booking.saga import CANCELLATION, CHECKOUT, CLINIC_CANCELLATION, NO_SHOW
+from petpro_booking.settings import Settings
 from petpro_common.ids import new_id
 from petpro_common.saga.core import advance, begin
 from petpro_common.saga.model import Local, Outcome, Reply, Saga, SagaState
@@ -106,3 +108,8 @@ REFUNDED = ["lock_booking", "ReserveRefund", "PostRefundEntry", "SubmitRefund", 
 )
 def test_given_when_then(saga: Saga, data: dict[str, Any], refuse: str, ordered: list[str], ends: str) -> None:
     assert dialogue(saga, data, refuse) == (ordered, ends)
+
+
+def test_a_clinic_never_has_longer_to_approve_than_the_saga_waits() -> None:
+    (most,) = [rule for rule in Settings.model_fields["approval_seconds"].metadata if isinstance(rule, Le)]
+    assert most == Le(CHECKOUT.step("approve").horizon / timedelta(seconds=1))

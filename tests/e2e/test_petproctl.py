@@ -1,13 +1,19 @@
 """petproctl on a running platform: everything at one look, the partitions, and people's accounts."""
 
 from typing import Any
+from uuid import uuid4
 
+import pytest
+
+from devstack.api import Refused
 from devstack.layout import SERVICES
 from petpro_common.ids import new_id
 from petpro_common.versions import versions_of
 from tests import terminal
 from tests.waiting import eventually
 from tests.world import World
+
+FORBIDDEN = 403
 
 
 async def test_status_shows_every_part_ready_with_its_versions_and_sagas(world: World) -> None:
@@ -76,6 +82,27 @@ async def test_an_account_is_suspended_and_reinstated_with_who_and_why(world: Wo
     nobody = await terminal.petproctl(world.stack, "users", "suspend", str(new_id()), *why)
     assert (nobody.code, "USER_NOT_FOUND" in nobody.err) == (1, True)
     assert (await terminal.petproctl(world.stack, "users", "suspend", customer.id)).code == 2, "no reason"
+
+
+async def test_an_administrator_is_made_and_unmade(world: World) -> None:
+    colleague = {"email": f"{uuid4().hex}@example.com", "password": uuid4().hex}
+    named = {**colleague, "full_name": "Ani Putri", "phone_number": "+628123456789"}
+    somebody = (await world.visitor.post("/v1/users", named))["user"]["id"]
+    unlock, reason = f"/v1/operations/users/{somebody}:unlockSignIn", {"reason": "called from a known number"}
+    why = ("--reason", "joins the desk, ticket 44", "--json")
+    foreseen = await terminal.petproctl(world.stack, "users", "set-role", somebody, "admin", *why, "--dry-run")
+    assert (foreseen.json["role"], (await _show(world, somebody))["role"]) == ("admin", "customer")
+
+    made = await terminal.petproctl(world.stack, "users", "set-role", somebody, "admin", *why)
+
+    assert made.json == foreseen.json
+    ani = await world.visitor.sign_in(**colleague)
+    await ani.post(unlock, reason)
+    unmade = await terminal.petproctl(world.stack, "users", "set-role", somebody, "customer", *why)
+    assert (unmade.json["role"], unmade.json["ended_sessions"]) == ("customer", 1)
+    with pytest.raises(Refused) as refusal:
+        await ani.post(unlock, reason)
+    assert refusal.value.status == FORBIDDEN, "though her token says otherwise for a while yet"
 
 
 async def _show(world: World, who: str, *words: str) -> dict[str, Any]:

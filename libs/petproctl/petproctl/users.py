@@ -1,4 +1,4 @@
-"""`petproctl users ...`: find a person's account, see in which state it is, and close or open it.
+"""`petproctl users ...`: find a person's account, see in which state it is, close or open it, and give it a role.
 
 What reads asks the database; what acts goes through the gateway, needs a reason, is audited, and with `--dry-run` is
 only foreseen. Exit codes are those of `terminal`. Addresses and telephone numbers are covered up unless `--reveal` is
@@ -21,9 +21,10 @@ NOT_FOUND = 1
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="People's accounts: find, show, suspend, reinstate, end their sessions, unlock their sign-in.",
+    help="People's accounts: find, show, suspend, reinstate, give a role, end their sessions, unlock their sign-in.",
     epilog="petproctl users show dewi@example.com  |  petproctl users list --role clinic --status suspended  |  "
-    'petproctl users suspend ID --reason "phishing, ticket 42" --dry-run',
+    'petproctl users suspend ID --reason "phishing, ticket 42" --dry-run  |  '
+    'petproctl users set-role ID admin --reason "joins the desk, ticket 44"',
 )
 app.callback()(connection)
 
@@ -111,6 +112,19 @@ def reinstate(
     _act(context, "reinstate", user_id, reason, dry_run, as_json)
 
 
+@app.command("set-role", epilog='petproctl users set-role ID admin --reason "joins the desk, ticket 44" --dry-run')
+def set_role(
+    context: typer.Context,
+    user_id: UserId,
+    role: Annotated[Role, typer.Argument(help="who they are from now on", show_default=False)],
+    reason: Reason,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make somebody an administrator, or an administrator somebody else. A new role ends their sessions."""
+    _act(context, "setRole", user_id, reason, dry_run, as_json, role=f"ROLE_{role.name}")
+
+
 @app.command("end-sessions", epilog='petproctl users end-sessions ID --reason "telephone lost, ticket 43" --json')
 def end_sessions(
     context: typer.Context, user_id: UserId, reason: Reason, dry_run: DryRun = False, as_json: AsJson = False
@@ -127,13 +141,18 @@ def unlock(
     _act(context, "unlockSignIn", user_id, reason, dry_run, as_json)
 
 
-def _act(context: typer.Context, verb: str, user_id: UUID, reason: str, dry_run: bool, as_json: bool) -> None:
+def _act(
+    context: typer.Context, verb: str, user_id: UUID, reason: str, dry_run: bool, as_json: bool, **more: str
+) -> None:
     with session(context) as gateway:
-        answer = gateway.post(f"/v1/operations/users/{user_id}:{verb}", {"reason": reason, "dry_run": dry_run})
+        body = {"reason": reason, "dry_run": dry_run, **more}
+        answer = gateway.post(f"/v1/operations/users/{user_id}:{verb}", body)
     ended = int(answer.get("ended_sessions", 0))
-    told = {"id": str(user_id), "account_status": answer["user"]["account_status"], "ended_sessions": ended}
+    user = answer["user"]
+    role, status = user["role"].removeprefix("ROLE_").lower(), user["account_status"]
+    told = {"id": str(user_id), "role": role, "account_status": status, "ended_sessions": ended}
     would = "would be " if dry_run else ""
-    line = f"{user_id} {would}{told['account_status']}; sessions {would}ended: {ended}"
+    line = f"{user_id} {would}{role}, {status}; sessions {would}ended: {ended}"
     say(as_json, told, lambda console: console.print(line, markup=False, highlight=False))
 
 

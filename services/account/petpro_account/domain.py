@@ -54,7 +54,7 @@ class UserNotFound(NotFound):
 
 
 class OwnAccount(WrongState):
-    """An administrator cannot suspend their own account."""
+    """An administrator can neither suspend themselves nor change their own role."""
 
     reason = "OWN_ACCOUNT"
 

@@ -54,12 +54,17 @@ def tokens_message(access_token: str, refresh_token: str) -> account_pb2.Tokens:
     )
 
 
-def role_of(value: int) -> Role:
+def registered_role(value: int) -> Role:
     """The role that a registration asks for; a customer unless it says so. Raises ValueError for an administrator."""
     if value == account_pb2.ROLE_UNSPECIFIED:
         return Role.CUSTOMER
     if value == account_pb2.ROLE_ADMIN:
         raise ValueError("an administrator cannot be registered")
+    return role_of(value)
+
+
+def role_of(value: int) -> Role:
+    """The role of one of the contract's numbers."""
     return next(role for role, number in _ROLES.items() if number == value)
 
 

@@ -1,18 +1,24 @@
 """What administrators do about accounts. Each act has the transaction and the locked user, and is kept.
 
-    active <──reinstate── suspended
-       ╰─────suspend────────^   all sessions end with it
+    active <──reinstate── suspended          customer, clinic <──set role──> admin
+       ╰─────suspend────────^                   all sessions end with a new role, too
+         all sessions end with it
 
-A sign-in or refresh at the same moment waits for the row, or comes first and is ended.
+- A sign-in or refresh at the same moment waits for the row, or comes first and is ended.
+- Who acts must be an active administrator when the locks are held, whatever their token says: of two who would unmake
+  each other at the same moment one remains. As nobody may do it to themselves, there is always an administrator.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from petpro_account import messages, store, store_sessions
 from petpro_account.contacts import address_hash
 from petpro_account.domain import OwnAccount, User, UserNotFound
+from petpro_common.context import Role
 from petpro_common.db import Transaction
+from petpro_common.errors import Forbidden
 
 
 @dataclass(frozen=True)
@@ -22,10 +28,13 @@ class Act:
     status: str | None = None
     ends_sessions: bool = False
     unlocks: bool = False
+    is_for_others: bool = False
+    """Nobody may do it to themselves."""
 
 
 ACTS = {
-    "suspend": Act(status="suspended", ends_sessions=True),
+    "suspend": Act(status="suspended", ends_sessions=True, is_for_others=True),
+    "set_role": Act(is_for_others=True),
     "reinstate": Act(status="active"),
     "end_sessions": Act(ends_sessions=True),
     "unlock_sign_in": Act(unlocks=True),
@@ -36,10 +45,12 @@ ACTS = {
 class Order:
     """Who wants something done to whom, and why. With `dry_run` nothing is changed or kept."""
 
-    operator: str
+    operator: UUID
     user_id: UUID
     reason: str
     dry_run: bool
+    role: Role | None = None
+    """Which one `set_role` gives."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +62,44 @@ class Done:
 
 
 async def do(tx: Transaction, verb: str, order: Order) -> Done:
-    """Does one of ACTS and keeps it. Raises UserNotFound, and OwnAccount for who would suspend themselves."""
-    act, user = ACTS[verb], await store.lock_user(tx, order.user_id)
-    if user is None:
-        raise UserNotFound
-    if verb == "suspend" and str(user.id) == order.operator:
+    """Does one of ACTS and keeps it.
+
+    Raises UserNotFound, OwnAccount for who would suspend themselves or change their own role, and Forbidden for who is
+    no administrator any more.
+    """
+    act, user = ACTS[verb], await _locked(tx, order)
+    if act.is_for_others and user.id == order.operator:
         raise OwnAccount
-    ended = await store_sessions.count_sessions(tx, user.id) if act.ends_sessions else 0
+    wanted = {"account_status": act.status, "role": order.role}
+    changes: dict[str, Any] = {
+        name: value for name, value in wanted.items() if value not in (None, getattr(user, name))
+    }
+    ends_sessions = act.ends_sessions or "role" in changes
+    ended = await store_sessions.count_sessions(tx, user.id) if ends_sessions else 0
     if order.dry_run:
-        return Done(replace(user, account_status=act.status or user.account_status), ended)
-    if act.ends_sessions:
+        return Done(replace(user, **changes), ended)
+    if ends_sessions:
         await store_sessions.revoke_sessions(tx, user.id)
     if act.unlocks:
         await store_sessions.clear_failures(tx, address_hash(user.email))
-    await store.note_operation(tx, order.operator, verb, user.id, order.reason)
-    return Done(await _with_status(tx, user, act.status), ended)
+    await store.note_operation(tx, order.operator, verb, user.id, order.reason, order.role)
+    return Done(await _changed(tx, user, changes), ended)
 
 
-async def _with_status(tx: Transaction, user: User, status: str | None) -> User:
-    if status is None or user.account_status == status:
+async def _locked(tx: Transaction, order: Order) -> User:
+    found = await store.lock_users(tx, order.operator, order.user_id)
+    operator = found.get(order.operator)
+    if operator is None or operator.role is not Role.ADMIN or operator.account_status != "active":
+        raise Forbidden
+    if order.user_id not in found:
+        raise UserNotFound
+    return found[order.user_id]
+
+
+async def _changed(tx: Transaction, user: User, changes: dict[str, Any]) -> User:
+    if not changes:
         return user
-    changed = await store.edit_user(tx, user.id, {"account_status": status}, {})
+    changed = await store.edit_user(tx, user.id, changes, {})
     if changed is None:
         raise UserNotFound
     await messages.tell_user_changed(tx, changed)

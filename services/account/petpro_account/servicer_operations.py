@@ -8,15 +8,20 @@ from grpc.aio import ServicerContext
 from petpro.account.v1 import operations_pb2 as pb
 from petpro.account.v1.operations_pb2_grpc import UserOperationsServiceServicer
 from petpro_account import operations
-from petpro_account.messages import user_message
+from petpro_account.messages import role_of, user_message
 from petpro_account.operations import Done, Order
-from petpro_common.context import administrator
+from petpro_common.context import Role, administrator
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
 
 _Context: TypeAlias = ServicerContext[Any, Any]
 _Reply = TypeVar(
-    "_Reply", pb.SuspendUserResponse, pb.ReinstateUserResponse, pb.EndSessionsResponse, pb.UnlockSignInResponse
+    "_Reply",
+    pb.SuspendUserResponse,
+    pb.SetUserRoleResponse,
+    pb.ReinstateUserResponse,
+    pb.EndSessionsResponse,
+    pb.UnlockSignInResponse,
 )
 
 
@@ -29,6 +34,9 @@ class OperationsServicer(UserOperationsServiceServicer):
     async def SuspendUser(self, request: pb.SuspendUserRequest, context: _Context) -> pb.SuspendUserResponse:
         return await self._do("suspend", request, pb.SuspendUserResponse)
 
+    async def SetUserRole(self, request: pb.SetUserRoleRequest, context: _Context) -> pb.SetUserRoleResponse:
+        return await self._do("set_role", request, pb.SetUserRoleResponse, role_of(request.role))
+
     async def ReinstateUser(self, request: pb.ReinstateUserRequest, context: _Context) -> pb.ReinstateUserResponse:
         return await self._do("reinstate", request, pb.ReinstateUserResponse)
 
@@ -38,8 +46,8 @@ class OperationsServicer(UserOperationsServiceServicer):
     async def UnlockSignIn(self, request: pb.UnlockSignInRequest, context: _Context) -> pb.UnlockSignInResponse:
         return await self._do("unlock_sign_in", request, pb.UnlockSignInResponse)
 
-    async def _do(self, verb: str, request: Any, reply_type: type[_Reply]) -> _Reply:
-        order = Order(administrator().id, UUID(request.user_id), request.reason, request.dry_run)
+    async def _do(self, verb: str, request: Any, reply_type: type[_Reply], role: Role | None = None) -> _Reply:
+        order = Order(administrator().user_id, UUID(request.user_id), request.reason, request.dry_run, role)
 
         async def work(tx: Transaction) -> _Reply:
             return _reply(reply_type, await operations.do(tx, verb, order))
@@ -52,6 +60,6 @@ class OperationsServicer(UserOperationsServiceServicer):
 
 def _reply(reply_type: type[_Reply], done: Done) -> _Reply:
     reply = reply_type(user=user_message(done.user))
-    if isinstance(reply, pb.SuspendUserResponse | pb.EndSessionsResponse):
+    if isinstance(reply, pb.SuspendUserResponse | pb.SetUserRoleResponse | pb.EndSessionsResponse):
         reply.ended_sessions = done.ended_sessions
     return reply

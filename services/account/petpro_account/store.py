@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from petpro_account.domain import Pet, User
@@ -75,15 +75,28 @@ async def edit_user(
     return _user(row) if row else None
 
 
-async def lock_user(tx: Transaction, user_id: UUID) -> User | None:
-    """The user, unless erased, under the row lock: a sign-in at the same moment comes before or after."""
-    row = (await tx.execute(_USER_BY_ID.with_for_update(), {"user_id": user_id})).first()
-    return _user(row) if row else None
+_LOCKED = (
+    select(*_USER)
+    .where(or_(USERS.c.id == bindparam("one"), USERS.c.id == bindparam("other")), USERS.c.account_status != "erased")
+    .order_by(USERS.c.id)
+    .with_for_update()
+)
 
 
-async def note_operation(tx: Transaction, operator: str, verb: str, user_id: UUID, reason: str) -> None:
+async def lock_users(tx: Transaction, one: UUID, other: UUID) -> dict[UUID, User]:
+    """Those who are not erased, by id, under row locks: a sign-in at the same moment comes before or after.
+
+    The locks are taken in the order of the ids, so that two administrators who act on each other take turns.
+    """
+    rows = await tx.execute(_LOCKED, {"one": one, "other": other})
+    return {row.id: _user(row) for row in rows}
+
+
+async def note_operation(
+    tx: Transaction, operator: UUID, verb: str, user_id: UUID, reason: str, role: Role | None
+) -> None:
     """Keeps who did what about an account, and why; the database lets nobody change it."""
-    row = {"operator": operator, "verb": verb, "user_id": user_id, "reason": reason}
+    row = {"operator": str(operator), "verb": verb, "user_id": user_id, "reason": reason, "role": role}
     await tx.execute(insert(USER_OPERATIONS).values(row))
 
 

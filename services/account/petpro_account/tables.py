@@ -116,6 +116,7 @@ USER_OPERATIONS = Table(
     Column("verb", VARCHAR(30), nullable=False),
     Column("user_id", Uuid, nullable=False),
     Column("reason", TEXT, nullable=False),
+    Column("role", VARCHAR(20)),
     Index("idx_user_operations_user", "user_id"),
 )
 

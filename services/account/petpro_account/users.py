@@ -20,7 +20,7 @@ _REGISTRATION: Readers = {
     "email": lambda request: email_address(request.email),
     "full_name": lambda request: filled(request.full_name, _NAME_LIMIT),
     "phone_number": lambda request: phone_number(request.phone_number),
-    "role": lambda request: messages.role_of(request.role),
+    "role": lambda request: messages.registered_role(request.role),
 }
 
 

@@ -1,6 +1,8 @@
 """What administrators do about accounts: it works at once, is kept, and nobody else may."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from grpc import aio
 from psycopg import errors
 from sqlalchemy import text
 
+from petpro.account.v1 import account_pb2
 from petpro.account.v1 import operations_pb2 as pb
 from petpro_common.ids import new_id
 from services.account.tests.people import PASSWORD, AccountService, Person, refusal
@@ -17,6 +20,7 @@ from services.account.tests.people import PASSWORD, AccountService, Person, refu
 WHY = "phishing, ticket 42"
 REQUESTS: dict[str, Callable[..., Any]] = {
     "SuspendUser": pb.SuspendUserRequest,
+    "SetUserRole": partial(pb.SetUserRoleRequest, role=account_pb2.ROLE_ADMIN),
     "ReinstateUser": pb.ReinstateUserRequest,
     "EndSessions": pb.EndSessionsRequest,
     "UnlockSignIn": pb.UnlockSignInRequest,
@@ -133,8 +137,60 @@ async def test_only_administrators_may_and_only_with_a_reason(account: AccountSe
     assert await kept(account) == []
 
 
-async def test_nobody_suspends_themselves(account: AccountService, ani: Person) -> None:
-    assert (await refused(act(account, ani, "SuspendUser", ani.id)))[1] == "OWN_ACCOUNT"
+@pytest.mark.parametrize("verb", ["SuspendUser", "SetUserRole"])
+async def test_nobody_suspends_themselves_or_changes_their_own_role(
+    account: AccountService, ani: Person, verb: str
+) -> None:
+    assert (await refused(act(account, ani, verb, ani.id)))[1] == "OWN_ACCOUNT"
+
+
+async def test_an_administrator_is_made_and_unmade_and_signs_in_anew_each_time(
+    account: AccountService, ani: Person
+) -> None:
+    sari, budi = await account.person("sari@petpro.example"), await account.register("budi@petpro.example")
+
+    made = await act(account, ani, "SetUserRole", sari.id)
+
+    assert (made.user.role, made.ended_sessions) == (account_pb2.ROLE_ADMIN, 1)
+    assert (await refused(account.refresh(sari.tokens.refresh_token)))[1] == "BAD_REFRESH_TOKEN"
+    sari = Person(made.user, await account.sign_in("sari@petpro.example"))
+    assert (await act(account, ani, "SetUserRole", sari.id)).ended_sessions == 0, "it is no news"
+    await act(account, sari, "SuspendUser", budi.id)
+
+    unmade = await act(account, ani, "SetUserRole", sari.id, role=account_pb2.ROLE_CUSTOMER)
+
+    assert (unmade.user.role, unmade.ended_sessions) == (account_pb2.ROLE_CUSTOMER, 1)
+    for verb in REQUESTS:
+        assert (await refused(act(account, sari, verb, budi.id)))[0] is grpc.StatusCode.PERMISSION_DENIED
+    async with account.database.transaction() as tx:
+        rows = await tx.execute(text("SELECT operator, role FROM user_operations WHERE verb = 'set_role' ORDER BY id"))
+        assert [(row.operator, row.role) for row in rows] == [
+            (str(ani.id), role) for role in ("admin", "admin", "customer")
+        ]
+
+
+@pytest.mark.parametrize("turn", range(5))
+async def test_of_two_administrators_who_unmake_each_other_one_remains(
+    account: AccountService, ani: Person, turn: int
+) -> None:
+    budi = await with_role(account, f"budi{turn}@petpro.example", "admin")
+    acts = (
+        act(account, who, "SetUserRole", whom.id, role=account_pb2.ROLE_CUSTOMER)
+        for who, whom in ((ani, budi), (budi, ani))
+    )
+    outcomes = await asyncio.gather(*acts, return_exceptions=True)
+    (loser,) = (outcome for outcome in outcomes if isinstance(outcome, aio.AioRpcError))
+    assert loser.code() is grpc.StatusCode.PERMISSION_DENIED
+    async with account.database.transaction() as tx:
+        assert (await tx.execute(text("SELECT count(*) FROM users WHERE role = 'admin'"))).scalar() == 1
+
+
+async def test_a_role_must_be_named(account: AccountService, ani: Person) -> None:
+    sari = await account.register("sari@petpro.example")
+    for role in (account_pb2.ROLE_UNSPECIFIED, 99):
+        assert (await refused(act(account, ani, "SetUserRole", sari.id, role=role)))[
+            0
+        ] is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_what_was_done_cannot_be_changed(account: AccountService, ani: Person) -> None:

@@ -36,7 +36,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_MANY_SIGN_INS: _ErrorReason.ValueType  # 6
     """Ten sign-ins to this address failed within fifteen minutes; RetryInfo says when to try again (RESOURCE_EXHAUSTED)."""
     ERROR_REASON_OWN_ACCOUNT: _ErrorReason.ValueType  # 7
-    """An administrator cannot suspend their own account (FAILED_PRECONDITION)."""
+    """An administrator can neither suspend themselves nor change their own role (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "account.petpro"."""
@@ -55,5 +55,5 @@ ERROR_REASON_PET_NOT_FOUND: ErrorReason.ValueType  # 5
 ERROR_REASON_TOO_MANY_SIGN_INS: ErrorReason.ValueType  # 6
 """Ten sign-ins to this address failed within fifteen minutes; RetryInfo says when to try again (RESOURCE_EXHAUSTED)."""
 ERROR_REASON_OWN_ACCOUNT: ErrorReason.ValueType  # 7
-"""An administrator cannot suspend their own account (FAILED_PRECONDITION)."""
+"""An administrator can neither suspend themselves nor change their own role (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

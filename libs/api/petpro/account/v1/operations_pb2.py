@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from petpro.account.v1 import account_pb2 as petpro_dot_account_dot_v1_dot_account__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"petpro/account/v1/operations.proto\x12\x11petpro.account.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fpetpro/account/v1/account.proto\"z\n\x12SuspendUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"T\n\x13SuspendUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\x12\x16\n\x0e\x65nded_sessions\x18\x02 \x01(\x05\"|\n\x14ReinstateUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\">\n\x15ReinstateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\"z\n\x12\x45ndSessionsRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"T\n\x13\x45ndSessionsResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\x12\x16\n\x0e\x65nded_sessions\x18\x02 \x01(\x05\"{\n\x13UnlockSignInRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"=\n\x14UnlockSignInResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User2\xf3\x04\n\x15UserOperationsService\x12\x8f\x01\n\x0bSuspendUser\x12%.petpro.account.v1.SuspendUserRequest\x1a&.petpro.account.v1.SuspendUserResponse\"1\x82\xd3\xe4\x93\x02+\"&/v1/operations/users/{user_id}:suspend:\x01*\x12\x97\x01\n\rReinstateUser\x12\'.petpro.account.v1.ReinstateUserRequest\x1a(.petpro.account.v1.ReinstateUserResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/operations/users/{user_id}:reinstate:\x01*\x12\x93\x01\n\x0b\x45ndSessions\x12%.petpro.account.v1.EndSessionsRequest\x1a&.petpro.account.v1.EndSessionsResponse\"5\x82\xd3\xe4\x93\x02/\"*/v1/operations/users/{user_id}:endSessions:\x01*\x12\x97\x01\n\x0cUnlockSignIn\x12&.petpro.account.v1.UnlockSignInRequest\x1a\'.petpro.account.v1.UnlockSignInResponse\"6\x82\xd3\xe4\x93\x02\x30\"+/v1/operations/users/{user_id}:unlockSignIn:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"petpro/account/v1/operations.proto\x12\x11petpro.account.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fpetpro/account/v1/account.proto\"z\n\x12SuspendUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"T\n\x13SuspendUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\x12\x16\n\x0e\x65nded_sessions\x18\x02 \x01(\x05\"\xad\x01\n\x12SetUserRoleRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x04role\x18\x02 \x01(\x0e\x32\x17.petpro.account.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"T\n\x13SetUserRoleResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\x12\x16\n\x0e\x65nded_sessions\x18\x02 \x01(\x05\"|\n\x14ReinstateUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\">\n\x15ReinstateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\"z\n\x12\x45ndSessionsRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"T\n\x13\x45ndSessionsResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\x12\x16\n\x0e\x65nded_sessions\x18\x02 \x01(\x05\"{\n\x13UnlockSignInRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"=\n\x14UnlockSignInResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User2\x85\x06\n\x15UserOperationsService\x12\x8f\x01\n\x0bSuspendUser\x12%.petpro.account.v1.SuspendUserRequest\x1a&.petpro.account.v1.SuspendUserResponse\"1\x82\xd3\xe4\x93\x02+\"&/v1/operations/users/{user_id}:suspend:\x01*\x12\x8f\x01\n\x0bSetUserRole\x12%.petpro.account.v1.SetUserRoleRequest\x1a&.petpro.account.v1.SetUserRoleResponse\"1\x82\xd3\xe4\x93\x02+\"&/v1/operations/users/{user_id}:setRole:\x01*\x12\x97\x01\n\rReinstateUser\x12\'.petpro.account.v1.ReinstateUserRequest\x1a(.petpro.account.v1.ReinstateUserResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/operations/users/{user_id}:reinstate:\x01*\x12\x93\x01\n\x0b\x45ndSessions\x12%.petpro.account.v1.EndSessionsRequest\x1a&.petpro.account.v1.EndSessionsResponse\"5\x82\xd3\xe4\x93\x02/\"*/v1/operations/users/{user_id}:endSessions:\x01*\x12\x97\x01\n\x0cUnlockSignIn\x12&.petpro.account.v1.UnlockSignInRequest\x1a\'.petpro.account.v1.UnlockSignInResponse\"6\x82\xd3\xe4\x93\x02\x30\"+/v1/operations/users/{user_id}:unlockSignIn:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUSPENDUSERREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
   _globals['_SUSPENDUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SUSPENDUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_SETUSERROLEREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_SETUSERROLEREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_SETUSERROLEREQUEST'].fields_by_name['role']._loaded_options = None
+  _globals['_SETUSERROLEREQUEST'].fields_by_name['role']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_SETUSERROLEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_SETUSERROLEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
+  _globals['_SETUSERROLEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SETUSERROLEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_REINSTATEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_REINSTATEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_REINSTATEUSERREQUEST'].fields_by_name['reason']._loaded_options = None
@@ -60,6 +68,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNLOCKSIGNINREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_USEROPERATIONSSERVICE'].methods_by_name['SuspendUser']._loaded_options = None
   _globals['_USEROPERATIONSSERVICE'].methods_by_name['SuspendUser']._serialized_options = b'\202\323\344\223\002+\"&/v1/operations/users/{user_id}:suspend:\001*'
+  _globals['_USEROPERATIONSSERVICE'].methods_by_name['SetUserRole']._loaded_options = None
+  _globals['_USEROPERATIONSSERVICE'].methods_by_name['SetUserRole']._serialized_options = b'\202\323\344\223\002+\"&/v1/operations/users/{user_id}:setRole:\001*'
   _globals['_USEROPERATIONSSERVICE'].methods_by_name['ReinstateUser']._loaded_options = None
   _globals['_USEROPERATIONSSERVICE'].methods_by_name['ReinstateUser']._serialized_options = b'\202\323\344\223\002-\"(/v1/operations/users/{user_id}:reinstate:\001*'
   _globals['_USEROPERATIONSSERVICE'].methods_by_name['EndSessions']._loaded_options = None
@@ -70,18 +80,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUSPENDUSERREQUEST']._serialized_end=271
   _globals['_SUSPENDUSERRESPONSE']._serialized_start=273
   _globals['_SUSPENDUSERRESPONSE']._serialized_end=357
-  _globals['_REINSTATEUSERREQUEST']._serialized_start=359
-  _globals['_REINSTATEUSERREQUEST']._serialized_end=483
-  _globals['_REINSTATEUSERRESPONSE']._serialized_start=485
-  _globals['_REINSTATEUSERRESPONSE']._serialized_end=547
-  _globals['_ENDSESSIONSREQUEST']._serialized_start=549
-  _globals['_ENDSESSIONSREQUEST']._serialized_end=671
-  _globals['_ENDSESSIONSRESPONSE']._serialized_start=673
-  _globals['_ENDSESSIONSRESPONSE']._serialized_end=757
-  _globals['_UNLOCKSIGNINREQUEST']._serialized_start=759
-  _globals['_UNLOCKSIGNINREQUEST']._serialized_end=882
-  _globals['_UNLOCKSIGNINRESPONSE']._serialized_start=884
-  _globals['_UNLOCKSIGNINRESPONSE']._serialized_end=945
-  _globals['_USEROPERATIONSSERVICE']._serialized_start=948
-  _globals['_USEROPERATIONSSERVICE']._serialized_end=1575
+  _globals['_SETUSERROLEREQUEST']._serialized_start=360
+  _globals['_SETUSERROLEREQUEST']._serialized_end=533
+  _globals['_SETUSERROLERESPONSE']._serialized_start=535
+  _globals['_SETUSERROLERESPONSE']._serialized_end=619
+  _globals['_REINSTATEUSERREQUEST']._serialized_start=621
+  _globals['_REINSTATEUSERREQUEST']._serialized_end=745
+  _globals['_REINSTATEUSERRESPONSE']._serialized_start=747
+  _globals['_REINSTATEUSERRESPONSE']._serialized_end=809
+  _globals['_ENDSESSIONSREQUEST']._serialized_start=811
+  _globals['_ENDSESSIONSREQUEST']._serialized_end=933
+  _globals['_ENDSESSIONSRESPONSE']._serialized_start=935
+  _globals['_ENDSESSIONSRESPONSE']._serialized_end=1019
+  _globals['_UNLOCKSIGNINREQUEST']._serialized_start=1021
+  _globals['_UNLOCKSIGNINREQUEST']._serialized_end=1144
+  _globals['_UNLOCKSIGNINRESPONSE']._serialized_start=1146
+  _globals['_UNLOCKSIGNINRESPONSE']._serialized_end=1207
+  _globals['_USEROPERATIONSSERVICE']._serialized_start=1210
+  _globals['_USEROPERATIONSSERVICE']._serialized_end=1983
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class UserOperationsServiceStub(object):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again.
+    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
     def __init__(self, channel):
@@ -40,6 +41,11 @@ class UserOperationsServiceStub(object):
                 '/petpro.account.v1.UserOperationsService/SuspendUser',
                 request_serializer=petpro_dot_account_dot_v1_dot_operations__pb2.SuspendUserRequest.SerializeToString,
                 response_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.SuspendUserResponse.FromString,
+                _registered_method=True)
+        self.SetUserRole = channel.unary_unary(
+                '/petpro.account.v1.UserOperationsService/SetUserRole',
+                request_serializer=petpro_dot_account_dot_v1_dot_operations__pb2.SetUserRoleRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.SetUserRoleResponse.FromString,
                 _registered_method=True)
         self.ReinstateUser = channel.unary_unary(
                 '/petpro.account.v1.UserOperationsService/ReinstateUser',
@@ -60,12 +66,22 @@ class UserOperationsServiceStub(object):
 
 class UserOperationsServiceServicer(object):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again.
+    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
     def SuspendUser(self, request, context):
         """Closes an account and ends all its sessions: the person cannot sign in or refresh. An access token that is out ends
         by itself, within a quarter of an hour. What was booked stands. Refused with OWN_ACCOUNT for the caller's own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetUserRole(self, request, context):
+        """Makes a person a customer, somebody of a clinic or an administrator, and ends all their sessions if that is new to
+        them: the next sign-in has the new role. An access token that is out keeps the old one, for a quarter of an hour at
+        most. Refused with OWN_ACCOUNT for the caller's own: one administrator always remains.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,6 +116,11 @@ def add_UserOperationsServiceServicer_to_server(servicer, server):
                     request_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.SuspendUserRequest.FromString,
                     response_serializer=petpro_dot_account_dot_v1_dot_operations__pb2.SuspendUserResponse.SerializeToString,
             ),
+            'SetUserRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetUserRole,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.SetUserRoleRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_operations__pb2.SetUserRoleResponse.SerializeToString,
+            ),
             'ReinstateUser': grpc.unary_unary_rpc_method_handler(
                     servicer.ReinstateUser,
                     request_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.ReinstateUserRequest.FromString,
@@ -125,7 +146,8 @@ def add_UserOperationsServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class UserOperationsService(object):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again.
+    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
     @staticmethod
@@ -145,6 +167,33 @@ class UserOperationsService(object):
             '/petpro.account.v1.UserOperationsService/SuspendUser',
             petpro_dot_account_dot_v1_dot_operations__pb2.SuspendUserRequest.SerializeToString,
             petpro_dot_account_dot_v1_dot_operations__pb2.SuspendUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetUserRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.UserOperationsService/SetUserRole',
+            petpro_dot_account_dot_v1_dot_operations__pb2.SetUserRoleRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_operations__pb2.SetUserRoleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class UserOperationsServiceStub:
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again.
+    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
     @_typing.overload
@@ -38,6 +39,11 @@ class UserOperationsServiceStub:
     SuspendUser: _grpc.UnaryUnaryMultiCallable[_operations_pb2.SuspendUserRequest, _operations_pb2.SuspendUserResponse]
     """Closes an account and ends all its sessions: the person cannot sign in or refresh. An access token that is out ends
     by itself, within a quarter of an hour. What was booked stands. Refused with OWN_ACCOUNT for the caller's own.
+    """
+    SetUserRole: _grpc.UnaryUnaryMultiCallable[_operations_pb2.SetUserRoleRequest, _operations_pb2.SetUserRoleResponse]
+    """Makes a person a customer, somebody of a clinic or an administrator, and ends all their sessions if that is new to
+    them: the next sign-in has the new role. An access token that is out keeps the old one, for a quarter of an hour at
+    most. Refused with OWN_ACCOUNT for the caller's own: one administrator always remains.
     """
     ReinstateUser: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ReinstateUserRequest, _operations_pb2.ReinstateUserResponse]
     """Opens a suspended account again."""
@@ -49,13 +55,19 @@ class UserOperationsServiceStub:
 @_typing.type_check_only
 class UserOperationsServiceAsyncStub(UserOperationsServiceStub):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again.
+    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SuspendUser: _aio.UnaryUnaryMultiCallable[_operations_pb2.SuspendUserRequest, _operations_pb2.SuspendUserResponse]  # type: ignore[assignment]
     """Closes an account and ends all its sessions: the person cannot sign in or refresh. An access token that is out ends
     by itself, within a quarter of an hour. What was booked stands. Refused with OWN_ACCOUNT for the caller's own.
+    """
+    SetUserRole: _aio.UnaryUnaryMultiCallable[_operations_pb2.SetUserRoleRequest, _operations_pb2.SetUserRoleResponse]  # type: ignore[assignment]
+    """Makes a person a customer, somebody of a clinic or an administrator, and ends all their sessions if that is new to
+    them: the next sign-in has the new role. An access token that is out keeps the old one, for a quarter of an hour at
+    most. Refused with OWN_ACCOUNT for the caller's own: one administrator always remains.
     """
     ReinstateUser: _aio.UnaryUnaryMultiCallable[_operations_pb2.ReinstateUserRequest, _operations_pb2.ReinstateUserResponse]  # type: ignore[assignment]
     """Opens a suspended account again."""
@@ -66,7 +78,8 @@ class UserOperationsServiceAsyncStub(UserOperationsServiceStub):
 
 class UserOperationsServiceServicer(metaclass=_abc_1.ABCMeta):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again.
+    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
     @_abc_1.abstractmethod
@@ -77,6 +90,17 @@ class UserOperationsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operations_pb2.SuspendUserResponse, _abc.Awaitable[_operations_pb2.SuspendUserResponse]]:
         """Closes an account and ends all its sessions: the person cannot sign in or refresh. An access token that is out ends
         by itself, within a quarter of an hour. What was booked stands. Refused with OWN_ACCOUNT for the caller's own.
+        """
+
+    @_abc_1.abstractmethod
+    def SetUserRole(
+        self,
+        request: _operations_pb2.SetUserRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.SetUserRoleResponse, _abc.Awaitable[_operations_pb2.SetUserRoleResponse]]:
+        """Makes a person a customer, somebody of a clinic or an administrator, and ends all their sessions if that is new to
+        them: the next sign-in has the new role. An access token that is out keeps the old one, for a quarter of an hour at
+        most. Refused with OWN_ACCOUNT for the caller's own: one administrator always remains.
         """
 
     @_abc_1.abstractmethod

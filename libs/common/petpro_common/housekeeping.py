@@ -22,6 +22,7 @@ from sqlalchemy import TextClause, text
 
 from petpro_common import telemetry
 from petpro_common.db import Database
+from petpro_common.faults import told
 
 _EVERY_SECONDS = 600.0
 _PAUSE_SECONDS = 0.05  # others have the disk at least as long as a batch takes
@@ -73,7 +74,7 @@ async def run_purges(database: Database, purges: tuple[Purge, ...] = PURGES) -> 
             await purge_all(database, purges)
         except (DatabaseError, OSError) as fault:
             telemetry.BACKGROUND_FAILURES.labels("purge").inc()
-            _log.warning("purge tries again later", cause=repr(fault))
+            _log.warning("purge tries again later", cause=told(fault))
 
 
 async def purge_all(database: Database, purges: tuple[Purge, ...] = PURGES) -> None:

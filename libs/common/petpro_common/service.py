@@ -27,9 +27,10 @@ from psycopg import Error as DatabaseError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
-from petpro_common import housekeeping, kill_points, memory, rpc, saturation, tasks, telemetry, versions
+from petpro_common import faults, housekeeping, kill_points, memory, rpc, saturation, tasks, telemetry, versions
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
+from petpro_common.faults import OwnWords
 from petpro_common.messaging import parked
 from petpro_common.messaging.backlog import Backlog
 from petpro_common.messaging.broker import Broker
@@ -48,7 +49,7 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _log = structlog.get_logger()
 
 
-class BackgroundFailed(RuntimeError):
+class BackgroundFailed(OwnWords, RuntimeError):
     """The service has drained and ends with an error, because it would have run half alive."""
 
 
@@ -207,4 +208,9 @@ class Service:
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Runs a service's main on uvloop."""
-    uvloop.run(main)
+    uvloop.run(_watched(main))
+
+
+async def _watched(main: Coroutine[Any, Any, None]) -> None:
+    faults.catch_what_nobody_awaits(asyncio.get_running_loop())
+    await main

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
-import structlog.tracebacks
 from opentelemetry import trace
 from opentelemetry.context import attach, detach
 from opentelemetry.sdk.resources import Resource
@@ -21,7 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from structlog.typing import EventDict, WrappedLogger
 
-from petpro_common import context
+from petpro_common import context, faults
 
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -79,9 +78,6 @@ BACKGROUND_FAILURES = Counter(
 BUILD = Gauge("petpro_build_info", "Always 1; the service's version, and that of its tables", ["version", "schema"])
 READY = Gauge("petpro_ready", "1 while the service answers for its dependencies")
 
-# Frames without their locals: these hold passwords, tokens and personal data.
-_render_fault = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-
 _RECORDED = "-01"  # the flags of a traceparent (W3C Trace Context)
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("petpro")
@@ -105,7 +101,7 @@ def configure_logging(service: str, level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_ids,
-        _render_fault,
+        faults.render,
     ]
     structlog.configure(
         processors=[
@@ -130,6 +126,7 @@ def configure_logging(service: str, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore"):  # urls hold references
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    sys.excepthook = faults.log_the_last
     structlog.contextvars.bind_contextvars(service=service)
 
 

@@ -19,7 +19,7 @@ from petpro_common import context, errors, rpc
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.rpc import reason_of
-from petpro_common.testing import KeyRing, serving
+from petpro_common.testing import KeyRing, logged, serving
 
 pytestmark = pytest.mark.unit
 
@@ -152,9 +152,14 @@ async def test_a_fault_of_ours_does_not_leak_its_text(stub: Any, pets: Pets) -> 
         raise RuntimeError(SECRET)
 
     pets.do = break_down
-    fault = await refused(ask(stub))
+    with logged() as lines:
+        fault = await refused(ask(stub))
     assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.INTERNAL, "INTERNAL")
-    assert SECRET not in f"{fault.details()} {fault.trailing_metadata()}"
+    assert SECRET not in f"{fault.details()} {fault.trailing_metadata()} {lines}"
+    (line,) = lines
+    (told,) = line["exception"]
+    assert (line["event"], told["kind"]) == ("call failed", "builtins.RuntimeError")
+    assert told["frames"][-1].endswith(":break_down")
 
 
 async def test_an_absurd_idempotency_key_is_refused(stub: Any) -> None:

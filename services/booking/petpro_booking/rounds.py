@@ -7,6 +7,7 @@ import structlog
 from psycopg import Error as DatabaseError
 
 from petpro_common import telemetry
+from petpro_common.faults import told
 
 _AFTER_A_FAULT_SECONDS = 1.0
 
@@ -20,6 +21,6 @@ async def in_rounds(task: str, one_round: Callable[[], Awaitable[float]]) -> Non
             pause = await one_round()
         except (DatabaseError, OSError, TimeoutError) as fault:
             telemetry.BACKGROUND_FAILURES.labels(task).inc()
-            _log.warning("background task tries again", task=task, cause=repr(fault))
+            _log.warning("background task tries again", task=task, cause=told(fault))
             pause = _AFTER_A_FAULT_SECONDS
         await asyncio.sleep(pause)

@@ -3,9 +3,15 @@
 import asyncio
 import contextlib
 
+import pytest
+
 from petpro.catalog.v1 import catalog_pb2
 from petpro_common.ids import new_id
+from petpro_common.testing import logged
+from petpro_notification.naming import Naming
 from services.notification.tests.conftest import SATWA, VACCINATION, World, confirmed
+
+SECRET = "Dear Siti Aminah, your code is 4711"
 
 
 async def told_siti(world: World) -> None:
@@ -131,6 +137,24 @@ async def test_an_address_refused_for_good_is_not_tried_again(world: World) -> N
     async with world.mail.up():
         await world.deliveries().deliver_due()
     assert await status(world) == ("failed", "mail refused: 550")
+
+
+async def test_a_mail_that_cannot_be_written_is_logged_without_what_it_says(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(*_: object) -> None:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(Naming, "complete", break_down)
+    await told_siti(world)
+    with logged() as lines:
+        await world.deliveries().deliver_due()
+    line = next(line for line in lines if line["event"] == "delivery failed")
+    (fault,) = line["exception"]
+    assert fault["kind"] == "builtins.ValueError"
+    assert fault["frames"][-1].endswith(":break_down")
+    assert SECRET not in str(lines)
+    assert await status(world) == ("pending", "ValueError")
 
 
 async def test_after_the_last_try_the_delivery_has_failed(world: World) -> None:

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from petpro.payment.v1 import commands_pb2
 from petpro_common.db import Transaction
 from petpro_common.errors import InvalidRequest
+from petpro_common.faults import told
 from petpro_common.messaging.consumer import Unprocessable
 from petpro_common.messaging.events import Event, EventHandler
 from petpro_common.messaging.participant import Answer, Handler, Together
@@ -136,4 +137,4 @@ def _readable(read: Callable[..., Any], *values: Any) -> Any:
     try:
         return read(*values)
     except (ValueError, ArithmeticError, InvalidRequest) as fault:
-        raise Unprocessable(str(fault)) from fault
+        raise Unprocessable(told(fault)) from fault

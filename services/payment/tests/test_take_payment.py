@@ -4,17 +4,24 @@ from decimal import Decimal
 from pathlib import Path
 
 import orjson
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm
+from psycopg import Error as DatabaseError
 
 from petpro.payment.v1 import commands_pb2
 from petpro_common.money import Money
 from petpro_common.sealing import Sealer
+from petpro_common.testing import eventually, logged, running
+from petpro_payment import payments
 from petpro_payment.domain import Origin, Payment, PaymentStatus, RefundStatus
-from petpro_payment.outcomes import Unknown
+from petpro_payment.outcomes import Captured, Unknown
+from petpro_payment.providers.provider import PaymentOrder
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import KEY, PENDING, PRICE, REFUSED, SUCCEEDED, Sale, World
+
+SECRET = "4242 4242 4242 4242, Siti Aminah"
 
 
 def returned(payload: bytes) -> Decimal:
@@ -87,6 +94,41 @@ async def test_an_unknown_outcome_is_never_guessed(world: World, provider: Playe
     await world.work()
     assert (await world.answer(sale.take())).outcome == SUCCEEDED
     assert provider.charges == [sale.payment_id]
+
+
+async def test_of_a_provider_that_breaks_the_adapter_the_log_holds_no_answer(
+    world: World, provider: PlayedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(_: PaymentOrder) -> Captured:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(provider, "create_payment", break_down)
+    sale = Sale()
+    await world.order(sale.take())
+    with logged() as lines:
+        await world.one_step()
+    line = next(line for line in lines if line["event"] == "asking the provider failed")
+    (fault,) = line["exception"]
+    assert (fault["kind"], line["provider"]) == ("builtins.ValueError", "played")
+    assert fault["frames"][-1].endswith(":break_down")
+    assert SECRET not in str(lines)
+    assert (await world.payment(sale)).status is PaymentStatus.UNKNOWN
+
+
+async def test_a_worker_that_cannot_record_an_answer_logs_no_word_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(*_: object) -> None:
+        raise DatabaseError(SECRET)
+
+    monkeypatch.setattr(payments, "learn", break_down)
+    await world.order(Sale().take())
+    with logged() as lines:
+        async with running(world.worker().run()):
+            await eventually(lambda: any(line["event"] == "worker tries again" for line in lines))
+    line = next(line for line in lines if line["event"] == "worker tries again")
+    assert line["exception"][0]["kind"] == "psycopg.Error"
+    assert SECRET not in str(lines)
 
 
 async def test_a_worker_that_dies_before_it_records_leads_to_one_charge(world: World, provider: PlayedProvider) -> None:

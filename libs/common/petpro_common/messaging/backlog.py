@@ -21,6 +21,7 @@ from sqlalchemy import text
 from petpro_common import context, telemetry
 from petpro_common.db import Database
 from petpro_common.errors import OutboxFull
+from petpro_common.faults import told
 
 _EVERY_SECONDS = 1.0
 _PAUSE_FOR_LOOK = 20.0  # seconds of pause for each second of a look
@@ -52,7 +53,7 @@ class Backlog:
                 await self.look()
             except (DatabaseError, OSError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("outbox backlog").inc()
-                _log.warning("outbox is looked at again later", cause=repr(fault))
+                _log.warning("outbox is looked at again later", cause=told(fault))
             await asyncio.sleep(max(_EVERY_SECONDS, _PAUSE_FOR_LOOK * (time.monotonic() - began)))
 
     async def look(self) -> None:

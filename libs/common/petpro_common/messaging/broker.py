@@ -16,6 +16,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import NotFoundError
 
 from petpro_common import tls
+from petpro_common.faults import told
 from petpro_common.messaging.publisher import Publisher, Taken
 from petpro_common.messaging.subjects import STREAMS
 from petpro_common.seldom import Seldom
@@ -145,7 +146,7 @@ class Broker:
             except NotFoundError:
                 await self.jetstream.add_stream(_stream_config(name, subjects, self._replicas))
         except (NatsError, TimeoutError) as fault:
-            self._seldom.warning("stream is not ready", stream=name, cause=repr(fault))
+            self._seldom.warning("stream is not ready", stream=name, cause=told(fault))
             return False
         return True
 
@@ -159,7 +160,7 @@ class Broker:
             await self._client.close()
 
     async def _on_error(self, fault: Exception) -> None:
-        self._seldom.warning("nats", cause=repr(fault))
+        self._seldom.warning("nats", cause=told(fault))
 
     async def _on_disconnected(self) -> None:
         _log.warning("nats disconnected")

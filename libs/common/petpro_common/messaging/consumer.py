@@ -17,10 +17,8 @@ An acknowledgement is written and not waited for: where it is lost the message c
 
 import asyncio
 import contextlib
-import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import PurePath
 from typing import Any
 
 import orjson
@@ -28,14 +26,13 @@ import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from opentelemetry.trace import SpanKind
-from psycopg import Error as DatabaseError
 from psycopg import InterfaceError, OperationalError
 from sqlalchemy import text
 
 from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database
-from petpro_common.errors import PetProError
+from petpro_common.faults import OwnWords, told
 from petpro_common.ids import new_id
 from petpro_common.kill_points import Moment
 from petpro_common.messaging.broker import Broker
@@ -53,7 +50,6 @@ _BATCH = 64
 _BATCH_SECONDS = 3.0
 _ALONE_AT_ONCE = 8
 _AWAY = (OperationalError, InterfaceError, OSError)
-_PLUMBING = ("petpro_common/db.py", "petpro_common/wire.py")
 _RETRY_SECONDS = 0.25
 
 _PARK = text("""
@@ -65,28 +61,13 @@ _PARK = text("""
 _log = structlog.get_logger()
 
 
-class Unprocessable(Exception):
-    """This message can never be handled: it is set aside without another try. Its words name no secret and nobody."""
+class Unprocessable(OwnWords):
+    """This message can never be handled: it is set aside without another try."""
 
 
 def pause_after(tries: int) -> float:
     """Seconds until the next try: 0.1, 0.2, 0.4 ... at most 30."""
     return float(min(0.1 * 2 ** (tries - 1), 30.0))
-
-
-def told(fault: Exception) -> str:
-    """What an operator may read of a fault: its kind and where it arose, and its words only where they are our own.
-
-    Those of others may quote the message, which can hold a payment token or a name.
-    """
-    kind = type(fault).__name__
-    if isinstance(fault, Unprocessable | PetProError):
-        return f"{kind}: {fault}"
-    if isinstance(fault, DatabaseError):
-        kind = " ".join(filter(None, (kind, fault.diag.constraint_name)))
-    frames = traceback.extract_tb(fault.__traceback__)
-    ours = [frame for frame in frames if "petpro_" in frame.filename and not frame.filename.endswith(_PLUMBING)]
-    return f"{kind} in {ours[-1].name} ({PurePath(ours[-1].filename).name}:{ours[-1].lineno})" if ours else kind
 
 
 @contextlib.contextmanager
@@ -163,7 +144,7 @@ class Consumer:
                 await self._consume(self._durable)
             except (NatsError, ConsumerLost, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels(f"consumer {self._stream}").inc()
-                self._seldom.warning("consumer starts again", stream=self._stream, cause=str(fault) or repr(fault))
+                self._seldom.warning("consumer starts again", stream=self._stream, cause=told(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _consume(self, durable: str) -> None:

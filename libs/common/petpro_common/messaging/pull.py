@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import ServerError
 
+from petpro_common.faults import OwnWords
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.subjects import durable_names
 
@@ -26,7 +27,7 @@ _SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
 _log = structlog.get_logger()
 
 
-class ConsumerLost(Exception):
+class ConsumerLost(OwnWords):
     """The broker no longer knows the consumer, or says nothing: it is made again."""
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import text
 
 from petpro_common import kill_points, telemetry
 from petpro_common.db import Database, Row, Session
+from petpro_common.faults import told
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import memory
 from petpro_common.messaging.broker import Broker
@@ -250,7 +251,7 @@ class Relay:
                 return done
             except (NatsError, OSError, TimeoutError) as fault:
                 self._seldom.warning(
-                    "publish failed", subject=row.subject, message_id=row.message_id, cause=repr(fault)
+                    "publish failed", subject=row.subject, message_id=row.message_id, cause=told(fault)
                 )
                 return done
             kill_points.reach(Moment.AFTER_PUBLISH, row.subject)

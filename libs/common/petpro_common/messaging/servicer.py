@@ -10,9 +10,10 @@ from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
 from petpro_common.context import administrator
 from petpro_common.db import Database, Row
 from petpro_common.errors import invalid
+from petpro_common.faults import told
 from petpro_common.instants import timestamp
 from petpro_common.messaging import parked
-from petpro_common.messaging.consumer import Consumer, told
+from petpro_common.messaging.consumer import Consumer
 from petpro_common.pages import BadPageToken, page_size, read_token, write_token
 
 _OUTCOMES = {

@@ -16,6 +16,7 @@ from psycopg import Error as DatabaseError
 from petpro.saga.v1 import saga_pb2
 from petpro_common import context, telemetry
 from petpro_common.db import Database, Row, Transaction
+from petpro_common.faults import OwnWords, told
 from petpro_common.ids import instant_of, new_id
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
@@ -55,7 +56,7 @@ _log = structlog.get_logger()
 _luck = secrets.SystemRandom().random
 
 
-class UnknownSaga(LookupError):
+class UnknownSaga(OwnWords, LookupError):
     """No such definition, in this version, or no handler for one of its local steps."""
 
 
@@ -158,7 +159,7 @@ class SagaEngine:
             try:
                 await self._require_definitions()
             except (DatabaseError, OSError) as fault:
-                _log.warning("definitions are looked at again later", cause=repr(fault))
+                _log.warning("definitions are looked at again later", cause=told(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 await self.timer.run()

@@ -17,6 +17,7 @@ from psycopg import Error as DatabaseError
 
 from petpro_common import kill_points, telemetry
 from petpro_common.db import Database, Row, Transaction
+from petpro_common.faults import told
 from petpro_common.kill_points import Moment
 from petpro_common.saga import store
 from petpro_common.saga.model import SagaState, Signal, Timeout
@@ -50,7 +51,7 @@ class Timer:
                 await self._sleep(max(await self.round(), _SHORTEST_SLEEP_SECONDS))
             except (DatabaseError, NatsError, OSError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
-                _log.warning("saga timer tries again", cause=repr(fault))
+                _log.warning("saga timer tries again", cause=told(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
 
     def expect(self, due_at: datetime | None, now: datetime) -> None:

@@ -1,7 +1,8 @@
-"""What tests of every service need: tokens of invented people, and servicers behind the real edge."""
+"""What tests of every service need: tokens of invented people, what is logged, and servicers behind the real edge."""
 
+from petpro_common.testing.logs import logged
 from petpro_common.testing.people import KeyRing
 from petpro_common.testing.running import eventually, running
 from petpro_common.testing.serving import serving
 
-__all__ = ["KeyRing", "eventually", "running", "serving"]
+__all__ = ["KeyRing", "eventually", "logged", "running", "serving"]

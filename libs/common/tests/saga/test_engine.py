@@ -19,8 +19,10 @@ from petpro_common.messaging.participant import Answer, Pending, Refused, Succee
 from petpro_common.messaging.relay import Relay
 from petpro_common.saga import Local, Remote, Saga, SagaEngine, SagaState, Step, StepKind, store
 from petpro_common.saga.engine import UnknownSaga
+from petpro_common.testing import logged
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
+SECRET = "rex has run away to Siti, +628123456789"
 DEPOSIT = Remote(
     "payment",
     lambda data: commands_pb2.TakePayment(payment_id=data["dog"]),
@@ -195,7 +197,7 @@ async def test_a_saga_that_cannot_go_on_holds_up_no_other(database_of: MakeDatab
         if state.attempt == 1:
             return Pending()
         if state.data["dog"] == "rex":
-            raise ValueError("rex has run away")
+            raise ValueError(SECRET)
         return Succeeded()
 
     walk = Saga("walk", 1, (Step("ask", StepKind.COMPENSATABLE, Local("ask"), patience=timedelta(seconds=0.1)),))
@@ -205,9 +207,13 @@ async def test_a_saga_that_cannot_go_on_holds_up_no_other(database_of: MakeDatab
     async with booking.transaction() as tx:
         stuck = await engine.start(tx, "walk", "walk:rex", {"dog": "rex"})
         other = await engine.start(tx, "walk", "walk:bo", {"dog": "bo"})
-    async with running(engine.run_timer()):
-        await kennel.until(other, "completed")
+    with logged() as lines:
+        async with running(engine.run_timer()):
+            await kennel.until(other, "completed")
     assert (await kennel.state(stuck)).status == "running"
+    line = next(line for line in lines if line["event"] == "saga cannot go on")
+    assert [fault["kind"] for fault in line["exception"]] == ["builtins.ValueError"]
+    assert SECRET not in str(lines)
 
 
 async def test_an_answer_that_nobody_waits_for_any_more_does_not_count(database_of: MakeDatabase) -> None:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the image of every part, or of those that are named, as petpro/PART:dev, and looks into each: it does not run
-# as root, has no compiler, and its bill of materials names what it holds.
+# as root, has no compiler, and its bill of materials names what it holds. Each is labelled with a digest of its sources.
 #
 #   BASE_IMAGE     where the Dockerfile's default cannot be pulled: any image with Python 3.11 and venv (deploy/base.sh)
 #   BUILDER        buildah, podman or docker; otherwise whichever is installed, in this order
@@ -31,8 +31,11 @@ esac
 build_part() {
     local target=(--target service --build-arg "SERVICE=$1")
     case $1 in petproctl | devtools) target=(--target "$1" --build-arg SERVICE=none) ;; esac
+    local sources
+    sources=$("${PYTHON:-python3}" deploy/sources.py "$1")
     # shellcheck disable=SC2086  # the flags are words
     "${build[@]}" --quiet ${BUILDER_FLAGS:-} "${base[@]}" "${same[@]}" "${target[@]}" "${@:3}" \
+        --label "petpro.sources=$sources" \
         -f deploy/Dockerfile -t "$2" . >/dev/null
 }
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from deploy import sources
+from devstack.layout import ROOT
 from devstack.ports import Ports
 from devstack.running import RunningStack
 from devstack.services import settings
@@ -73,10 +75,21 @@ def image_of(service: str) -> str:
     return f"localhost/petpro/{service}:dev"
 
 
-def has_image(service: str) -> bool:
-    """Whether podman is here, with the image that `make images` builds of the service."""
-    command = [str(PODMAN), "image", "exists", image_of(service)]
-    return PODMAN is not None and subprocess.run(command, check=False).returncode == 0
+def why_not(service: str) -> str:
+    """Why the service cannot be played from its image; empty when podman is here with an image of these sources."""
+    if PODMAN is None:
+        return "podman is not here"
+    command = [PODMAN, "image", "inspect", image_of(service), "--format", f'{{{{index .Labels "{sources.LABEL}"}}}}']
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return not_these_sources(service, found.stdout.strip() if found.returncode == 0 else None)
+
+
+def not_these_sources(service: str, label: str | None) -> str:
+    """What is wrong with an image of the service that has this label, or with none; empty when nothing is."""
+    if label == sources.digest(service, ROOT):
+        return ""
+    wrong = "is not here" if label is None else "was built from other sources than these"
+    return f"the image {image_of(service)} {wrong}: `make images PARTS={service}` builds it"
 
 
 async def play(stack: RunningStack, service: str, folder: Path) -> Played:

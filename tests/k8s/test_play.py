@@ -12,12 +12,10 @@ from devstack.services import serves_health
 from devstack.testing import StartStack, surroundings_of
 from petpro.account.v1.account_pb2 import CreateTokenRequest
 from petpro.account.v1.account_pb2_grpc import AccountServiceStub
-from tests.k8s.playing import CannotPlay, Played, end, has_image, play
+from tests.k8s.playing import CannotPlay, Played, end, play, why_not
 
-pytestmark = [
-    pytest.mark.skipif(not has_image("account"), reason="podman, or account's image (`make images`), is not here"),
-    pytest.mark.timeout(180),
-]
+WHY_NOT = why_not("account")
+pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT), pytest.mark.timeout(180)]
 
 
 @pytest.fixture

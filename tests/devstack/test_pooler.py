@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -60,9 +61,16 @@ def started(start_own_stack: StartStack) -> RunningStack:
     return start_own_stack()
 
 
+@dataclass(frozen=True)
+class Pooler:
+    """PgBouncer, and where it says who came."""
+
+    port: int
+    log: Path
+
+
 @pytest.fixture(scope="module")
-def pooler(started: RunningStack) -> Iterator[int]:
-    """PgBouncer's port."""
+def pooler(started: RunningStack) -> Iterator[Pooler]:
     assert PGBOUNCER
     around = surroundings_of(started)
     folder = Path(mkdtemp(prefix="petpro-pooler-"))
@@ -78,7 +86,7 @@ def pooler(started: RunningStack) -> Iterator[int]:
         command = [PGBOUNCER, *(["-u", "nobody"] if os.getuid() == 0 else []), str(folder / "pgbouncer.ini")]
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            yield port
+            yield Pooler(port, folder / "log")
         finally:
             process.kill()
             process.wait()
@@ -86,13 +94,13 @@ def pooler(started: RunningStack) -> Iterator[int]:
 
 
 @pytest.fixture
-async def world(started: RunningStack, pooler: int) -> AsyncIterator[World]:
+async def world(started: RunningStack, pooler: Pooler) -> AsyncIterator[World]:
     around = surroundings_of(started)
     for service in SERVICES:
         server, name = around.postgres.url(role_of(service), role_of(service)), f"PETPRO_{service.upper()}"
         by_key = CatalogSettings.model_fields["plans_by_key"].default if service == "catalog" else True
         await keep_for_poolers(server, around.secrets.database_password(service), by_key)
-        pooled = server.replace(f":{around.ports.of('postgres')}/", f":{pooler}/")
+        pooled = server.replace(f":{around.ports.of('postgres')}/", f":{pooler.port}/")
         told = [f"{name}_DATABASE_URL={pooled}", f"{name}_DATABASE_SESSION_URL={server}"]
         await started.stop_part(service)
         await started.start_part(service, ["env", *told, sys.executable, "-m", f"petpro_{service}"])
@@ -116,8 +124,10 @@ async def test_bookings_and_cancellations_go_as_without_a_pooler(world: World) -
     await invariants.hold(world)
 
 
-async def test_services_share_few_connections(world: World) -> None:
+async def test_services_come_to_the_pooler_and_share_few_connections(world: World, pooler: Pooler) -> None:
+    came = pooler.log.read_text()
     used = "SELECT count(*) AS n FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"
     for service in SERVICES:
+        assert f"login attempt: db={role_of(service)}" in came
         rows = await world.rows(service, used)
         assert rows[0]["n"] <= SERVER_CONNECTIONS + OF_THE_RELAY, service

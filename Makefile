@@ -39,9 +39,9 @@ chaos: setup ## kill, pause, cut and harm parts in traffic, over and over; it go
 outage: setup ## keep the broker away while ROWS=100000 messages are written, and count what comes out afterwards
 	$(BIN)/python -m libs.common.tests.messaging.outage --rows $(or $(ROWS),100000)
 
-bench: setup ## measure beside the limits, as ratios in one run (ONLY=holds,sagas ROUNDS=3 SECONDS=5 SIZE=small RECORD=1)
+bench: setup ## measure beside the limits, as ratios in one run (ONLY=holds,sagas ROUNDS=3 SECONDS=5 SIZE=small MINUTES=60 RECORD=1)
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --only '$(ONLY)' --rounds $(or $(ROUNDS),3) \
-		--seconds $(or $(SECONDS),5) --size $(or $(SIZE),small) $(if $(RECORD),--record)
+		--seconds $(or $(SECONDS),5) --size $(or $(SIZE),small) --minutes $(or $(MINUTES),60) $(if $(RECORD),--record)
 
 lint: setup ## style, types, import directions, contracts, generated files
 	$(BIN)/ruff check

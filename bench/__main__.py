@@ -21,6 +21,7 @@ from bench import (
     results,
     sagas,
     smoke,
+    soak,
     story,
     timers,
 )
@@ -31,9 +32,9 @@ from bench.show import show
 
 SECTIONS: Sequence[Section] = (
     *(limits, holds, looks, sagas, story, gateway, timers, overload, replicas, growth),
-    *(instructions, peers, survival, profile, smoke),
+    *(instructions, peers, survival, profile, soak, smoke),
 )
-_WHEN_ASKED = {"growth", "peers", "survival", "profile", "smoke"}
+_WHEN_ASKED = {"growth", "peers", "survival", "profile", "soak", "smoke"}
 """Not measured unless named."""
 _WIDTH = 150
 
@@ -66,13 +67,16 @@ def _asked(names: dict[str, Section]) -> tuple[Options, list[str], bool]:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each contestant, in each round")
     parser.add_argument("--size", choices=("small", "full"), default="small")
+    parser.add_argument("--minutes", type=int, default=60, help="of load in `soak`")
     parser.add_argument("--record", action="store_true", help="let `instructions` be what later runs are held against")
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="write docs/benchmarks.md")
     said = parser.parse_args()
     wanted = [name for name in said.only.split(",") if name] or [name for name in names if name not in _WHEN_ASKED]
     if unknown := [name for name in wanted if name not in names]:
         parser.error(f"no such section: {', '.join(unknown)}")
-    return Options(said.rounds, said.seconds, said.size, said.record), wanted, said.keep
+    if said.minutes < 2:
+        parser.error("--minutes: growth takes two at least")
+    return Options(said.rounds, said.seconds, said.size, said.minutes, said.record), wanted, said.keep
 
 
 if __name__ == "__main__":

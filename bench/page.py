@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from bench import results
-from bench.plot import Groups, bars
+from bench.plot import Groups, bars, lines
 from bench.section import RATE, Results, Row
 from bench.show import cells, headings
 from bench.spread import middle
@@ -36,10 +36,8 @@ def filled(page: str, name: str, text: str) -> str:
 def section_text(section: dict[str, Any], found: Results, plot: str) -> str:
     """What stands between the marks: when and where, targets, table, notes, plot."""
     options = section["options"]
-    head = (
-        f"{section['about']}\n\nMeasured {section['measured']} on {section['machine']}: "
-        f"medians of {options['rounds']} rounds of {options['seconds']:g} s, alternating."
-    )
+    rounds = f"medians of {options['rounds']} rounds of {options['seconds']:g} s, alternating"
+    head = f"{section['about']}\n\nMeasured {section['measured']} on {section['machine']}: {found.how or rounds}."
     targets = [f"- {'reached' if one.reached else '**missed**'}: {one.asked}: {one.got}" for one in found.targets]
     notes = [f"- {note}" for note in found.notes]
     picture = f"![{section['about']}]({plot})" if plot else ""
@@ -56,12 +54,13 @@ def table(rows: list[Row]) -> str:
 
 
 def draw(name: str, found: Results) -> str:
-    """Rates of each contestant by setting as an SVG beside the results; its path from the page, or nothing."""
-    if name not in _PLOTTED:
+    """What a section found as an SVG, over time or by setting; its path from the page, or nothing."""
+    if name not in _PLOTTED and not found.series:
         return ""
     file = results.FILE.parent / f"{name}.svg"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(bars(f"{name}: operations a second", rates(found.rows)))
+    rated = bars(f"{name}: operations a second", rates(found.rows))
+    file.write_text(lines(f"{name}: MiB over minutes", found.series) if found.series else rated)
     return f"{file.parent.name}/{file.name}"
 
 

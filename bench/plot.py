@@ -8,6 +8,7 @@ from bench.show import number
 _COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2", "#97bbf5", "#9c6b4e")
 _WIDTH, _NAMES, _BAR, _GAP, _HEAD = 900, 130, 16, 12, 34
 _FIGURE = 70  # room for the figure behind the longest bar
+_HEIGHT, _AXIS = 320, 44  # of lines over time, and the room for what stands beside their scale
 
 Groups = Mapping[str, Sequence[tuple[str, float]]]
 """Bars by the setting that they stand under: what, and how much."""
@@ -34,14 +35,38 @@ def bars(title: str, groups: Groups) -> str:
     return _page(top + _GAP, drawn)
 
 
+def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """One line for each name, from zero up, the highest last value first in the legend beside it."""
+    names = sorted(series, key=lambda name: -series[name][-1][1])
+    right = max(at for points in series.values() for at, _ in points) or 1.0
+    top = max(value for points in series.values() for _, value in points) or 1.0
+    width, foot = _WIDTH - _NAMES - _FIGURE - _AXIS, _HEAD + _HEIGHT
+    drawn = [_text(8, 20, title, "font-weight='bold'"), _bar(_AXIS, foot, width, "black", 1)]
+    for number_of_four in range(5):
+        drawn.append(_text(_AXIS + width * number_of_four / 4, foot + _BAR, number(right * number_of_four / 4)))
+        drawn.append(_text(4, foot - _HEIGHT * number_of_four / 4, number(top * number_of_four / 4)))
+    for index, name in enumerate(names):
+        points = [(_AXIS + at / right * width, foot - value / top * _HEIGHT) for at, value in series[name]]
+        drawn.append(_line(points, _COLOURS[index]))
+        drawn.append(_bar(_AXIS + width + _GAP, _HEAD + index * _BAR, _GAP, _COLOURS[index]))
+        words = f"{name} {number(series[name][-1][1])}"
+        drawn.append(_text(_AXIS + width + 2 * _GAP + 6, _HEAD + index * _BAR + _GAP, words))
+    return _page(foot + 2 * _GAP, drawn)
+
+
+def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
+    path = " ".join(f"{left:.1f},{up:.1f}" for left, up in points)
+    return f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='1.5'/>"
+
+
 def _page(height: int, drawn: Sequence[str]) -> str:
     size = f"width='{_WIDTH}' height='{height}' viewBox='0 0 {_WIDTH} {height}'"
     head = f"<svg xmlns='http://www.w3.org/2000/svg' {size} font-family='sans-serif' font-size='12'>"
     return "\n".join([head, "<rect width='100%' height='100%' fill='white'/>", *drawn, "</svg>", ""])
 
 
-def _bar(left: float, top: float, length: float, colour: str) -> str:
-    return f"<rect x='{left}' y='{top}' width='{length}' height='{_BAR - 2}' fill='{colour}'/>"
+def _bar(left: float, top: float, length: float, colour: str, height: int = _BAR - 2) -> str:
+    return f"<rect x='{left}' y='{top}' width='{length}' height='{height}' fill='{colour}'/>"
 
 
 def _text(left: float, base: float, words: str, how: str = "") -> str:

@@ -37,7 +37,9 @@ def read() -> dict[str, Any]:
 def results_of(section: dict[str, Any]) -> Results:
     """A section's results as they were."""
     rows = [Row(**row) for row in section["rows"]]
-    return Results(rows, [Target(**target) for target in section["targets"]], section["notes"])
+    targets = [Target(**target) for target in section["targets"]]
+    series = {name: [(at, value) for at, value in points] for name, points in section.get("series", {}).items()}
+    return Results(rows, targets, section["notes"], section.get("how", ""), series)
 
 
 def machine() -> str:
@@ -55,4 +57,4 @@ def _rounded(value: Any) -> Any:
         return float(f"{value:.4g}")
     if isinstance(value, dict):
         return {key: _rounded(one) for key, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list) else value
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value

@@ -11,7 +11,7 @@ each, and gives for each one a row with the figures of every round. Figures are 
 the ratio of a row is to the row `beside` it, round by round, so that a slow minute of the machine harms both alike.
 """
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,6 +31,8 @@ class Options:
     """Of each contestant in each round."""
     size: str = "small"
     """`full` for sizes that take long to load."""
+    minutes: int = 60
+    """Of load in a section that lasts."""
     record: bool = False
     """Write what was measured as what later runs are held against."""
 
@@ -66,6 +68,10 @@ class Results:
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Sentences for the reader: what limits, what was left out."""
+    how: str = ""
+    """What was measured, in words; empty: medians of rounds, alternating."""
+    series: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    """What is drawn over time: minutes, and how much."""
 
 
 class Section(Protocol):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 from uuid import uuid4
@@ -18,6 +19,45 @@ from bench.wire import json_headers
 NAME = "story"
 ABOUT = "A customer's whole way through the gateway: seven calls and two sagas to their end."
 CALLERS = (1, 8, 32, 128)
+NEAREST = "/v1/clinics?latitude=-6.19&longitude=106.83&radius_km=25&page_size=5"
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Calls through the gateway, and waits for sagas."""
+
+    session: Session
+    gateway: str
+    token: str
+    dsn: str
+
+    async def get(self, path: str) -> Any:
+        headers = json_headers("GET", self.gateway, path, self.token)
+        return json.loads(await self.session.call(self.gateway, headers, b""))
+
+    async def post(self, path: str, body: Mapping[str, str]) -> Any:
+        """Under an idempotency key of its own."""
+        headers = json_headers("POST", self.gateway, path, self.token)
+        own = [("idempotency-key", uuid4().hex)]
+        return json.loads(await self.session.call(self.gateway, headers, json.dumps(body).encode(), own))
+
+    async def book(self, slot_id: str, pet_id: str) -> str:
+        """The booking's id, when its saga has ended. Raises RuntimeError when it ended otherwise than well."""
+        held = (await self.post("/v1/reservations", {"slot_id": slot_id, "pet_id": pet_id}))["reservation"]
+        payment = {"lock_id": held["lock_id"], "payment_method": "card", "payment_token": "tok_success"}
+        paid = (await self.post(f"/v1/reservations/{held['id']}:checkout", payment))["reservation"]
+        await self._completed(f"checkout:{held['id']}:1")
+        return str(paid["booking_id"])
+
+    async def cancel(self, booking_id: str) -> None:
+        """Waits for its saga too. Raises RuntimeError when it ended otherwise than well."""
+        await self.post(f"/v1/bookings/{booking_id}:cancel", {"reason": "bench"})
+        await self._completed(f"cancellation:{booking_id}:1")
+
+    async def _completed(self, key: str) -> None:
+        ended = await self.session.saga_end(self.dsn, key)
+        if ended != "completed":
+            raise RuntimeError(f"{key} is {ended}")
 
 
 @dataclass(frozen=True)
@@ -36,37 +76,20 @@ class Story:
 
     def start(self, session: Session) -> Operation:
         slots = itertools.cycle(self.slot_ids)
-
-        async def get(path: str) -> Any:
-            headers = json_headers("GET", self.gateway, path, self.token)
-            return json.loads(await session.call(self.gateway, headers, b""))
-
-        async def post(path: str, body: dict[str, str]) -> Any:
-            headers = json_headers("POST", self.gateway, path, self.token)
-            own = [("idempotency-key", uuid4().hex)]
-            return json.loads(await session.call(self.gateway, headers, json.dumps(body).encode(), own))
+        customer = Customer(session, self.gateway, self.token, self.dsn)
 
         async def once() -> bytes:
-            await get("/v1/clinics?latitude=-6.19&longitude=106.83&radius_km=25&page_size=5")
-            await get(f"/v1/services/{self.service_id}/slots?available_only=true&page_size=20")
-            held = (await post("/v1/reservations", {"slot_id": next(slots), "pet_id": self.pet_id}))["reservation"]
-            payment = {"lock_id": held["lock_id"], "payment_method": "card", "payment_token": "tok_success"}
-            paid = (await post(f"/v1/reservations/{held['id']}:checkout", payment))["reservation"]
-            await self._completed(session, f"checkout:{held['id']}:1")
-            await get(f"/v1/bookings/{paid['booking_id']}")
-            await post(f"/v1/bookings/{paid['booking_id']}:cancel", {"reason": "bench"})
-            await self._completed(session, f"cancellation:{paid['booking_id']}:1")
-            booking = (await get(f"/v1/bookings/{paid['booking_id']}"))["booking"]
+            await customer.get(NEAREST)
+            await customer.get(f"/v1/services/{self.service_id}/slots?available_only=true&page_size=20")
+            booking_id = await customer.book(next(slots), self.pet_id)
+            await customer.get(f"/v1/bookings/{booking_id}")
+            await customer.cancel(booking_id)
+            booking = (await customer.get(f"/v1/bookings/{booking_id}"))["booking"]
             if booking["status"] != "BOOKING_STATUS_CANCELLED":
                 raise RuntimeError(f"the booking is {booking['status']}")
             return b""
 
         return once
-
-    async def _completed(self, session: Session, key: str) -> None:
-        ended = await session.saga_end(self.dsn, key)
-        if ended != "completed":
-            raise RuntimeError(f"{key} is {ended}")
 
 
 async def run(options: Options) -> Results:

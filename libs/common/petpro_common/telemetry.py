@@ -9,13 +9,12 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from random import getrandbits
+from typing import Any
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.context import attach, detach
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from structlog.typing import EventDict, WrappedLogger
@@ -130,18 +129,37 @@ def configure_logging(service: str, level: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
+class _Unrecorded(trace.NoOpTracer):
+    """Begins spans that nobody records: they have ids, for the logs and for whoever is called."""
+
+    def start_span(self, name: str, context: Context | None = None, *_: Any, **__: Any) -> trace.Span:  # noqa: ARG002
+        above = trace.get_current_span(context).get_span_context()
+        trace_id = above.trace_id if above.is_valid else getrandbits(128)
+        ids = trace.SpanContext(trace_id, getrandbits(64), is_remote=False, trace_state=above.trace_state)
+        return trace.NonRecordingSpan(ids)
+
+
+class _Unrecording(trace.NoOpTracerProvider):
+    def get_tracer(self, *_: Any, **__: Any) -> trace.Tracer:
+        return _Unrecorded()
+
+
 def configure_tracing(service: str, otlp_endpoint: str | None) -> None:
-    """Starts spans everywhere; they are recorded and sent, and what sends them is loaded, only with an endpoint.
+    """Starts spans everywhere; they are recorded and sent, and what does that is loaded, only with an endpoint.
 
     Whether a trace is recorded is for whoever began it to say: the gateway, for most.
     """
-    sampler = ParentBased(ALWAYS_ON) if otlp_endpoint else ALWAYS_OFF
-    provider = TracerProvider(sampler, Resource.create({"service.name": f"petpro-{service}"}))
-    if otlp_endpoint:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    if not otlp_endpoint:
+        trace.set_tracer_provider(_Unrecording())
+        return
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)))
+    provider = TracerProvider(ParentBased(ALWAYS_ON), Resource.create({"service.name": f"petpro-{service}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)))
     trace.set_tracer_provider(provider)
 
 
@@ -154,9 +172,8 @@ def serve_metrics(address: str) -> None:
 @contextmanager
 def span(name: str, carrier: Mapping[str, str], kind: trace.SpanKind = trace.SpanKind.SERVER) -> Iterator[None]:
     """A span that continues the trace in `carrier`, or begins one. Of a fault it tells the type, and no words."""
-    with _tracer.start_as_current_span(
-        name, _propagator.extract(carrier), kind, record_exception=False, set_status_on_exception=False
-    ) as begun:
+    begun = _tracer.start_span(name, _propagator.extract(carrier), kind)
+    with trace.use_span(begun, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield
         except Exception as fault:

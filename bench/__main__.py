@@ -22,6 +22,7 @@ from bench import (
     sagas,
     smoke,
     soak,
+    start,
     story,
     timers,
 )
@@ -31,7 +32,7 @@ from bench.section import Options, Section
 from bench.show import show
 
 SECTIONS: Sequence[Section] = (
-    *(limits, holds, looks, sagas, story, gateway, timers, overload, replicas, growth),
+    *(limits, start, holds, looks, sagas, story, gateway, timers, overload, replicas, growth),
     *(instructions, peers, survival, profile, soak, smoke),
 )
 _WHEN_ASKED = {"growth", "peers", "survival", "profile", "soak", "smoke"}

@@ -3,7 +3,10 @@
 import asyncio
 import math
 import multiprocessing
+import os
+import signal
 import statistics
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +16,7 @@ from dataclasses import dataclass, replace
 from bench.load import WARM_UP_SECONDS, Outcome, Plan, Work, run_client
 from bench.section import P50, P95, P99, RATE, Figures
 from bench.stage import Stage
+from devstack.fork_server import die_with_parent
 
 CLIENT_CPU = "client CPU ms"
 REFUSED = "refused %"
@@ -73,15 +77,27 @@ class Meter:
 
 @asynccontextmanager
 async def open_meter(stage: Stage) -> AsyncIterator[Meter]:
-    """Client processes for the time of the block."""
-    pool = ProcessPoolExecutor(MOST_CLIENTS, multiprocessing.get_context("spawn"))
+    """Client processes for the time of the block; when it ends by an error they are killed in what they do."""
+    pool = ProcessPoolExecutor(MOST_CLIENTS, multiprocessing.get_context("spawn"), _end_with, (os.getpid(),))
     try:
         await asyncio.gather(
             *(asyncio.get_running_loop().run_in_executor(pool, time.sleep, 0.3) for _ in range(MOST_CLIENTS))
         )
         yield Meter(stage, pool)
+    except BaseException:
+        for client in multiprocessing.active_children():
+            client.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with(bench: int) -> None:
+    """Of a client process: it dies when the bench is killed, and leaves it to the bench what Ctrl-C means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
+    if os.getppid() != bench:
+        sys.exit()
 
 
 def figures_of(outcomes: Sequence[Outcome], begin: float, end: float, cpu: Mapping[str, float]) -> Figures:

@@ -1,6 +1,7 @@
 """How long the platform and each service take from nothing until they serve."""
 
 import asyncio
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from bench.rounds import Contestant, alternate
 from bench.section import Figures, Options, Results, Row, Target
 from bench.spread import typical
 from devstack.layout import ROOT, SERVICES
-from devstack.process import python_module
+from devstack.process import launch, python_module
 from devstack.running import RunningStack
 from devstack.stack import Stack
 from devstack.supervised import State
@@ -20,7 +21,7 @@ SECONDS = "s"
 ALL, ONE = "everything", "one service"
 UP = "make up, every part ready"
 _MOST_SECONDS = {ALL: 15.0, ONE: 2.0}
-_LOOK_SECONDS, _PATIENCE_SECONDS = 0.02, 120.0
+_LOOK_SECONDS, _PATIENCE_SECONDS, _STOP_SECONDS = 0.02, 120.0, 60.0
 
 
 async def run(options: Options) -> Results:
@@ -42,8 +43,8 @@ async def run(options: Options) -> Results:
 async def _up(run: Path) -> Figures:
     """As a person starts it. Raises TimeoutError when it is never ready, RuntimeError when it ends."""
     began = time.monotonic()
-    command, quiet = python_module("devstack", "up", "--run", str(run)), asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=quiet)
+    command = python_module("devstack", "up", "--run", str(run))
+    process = await launch(command, env={}, cwd=ROOT, log=run.with_name("up.log"))
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while not _is_ready(run, process.pid):
@@ -52,8 +53,7 @@ async def _up(run: Path) -> Figures:
                 await asyncio.sleep(_LOOK_SECONDS)
         return {SECONDS: time.monotonic() - began}
     finally:
-        process.terminate()
-        await process.wait()
+        await process.stop(signal.SIGTERM, _STOP_SECONDS)
 
 
 def _is_ready(run: Path, supervisor: int) -> bool:

@@ -107,7 +107,7 @@ def take_orders(listener: socket.socket, owner: int) -> str:
 
 def _keep(connection: socket.socket) -> str:
     """Fork the process, kill it when the connection closes, tell its end; return in the process alone."""
-    _die_with_parent()
+    die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     said, files, *_ = socket.recv_fds(connection, _LARGEST_ORDER, _MOST_FILES)
     order = Order(**json.loads(said))
@@ -130,7 +130,7 @@ def _keep(connection: socket.socket) -> str:
 
 
 def _become(order: Order, files: list[int]) -> str:
-    _die_with_parent()
+    die_with_parent()
     os.setsid()
     os.chdir(order.cwd)
     os.environ.clear()
@@ -146,7 +146,8 @@ def _become(order: Order, files: list[int]) -> str:
     return sys.argv[0]
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Has the kernel kill this process when the thread that forked it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

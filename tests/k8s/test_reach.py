@@ -4,13 +4,16 @@ A service that is told another's address (`<other>_address` in its settings clas
 """
 
 from importlib import import_module
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from devstack.layout import SERVICES
 from petpro_common.settings import ServiceSettings
+from petproctl import places
 from tests.k8s.reach import OUTSIDE, PROMETHEUS, connections, pods, selects
-from tests.k8s.rendering import Manifests
+from tests.k8s.rendering import Manifests, containers, labels
 
 pytestmark = pytest.mark.unit
 
@@ -26,9 +29,15 @@ JOBS = {
     *(f"{name}-booking" for name in ("expiry", "partitions", "reminders", "summary")),
     "audit",
     "reconciliation",
+    "status",
 }
 OF_JOBS = {(job, "postgres", 5432) for job in JOBS}
 ASK_THE_PROVIDER = ("payment", "audit", "reconciliation")
+OF_STATUS = {
+    ("status", "nats", 4222),
+    ("status", "gateway", 8080),
+    *(("status", service, 9100) for service in SERVICES),
+}
 OF_DEV = {
     *((caller, "sandbox", 8080) for caller in ASK_THE_PROVIDER),
     ("sandbox", "gateway", 8080),
@@ -57,13 +66,38 @@ def _calls() -> set[tuple[str, str, int]]:
 
 
 def test_in_dev_everybody_reaches_whom_they_call_and_nobody_else(dev: Manifests) -> None:
-    assert connections(dev) == OF_ALL | OF_JOBS | OF_DEV | _calls()
+    assert connections(dev) == OF_ALL | OF_JOBS | OF_STATUS | OF_DEV | _calls()
 
 
 def test_in_production_everybody_reaches_whom_they_call_and_nobody_else(production: Manifests) -> None:
     # What the database's pods may say is their operator's affair: they are no callers of ours.
     found = {each for each in connections(production) if each[0] not in OF_OPERATORS or each[1] == "postgres"}
-    assert found == OF_ALL | OF_JOBS | OF_PRODUCTION | _calls()
+    assert found == OF_ALL | OF_JOBS | OF_STATUS | OF_PRODUCTION | _calls()
+
+
+def test_a_look_at_the_status_reaches_every_address_that_it_knows(
+    dev: Manifests, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(places.CONFIG, raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    known = places.platform(tmp_path)
+    urls = [known["gateway_url"], known["nats_url"], *(said["metrics"] for said in known["services"].values())]
+    assert {("status", *_behind(dev, url)) for url in urls} == OF_STATUS
+
+
+def _behind(manifests: Manifests, url: str) -> tuple[str, int]:
+    """The pods' name and port behind a Service's URL."""
+    parts = urlsplit(url)
+    spec = manifests.get("Service", str(parts.hostname))["spec"]
+    (port,) = [each["targetPort"] for each in spec["ports"] if each["port"] == (parts.port or 80)]
+    (workload,) = [each for each in manifests.lasting if spec["selector"].items() <= labels(each).items()]
+    (number,) = [
+        each["containerPort"]
+        for container in containers(workload)
+        for each in container.get("ports", [])
+        if each["name"] == port
+    ]
+    return workload["metadata"]["name"].removeprefix("petpro-"), number
 
 
 def test_others_reach_the_gateway_alone(rendered: Manifests) -> None:

@@ -53,6 +53,17 @@ def test_every_container_says_what_it_needs(anywhere: Manifests) -> None:
             assert "memory" in container["resources"]["limits"], name_of(workload)
 
 
+def test_dev_finds_room_on_a_node_with_two_cpus(dev: Manifests) -> None:
+    at_once = [*dev.lasting, *dev.of("Job")]
+    millis = sum(
+        int(container["resources"]["requests"]["cpu"].removesuffix("m"))
+        for workload in at_once
+        for container in pod(workload)["containers"]
+    )
+    # The cluster's own pods ask for 950m on kind, and a CronJob's for 50m.
+    assert millis <= 900
+
+
 def test_everything_that_serves_has_three_probes(anywhere: Manifests) -> None:
     for workload in anywhere.lasting:
         for container in pod(workload)["containers"]:

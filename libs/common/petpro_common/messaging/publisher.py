@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from nats.aio.client import Client
@@ -57,6 +58,15 @@ class Publisher:
             return
         said = orjson.loads(message.data)
         if "error" in said:
-            answer.set_exception(APIError.from_error(said["error"]))
+            answer.set_exception(_refusal(said["error"]))
         else:
             answer.set_result(Taken(said["stream"], said["seq"], said.get("duplicate", False)))
+
+
+def _refusal(said: dict[str, Any]) -> APIError:
+    """What JetStream said; nats-py raises it."""
+    try:
+        APIError.from_error(said)
+    except APIError as fault:
+        return fault
+    raise TypeError(said)

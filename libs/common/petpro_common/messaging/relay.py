@@ -60,6 +60,11 @@ _UNPUBLISHED = text("""
     SELECT id, message_id, subject, aggregate, headers, payload FROM outbox
     WHERE published_at IS NULL ORDER BY id LIMIT :batch
 """)
+# Where one stream takes nothing it must not keep back the others. All messages of an aggregate are for one stream.
+_OF_EACH_STREAM = text("""
+    SELECT waiting.* FROM unnest(CAST(:prefixes AS text[])) AS stream(name) CROSS JOIN LATERAL (
+        SELECT * FROM outbox WHERE published_at IS NULL AND starts_with(subject, name) ORDER BY id LIMIT :batch) waiting
+""")
 _MARK = text("""
     UPDATE outbox SET published_at = clock_timestamp(), stream = acked.stream, stream_seq = acked.seq
     FROM unnest(CAST(:ids AS bigint[]), CAST(:streams AS text[]), CAST(:seqs AS bigint[])) AS acked(id, stream, seq)
@@ -93,7 +98,7 @@ class Relay:
         self._acknowledged: list[Acknowledged] = []
         self._connection = -1  # on which the memory was checked
         self._must_look = True
-        self._is_leading = False
+        self._is_leading = self._has_failed = False
         self._marked_at = self._looked_at = self._checked_at = float("-inf")
         database.on_messages.append(self._take_over)
 
@@ -213,15 +218,14 @@ class Relay:
         """Publishes one batch of what waits in the outbox, in place of what was handed over."""
         self._forget()
         self._must_look = False
-        rows = (await session.execute(_UNPUBLISHED, {"batch": _BATCH})).all()
+        values = {"batch": _BATCH, "prefixes": [subjects.removesuffix(">") for subjects in STREAMS.values()]}
+        rows = (await session.execute(_OF_EACH_STREAM if self._has_failed else _UNPUBLISHED, values)).all()
         self._looked_at = _now()
-        if len(rows) == _BATCH:
-            self._must_look = True
+        self._must_look |= len(rows) >= _BATCH
         found = {row.id for row in rows}
         self._handed = [message for message in self._handed if message.id not in found]
         self._known |= found
-        if rows:
-            await self._publish(rows)
+        await self._publish(rows)
 
     async def _publish(self, rows: Sequence[Waiting]) -> None:
         """Publishes messages, side by side where their aggregates differ.
@@ -232,7 +236,8 @@ class Relay:
         lanes = [list(lane) for _, lane in groupby(by_aggregate, key=lambda row: row.aggregate)]
         acknowledged = [ack for lane in await asyncio.gather(*map(self._publish_lane, lanes)) for ack in lane]
         self._acknowledged += acknowledged
-        if len(acknowledged) < len(rows):
+        self._has_failed = len(acknowledged) < len(rows)
+        if self._has_failed:
             self._handed, self._must_look = [], True
             self._known = {number for number, _, _ in self._acknowledged}
             await asyncio.sleep(_RETRY_SECONDS)

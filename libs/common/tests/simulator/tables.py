@@ -279,6 +279,12 @@ def _unpublished(tx: Transaction, params: Params) -> list[Any]:
     return tx.tables.unpublished()[: params["batch"]]
 
 
+def _unpublished_of_each_stream(tx: Transaction, params: Params) -> list[Any]:
+    waiting = tx.tables.unpublished()
+    of_each = ([row for row in waiting if row.subject.startswith(prefix)] for prefix in params["prefixes"])
+    return [row for rows in of_each for row in rows[: params["batch"]]]
+
+
 def _mark(tx: Transaction, params: Params) -> list[Any]:
     for number, stream, seq in zip(params["ids"], params["streams"], params["seqs"], strict=True):
         row = tx.tables.outbox[number]
@@ -340,6 +346,7 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(consumer._PARK): _park,
     id(relay._LEAD): _lead,
     id(relay._UNPUBLISHED): _unpublished,
+    id(relay._OF_EACH_STREAM): _unpublished_of_each_stream,
     id(relay._MARK): _mark,
     id(memory._NEWEST): _newest_acknowledged,
     id(memory._GONE_TOO_EARLY): _gone_too_early,

@@ -92,7 +92,7 @@ async def _open_clinic(crew: _Crew, wanted: Json, known: Json | None) -> None:
     people = [_person(wanted, said) for said in wanted["staff"]]
     staff = await _add_missing(crew.owner, f"{path}/staff", "staff", "staff", people, is_new)
     offers = [crew.data["services"][key] for key in wanted["offers"]]
-    described = [_service(offer, wanted) for offer in offers]
+    described = [_service(crew.data, offer, wanted) for offer in offers]
     services = await _add_missing(crew.owner, f"{path}/services", "services", "service", described, is_new)
     for offer, service in zip(offers, services, strict=True):
         who = next((one["id"] for one in staff if one["role"] == offer.get("by")), "")
@@ -142,7 +142,7 @@ def _clinic(data: Json, wanted: Json) -> Json:
     if "hours" in wanted:
         clinic["operating_hours"] = {day: _day(hours) for day, hours in data["hours"][wanted["hours"]].items()}
     if "policy" in wanted:
-        clinic["cancellation_policy"] = {"tiers": data["policies"][wanted["policy"]]}
+        clinic["cancellation_policy"] = data["policies"][wanted["policy"]]
     return clinic
 
 
@@ -158,9 +158,10 @@ def _person(clinic: Json, said: str) -> Json:
     return {"name": name, "email": address, "role": role.rstrip(")") or "veterinarian"}
 
 
-def _service(offer: Json, clinic: Json) -> Json:
+def _service(data: Json, offer: Json, clinic: Json) -> Json:
     price = Decimal(str(clinic["level"])) * offer["price"] / _PRICE_STEP
-    return {
+    own_policy = {"cancellation_policy": data["policies"][offer["policy"]]} if "policy" in offer else {}
+    return own_policy | {
         "name": offer["name"],
         "description": offer["description"],
         "price": {"amount": f"{round(price) * _PRICE_STEP}.00", "currency_code": "IDR"},

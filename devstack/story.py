@@ -55,6 +55,7 @@ async def a_visit_is_booked_and_cancelled(stage: Stage) -> tuple[Person, Json, C
     payment = await scenes.show_payment(stage, person, booking)
     scenes.show_ledger(stage, "The clinic's ledger has its line", await scenes.ledger(stage, booking, 1))
 
+    await scenes.read_terms(stage, person, booking)
     asked = await scenes.ask_to_cancel(stage, person, booking, choice, "Moko is well again")
     cancelled = await scenes.outcome_of_cancellation(stage, person, booking)
     if cancelled["status"] != "BOOKING_STATUS_CANCELLED":

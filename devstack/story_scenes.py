@@ -93,8 +93,11 @@ async def _free_slot(stage: Stage, person: Person, clinic: Json) -> Choice | Non
             choice = Choice(clinic, service, slots[0])
             slots_call = stage.told.last
             stage.told.step(f"reads what {clinic['name']} offers", offered)
-            offers = [(each["name"], f"{each['duration_minutes']} min", money(each["price"])) for each in services]
-            stage.told.table(("", "", ""), offers, right=[1, 2])
+            offers = [
+                (each["name"], f"{each['duration_minutes']} min", money(each["price"]), _own_policy(each))
+                for each in services
+            ]
+            stage.told.table(("", "", "", ""), offers, right=[1, 2])
             _show_free_slots(stage, f"and the next free times of {service['name']}", choice, slots, slots_call)
             return choice
     return None
@@ -187,14 +190,21 @@ def show_ledger(stage: Stage, sentence: str, entries: Sequence[Json]) -> Decimal
     return sums[0]
 
 
+async def read_terms(stage: Stage, person: Person, booking: Json) -> None:
+    """What would come back of a booking, and by whose policy."""
+    quote = await person.api.get(f"/v1/bookings/{booking['id']}/refund-quote")
+    whose = "the service's own" if quote["policy_of_service"] else "the clinic's"
+    stage.told.step(f"{person.name} reads what would come back, by {whose} policy")
+    stage.told.fact("cancelled now", f"{money(quote['refund_amount'])}, {quote['refund_percent']} %")
+    stage.told.fact("not coming", money(quote["no_show_refund_amount"]))
+
+
 async def ask_to_cancel(stage: Stage, person: Person, booking: Json, choice: Choice, reason: str) -> Json:
-    """Ask for a cancellation, and show what the clinic's policy gives back."""
+    """Ask for a cancellation, and show what the policy gives back."""
     asked: Json = (await person.api.post(f"/v1/bookings/{booking['id']}:cancel", {"reason": reason}))["booking"]
     stage.told.step(f"{person.name} cancels: {reason}")
-    tiers = choice.clinic["cancellation_policy"]["tiers"]
-    stage.told.fact(
-        "policy", ", ".join(f"{tier['min_hours_before']} h before: {tier['refund_percent']} %" for tier in tiers)
-    )
+    policy = choice.service.get("cancellation_policy") or choice.clinic["cancellation_policy"]
+    stage.told.fact("policy", _tiers(policy))
     stage.told.fact("now", f"{hours_until(booking['starts_at']):.0f} h before")
     stage.told.fact("goes back", f"{money(asked['refund_amount'])} of {money(booking['amount'])}")
     return asked
@@ -246,6 +256,15 @@ async def show_what_people_heard(stage: Stage, person: Person, booking: Json, ki
 async def _told(person: Person, booking: Json) -> list[Json]:
     found: list[Json] = (await person.api.get("/v1/notifications", page_size=50))["notifications"]
     return [each for each in reversed(found) if each["booking_id"] == booking["id"]]
+
+
+def _own_policy(service: Json) -> str:
+    policy = service.get("cancellation_policy")
+    return f"back by its own policy {_tiers(policy)}" if policy else ""
+
+
+def _tiers(policy: Json) -> str:
+    return ", ".join(f"{tier['min_hours_before']} h before: {tier['refund_percent']} %" for tier in policy["tiers"])
 
 
 def _free(slot: Json) -> int:

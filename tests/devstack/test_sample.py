@@ -78,9 +78,14 @@ async def test_somebody_in_menteng_finds_a_free_slot_around_the_corner(stack: Ru
         api = Api(client)
         near = (await api.get("/v1/clinics", **MENTENG, query="Cikini"))["clinics"][0]
         assert near["name"] == "Klinik Hewan Cikini"
+        assert near["cancellation_policy"]["no_show_fee_percent"] == 70
         assert near["distance_km"] == pytest.approx(0.76, abs=0.05)
         services = (await api.get(f"/v1/clinics/{near['id']}/services"))["services"]
         assert {service["name"]: service["price"]["amount"] for service in services}["Vaccination"] == "270000.00"
+        own = {each["name"]: each["cancellation_policy"]["tiers"] for each in services if "cancellation_policy" in each}
+        assert {name: tiers[0] for name, tiers in own.items()} == {
+            "Sterilisation": {"min_hours_before": 72, "refund_percent": 100}
+        }
         for service in services:
             query = {"from_date": last - timedelta(days=1), "to_date": last, "available_only": True}
             assert (await api.get(f"/v1/services/{service['id']}/slots", **query))["slots"], service["name"]

@@ -8,8 +8,8 @@ from xml.sax.saxutils import escape
 from deploy.observability.boards import Dashboard, Panel
 
 _COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2", "#97bbf5", "#9c6b4e")
-_WIDTH, _HEIGHT, _COLUMNS, _LEGEND = 420, 250, 3, 6
-_PLOT = (44, 30, 364, 110)  # left, top, width, height within a panel
+_WIDTH, _HEIGHT, _COLUMNS, _LEGEND = 430, 265, 3, 6
+_PLOT = (58, 30, 350, 110)  # left, top, width, height within a panel
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def _panel(panel: Panel, lines: Sequence[Line], seconds: float) -> list[str]:
     parts = [
         _text(left, 18, panel.title, "bold"),
         f"<path d='M{left},{top}v{height}h{width}' fill='none' stroke='#999'/>",
-        _text(4, top + 8, _amount(most, panel.unit)),
-        _text(4, top + height, "0"),
-        _text(left + width - 30, top + height + 13, f"{seconds:.0f} s"),
+        _text(left - 5, top + 8, _amount(most, panel.unit), anchor="end"),
+        _text(left - 5, top + height, "0", anchor="end"),
+        _text(left + width, top + height + 13, f"{seconds:.0f} s", anchor="end"),
     ]
     colours = cycle(_COLOURS)
     for number, line in enumerate(sorted(lines, key=lambda line: -max(value for _, value in line.points))):
@@ -57,7 +57,7 @@ def _panel(panel: Panel, lines: Sequence[Line], seconds: float) -> list[str]:
             parts.append(_text(left, top + height + 28 + 14 * number, line.legend, colour=colour))
     if len(lines) > _LEGEND:
         parts.append(_text(left, top + height + 28 + 14 * _LEGEND, f"and {len(lines) - _LEGEND} more"))
-    return parts if lines else [*parts, _text(left + 140, top + 60, "nothing happened")]
+    return parts if lines else [*parts, _text(left + width / 2, top + 60, "nothing happened", anchor="middle")]
 
 
 def _amount(value: float, unit: str) -> str:
@@ -66,5 +66,8 @@ def _amount(value: float, unit: str) -> str:
     return f"{value:.3g}" + {"s": " s", "ms": " ms", "reqps": "/s"}.get(unit, "")
 
 
-def _text(left: float, base: float, words: str, weight: str = "normal", colour: str = "#333") -> str:
-    return f"<text x='{left}' y='{base}' font-weight='{weight}' fill='{colour}'>{escape(words)}</text>"
+def _text(
+    left: float, base: float, words: str, weight: str = "normal", colour: str = "#333", anchor: str = "start"
+) -> str:
+    place = f"x='{left}' y='{base}' text-anchor='{anchor}'"
+    return f"<text {place} font-weight='{weight}' fill='{colour}'>{escape(words)}</text>"

@@ -25,7 +25,7 @@ from tests.observability.scraping import Prometheus, scraping
 from tests.world import Clinic, Customer, World, open_world
 
 OUTPUT = ROOT / "docs" / "observability"
-_SECONDS, _NATS_AWAY_AT, _NATS_AWAY_FOR = 50.0, 25.0, 5.0
+_SECONDS, _TROUBLE_AT, _NATS_AWAY_AT, _NATS_AWAY_FOR = 50.0, 12.0, 25.0, 5.0
 _PEOPLE = 4
 _JOB = "petpro-booking"
 
@@ -62,7 +62,9 @@ async def _traffic(stack: RunningStack, audited: Path) -> None:
         until = time.monotonic() + _SECONDS
         coming = [_come_and_go(world, who, clinic, number, until) for number, who in enumerate(people)]
         traffic = asyncio.gather(*coming)
-        await asyncio.sleep(_NATS_AWAY_AT)
+        await asyncio.sleep(_TROUBLE_AT)
+        await _trouble(world, await world.customer(), clinic)
+        await asyncio.sleep(_NATS_AWAY_AT - _TROUBLE_AT)
         await stack.kill("nats")
         await asyncio.sleep(_NATS_AWAY_FOR)
         await stack.start_part("nats")
@@ -87,6 +89,15 @@ async def _come_and_go(world: World, who: Customer, clinic: Clinic, number: int,
         if visits % 10 == 0:
             await world.cancel(who.api, booking["booking_id"])
         await asyncio.sleep(0.2)
+
+
+async def _trouble(world: World, who: Customer, clinic: Clinic) -> None:
+    """What dashboards are for: a clinic does not answer, a provider's answer is lost, a refund is refused for good."""
+    slow = await world.clinic(requires_approval=True)
+    await world.checkout(who, await world.hold(who, slow.slot()))
+    await world.book(who, clinic.slot(_PEOPLE), "tok_timeout_then_success")
+    kept = await world.book(who, clinic.slot(_PEOPLE + 1), "tok_refund_refused")
+    await world.cancel(clinic.owner, kept["id"])
 
 
 async def _counted(world: World) -> Mapping[str, float]:

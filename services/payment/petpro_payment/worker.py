@@ -75,6 +75,8 @@ class Worker:
         self._timings = timings
         self._woken = asyncio.Event()
         self._busy = 0
+        for name in providers:  # from nothing on: a rate does not see a series begin at one
+            metrics.UNKNOWN_OUTCOMES.labels(name)
         database.listen(store.WORK, self._woken.set)
 
     async def run(self) -> None:

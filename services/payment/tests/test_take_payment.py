@@ -1,5 +1,6 @@
 """TakePayment and CancelPayment: once, twice, late, after each other, and with outcomes that nobody knows."""
 
+import contextlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import ECAlgorithm
+from prometheus_client.samples import Sample
 from psycopg import Error as DatabaseError
 
 from petpro.payment.v1 import commands_pb2
 from petpro_common.money import Money
 from petpro_common.sealing import Sealer
 from petpro_common.testing import eventually, logged, running
-from petpro_payment import payments
+from petpro_payment import metrics, payments
 from petpro_payment.domain import Origin, Payment, PaymentStatus, RefundStatus
 from petpro_payment.outcomes import Captured, Unknown
 from petpro_payment.providers.provider import PaymentOrder
@@ -94,6 +96,19 @@ async def test_an_unknown_outcome_is_never_guessed(world: World, provider: Playe
     await world.work()
     assert (await world.answer(sale.take())).outcome == SUCCEEDED
     assert provider.charges == [sale.payment_id]
+
+
+async def test_outcomes_that_nobody_knows_are_counted_from_the_start(world: World) -> None:
+    with contextlib.suppress(KeyError):
+        metrics.UNKNOWN_OUTCOMES.remove("played")
+    world.worker()
+    counted = {sample.labels["provider"]: sample.value for sample in _unknown_outcomes()}
+    assert counted["played"] == 0
+
+
+def _unknown_outcomes() -> list[Sample]:
+    (family,) = metrics.UNKNOWN_OUTCOMES.collect()
+    return [sample for sample in family.samples if sample.name.endswith("_total")]
 
 
 async def test_of_a_provider_that_breaks_the_adapter_the_log_holds_no_answer(

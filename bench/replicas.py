@@ -13,8 +13,8 @@ from bench.section import Figures, Options, Results
 from bench.stage import Stage, open_stage
 from devstack.layout import ROOT
 from devstack.part import until
-from devstack.process import launch, python_module
-from devstack.services import serves_health, settings
+from devstack.process import launch
+from devstack.services import program, serves_health, settings
 
 NAME = "replicas"
 ABOUT = "Holds by 64 callers at so many processes of booking; ratios are to one."
@@ -67,8 +67,7 @@ async def more_bookings(stage: Stage, count: int) -> AsyncIterator[list[str]]:
                 "PETPRO_BOOKING_HOLD_SECONDS": "86400",
             }
             log = stage.around.layout.log(name)
-            argv = python_module("petpro_booking")
-            processes.append(await launch(argv, env=env, cwd=ROOT, log=log))
+            processes.append(await launch(program("booking"), env=env, cwd=ROOT, log=log))
             addresses.append(ports.address(f"{name}.grpc"))
         async with asyncio.timeout(_START_SECONDS):
             for address in addresses:

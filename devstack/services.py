@@ -54,7 +54,7 @@ def part(around: Surroundings, service: str) -> Part:
 
     return Part(
         name=service,
-        argv=python_module(f"petpro_{service}"),
+        argv=program(service),
         env=env,
         ready=serves_health(around.grpc_address(service), "readiness"),
         address=around.grpc_address(service),
@@ -62,6 +62,11 @@ def part(around: Surroundings, service: str) -> Part:
         prepare=migrate,
         preparation="migrates its database",
     )
+
+
+def program(service: str) -> list[str]:
+    """The command that runs a service."""
+    return python_module("devstack.as_in_image", service)
 
 
 def settings(around: Surroundings, service: str) -> dict[str, str]:

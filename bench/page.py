@@ -59,8 +59,10 @@ def draw(name: str, found: Results) -> str:
         return ""
     file = results.FILE.parent / f"{name}.svg"
     file.parent.mkdir(parents=True, exist_ok=True)
-    rated = bars(f"{name}: operations a second", rates(found.rows))
-    file.write_text(lines(f"{name}: MiB over minutes", found.series) if found.series else rated)
+    if found.series:
+        file.write_text(lines(f"{name}: MiB over minutes", found.series))
+    else:
+        file.write_text(bars(f"{name}: operations a second", rates(found.rows)))
     return f"{file.parent.name}/{file.name}"
 
 

@@ -35,21 +35,21 @@ def bars(title: str, groups: Groups) -> str:
     return _page(top + _GAP, drawn)
 
 
-def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """One line for each name, from zero up, the highest last value first in the legend beside it."""
-    names = sorted(series, key=lambda name: -series[name][-1][1])
-    right = max(at for points in series.values() for at, _ in points) or 1.0
-    top = max(value for points in series.values() for _, value in points) or 1.0
+def lines(title: str, series: Mapping[str, Sequence[float]]) -> str:
+    """One line for each name, a value a minute, from zero up, the highest last value first in the legend beside it."""
+    names = sorted(series, key=lambda name: -series[name][-1])
+    right = max(len(values) for values in series.values()) - 1 or 1
+    top = max(value for values in series.values() for value in values) or 1.0
     width, foot = _WIDTH - _NAMES - _FIGURE - _AXIS, _HEAD + _HEIGHT
     drawn = [_text(8, 20, title, "font-weight='bold'"), _bar(_AXIS, foot, width, "black", 1)]
     for number_of_four in range(5):
         drawn.append(_text(_AXIS + width * number_of_four / 4, foot + _BAR, number(right * number_of_four / 4)))
         drawn.append(_text(4, foot - _HEIGHT * number_of_four / 4, number(top * number_of_four / 4)))
     for index, name in enumerate(names):
-        points = [(_AXIS + at / right * width, foot - value / top * _HEIGHT) for at, value in series[name]]
+        points = [(_AXIS + at / right * width, foot - value / top * _HEIGHT) for at, value in enumerate(series[name])]
         drawn.append(_line(points, _COLOURS[index]))
         drawn.append(_bar(_AXIS + width + _GAP, _HEAD + index * _BAR, _GAP, _COLOURS[index]))
-        words = f"{name} {number(series[name][-1][1])}"
+        words = f"{name} {number(series[name][-1])}"
         drawn.append(_text(_AXIS + width + 2 * _GAP + 6, _HEAD + index * _BAR + _GAP, words))
     return _page(foot + 2 * _GAP, drawn)
 

@@ -38,8 +38,7 @@ def results_of(section: dict[str, Any]) -> Results:
     """A section's results as they were."""
     rows = [Row(**row) for row in section["rows"]]
     targets = [Target(**target) for target in section["targets"]]
-    series = {name: [(at, value) for at, value in points] for name, points in section.get("series", {}).items()}
-    return Results(rows, targets, section["notes"], section.get("how", ""), series)
+    return Results(rows, targets, section["notes"], section.get("how", ""), section.get("series", {}))
 
 
 def machine() -> str:

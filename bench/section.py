@@ -70,8 +70,8 @@ class Results:
     """Sentences for the reader: what limits, what was left out."""
     how: str = ""
     """What was measured, in words; empty: medians of rounds, alternating."""
-    series: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    """What is drawn over time: minutes, and how much."""
+    series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """What is drawn over time: how much, minute by minute."""
 
 
 class Section(Protocol):

@@ -18,15 +18,15 @@ NAME = "soak"
 ABOUT = "Memory of every part under a steady load far below what it can bear."
 VISITS_A_SECOND = 2
 PARTS = (*SERVICES, "postgres", "nats", "gateway")
-RESIDENT, ANONYMOUS = "MiB", "MiB anonymous"
-START, WARM, END, GROWTH = "MiB at start", "MiB warm", "MiB at the end", "MiB more an hour"
+START, WARM, END = "MiB at first", "MiB at minute ten", "MiB at the end"
+GROWTH, ANONYMOUS = "MiB more an hour", "MiB of these anonymous"
 _CALLERS = 16
 _MINUTE, _LOADED_SECONDS = 60.0, 57.0
 _WARM_MINUTES, _SPAN = 10, 5
 _MOST_SHARE, _MOST_MIB = 0.02, 3.0
 _NOTES = [
     "Services as VmRSS counts; PostgreSQL, NATS and Envoy with all their processes as Pss does, which counts what they "
-    "share once. At start, warm and at the end are medians of five minutes each.",
+    "share once. At minute ten and at the end are medians of the five minutes before.",
     "Every minute ends with a rest of two or three seconds, in which what was caused comes to its end.",
 ]
 
@@ -48,7 +48,7 @@ async def run(options: Options) -> Results:
             await asyncio.sleep(begun + minute * _MINUTE - time.monotonic())
         asked = [*targets(samples), _nothing_refused(load), await audit.verdict(stage)]
     rows = [*memory_rows(samples), Row("visit", f"{VISITS_A_SECOND} a second", [middle(load)])]
-    series = {part: [(float(at), one[part].resident) for at, one in enumerate(samples)] for part in PARTS}
+    series = {part: [one[part].resident for one in samples] for part in PARTS}
     how = f"{options.minutes} minutes of {VISITS_A_SECOND} visits a second, {visits.LOOKS} look-ups and a checkout each"
     return Results(rows, asked, _NOTES, f"{how}; half of them cancel", series)
 

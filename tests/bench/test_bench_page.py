@@ -56,3 +56,12 @@ def test_a_plot_shows_every_contestant_in_its_proportion(tmp_path: Path, monkeyp
     assert {"pgbench", "hold", "1 caller", "200", "100"} <= set(words)
     pgbench, hold = [float(element.get("width", "")) for element in picture if element.get("height") == "14"][:2]
     assert hold == pgbench / 2
+
+
+def test_what_was_measured_over_time_is_drawn_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "FILE", tmp_path / "benchmarks" / "results.json")
+    hour = Results([Row("booking", "memory", [{"MiB": 120.0}])], how="an hour", series={"booking": [120.0, 121.0]})
+    results.keep("soak", "Memory.", Options(), hour)
+    assert results.results_of(results.read()["soak"]) == hour
+    assert page.draw("soak", hour) == "benchmarks/soak.svg"
+    assert "an hour." in page.section_text(results.read()["soak"], hour, "")

@@ -41,7 +41,7 @@ def test_postgres_may_grow_with_its_data() -> None:
 
 
 def test_lines_are_drawn_on_one_scale_with_their_last_values() -> None:
-    picture = plot.lines("memory", {"booking": [(0.0, 100.0), (60.0, 200.0)], "nats": [(0.0, 50.0), (60.0, 50.0)]})
+    picture = plot.lines("memory", {"booking": [100.0, 200.0], "nats": [50.0, 50.0]})
     elements = list(ElementTree.fromstring(picture))  # noqa: S314 - ours
     words = {"".join(element.itertext()) for element in elements}
     assert {"memory", "booking 200", "nats 50.0"} <= words

@@ -11,7 +11,7 @@ PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-unit simulate chaos outage bench lint format proto k8s images lock clean
+.PHONY: help setup up demo test test-unit simulate chaos outage bench lint format proto k8s k8s-smoke images lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ proto: setup ## generate libs/api from protos/, and what deploy/ takes from else
 k8s: setup ## render every overlay, validate it, and hold it against the rules for pods
 	@deploy/check.sh $(BIN)/python
 	$(PYTEST) tests/k8s
+
+k8s-smoke: setup ## play the stories on the dev overlay in kubectl's cluster, and audit it (docs/operations.md says how to install it)
+	$(BIN)/python -m deploy.smoke
 
 images: setup ## build the image of every part, look into each, and play one (PARTS=booking BASE_IMAGE=... BUILDER=... TWICE=1)
 	@deploy/images.sh $(PARTS)

@@ -10,11 +10,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import io
 import json
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +28,13 @@ from devstack.secrets import PEOPLE
 from devstack.story_stage import StoryWentWrong
 from devstack.transcript import Transcript
 
+_MAILS_AFTER = (
+    "python",
+    "-c",
+    "import json, pathlib, sys; files = sorted(pathlib.Path('/state').glob('*.eml')); "
+    "print(json.dumps({file.name: file.read_text() for file in files if file.name > sys.argv[1]}))",
+)
+"""Prints the mails that came after the one of that name, by their names, which sort by arrival."""
 _MAILS_EVERY_SECONDS = 1.0
 _AUDITORS_GRACE_SECONDS = 65.0
 
@@ -104,7 +109,7 @@ async def play(cluster: Cluster, told: Transcript) -> None:
                 "mail": {"folder": folder},
                 "secrets": _provider_key(cluster, Path(folder)),
             }
-            async with _mails_copied(cluster, folder):
+            async with _mails_copied(cluster, Path(folder)):
                 await story.tell(told, endpoints)
     with told.work("Waiting until the auditor no longer takes what is new for work in hand"):
         await asyncio.sleep(_AUDITORS_GRACE_SECONDS)
@@ -130,20 +135,23 @@ def _provider_key(cluster: Cluster, folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def _mails_copied(cluster: Cluster, folder: str) -> AsyncIterator[None]:
+async def _mails_copied(cluster: Cluster, folder: Path) -> AsyncIterator[None]:
     """Copies the mails that the cluster's mail sink keeps into the folder, as they come."""
 
     async def copy() -> None:
+        newest = ""
         while True:
-            packed = await asyncio.to_thread(cluster.run, "exec", "deployment/mail", "--", "tar", "-cC", "/state", ".")
-            with tarfile.open(fileobj=io.BytesIO(packed)) as files:
-                files.extractall(folder, filter="data")
+            said = await asyncio.to_thread(cluster.run, "exec", "deployment/mail", "--", *_MAILS_AFTER, newest)
+            for newest, text in json.loads(said).items():
+                (folder / newest).write_text(text)
             await asyncio.sleep(_MAILS_EVERY_SECONDS)
 
     copying = asyncio.create_task(copy())
     try:
         yield
     finally:
+        if copying.done():
+            copying.result()
         copying.cancel()
 
 

@@ -58,7 +58,7 @@ class Limits(_Part):
     body_bytes: PositiveInt = 1 << 20
     response_bytes: PositiveInt = 8 << 20
     connections: PositiveInt = 10_000
-    upstream_requests: PositiveInt = 512
+    upstream_requests: PositiveInt = 256
 
 
 class Policy(_Part):

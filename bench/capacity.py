@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import disk, results
+from bench import bare_envoy, disk, results
 from bench.page import filled
 from bench.show import number
 from bench.spread import middle
@@ -94,7 +94,7 @@ def model(measured: dict[str, Any]) -> Model:
         section, what = MEASURED_AS[operation]
         figures = _figures(measured, section, what, _AT)
         for name, spent in figures.items():
-            if name.endswith(_CPU):
+            if name.endswith(_CPU) and name.removesuffix(_CPU) != bare_envoy.NAME:  # it idles beside the gateway
                 part = name.removesuffix(_CPU)
                 cpu[part] = cpu.get(part, 0.0) + times * spent / 1000
     publishes = _figures(measured, "limits", "JetStream publish, acknowledged", _AT)["a second"]

@@ -53,7 +53,10 @@ for overlay in deploy/k8s/overlays/*/; do
     name=$(basename "$overlay")
     "${render[@]}" "$overlay" >"$scratch/$name.yaml"
     with_all_components "$name"
-    for provider in deploy/k8s/providers/*/; do with_all_components "$name" "$(basename "$provider")"; done
+    # What providers share (auditor) comes with each of them.
+    for secret in deploy/k8s/providers/*/external-secret/; do
+        with_all_components "$name" "$(basename "$(dirname "$secret")")"
+    done
 done
 for file in "$scratch"/*.yaml; do
     name=$(basename "$file" .yaml)

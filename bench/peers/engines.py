@@ -22,6 +22,7 @@ AS_IT_COMES, NATSAGA_SHORT_POLL = "natsaga, as it comes", "natsaga, 10 ms poll"
 NATSAGA_HALVES = f"{NATSAGA_SHORT_POLL}, 2 processes"
 SHORT_POLL_SECONDS = 0.01
 PETPRO_ENGINE = "PetPro's engine, same steps"
+PETPRO_APART = f"{PETPRO_ENGINE}, none along"
 PETPRO_HALVES = f"{PETPRO_ENGINE}, 2 processes"
 _TABLES = "".join((
     *(messaging.MESSAGING_V1, messaging.MESSAGING_V2, messaging.PARKED_V2, messaging.STORAGE_V1),
@@ -46,17 +47,21 @@ class Engine:
 
 
 async def petpro(stage: Stage, bookings: int) -> Engine:
-    """Its engine and messaging without its services: in one process, or in two with a database each."""
+    """Its engine and messaging without its services: in one process, or in two with a database each.
+
+    Steps of payment go along with each other, as in PetPro, or each travels by itself.
+    """
     business = await _with_tables(await open_business(stage.stack, "peer_petpro", bookings))
     payments = await _with_tables(await open_business(stage.stack, "peer_petpro_payment", bookings))
 
-    def program(role: str, owned: Business) -> Program:
-        settings = {"PETPRO_ROLE": role, "PEER_NATS_URL": stage.around.nats.operator_url}
+    def program(role: str, owned: Business, along: str = "yes") -> Program:
+        settings = {"PETPRO_ROLE": role, "PETPRO_ALONG": along, "PEER_NATS_URL": stage.around.nats.operator_url}
         env = {**_environment(stage, owned), **settings}
         return Program(Path(sys.executable), "bench.peers.petpro_cancellation", env, leads=role != "participants")
 
     ways = {
         PETPRO_ENGINE: [program("all", business)],
+        PETPRO_APART: [program("all", business, along="no")],
         PETPRO_HALVES: [program("orchestrator", business), program("participants", payments)],
     }
     return Engine(business, stage.folder / "petpro.log", ways)

@@ -29,6 +29,7 @@ from petpro_common.saga import Local, Remote, Saga, SagaEngine, SagaState, Step,
 from petpro_common.saga.model import Data
 
 ROLE = os.environ["PETPRO_ROLE"]
+ALONG = os.environ["PETPRO_ALONG"] == "yes"
 POOL = 10
 _BATCH = 64
 _LOW_BITS = (1 << 120) - 1
@@ -50,8 +51,9 @@ def cancellation(service: str) -> Saga:
     return Saga("peer_cancellation", 1, (
         Step("request", compensatable, Local("request"), undo=Local("release")),
         Step("reserve_refund", compensatable, _command(service, payment.ReserveRefund), undo=release),
-        Step("post_refund_entry", compensatable, _command(service, payment.PostRefundEntry), undo=cancel_entry),
-        Step("submit_refund", StepKind.PIVOT, _command(service, payment.SubmitRefund)),
+        Step("post_refund_entry", compensatable, _command(service, payment.PostRefundEntry), undo=cancel_entry,
+             along=ALONG),
+        Step("submit_refund", StepKind.PIVOT, _command(service, payment.SubmitRefund), along=ALONG),
         Step("cancel_booking", retriable, Local("cancel_booking")),
         Step("settle_refund", retriable, _command(service, payment.SettleRefundEntry)),
     ))  # fmt: skip

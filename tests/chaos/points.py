@@ -16,13 +16,10 @@ COMMANDS = {
     "cancel_payment": "think_again",
     "post_booking_fee": "keep",
     "reserve_refund": "cancel",
-    "release_refund": "be_refused",
-    "post_refund_entry": "cancel",
     "cancel_refund_entry": "be_refused",
-    "submit_refund": "cancel",
     "settle_refund_entry": "cancel",
 }
-"""Every command that there is, and the visit that gives rise to it."""
+"""Every command that does not go along with another, and the visit that gives rise to it."""
 
 _RESERVATIONS = "/petpro.booking.v1.ReservationService"
 

@@ -8,7 +8,7 @@ from tests.chaos.rounds import kill_round
 from tests.chaos.traffic import VISITS
 
 SAMPLE = (
-    "booking: after publish petpro.commands.payment.submit_refund",
+    "booking: after publish petpro.commands.payment.reserve_refund",
     "payment: after call worker refund",
 )
 

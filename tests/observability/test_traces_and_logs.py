@@ -18,6 +18,7 @@ from tests.world import World, open_world
 _TOLD = "petpro.events.booking.confirmed"
 _TAKE = "petpro.commands.payment.take_payment"
 _REPLY = "petpro.replies.checkout"
+_RESERVE = "petpro.commands.payment.reserve_refund"  # it takes that of submitting along
 _SUBMIT = "petpro.commands.payment.submit_refund"
 
 
@@ -79,7 +80,7 @@ async def test_a_cancellation_is_one_trace_from_the_gateway_to_the_provider(trac
         )
         assert asked[0].service == "petpro-gateway"
         assert "CancelBooking" in asked[1].name
-        assert [span.name for span in asked[-3:]] == [f"publish {_SUBMIT}", "worker refund", "ask sandbox"]
+        assert [span.name for span in asked[-3:]] == [f"publish {_RESERVE}", "worker refund", "ask sandbox"]
 
 
 async def _way_to_the_provider(taking: Sink, trace: str, about: str = "payment") -> list[Span]:

@@ -112,6 +112,7 @@ async def asked_once(world: World) -> Sale:
 
 async def test_while_the_outbox_is_full_the_provider_is_still_listened_to(post: Post, told: World) -> None:
     sale = await asked_once(told)
+    await told.order(sale.take(), attempt=2)  # a copy is told that the payment is pending
     backlog = Backlog(told.database, limit=1)
     await backlog.look()
     assert backlog.is_full

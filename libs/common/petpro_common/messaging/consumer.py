@@ -71,13 +71,16 @@ def pause_after(tries: int) -> float:
 
 
 @contextlib.contextmanager
-def in_hand(message: Msg, trace: Mapping[str, str] | None = None, **about: object) -> Iterator[None]:
-    """Makes a message the call in hand, in `trace` or else in the one that it came with; `about` as in `context`."""
+def in_hand(message: Msg, trace: Mapping[str, str] | None = None, subject: str = "", **about: object) -> Iterator[None]:
+    """Makes a message the call in hand, in `trace` or else in the one that it came with; `about` as in `context`.
+
+    `subject` is that of one of the commands that came in it.
+    """
     headers = message.headers or {}
-    call = CallContext(message.subject, headers.get("ce-id") or str(new_id()))
+    call = CallContext(subject or message.subject, headers.get("ce-id") or str(new_id()))
     continued = headers if trace is None else trace
     with (
-        telemetry.span(message.subject, continued, SpanKind.CONSUMER),
+        telemetry.span(call.method, continued, SpanKind.CONSUMER),
         context.within(call),
         context.about(**about),
     ):

@@ -12,6 +12,7 @@ _CLAIM = text("""
     SELECT message_id FROM unnest(CAST(:message_ids AS text[])) AS message_id ORDER BY message_id
     ON CONFLICT DO NOTHING RETURNING message_id
 """)
+_GIVE_UP = text("DELETE FROM inbox WHERE message_id = ANY(:message_ids)")
 
 
 async def claim(tx: Transaction, message_ids: Iterable[str]) -> set[str]:
@@ -20,3 +21,9 @@ async def claim(tx: Transaction, message_ids: Iterable[str]) -> set[str]:
     A copy that is handled at the same instant waits here until the first has committed or rolled back.
     """
     return set((await tx.execute(_CLAIM, {"message_ids": list(message_ids)})).scalars())
+
+
+async def give_up(tx: Transaction, message_ids: Iterable[str]) -> None:
+    """Takes back what this transaction has claimed and not handled."""
+    if left := list(message_ids):
+        await tx.execute(_GIVE_UP, {"message_ids": left})

@@ -7,7 +7,11 @@ A handler runs in the transaction that claims the command, and returns what it d
     Pending()            taken on; `answer` gives the definite outcome later, in the transaction that knows it
 
 The reply is stored with the claim, and of the command only whom to answer: what it says may be secret. A copy of the
-command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes.
+command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes. That
+a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again.
+
+Commands that come in one message are carried out in one transaction, one after the other as far as each has succeeded,
+and are answered by one reply.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,7 +30,7 @@ from petpro_common.db import Database, LateWrite, Transaction
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
-from petpro_common.messaging.subjects import COMMANDS
+from petpro_common.messaging.subjects import COMMANDS, command_subject
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,42 @@ class Together:
 
 
 Handler: TypeAlias = CommandHandler | Together
-_Kind: TypeAlias = tuple[type[Message], Handler]
-_Read: TypeAlias = tuple[Msg, saga_pb2.Command, Handler, Message]
+_Kind: TypeAlias = tuple[type[Message], Handler, str]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A command that was read, and the subject of such commands."""
+
+    command: saga_pb2.Command
+    handler: Handler
+    subject: str
+    payload: Message
+
+    @property
+    def id(self) -> str:
+        return self.command.command_id
+
+
+@dataclass(frozen=True)
+class _Received:
+    """A message: its commands in their order, and the replies to those that were carried out."""
+
+    message: Msg
+    orders: Sequence[_Order]
+    replies: list[saga_pb2.Reply] = field(default_factory=list)
+
+    @property
+    def left(self) -> Sequence[_Order]:
+        """The commands that were not carried out."""
+        return self.orders[len(self.replies) :]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next command is to be carried out: there is one, and all before it have succeeded."""
+        has_failed = bool(self.replies) and self.replies[-1].outcome != saga_pb2.OUTCOME_SUCCEEDED
+        return bool(self.left) and not has_failed
+
 
 # The replies of a transaction at once.
 _STORE = text("""
@@ -86,24 +124,19 @@ _OUTCOMES = {
 
 def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[Message], Handler]) -> Consumer:
     """A consumer of this service's commands: one handler per message type."""
-    by_type = {kind.DESCRIPTOR.full_name: (kind, handler) for kind, handler in handlers.items()}
+    by_type = {
+        kind.DESCRIPTOR.full_name: (kind, handler, command_subject(broker.service, kind()))
+        for kind, handler in handlers.items()
+    }
 
     async def handle(messages: Sequence[Msg]) -> None:
-        commands = [_read(message, by_type) for message in messages]
-        _traces.set(
-            {command.command_id: (message.headers or {}).get("traceparent") for message, command, *_ in commands}
-        )
+        received = [_read(message, by_type) for message in messages]
+        _traces.set({order.id: _traceparent(each.message) for each in received for order in each.orders})
         async with database.transaction() as tx:
-            new = await inbox.claim(tx, (command.command_id for _, command, _, _ in commands))
-            decided = await _decide_together(tx, [read for read in commands if read[1].command_id in new])
-            for message, command, handler, payload in commands:
-                with in_hand(message, saga_id=command.saga_id, booking_id=getattr(payload, "booking_id", "")):
-                    if command.command_id not in new:
-                        await _reply_again(tx, command)
-                        continue
-                    if not isinstance(handler, Together):
-                        decided[command.command_id] = await handler(tx, command.command_id, payload)
-                    await _reply(tx, command, _reply_to(command, decided[command.command_id]))
+            new = await inbox.claim(tx, (order.id for each in received for order in each.orders))
+            while due := [each for each in received if each.goes_on]:
+                await _carry_out(tx, due, new)
+            await inbox.give_up(tx, new & {order.id for each in received for order in each.left})
 
     subjects = [f"petpro.commands.{broker.service}.>"]
     return Consumer(database, broker, COMMANDS, subjects, handle, lambda m: saga_of(m.data))
@@ -114,26 +147,53 @@ def trace_of(command_id: str) -> str | None:
     return _traces.get().get(command_id)
 
 
-async def _decide_together(tx: Transaction, commands: Sequence[_Read]) -> dict[str, Answer]:
+async def _carry_out(tx: Transaction, received: Sequence[_Received], new: set[str]) -> None:
+    """Has the next command of each message carried out, or finds its stored reply."""
+    decided = await _decide_together(tx, [each.left[0] for each in received if each.left[0].id in new])
+    for each in received:
+        order, is_new = each.left[0], each.left[0].id in new
+        booking_id = getattr(order.payload, "booking_id", "")
+        with in_hand(each.message, subject=order.subject, saga_id=order.command.saga_id, booking_id=booking_id):
+            if is_new and not isinstance(order.handler, Together):
+                decided[order.id] = await order.handler(tx, order.id, order.payload)
+            each.replies.append(
+                _reply_to(order.command, decided[order.id]) if is_new else await _stored(tx, order.command)
+            )
+            reply = _with_those_before(each.replies)
+            if is_new:
+                _store(tx, order.command, reply)
+            if not each.goes_on and not (is_new and reply.outcome == saga_pb2.OUTCOME_PENDING):
+                await _send(tx, order.command.reply_to, reply)
+
+
+async def _decide_together(tx: Transaction, orders: Sequence[_Order]) -> dict[str, Answer]:
     """The answers of those handlers that take all commands of their type at once."""
     groups: dict[Together, list[tuple[str, Message]]] = {}
-    for _, command, handler, payload in commands:
-        if isinstance(handler, Together):
-            groups.setdefault(handler, []).append((command.command_id, payload))
+    for order in orders:
+        if isinstance(order.handler, Together):
+            groups.setdefault(order.handler, []).append((order.id, order.payload))
     decided: dict[str, Answer] = {}
-    for handler, orders in groups.items():
-        answers = await handler.handle(tx, orders)
-        decided |= {command_id: answer for (command_id, _), answer in zip(orders, answers, strict=True)}
+    for handler, given in groups.items():
+        answers = await handler.handle(tx, given)
+        decided |= {command_id: answer for (command_id, _), answer in zip(given, answers, strict=True)}
     return decided
 
 
-def _read(message: Msg, by_type: Mapping[str, _Kind]) -> _Read:
+def _read(message: Msg, by_type: Mapping[str, _Kind]) -> _Received:
     try:
         command = saga_pb2.Command.FromString(message.data)
-        kind, handler = by_type[command.payload.TypeName()]
-        return message, command, handler, kind.FromString(command.payload.value)
+        return _Received(message, [_order(each, by_type) for each in (command, *command.next)])
     except (DecodeError, KeyError) as fault:
         raise Unprocessable("not a command of this service") from fault
+
+
+def _order(command: saga_pb2.Command, by_type: Mapping[str, _Kind]) -> _Order:
+    kind, handler, subject = by_type[command.payload.TypeName()]
+    return _Order(command, handler, subject, kind.FromString(command.payload.value))
+
+
+def _traceparent(message: Msg) -> str | None:
+    return (message.headers or {}).get("traceparent")
 
 
 def saga_of(data: bytes) -> str:
@@ -149,10 +209,13 @@ async def answer(tx: Transaction, command_id: str, decided: Succeeded | Refused)
     row = (await tx.execute(_LOCKED, {"command_id": command_id})).first()
     if row is None or row.command is None:
         return
-    if saga_pb2.Reply.FromString(bytes(row.reply)).outcome != saga_pb2.OUTCOME_PENDING:
+    pending = saga_pb2.Reply.FromString(bytes(row.reply))
+    if pending.outcome != saga_pb2.OUTCOME_PENDING:
         return
     command = saga_pb2.Command.FromString(bytes(row.command))
-    await _reply(tx, command, _reply_to(command, decided))
+    reply = _with_those_before([*pending.before, _reply_to(command, decided)])
+    _store(tx, command, reply)
+    await _send(tx, command.reply_to, reply)
 
 
 def _reply_to(command: saga_pb2.Command, decided: Answer) -> saga_pb2.Reply:
@@ -173,12 +236,29 @@ def _reply_to(command: saga_pb2.Command, decided: Answer) -> saga_pb2.Reply:
     return reply
 
 
-async def _reply(tx: Transaction, command: saga_pb2.Command, reply: saga_pb2.Reply) -> None:
-    envelope = saga_pb2.Command()
-    envelope.CopyFrom(command)
-    envelope.ClearField("payload")
-    tx.write_late(_WRITE, (command.command_id, envelope.SerializeToString(), reply.SerializeToString()))
-    await _send(tx, command.reply_to, reply)
+def _with_those_before(replies: Sequence[saga_pb2.Reply]) -> saga_pb2.Reply:
+    """The last of the replies, which tells the others."""
+    reply = saga_pb2.Reply()
+    reply.CopyFrom(replies[-1])
+    reply.before.extend(replies[:-1])
+    return reply
+
+
+def _store(tx: Transaction, command: saga_pb2.Command, reply: saga_pb2.Reply) -> None:
+    whom_to_answer = saga_pb2.Command()
+    whom_to_answer.CopyFrom(command)
+    whom_to_answer.ClearField("payload")
+    whom_to_answer.ClearField("next")
+    tx.write_late(_WRITE, (command.command_id, whom_to_answer.SerializeToString(), reply.SerializeToString()))
+
+
+async def _stored(tx: Transaction, command: saga_pb2.Command) -> saga_pb2.Reply:
+    """The reply to a command that was carried out before, as one to this attempt."""
+    row = (await tx.execute(_LOCKED, {"command_id": command.command_id})).one()
+    reply = saga_pb2.Reply.FromString(bytes(row.reply))
+    reply.ClearField("before")
+    reply.attempt = command.attempt
+    return reply
 
 
 def _columns(rows: list[tuple[str, bytes, bytes]]) -> Mapping[str, Any]:
@@ -189,13 +269,7 @@ def _columns(rows: list[tuple[str, bytes, bytes]]) -> Mapping[str, Any]:
 _WRITE = LateWrite(_STORE, _columns)
 
 
-async def _reply_again(tx: Transaction, command: saga_pb2.Command) -> None:
-    row = (await tx.execute(_LOCKED, {"command_id": command.command_id})).one()
-    reply = saga_pb2.Reply.FromString(bytes(row.reply))
-    reply.attempt = command.attempt
-    await _send(tx, command.reply_to, reply)
-
-
 async def _send(tx: Transaction, subject: str, reply: saga_pb2.Reply) -> None:
-    message_id = f"{reply.command_id}.{reply.attempt}.{saga_pb2.Outcome.Name(reply.outcome)}"
+    attempts = ".".join(str(each.attempt) for each in (*reply.before, reply))
+    message_id = f"{reply.command_id}.{attempts}.{saga_pb2.Outcome.Name(reply.outcome)}"
     await outbox.add_protobuf(tx, message_id, subject, reply.saga_id, reply)

@@ -15,6 +15,8 @@ stores the new state; all of it commits together.
     compensating  <- <-                  in reverse order -> compensated
     parked                               an operator has to look: retries ran out, or a retriable step was refused
 
+A step that goes `along` shares the message, the participant's transaction and the reply with the step before.
+
 What an operator may do to a saga, and when, stands at the top of `operations`; `core.operate` decides it.
 
 Invariants:

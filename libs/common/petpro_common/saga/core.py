@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise, takewhile
 
 from petpro_common.saga.model import (
     Data,
@@ -10,6 +11,7 @@ from petpro_common.saga.model import (
     Local,
     Order,
     Outcome,
+    Remote,
     Reply,
     Saga,
     SagaState,
@@ -85,6 +87,21 @@ def operate(saga: Saga, state: SagaState, operation: Operation, now: datetime) -
     return _resolve(saga, state, step, operation.verb, line)
 
 
+def aboard(saga: Saga, state: SagaState) -> tuple[Step, ...]:
+    """The steps whose commands, or compensations, travel with the one that `state` awaits, in their order."""
+    if state.direction is Direction.FORWARD:
+        return saga.carried_by(saga.step(state.step), state.data)
+    latest_first = [saga.step(name) for name in reversed(state.to_undo)]
+    return tuple(step for _, step in takewhile(_is_undone_along, pairwise(latest_first)))
+
+
+def _is_undone_along(pair: tuple[Step, Step]) -> bool:
+    later, earlier = (step.undo for step in pair)
+    return (
+        pair[0].along and isinstance(later, Remote) and isinstance(earlier, Remote) and later.service == earlier.service
+    )
+
+
 def _woken(state: SagaState, now: datetime) -> SagaState:
     """A parked saga is on its way again, with a fresh horizon; any other stays as it is."""
     if state.status is not Status.PARKED:
@@ -108,9 +125,9 @@ def _skip(saga: Saga, state: SagaState, step: Step, now: datetime, line: tuple[H
 def _turn_back(saga: Saga, state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...]) -> Transition:
     if state.direction is Direction.BACKWARD:
         raise SagaHasTurnedBack(step=step.name)
-    if step.kind is not StepKind.COMPENSATABLE:
-        raise PastPointOfNoReturn(step=step.name)
-    return _undo_next(saga, _failed(_outcome_unknown(state, step), STOPPED_BY_OPERATOR), now, line)
+    if final := _final(saga, state):
+        raise PastPointOfNoReturn(step=final.name)
+    return _undo_next(saga, _failed(_outcome_unknown(saga, state), STOPPED_BY_OPERATOR), now, line)
 
 
 def _resolve(saga: Saga, state: SagaState, step: Step, verb: Verb, line: tuple[Happening, ...]) -> Transition:
@@ -126,9 +143,19 @@ def _resolve(saga: Saga, state: SagaState, step: Step, verb: Verb, line: tuple[H
     return _end(saga, state, Status.COMPENSATED, line)
 
 
-def _outcome_unknown(state: SagaState, step: Step) -> SagaState:
-    """The step may have been done: it is undone like those that were."""
-    return replace(state, to_undo=(*state.to_undo, step.name)) if step.undo else state
+def _asked(saga: Saga, state: SagaState) -> tuple[Step, ...]:
+    """The steps that may have been done by now: the one that is awaited, and those that went along."""
+    return (saga.step(state.step), *aboard(saga, state))
+
+
+def _final(saga: Saga, state: SagaState) -> Step | None:
+    """Of the steps that may have been done, the first that cannot be compensated."""
+    return next((step for step in _asked(saga, state) if step.kind is not StepKind.COMPENSATABLE), None)
+
+
+def _outcome_unknown(saga: Saga, state: SagaState) -> SagaState:
+    """What may have been done is undone like what was."""
+    return replace(state, to_undo=(*state.to_undo, *(step.name for step in _asked(saga, state) if step.undo)))
 
 
 def _is_awaited(state: SagaState, signal: Signal) -> bool:
@@ -164,8 +191,8 @@ def _timed_out(saga: Saga, state: SagaState, step: Step, now: datetime, luck: fl
     line = (Happening("timed_out", step.name, state.direction, state.attempt),)
     if state.step_began_at is None or now - state.step_began_at < step.horizon:
         return _ask(state, step, now, line, luck)
-    if state.direction is Direction.FORWARD and step.kind is StepKind.COMPENSATABLE:
-        return _undo_next(saga, _failed(_outcome_unknown(state, step), "TIMED_OUT"), now, line)
+    if state.direction is Direction.FORWARD and _final(saga, state) is None:
+        return _undo_next(saga, _failed(_outcome_unknown(saga, state), "TIMED_OUT"), now, line)
     return _park(state, line, f"no answer to {step.name} in {step.horizon}")
 
 

@@ -5,11 +5,11 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TypeAlias
 from uuid import UUID
 
 import structlog
-from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from psycopg import Error as DatabaseError
 
@@ -22,8 +22,8 @@ from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
-from petpro_common.messaging.subjects import REPLIES, command_subject, reply_subject
-from petpro_common.saga import core, store
+from petpro_common.messaging.subjects import REPLIES, reply_subject
+from petpro_common.saga import core, messages, store
 from petpro_common.saga.model import (
     BadSaga,
     Data,
@@ -32,7 +32,6 @@ from petpro_common.saga.model import (
     Local,
     Order,
     Outcome,
-    Remote,
     Reply,
     Saga,
     SagaState,
@@ -42,15 +41,12 @@ from petpro_common.saga.model import (
 from petpro_common.saga.operations import Operation, SagaNotFound, SagaVersionConflict
 from petpro_common.saga.timer import Timer
 
+Told: TypeAlias = Mapping[tuple[str, Direction], Reply]
+"""Answers that are at hand, each by its step and direction."""
 LocalHandler: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
 
+_NOTHING: Told = MappingProxyType({})
 _RETRY_SECONDS = 0.5
-_DIRECTIONS = {Direction.FORWARD: saga_pb2.DIRECTION_FORWARD, Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD}
-_OUTCOMES = {
-    saga_pb2.OUTCOME_SUCCEEDED: Outcome.SUCCEEDED,
-    saga_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
-    saga_pb2.OUTCOME_PENDING: Outcome.PENDING,
-}
 
 _log = structlog.get_logger()
 _luck = secrets.SystemRandom().random
@@ -148,7 +144,7 @@ class SagaEngine:
     def consumer(self, broker: Broker) -> Consumer:
         """The consumer of replies to this service's sagas."""
         subjects = sorted({reply_subject(saga_type) for saga_type, _ in self._sagas})
-        return Consumer(self._database, broker, REPLIES, subjects, self._on_replies, _saga_of)
+        return Consumer(self._database, broker, REPLIES, subjects, self._on_replies, messages.saga_of)
 
     async def run_timer(self) -> None:
         """Signals sagas whose time has come, until cancelled; a fault is logged and tried again.
@@ -172,9 +168,9 @@ class SagaEngine:
             counted = ", ".join(f"{row.saga_type} version {row.definition_version} ({row.sagas})" for row in missing)
             raise UnknownSaga(f"sagas are in flight whose definition is missing: {counted}")
 
-    async def _on_replies(self, messages: Sequence[Msg]) -> None:
+    async def _on_replies(self, received: Sequence[Msg]) -> None:
         """Signals sagas, each at most once: of one saga's replies one is in hand at a time."""
-        replies = [(message, *_read(message)) for message in messages]
+        replies = [(message, *messages.read(message)) for message in received]
         async with self._database.transaction() as tx:
             rows = await store.lock(tx, (saga_id for _, _, saga_id, _ in replies))
             if missing := {saga_id for _, _, saga_id, _ in replies} - rows.keys():
@@ -187,38 +183,35 @@ class SagaEngine:
                         await self._reply(tx, row, reply)
 
     async def _reply(self, tx: Transaction, row: Row, reply: saga_pb2.Reply) -> None:
-        outcome = _OUTCOMES[reply.outcome]
-        learned = self._learned(row, reply) if outcome is Outcome.SUCCEEDED else {}
-        signal = Reply(reply.step, _direction_of(reply), reply.attempt, outcome, reply.reason, learned)
-        await self._signal(tx, store.state_of(row), signal, row.now)
-
-    def _learned(self, row: Row, reply: saga_pb2.Reply) -> Data:
-        """What the step of the saga's own definition takes from the reply's payload."""
-        if reply.direction != saga_pb2.DIRECTION_FORWARD or not reply.HasField("payload"):
-            return {}
-        try:
-            action = self._definition(row.saga_type, row.definition_version).step(reply.step).do
-        except KeyError:
-            return {}
-        return action.learned_from(reply.payload.value) if isinstance(action, Remote) else {}
-
-    async def _signal(self, tx: Transaction, state: SagaState, signal: Signal, now: datetime) -> Operated:
+        """Signals what the saga awaits, and goes on as far as the answers came along."""
+        state = store.state_of(row)
         saga = self._definition(state.saga_type, state.definition_version)
-        return await self._carry_out(tx, saga, core.advance(saga, state, signal, now, _luck()), now)
+        told = {(each.step, each.direction): each for each in messages.answers(saga, reply)}
+        latest = next(reversed(told))
+        awaited = (state.step, state.direction)
+        signal = told.pop(awaited if awaited in told else latest)
+        await self._signal(tx, state, signal, row.now, told)
 
-    async def _carry_out(self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime) -> Operated:
-        """Stores a transition and has its order done: local ones here and now, as far as they go, remote by command."""
+    async def _signal(
+        self, tx: Transaction, state: SagaState, signal: Signal, now: datetime, told: Told = _NOTHING
+    ) -> Operated:
+        saga = self._definition(state.saga_type, state.definition_version)
+        return await self._carry_out(tx, saga, core.advance(saga, state, signal, now, _luck()), now, told)
+
+    async def _carry_out(
+        self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime, told: Told = _NOTHING
+    ) -> Operated:
+        """Stores a transition and has its order done: here and now, as far as that goes, and then by command."""
         state = transition.state
         with context.about(saga_id=state.id, booking_id=state.data.get("booking_id")):
-            return await self._go_on(tx, saga, transition, now)
+            return await self._go_on(tx, saga, transition, now, told)
 
-    async def _go_on(self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime) -> Operated:
+    async def _go_on(
+        self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime, told: Told
+    ) -> Operated:
         state = transition.state
         timeline = list(transition.timeline)
-        while transition.order and isinstance(transition.order.action, Local):
-            order = transition.order
-            decided = await self._local[transition.order.action.handler](tx, state)
-            signal = _local_reply(order.step.name, order.direction, order.attempt, decided)
+        while transition.order and (signal := await self._answer_at_hand(tx, state, transition.order, told)):
             transition = core.advance(saga, state, signal, now, _luck())
             state = transition.state
             timeline += transition.timeline
@@ -229,23 +222,17 @@ class SagaEngine:
         self._report(state, now)
         return Operated(state, tuple(timeline))
 
+    async def _answer_at_hand(self, tx: Transaction, state: SagaState, order: Order, told: Told) -> Reply | None:
+        """The answer to an order that needs no command: a local step's, or one that came along with another's."""
+        if isinstance(order.action, Local):
+            decided = await self._local[order.action.handler](tx, state)
+            return _local_reply(order.step.name, order.direction, order.attempt, decided)
+        return told.get((order.step.name, order.direction))
+
     async def _send(self, tx: Transaction, saga: Saga, state: SagaState, order: Order) -> None:
-        action = order.action
-        if not isinstance(action, Remote):
-            raise TypeError(action)
-        message = action.build(state.data)
-        command = saga_pb2.Command(
-            command_id=f"{state.id}:{order.step.name}:{order.direction}",
-            saga_id=str(state.id),
-            saga_type=saga.type,
-            step=order.step.name,
-            direction=_DIRECTIONS[order.direction],
-            attempt=order.attempt,
-            reply_to=reply_subject(saga.type),
-        )
-        command.payload.Pack(message)
+        subject, command = messages.commands(saga, state, order)
         message_id = f"{command.command_id}:{order.attempt}"
-        await outbox.add_protobuf(tx, message_id, command_subject(action.service, message), str(state.id), command)
+        await outbox.add_protobuf(tx, message_id, subject, str(state.id), command)
 
     def _definition(self, saga_type: str, version: int) -> Saga:
         try:
@@ -275,25 +262,3 @@ def _local_reply(step: str, direction: Direction, attempt: int, decided: Answer)
     if isinstance(decided, Refused):
         return Reply(step, direction, attempt, Outcome.REFUSED, decided.reason)
     return Reply(step, direction, attempt, Outcome.SUCCEEDED, learned=decided.learned)
-
-
-def _direction_of(reply: saga_pb2.Reply) -> Direction:
-    return {number: direction for direction, number in _DIRECTIONS.items()}[reply.direction]
-
-
-def _read(message: Msg) -> tuple[str, UUID, saga_pb2.Reply]:
-    """A reply with the id of its message and of its saga."""
-    try:
-        reply = saga_pb2.Reply.FromString(message.data)
-        saga_id, outcome, _ = UUID(reply.saga_id), _OUTCOMES[reply.outcome], _direction_of(reply)
-    except (DecodeError, ValueError, KeyError) as fault:
-        raise Unprocessable("not a reply to a saga") from fault
-    message_id = (message.headers or {}).get("Nats-Msg-Id") or f"{reply.command_id}.{reply.attempt}.{outcome}"
-    return message_id, saga_id, reply
-
-
-def _saga_of(message: Msg) -> str:
-    try:
-        return saga_pb2.Reply.FromString(message.data).saga_id
-    except DecodeError:
-        return ""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -89,6 +90,9 @@ Action: TypeAlias = Local | Remote
 class Step:
     """One step. `when` says whether it is needed at all.
 
+    The command of a step that goes `along` travels with that of the step before, and so do their compensations: one
+    message, one transaction of the participant, one answer. Until that comes the outcome of all of them is unknown.
+
     An unanswered step is asked again after `patience` (doubling, with jitter, up to a minute); after `horizon` its
     outcome counts as unknown: before the pivot it is compensated, at the pivot and after the saga is parked.
     """
@@ -98,6 +102,7 @@ class Step:
     do: Action
     undo: Action | None = None
     when: Callable[[Data], bool] = _always
+    along: bool = False
     patience: timedelta = timedelta(seconds=5)
     horizon: timedelta = timedelta(hours=24)
 
@@ -121,7 +126,8 @@ class Saga:
     forgets: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        faults = [*_faults_of_order(self), *(fault for step in self.steps for fault in _faults_of_step(step))]
+        faults = [*_faults_of_order(self), *_faults_of_company(self)]
+        faults += (fault for step in self.steps for fault in _faults_of_step(step))
         if faults:
             raise BadSaga(f"{self.type}: {'; '.join(faults)}")
 
@@ -135,6 +141,11 @@ class Saga:
             if step.name == name:
                 return index
         raise KeyError(name)
+
+    def carried_by(self, step: Step, data: Data) -> tuple[Step, ...]:
+        """The steps whose commands travel with that of `step`, in their order."""
+        behind = self.steps[self.index(step.name) + 1 :]
+        return tuple(each for each in takewhile(lambda each: each.along, behind) if each.when(data))
 
 
 def _faults_of_order(saga: Saga) -> Iterator[str]:
@@ -151,6 +162,17 @@ def _faults_of_order(saga: Saga) -> Iterator[str]:
         yield "there is one pivot at the most"
     if len({step.name for step in saga.steps}) != len(saga.steps):
         yield "step names must differ"
+
+
+def _faults_of_company(saga: Saga) -> Iterator[str]:
+    for before, step in zip((None, *saga.steps), saga.steps, strict=False):
+        carrier = before.do if before else None
+        if not step.along:
+            continue
+        if not (isinstance(step.do, Remote) and isinstance(carrier, Remote) and step.do.service == carrier.service):
+            yield f"{step.name} goes along with no command to the same service"
+        elif carrier.result:
+            yield f"{step.name} goes along with a command, and may need its result"
 
 
 def _faults_of_step(step: Step) -> Iterator[str]:

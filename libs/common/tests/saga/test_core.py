@@ -3,13 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.protobuf.empty_pb2 import Empty
 
 from petpro_common.ids import new_id
-from petpro_common.saga.core import Transition, advance, begin, failure_reason
+from petpro_common.saga.core import Transition, aboard, advance, begin, failure_reason, operate
 from petpro_common.saga.model import (
     Direction,
     Local,
     Outcome,
+    Remote,
     Reply,
     Saga,
     SagaState,
@@ -19,6 +21,7 @@ from petpro_common.saga.model import (
     StepKind,
     Timeout,
 )
+from petpro_common.saga.operations import Operation, PastPointOfNoReturn, Verb
 
 pytestmark = pytest.mark.unit
 
@@ -42,10 +45,11 @@ CANCEL_VISIT = Saga(
 class Dialogue:
     """One saga, spoken to step by step."""
 
-    def __init__(self, paid: bool = True) -> None:
+    def __init__(self, paid: bool = True, saga: Saga = CANCEL_VISIT) -> None:
+        self.saga = saga
         self.now = NOON
         self.orders: list[tuple[str, str]] = []
-        self.heard(begin(CANCEL_VISIT, SagaState(new_id(), "cancel_visit", 1, "cancel:rex", {"paid": paid}), NOON))
+        self.heard(begin(saga, SagaState(new_id(), saga.type, 1, "cancel:rex", {"paid": paid}), NOON))
 
     def heard(self, transition: Transition) -> "Dialogue":
         self.state = transition.state
@@ -61,7 +65,7 @@ class Dialogue:
         return self.state.due_at - self.now
 
     def tell(self, signal: Signal, luck: float = 0.5) -> "Dialogue":
-        return self.heard(advance(CANCEL_VISIT, self.state, signal, self.now, luck))
+        return self.heard(advance(self.saga, self.state, signal, self.now, luck))
 
     def answer(self, outcome: Outcome, reason: str = "", **learned: object) -> "Dialogue":
         state = self.state
@@ -197,3 +201,36 @@ def test_the_same_reply_twice_counts_once() -> None:
     reply = Reply("request", FORWARD, 1, Outcome.SUCCEEDED)
     once = talk.tell(reply).state
     assert talk.tell(reply).state == once
+
+
+ASK, TAKE_BACK = Remote("payment", lambda _: Empty()), Remote("payment", lambda _: Empty())
+
+
+def _together(pivot_goes_along: bool) -> Dialogue:
+    """At the first of three steps of payment, of which the second goes along, and the pivot or not."""
+    steps = (
+        Step("reserve", StepKind.COMPENSATABLE, ASK, undo=TAKE_BACK),
+        Step("enter", StepKind.COMPENSATABLE, ASK, undo=TAKE_BACK, along=True),
+        Step("send", StepKind.PIVOT, ASK, along=pivot_goes_along),
+    )
+    return Dialogue(saga=Saga("refund", 1, steps))
+
+
+def test_silence_undoes_what_went_along_as_well() -> None:
+    together = _together(pivot_goes_along=False)
+    assert [step.name for step in aboard(together.saga, together.state)] == ["enter"]
+    together.time_out(timedelta(hours=24))
+    assert (together.state.status, together.state.to_undo) == (Status.COMPENSATING, ("reserve", "enter"))
+    assert [step.name for step in aboard(together.saga, together.state)] == ["reserve"]
+    together.succeed(2)
+    assert together.orders[1:] == [("enter", "backward"), ("reserve", "backward")]
+    assert together.state.status is Status.COMPENSATED
+
+
+def test_silence_is_parked_when_the_pivot_went_along_and_no_operator_can_turn_back() -> None:
+    together = _together(pivot_goes_along=True)
+    stop = Operation(Verb.COMPENSATE, "sari", "the dog is back")
+    with pytest.raises(PastPointOfNoReturn):
+        operate(together.saga, together.state, stop, together.now)
+    together.time_out(timedelta(hours=24))
+    assert together.state.status is Status.PARKED

@@ -51,6 +51,11 @@ def test_no_kind_of_step_is_needed(steps: tuple[Step, ...]) -> None:
         ((Step("tell", RETRIABLE, Local("tell"), undo=Local("untell")),), "tell is retriable and can never be"),
         ((Step("hold", COMPENSATABLE, Local("hold"), undo=Local("hold")),), "undone by being done again"),
         ((Step("brush", COMPENSATABLE, BRUSH, undo=BRUSH),), "undone by being done again"),
+        ((Step("brush", RETRIABLE, BRUSH, along=True),), "brush goes along with no command"),
+        ((HOLD, Step("brush", RETRIABLE, BRUSH, along=True)), "brush goes along with no command"),
+        ((Step("pay", PIVOT, _asks("payment")), Step("brush", RETRIABLE, BRUSH, along=True)), "to the same service"),
+        ((Step("wash", PIVOT, BRUSH), Step("tell", RETRIABLE, Local("tell"), along=True)), "to the same service"),
+        ((Step("wash", PIVOT, _learns()), Step("brush", RETRIABLE, BRUSH, along=True)), "may need its result"),
     ],
 )
 def test_an_order_that_cannot_be_rolled_back_is_refused(steps: tuple[Step, ...], said: str) -> None:

@@ -1,19 +1,24 @@
 """Random sagas on random walks: whatever is heard, in whatever order, every place that is reached is a legal one."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
+from google.protobuf.empty_pb2 import Empty
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petpro_common.errors import WrongState
 from petpro_common.ids import new_id
-from petpro_common.saga.core import Transition, advance, begin, operate
+from petpro_common.saga.core import Transition, aboard, advance, begin, operate
 from petpro_common.saga.model import (
+    Action,
     Data,
     Direction,
     Local,
     Outcome,
+    Remote,
     Reply,
     Saga,
     SagaState,
@@ -44,13 +49,18 @@ WORDS = [
 ]
 
 
+ASK, TAKE_BACK = Remote("payment", lambda _: Empty()), Remote("payment", lambda _: Empty())
+ACTIONS: list[tuple[Action, Action]] = [(Local("do"), Local("undo")), (ASK, TAKE_BACK)]
+
+
 @st.composite
 def _steps(draw: st.DrawFn, kind: StepKind, most: int) -> list[Step]:
     steps = []
     for number in range(draw(st.integers(0, most))):
-        undo = Local("undo") if kind is StepKind.COMPENSATABLE and draw(st.booleans()) else None
+        do, undo = draw(st.sampled_from(ACTIONS))
+        is_undone = kind is StepKind.COMPENSATABLE and draw(st.booleans())
         when = _needed if draw(st.booleans()) else _not_needed
-        steps.append(Step(f"{kind}_{number}", kind, Local("do"), undo, when))
+        steps.append(Step(f"{kind}_{number}", kind, do, undo if is_undone else None, when))
     return steps
 
 
@@ -67,7 +77,11 @@ def _sagas(draw: st.DrawFn) -> Saga:
     """Any mix of steps in a legal order, and one more, so that there is a step."""
     before, pivot = draw(_steps(StepKind.COMPENSATABLE, 3)), draw(_steps(StepKind.PIVOT, 1))
     after = draw(_steps(StepKind.RETRIABLE, 2))
-    return Saga("walk", 1, (*before, *pivot, *after, Step("last", StepKind.RETRIABLE, Local("do"))))
+    steps = [*before, *pivot, *after, Step("last", StepKind.RETRIABLE, Local("do"))]
+    for number, (carrier, step) in enumerate(pairwise(steps), 1):
+        if carrier.do is ASK and step.do is ASK:
+            steps[number] = replace(step, along=draw(st.booleans()))
+    return Saga("walk", 1, tuple(steps))
 
 
 class Walk:
@@ -115,8 +129,9 @@ class Walk:
             (self.maybe_done if before.direction is FORWARD else self.undone).append(before.step)
             self.is_past_return |= self.saga.step(before.step).kind is not StepKind.COMPENSATABLE
         elif said != "refused" and before.status is Status.RUNNING and after.state.status in TURNED_BACK:
-            self.maybe_done.append(before.step)  # nobody knows
-            assert self.saga.step(before.step).kind is StepKind.COMPENSATABLE, "an unknown pivot is asked about"
+            unknown = [self.saga.step(before.step), *aboard(self.saga, before)]
+            self.maybe_done += [step.name for step in unknown]
+            assert all(step.kind is StepKind.COMPENSATABLE for step in unknown), "an unknown pivot is asked about"
         assert before.direction is FORWARD or after.state.direction is BACKWARD, "it never turns forward again"
         assert after.state == before or after.state.version == before.version + 1
         assert after.order is None or after.state.status in AWAITING

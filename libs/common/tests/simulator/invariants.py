@@ -32,10 +32,17 @@ def _ending(row: Any, lines: list[Any]) -> Iterator[str]:
     if row.status in (Status.RUNNING, Status.COMPENSATING):
         yield f"stuck in {row.step} {row.direction}"
     for line in lines:
-        if line.kind == "parked" and not (line.direction == BACKWARD and "no answer" in line.detail):
+        if line.kind == "parked" and not ("no answer" in line.detail and _may_be_parked(row, line)):
             yield f"parked without need: {line.detail}"
     if row.status in (Status.COMPLETED, Status.COMPENSATED) and ("secret" in row.data or row.due_at):
         yield "ended, but has not let go of everything"
+
+
+def _may_be_parked(row: Any, line: Any) -> bool:
+    """Nobody knows whether a compensation was done, or a pivot that went along."""
+    saga = BY_TYPE[row.saga_type]
+    along = saga.carried_by(saga.step(line.step), row.data)
+    return line.direction == BACKWARD or any(step.kind is StepKind.PIVOT for step in along)
 
 
 def _effects(row: Any, done: list[tuple[str, str]]) -> Iterator[str]:
@@ -107,6 +114,7 @@ def _messages(booking: Tables, payment: Tables, server: Server) -> Iterator[str]
     definite: dict[str, set[str]] = {}
     for row in payment.outbox.values():
         reply = saga_pb2.Reply.FromString(row.payload)
-        if said := _SAID.get(reply.outcome):
-            definite.setdefault(reply.command_id, set()).add(said)
+        for each in (*reply.before, reply):
+            if said := _SAID.get(each.outcome):
+                definite.setdefault(each.command_id, set()).add(said)
     yield from (f"{command_id} was answered both ways" for command_id, said in definite.items() if len(said) > 1)

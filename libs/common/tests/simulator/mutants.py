@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -14,9 +13,8 @@ from petpro_common.messaging import inbox, memory, outbox, participant
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.participant import Answer
 from petpro_common.messaging.relay import Relay
-from petpro_common.messaging.subjects import command_subject, reply_subject
-from petpro_common.saga import core, engine, store
-from petpro_common.saga.model import Direction, Outcome, Reply, Saga, SagaState, Signal, Status, StepKind, Timeout
+from petpro_common.saga import core, messages, store
+from petpro_common.saga.model import Direction, Outcome, Reply, Saga, SagaState, Signal, Status, Step, StepKind, Timeout
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,29 @@ def _undo_what_was_refused(right: Any) -> Any:
     return refused
 
 
-def _leave_what_is_unknown(right: Any) -> Any:
-    def timed_out(saga: Saga, state: SagaState, step: Any, now: datetime, luck: float) -> Any:
-        return right(saga, state, replace(step, undo=None) if state.direction is Direction.FORWARD else step, now, luck)
+def _leave_what_is_unknown(_: Any) -> Any:
+    def outcome_unknown(saga: Saga, state: SagaState) -> SagaState:
+        return state
 
-    return timed_out
+    return outcome_unknown
+
+
+def _forget_what_went_along(_: Any) -> Any:
+    def asked(saga: Saga, state: SagaState) -> Any:
+        return (saga.step(state.step),)
+
+    return asked
+
+
+def _only_the_last(right: Any) -> Any:
+    def answers(saga: Saga, reply: saga_pb2.Reply) -> Any:
+        return right(saga, reply)[-1:]
+
+    return answers
+
+
+def _whatever_came_of_those_before(_: Any) -> Any:
+    return property(lambda received: bool(received.left))
 
 
 def _compensate_at_the_pivot_too(right: Any) -> Any:
@@ -131,7 +147,7 @@ def _never_skip(right: Any) -> Any:
 
 
 def _pending_is_done(_: Any) -> Any:
-    return {**engine._OUTCOMES, saga_pb2.OUTCOME_PENDING: Outcome.SUCCEEDED}
+    return {**messages._OUTCOMES, saga_pb2.OUTCOME_PENDING: Outcome.SUCCEEDED}
 
 
 def _keep_secrets(right: Any) -> Any:
@@ -142,29 +158,13 @@ def _keep_secrets(right: Any) -> Any:
 
 
 def _key_by_attempt(right: Any) -> Any:
-    async def send(self: Any, tx: Any, saga: Saga, state: SagaState, order: Any) -> None:
-        attempt = SimpleNamespace(name=f"{order.step.name}#{order.attempt}")
-        if order.step.kind is StepKind.PIVOT:
-            await outbox.add_protobuf(tx, *_renamed(saga, state, order, attempt.name))
-        else:
-            await right(self, tx, saga, state, order)
+    def command(saga: Saga, state: SagaState, step: Step, attempt: int) -> Any:
+        subject, made = right(saga, state, step, attempt)
+        if step.kind is StepKind.PIVOT:
+            made.command_id = f"{state.id}:{step.name}#{state.version}"
+        return subject, made
 
-    return send
-
-
-def _renamed(saga: Saga, state: SagaState, order: Any, key: str) -> tuple[str, str, str, Any]:
-    message = order.action.build(state.data)
-    command = saga_pb2.Command(
-        command_id=f"{state.id}:{key}",
-        saga_id=str(state.id),
-        saga_type=saga.type,
-        step=order.step.name,
-        direction=saga_pb2.DIRECTION_FORWARD,
-        attempt=order.attempt,
-        reply_to=reply_subject(saga.type),
-    )
-    command.payload.Pack(message)
-    return command.command_id, command_subject(order.action.service, message), str(state.id), command
+    return command
 
 
 def _outside_the_transaction(right: Any) -> Any:
@@ -197,16 +197,17 @@ def _answer_again(_: Any) -> Any:
         if row and row.command:
             command = saga_pb2.Command.FromString(bytes(row.command))
             reply = participant._reply_to(command, decided)
-            await participant._reply(tx, command, reply)
+            participant._store(tx, command, reply)
+            await participant._send(tx, command.reply_to, reply)
 
     return answer
 
 
-def _answer_without_asking_the_stored_one(_: Any) -> Any:
-    async def reply_again(tx: Any, command: saga_pb2.Command) -> None:
-        await participant._send(tx, command.reply_to, participant._reply_to(command, participant.Succeeded()))
+def _succeeded_without_asking(_: Any) -> Any:
+    async def stored(tx: Any, command: saga_pb2.Command) -> saga_pb2.Reply:
+        return participant._reply_to(command, participant.Succeeded())
 
-    return reply_again
+    return stored
 
 
 def _mark_first(right: Any) -> Any:
@@ -273,13 +274,13 @@ MUTANTS = (
     Mutant("a compensation is skipped", core, "_undo_next", _skip_one),
     Mutant("compensations run oldest first", core, "_undo_next", _oldest_first),
     Mutant("a refused step is compensated", core, "_refused", _undo_what_was_refused),
-    Mutant("an unknown step is not compensated", core, "_timed_out", _leave_what_is_unknown),
+    Mutant("an unknown step is not compensated", core, "_outcome_unknown", _leave_what_is_unknown),
     Mutant("an unknown pivot is compensated", core, "_timed_out", _compensate_at_the_pivot_too),
     Mutant("a refusal counts as success", core, "_refused", _go_on_when_refused),
     Mutant("a step that is not needed runs", core, "_go_on", _never_skip),
     Mutant("an ended saga keeps its secrets", core, "_end", _keep_secrets),
-    Mutant("a pending answer counts as success", engine, "_OUTCOMES", _pending_is_done),
-    Mutant("the pivot is asked again under a new key", engine.SagaEngine, "_send", _key_by_attempt),
+    Mutant("a pending answer counts as success", messages, "_OUTCOMES", _pending_is_done),
+    Mutant("the pivot is asked again under a new key", messages, "_command", _key_by_attempt),
     Mutant("what is to be undone is not stored", store, "save", _forget_what_was_learned),
     Mutant("the state is stored outside the transaction", store, "save", _outside_the_transaction),
     Mutant("the inbox claims outside the transaction", inbox, "claim", _outside_the_transaction),
@@ -287,12 +288,16 @@ MUTANTS = (
     Mutant("the outbox is written outside the transaction", outbox, "add", _outside_the_transaction),
     Mutant("a definite answer changes later", participant, "answer", _answer_again),
     Mutant("a pending step is never answered", participant, "answer", _dropped),
+    Mutant("a copy of a command is not given the stored reply", participant, "_stored", _succeeded_without_asking),
     Mutant(
-        "a copy of a command is not given the stored reply",
-        participant,
-        "_reply_again",
-        _answer_without_asking_the_stored_one,
+        "a command is carried out behind one that failed",
+        participant._Received,
+        "goes_on",
+        _whatever_came_of_those_before,
     ),
+    Mutant("a command that was not carried out stays claimed", inbox, "give_up", _dropped),
+    Mutant("what went along is neither undone nor asked about", core, "_asked", _forget_what_went_along),
+    Mutant("answers that came along are lost", messages, "answers", _only_the_last),
     Mutant("the relay marks what it has not published", Relay, "_publish_lane", _mark_first),
     Mutant("the relay trusts what a broker took that went", Relay, "_mark", _trust_a_connection_that_was_cut),
     Mutant("the relay never marks", Relay, "_mark", _dropped),

@@ -9,7 +9,7 @@ from unittest import mock
 from uuid import UUID
 
 from libs.common.tests.simulator.pauses import Asyncio, Clock
-from petpro_common import telemetry
+from petpro_common import seldom, telemetry
 from petpro_common.messaging import consumer, outbox, relay
 from petpro_common.saga import engine, timer
 
@@ -39,7 +39,7 @@ def played(clock: Clock, dice: Random) -> Iterator[None]:
         (outbox, "trace_headers"): dict,
         (telemetry, "trace_headers"): dict,
         (telemetry, "span"): lambda *_: contextlib.nullcontext(),
-        **{(module, "_log"): Silence() for module in (relay, engine, timer, consumer)},
+        **{(module, "_log"): Silence() for module in (relay, seldom, engine, timer, consumer)},
     }
     with contextlib.ExitStack() as stack:
         for (module, name), played_one in replaced.items():

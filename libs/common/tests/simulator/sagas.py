@@ -52,21 +52,31 @@ CHECKOUT = Saga("checkout", 1, (
 CANCELLATION = Saga("cancellation", 1, (
     Step("request", COMPENSATABLE, Local("request"), undo=Local("un_request"), patience=QUICK, horizon=SHORT),
     Step("reserve", COMPENSATABLE, _RESERVE, undo=_RELEASE, when=_is_paid, patience=QUICK, horizon=SHORT),
-    Step("entry",   COMPENSATABLE, _ENTRY, undo=_CANCEL_ENTRY, when=_is_paid, patience=QUICK, horizon=SHORT),
-    Step("submit",  PIVOT,         _SUBMIT, when=_is_paid, patience=QUICK, horizon=LONG),
+    Step("entry",   COMPENSATABLE, _ENTRY, undo=_CANCEL_ENTRY, when=_is_paid, along=True, patience=QUICK,
+         horizon=SHORT),
+    Step("submit",  PIVOT,         _SUBMIT, when=_is_paid, along=True, patience=QUICK, horizon=LONG),
     Step("cancel",  RETRIABLE,     Local("cancel"), patience=QUICK, horizon=LONG),
     Step("settle",  RETRIABLE,     _SETTLE, when=_is_paid, patience=PATIENT, horizon=LONG),
+), forgets=frozenset({"secret"}))
+
+# The pivot does not go along: what does is undone when nobody answers.
+HALVES = Saga("halves", 1, (
+    Step("reserve", COMPENSATABLE, _RESERVE, undo=_RELEASE, patience=QUICK, horizon=SHORT),
+    Step("entry",   COMPENSATABLE, _ENTRY, undo=_CANCEL_ENTRY, along=True, patience=QUICK, horizon=SHORT),
+    Step("submit",  PIVOT,         _SUBMIT, patience=QUICK, horizon=LONG),
+    Step("cancel",  RETRIABLE,     Local("cancel"), patience=QUICK, horizon=LONG),
 ), forgets=frozenset({"secret"}))
 
 CLINIC_CANCELLATION = Saga("clinic_cancellation", 1, (
     Step("request", PIVOT,     Local("request"), patience=QUICK, horizon=LONG),
     Step("cancel",  RETRIABLE, Local("cancel"), patience=QUICK, horizon=LONG),
     Step("reserve", RETRIABLE, _RESERVE, when=_is_paid, patience=QUICK, horizon=LONG),
-    Step("entry",   RETRIABLE, _ENTRY, when=_is_paid, patience=QUICK, horizon=LONG),
-    Step("submit",  RETRIABLE, _SUBMIT, when=_is_paid, patience=QUICK, horizon=LONG),
+    Step("entry",   RETRIABLE, _ENTRY, when=_is_paid, along=True, patience=QUICK, horizon=LONG),
+    Step("submit",  RETRIABLE, _SUBMIT, when=_is_paid, along=True, patience=QUICK, horizon=LONG),
     Step("settle",  RETRIABLE, _SETTLE, when=_is_paid, patience=PATIENT, horizon=LONG),
 ), forgets=frozenset({"secret"}))
 
+# Each step's command travels by itself.
 NO_SHOW = Saga("no_show", 1, (
     Step("reserve", RETRIABLE, _RESERVE, patience=QUICK, horizon=LONG),
     Step("entry",   RETRIABLE, _ENTRY, patience=QUICK, horizon=LONG),
@@ -75,7 +85,7 @@ NO_SHOW = Saga("no_show", 1, (
 ), forgets=frozenset({"secret"}))
 # fmt: on
 
-SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION, NO_SHOW)
+SAGAS = (CHECKOUT, CANCELLATION, HALVES, CLINIC_CANCELLATION, NO_SHOW)
 BY_TYPE = {saga.type: saga for saga in SAGAS}
 LOCAL_STEPS = {"begin", "approve", "confirm", "request", "cancel"}
 COMMANDS: Commands = {

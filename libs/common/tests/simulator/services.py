@@ -29,7 +29,7 @@ from petpro_common.saga.model import Direction, Saga, SagaState, StepKind
 
 Plans: TypeAlias = dict[tuple[str, str], "Plan"]
 VOID, PENDING, DONE, UNDONE = "called off", "pending", "done", "undone"
-_MAY_PEND = {"pay", "submit", "settle"}
+_MAY_PEND = {"pay", "entry", "submit", "settle"}
 
 
 @dataclass(frozen=True)

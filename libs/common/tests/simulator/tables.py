@@ -101,6 +101,10 @@ class Transaction(db.Transaction):
             self._taken_back.append(lambda: table.pop(key))
         table[key] = row
 
+    def drop(self, table: dict[Any, Any], key: Any) -> None:
+        before = table.pop(key)
+        self._taken_back.append(lambda: table.__setitem__(key, before))
+
     def effect(self, business_key: str, step: str, direction: str) -> None:
         """Something real is done: the invariants count these."""
         number = self.tables.order.next()
@@ -249,6 +253,12 @@ def _claim(tx: Transaction, params: Params) -> list[Any]:
     return new
 
 
+def _give_up(tx: Transaction, params: Params) -> list[Any]:
+    for message_id in params["message_ids"]:
+        tx.drop(tx.tables.inbox, message_id)
+    return []
+
+
 def _store_replies(tx: Transaction, params: Params) -> list[Any]:
     for line in _lines(params):
         row = SimpleNamespace(command=line["command"], reply=line["reply"])
@@ -340,6 +350,7 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(store._NEXT_DUE): _seconds_to_next_due,
     id(store._SAVE): _save_sagas,
     id(inbox._CLAIM): _claim,
+    id(inbox._GIVE_UP): _give_up,
     id(participant._STORE): _store_replies,
     id(participant._LOCKED): _lock_command,
     id(outbox._ADD): _add_messages,

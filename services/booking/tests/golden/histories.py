@@ -10,7 +10,7 @@ from uuid import UUID
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from petpro_common.errors import WrongState
-from petpro_common.saga.core import Transition, advance, begin, operate
+from petpro_common.saga.core import Transition, aboard, advance, begin, operate
 from petpro_common.saga.model import (
     Data,
     Direction,
@@ -47,7 +47,7 @@ class Told:
         """Carries a signal out and writes down what came of it. What the core refuses is raised."""
         self.now += timedelta(seconds=signal.get("after_seconds", 0))
         transition = self._transition(signal)
-        self.history.append({"hears": signal, **_told(self.state.data, transition, self.now)})
+        self.history.append({"hears": signal, **_told(self.saga, self.state.data, transition, self.now)})
         self.state = transition.state
 
     def _transition(self, signal: Json) -> Transition:
@@ -100,7 +100,7 @@ def folder_of(saga: Saga, inside: Path = FOLDER) -> Path:
     return inside / f"{saga.type}-{saga.version}"
 
 
-def _told(before: Data, transition: Transition, now: datetime) -> Json:
+def _told(saga: Saga, before: Data, transition: Transition, now: datetime) -> Json:
     state = transition.state
     becomes = {
         "status": state.status.value,
@@ -111,7 +111,7 @@ def _told(before: Data, transition: Transition, now: datetime) -> Json:
         "due_in_seconds": (state.due_at - now).total_seconds() if state.due_at else None,
         "changes": _changes(before, state.data),
     }
-    return {"becomes": becomes, "orders": _order(state, transition.order), "writes": _timeline(transition)}
+    return {"becomes": becomes, "orders": _order(saga, state, transition.order), "writes": _timeline(transition)}
 
 
 def _changes(before: Data, after: Data) -> Json:
@@ -120,7 +120,7 @@ def _changes(before: Data, after: Data) -> Json:
     return {name: after.get(name) for name in names if before.get(name) != after.get(name)}
 
 
-def _order(state: SagaState, order: Order | None) -> Json | None:
+def _order(saga: Saga, state: SagaState, order: Order | None) -> Json | None:
     if order is None:
         return None
     asked = {"step": order.step.name, "direction": order.direction.value, "attempt": order.attempt}
@@ -128,7 +128,9 @@ def _order(state: SagaState, order: Order | None) -> Json | None:
         return {**asked, "handler": order.action.handler}
     command = order.action.build(state.data)
     payload = MessageToDict(command, preserving_proto_field_name=True)
-    return {**asked, "service": order.action.service, "command": command.DESCRIPTOR.full_name, "payload": payload}
+    along = [step.name for step in aboard(saga, state)]
+    sent = {"service": order.action.service, "command": command.DESCRIPTOR.full_name, "payload": payload}
+    return {**asked, **sent, "along": along} if along else {**asked, **sent}
 
 
 def _timeline(transition: Transition) -> list[str]:

@@ -1,6 +1,7 @@
 """Which histories are told of a saga: those of its own steps, refused, silent, slow, stopped and skipped one by one."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 from google.protobuf.message import Message
@@ -8,7 +9,7 @@ from google.protobuf.message import Message
 from petpro.payment.v1 import commands_pb2 as payment
 from petpro_common.errors import WrongState
 from petpro_common.saga.model import Direction, Outcome, Remote, Saga, Status, Step, StepKind
-from petpro_common.saga.operations import Verb
+from petpro_common.saga.operations import PastPointOfNoReturn, Verb
 from services.booking.tests.golden.histories import BEGINS, Json, Told
 
 COMPENSATABLE, RETRIABLE = StepKind.COMPENSATABLE, StepKind.RETRIABLE
@@ -97,7 +98,8 @@ def _turned_back(saga: Saga) -> Iterator[tuple[str, Told]]:
 def _stopped(saga: Saga) -> Iterator[tuple[str, Told]]:
     """An operator turns back at each step where that is allowed."""
     for step in _of_kind(saga, COMPENSATABLE):
-        yield f"stopped_{step.name}", _ended(_operated(_reached(saga, step), Verb.COMPENSATE))
+        with suppress(PastPointOfNoReturn):
+            yield f"stopped_{step.name}", _ended(_operated(_reached(saga, step), Verb.COMPENSATE))
 
 
 def _slow(saga: Saga) -> Iterator[tuple[str, Told]]:

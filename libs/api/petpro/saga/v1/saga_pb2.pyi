@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -84,6 +86,7 @@ class Command(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     REPLY_TO_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     saga_id: _builtins.str
     saga_type: _builtins.str
@@ -96,6 +99,12 @@ class Command(_message.Message):
     def payload(self) -> _any_pb2.Any:
         """The typed order, for example petpro.payment.v1.ReserveRefund."""
 
+    @_builtins.property
+    def next(self) -> _containers.RepeatedCompositeFieldContainer[Global___Command]:
+        """Commands of the steps that come after this one, for the same participant. Each is carried out in the transaction
+        of the one before, and only once that one has succeeded.
+        """
+
     def __init__(
         self,
         *,
@@ -107,10 +116,11 @@ class Command(_message.Message):
         attempt: _builtins.int = ...,
         reply_to: _builtins.str = ...,
         payload: _any_pb2.Any | None = ...,
+        next: _abc.Iterable[Global___Command] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "command_id", b"command_id", "direction", b"direction", "payload", b"payload", "reply_to", b"reply_to", "saga_id", b"saga_id", "saga_type", b"saga_type", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "command_id", b"command_id", "direction", b"direction", "next", b"next", "payload", b"payload", "reply_to", b"reply_to", "saga_id", b"saga_id", "saga_type", b"saga_type", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -118,7 +128,7 @@ Global___Command: _TypeAlias = Command  # noqa: Y015
 
 @_typing.final
 class Reply(_message.Message):
-    """The answer to one command, on petpro.replies.<saga type>."""
+    """The answer to one command, on petpro.replies.<saga type>. That a command is pending is told to its copies only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -131,6 +141,7 @@ class Reply(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     saga_id: _builtins.str
     saga_type: _builtins.str
@@ -145,6 +156,10 @@ class Reply(_message.Message):
     def payload(self) -> _any_pb2.Any:
         """The typed result, for example petpro.payment.v1.PaymentCaptured. Empty on refusal."""
 
+    @_builtins.property
+    def before(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reply]:
+        """Answers to the commands that came before this one in the same message, in their order; all have succeeded."""
+
     def __init__(
         self,
         *,
@@ -157,10 +172,11 @@ class Reply(_message.Message):
         outcome: Global___Outcome.ValueType = ...,
         reason: _builtins.str = ...,
         payload: _any_pb2.Any | None = ...,
+        before: _abc.Iterable[Global___Reply] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "command_id", b"command_id", "direction", b"direction", "outcome", b"outcome", "payload", b"payload", "reason", b"reason", "saga_id", b"saga_id", "saga_type", b"saga_type", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "before", b"before", "command_id", b"command_id", "direction", b"direction", "outcome", b"outcome", "payload", b"payload", "reason", b"reason", "saga_id", b"saga_id", "saga_type", b"saga_type", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

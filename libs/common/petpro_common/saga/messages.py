@@ -1,0 +1,98 @@
+"""Commands and replies of sagas, to and from protobuf."""
+
+from uuid import UUID
+
+from google.protobuf.message import DecodeError
+from nats.aio.msg import Msg
+
+from petpro.saga.v1 import saga_pb2
+from petpro_common.messaging.consumer import Unprocessable
+from petpro_common.messaging.subjects import command_subject, reply_subject
+from petpro_common.saga import core
+from petpro_common.saga.model import Data, Direction, Order, Outcome, Remote, Reply, Saga, SagaState, Step
+
+_DIRECTIONS = {Direction.FORWARD: saga_pb2.DIRECTION_FORWARD, Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD}
+_OUTCOMES = {
+    saga_pb2.OUTCOME_SUCCEEDED: Outcome.SUCCEEDED,
+    saga_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
+    saga_pb2.OUTCOME_PENDING: Outcome.PENDING,
+}
+
+
+def commands(saga: Saga, state: SagaState, order: Order) -> tuple[str, saga_pb2.Command]:
+    """The subject and the command of an order, with those of the steps that go along."""
+    subject, command = _command(saga, state, order.step, order.attempt)
+    command.next.extend(_command(saga, state, step, attempt=1)[1] for step in core.aboard(saga, state))
+    return subject, command
+
+
+def _command(saga: Saga, state: SagaState, step: Step, attempt: int) -> tuple[str, saga_pb2.Command]:
+    action = step.do if state.direction is Direction.FORWARD else step.undo
+    if not isinstance(action, Remote):
+        raise TypeError(action)
+    message = action.build(state.data)
+    command = saga_pb2.Command(
+        command_id=f"{state.id}:{step.name}:{state.direction}",
+        saga_id=str(state.id),
+        saga_type=saga.type,
+        step=step.name,
+        direction=_DIRECTIONS[state.direction],
+        attempt=attempt,
+        reply_to=reply_subject(saga.type),
+    )
+    command.payload.Pack(message)
+    return command_subject(action.service, message), command
+
+
+def read(message: Msg) -> tuple[str, UUID, saga_pb2.Reply]:
+    """A reply with the id of its message and of its saga. Raises Unprocessable for what is none."""
+    try:
+        reply = saga_pb2.Reply.FromString(message.data)
+        saga_id = UUID(reply.saga_id)
+        for each in (*reply.before, reply):
+            _outcome_of(each), _direction_of(each)
+    except (DecodeError, ValueError, KeyError) as fault:
+        raise Unprocessable("not a reply to a saga") from fault
+    message_id = (message.headers or {}).get("Nats-Msg-Id")
+    return message_id or f"{reply.command_id}.{reply.attempt}.{_outcome_of(reply)}", saga_id, reply
+
+
+def saga_of(message: Msg) -> str:
+    """The saga that a reply is for; empty when it is none."""
+    try:
+        return saga_pb2.Reply.FromString(message.data).saga_id
+    except DecodeError:
+        return ""
+
+
+def answers(saga: Saga, reply: saga_pb2.Reply) -> list[Reply]:
+    """The answers in a reply, in the order of their steps, with what the definition learns of their results."""
+    return [
+        Reply(
+            each.step,
+            _direction_of(each),
+            each.attempt,
+            _outcome_of(each),
+            each.reason,
+            _learned(saga, each),
+        )
+        for each in (*reply.before, reply)
+    ]
+
+
+def _learned(saga: Saga, reply: saga_pb2.Reply) -> Data:
+    if _direction_of(reply) is Direction.BACKWARD or not reply.HasField("payload"):
+        return {}
+    try:
+        action = saga.step(reply.step).do
+    except KeyError:
+        return {}
+    return action.learned_from(reply.payload.value) if isinstance(action, Remote) else {}
+
+
+def _outcome_of(reply: saga_pb2.Reply) -> Outcome:
+    return _OUTCOMES[reply.outcome]
+
+
+def _direction_of(reply: saga_pb2.Reply) -> Direction:
+    return {number: direction for direction, number in _DIRECTIONS.items()}[reply.direction]

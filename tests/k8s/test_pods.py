@@ -211,7 +211,8 @@ def test_production_grows_with_the_work_and_its_database_bears_it(production: Ma
     of_the_relays = 2 * sum(replicas.values())
     pgbouncer, instances = pooler["spec"]["pgbouncer"], pooler["spec"]["instances"]
     shared = instances * len(SERVICES) * int(pgbouncer["parameters"]["default_pool_size"])
-    assert pool * sum(replicas.values()) <= int(pgbouncer["parameters"]["max_client_conn"])
+    with_those_that_commit_for_nobody = 2 * pool
+    assert with_those_that_commit_for_nobody * sum(replicas.values()) <= int(pgbouncer["parameters"]["max_client_conn"])
     assert shared + of_the_relays < int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
 
 

@@ -178,9 +178,9 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """One transaction at READ COMMITTED: committed when the block ends, rolled back when it raises.
 
-        Raises psycopg.OperationalError when the server is away, and PoolExhausted.
+        Raises psycopg.OperationalError when the server is away, PoolExhausted, and CommitsWait.
         """
-        async with self.pool.wire() as wire:
+        async with self.pool.wire(may_commit=True) as wire:
             tx = Transaction(wire)
             yield tx
             if tx.has_messages:
@@ -200,9 +200,10 @@ class Database:
     async def reading(self) -> AsyncIterator[Transaction]:
         """For statements that only read, and lock nothing: each stands by itself, as it does at READ COMMITTED.
 
-        Nothing is begun or committed, so one statement is one round trip. Raises as `transaction` does.
+        Nothing is begun or committed, so one statement is one round trip, and commits that wait are not in the way.
+        Raises psycopg.OperationalError when the server is away, and PoolExhausted.
         """
-        async with self.pool.wire() as wire:
+        async with self.pool.wire(may_commit=False) as wire:
             yield Reading(wire)
 
     @asynccontextmanager

@@ -2,6 +2,9 @@
 
 Who asks while the server is away is told at once. A pool that goes on trying in the background would have each caller
 wait instead (docs/adr/0010-straight-to-the-driver.md).
+
+A commit that waits for a standby cannot be called back. When its caller goes away the connection is kept open beside
+the others until the server answers, and with callers or without there are never more than `size` that may commit.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from typing import Any
 from psycopg import AsyncConnection, Error, OperationalError
 from sqlalchemy import text
 
+from petpro_common import tasks
 from petpro_common.wire import Wire
 
 _ROLL_BACK = (text("ROLLBACK"), dict[str, Any]())
@@ -22,15 +26,21 @@ class PoolExhausted(OperationalError):
     """All connections were in use for the whole time that a caller waits."""
 
 
+class CommitsWait(OperationalError):
+    """So many commits wait for a standby, their callers gone, that no more transactions are begun."""
+
+
 class Pool:
-    """At most `size` connections to `url`; a caller waits `patience` seconds for one of them."""
+    """At most `size` connections to `url` in use; a caller waits `patience` seconds for one of them."""
 
     def __init__(self, url: str, size: int, patience: float, settings: Mapping[str, Any]) -> None:
         self._url = url
         self._patience = patience
         self._settings = settings
+        self._size = size
         self._turns = asyncio.Semaphore(size)
         self._idle: list[Wire] = []
+        self._left: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self.in_use = 0
         """How many connections are in somebody's hands."""
@@ -42,13 +52,20 @@ class Pool:
         """How many connections are open and not in use."""
         return len(self._idle)
 
+    @property
+    def committing(self) -> int:
+        """How many connections wait for the end of a commit whose caller has gone; they are not in use."""
+        return len(self._left)
+
     @asynccontextmanager
-    async def wire(self) -> AsyncIterator[Wire]:
+    async def wire(self, *, may_commit: bool) -> AsyncIterator[Wire]:
         """A connection without a transaction; what is left open in it is rolled back.
 
-        Raises PoolExhausted, or psycopg.OperationalError when the server does not take the connection.
+        Raises PoolExhausted, CommitsWait, or psycopg.OperationalError when the server does not take the connection.
         """
         async with self._turn():
+            if may_commit and self.in_use + self.committing > self._size:
+                raise CommitsWait
             wire = await self._sound()
             try:
                 yield wire
@@ -60,8 +77,9 @@ class Pool:
         return Wire(await AsyncConnection.connect(self._url, autocommit=True, **self._settings))
 
     async def close(self) -> None:
-        """Closes what is idle; what is in use is closed when it comes back."""
+        """Closes what is idle and what commits for nobody; what is in use is closed when it comes back."""
         self._is_closed = True
+        await tasks.end(self._left)
         while self._idle:
             await self._idle.pop().close()
 
@@ -92,13 +110,25 @@ class Pool:
         return await self.connect()
 
     async def _take_back(self, wire: Wire) -> None:
-        """Keeps the connection when it is as good as new, and closes it otherwise."""
+        """Keeps the connection when it is as good as new, and closes it otherwise: what commits once it is answered."""
         try:
             if wire.is_sound and wire.is_in_transaction:
                 with contextlib.suppress(Error):
                     await wire.run(wire.calls([_ROLL_BACK]))
         finally:
-            if self._is_closed or not wire.is_sound or wire.is_in_transaction:
+            if wire.is_committing and not self._is_closed:
+                left = asyncio.create_task(_close_when_answered(wire))
+                self._left.add(left)
+                left.add_done_callback(self._left.discard)
+            elif self._is_closed or not wire.is_sound or wire.is_in_transaction:
                 await wire.close()
             else:
                 self._idle.append(wire)
+
+
+async def _close_when_answered(wire: Wire) -> None:
+    try:
+        with contextlib.suppress(Error):
+            await wire.answered()
+    finally:
+        await wire.close()

@@ -41,6 +41,7 @@ def watch_pool(pool: Pool, size: int) -> None:
     CONNECTIONS_LIMIT.set(size)
     CONNECTIONS.labels("in_use").set_function(lambda: pool.in_use)
     CONNECTIONS.labels("idle").set_function(lambda: pool.idle)
+    CONNECTIONS.labels("committing").set_function(lambda: pool.committing)
     WAITING.set_function(lambda: pool.waiting)
 
 

@@ -102,6 +102,8 @@ class Wire:
         self._prepared: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
         self._names = 0
         self._is_in_exchange = self._is_lost = False
+        self.is_committing = False
+        """Whether its caller has gone while the server commits, which has not said yet what became of it."""
         self._waiting: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket: int = self._server.socket
@@ -153,6 +155,12 @@ class Wire:
             else:
                 await self._readable()
         self._check_open()
+
+    async def answered(self) -> None:
+        """Waits until the server has answered all that it was asked. Raises psycopg.Error when it cannot any more."""
+        await self._flush()
+        await self._results()
+        self._is_in_exchange = self.is_committing = False
 
     async def close(self) -> None:
         self._stop_watching()
@@ -258,13 +266,12 @@ class Wire:
 
     async def _give_up(self, *, is_committing: bool) -> None:
         """Has the server stop, and reads what it still says. If that takes too long the connection is of no use."""
+        self.is_committing = is_committing
         with contextlib.suppress(Error, TimeoutError):
             async with asyncio.timeout(_GIVE_UP_SECONDS):
                 if not is_committing:
                     await self._connection.cancel_safe(timeout=_GIVE_UP_SECONDS)
-                await self._flush()
-                await self._results()
-                self._is_in_exchange = False
+                await self.answered()
 
 
 def _resolve(waiting: asyncio.Future[None]) -> None:

@@ -36,6 +36,7 @@ async def test_a_scrape_tells_of_connections_in_use_idle_and_waited_for(database
     await asyncio.gather(*held)
     assert seen("petpro_db_connections", state="in_use") == 0
     assert seen("petpro_db_connections", state="idle") == 1
+    assert seen("petpro_db_connections", state="committing") == 0
     assert seen("petpro_db_waiting") == 0
     await pool_of_one.close()
 

@@ -1,60 +1,129 @@
-"""A commit that waits for a standby: nobody may see it before, whoever goes away meanwhile."""
+"""A commit that waits for a standby: nobody may see it before, whoever goes away meanwhile, and few may wait so."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import text
 
 from devstack import testing
+from devstack.running import RunningStack
 from devstack.testing import StartStack
+from petpro_common import errors, rpc, wire
 from petpro_common.db import Database
+from petpro_common.pool import CommitsWait
+from petpro_common.testing import eventually
 
 _ADD = text("INSERT INTO dogs (name) VALUES ('Rex')")
 _NAMES = text("SELECT name FROM dogs")
+_POOL_SIZE = 3
+_CONNECTIONS = (
+    "SELECT count(*), count(*) FILTER (WHERE wait_event = 'SyncRep') FROM pg_stat_activity WHERE usename = %s"
+)
+
+
+@pytest.fixture(scope="module")
+def server(start_own_stack: StartStack) -> RunningStack:
+    """Of its own: what it waits for is said for all of its databases."""
+    return start_own_stack(["postgres"])
 
 
 @pytest.fixture
-async def superuser(start_own_stack: StartStack) -> AsyncIterator[tuple[psycopg.AsyncConnection, testing.Database]]:
-    """Of a server of its own, with a database in it."""
-    stack = start_own_stack(["postgres"])
-    made = await testing.make_empty_database(stack, "booking", "booking_alone")
-    url = testing.surroundings_of(stack).postgres.superuser_url()
+async def superuser(server: RunningStack) -> AsyncIterator[psycopg.AsyncConnection]:
+    url = testing.surroundings_of(server).postgres.superuser_url()
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        yield connection, made
+        yield connection
+        await wait_for_standby(connection, "")
 
 
-async def test_who_goes_away_shows_nobody_what_no_standby_has(
-    superuser: tuple[psycopg.AsyncConnection, testing.Database],
-) -> None:
-    connection, made = superuser
-    database = Database(made.url, made.password)
-    async with database.session() as session:
+@pytest.fixture
+async def database(
+    server: RunningStack, superuser: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Database]:
+    """Its commits wait for a standby that is not there."""
+    made = await testing.make_empty_database(server, "booking", f"booking_{uuid4().hex}")
+    monkeypatch.setattr(wire, "_GIVE_UP_SECONDS", 0.2)
+    opened = Database(made.url, made.password, _POOL_SIZE)
+    async with opened.session() as session:
         await session.execute(text("CREATE TABLE dogs (name text)"))
-    await connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await wait_for_standby(superuser, "nobody")
+    yield opened
+    await opened.close()
+
+
+async def wait_for_standby(connection: psycopg.AsyncConnection, name: str) -> None:
+    await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
     await connection.execute("SELECT pg_reload_conf()")
     await asyncio.sleep(0.3)
 
-    async def add() -> None:
-        async with database.transaction() as tx:
-            await tx.execute(_ADD)
 
-    adding = asyncio.create_task(add())
-    await asyncio.sleep(0.5)
+async def add(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(_ADD)
+
+
+async def add_and_go_away(database: Database) -> None:
+    adding = asyncio.create_task(add(database))
+    await asyncio.sleep(0.3)
     assert not adding.done()
     adding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await adding
-    async with database.reading() as reading:
-        assert (await reading.execute(_NAMES)).scalars() == []
 
-    await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
-    await connection.execute("SELECT pg_reload_conf()")
-    async with asyncio.timeout(5):
-        while True:
-            async with database.reading() as reading:
-                if (await reading.execute(_NAMES)).scalars() == ["Rex"]:
-                    break
-            await asyncio.sleep(0.05)
-    await database.close()
+
+async def refused(database: Database) -> None:
+    """Adding a dog, at once."""
+    with pytest.raises(CommitsWait) as raised:
+        async with asyncio.timeout(1):
+            await add(database)
+    told = rpc.as_typed(raised.value)
+    assert (type(told), told.retry_after) == (errors.Unavailable, timedelta(seconds=1))
+
+
+async def are_there(database: Database, dogs: int) -> bool:
+    return await names(database) == ["Rex"] * dogs
+
+
+async def names(database: Database) -> list[str]:
+    async with database.reading() as reading:
+        return (await reading.execute(_NAMES)).scalars()
+
+
+async def test_who_goes_away_shows_nobody_what_no_standby_has(
+    database: Database, superuser: psycopg.AsyncConnection
+) -> None:
+    await add_and_go_away(database)
+    assert await names(database) == []
+
+    await wait_for_standby(superuser, "")
+    await eventually(lambda: are_there(database, 1))
+
+
+async def test_no_more_commits_wait_than_the_pool_has_connections(
+    database: Database, superuser: psycopg.AsyncConnection
+) -> None:
+    await asyncio.gather(*(add_and_go_away(database) for _ in range(_POOL_SIZE * 2)))
+    for _ in range(_POOL_SIZE):
+        await asyncio.gather(*(refused(database) for _ in range(_POOL_SIZE)))
+    role = text("SELECT current_user")
+    async with database.reading() as reading:
+        who = (await reading.execute(role)).scalar_one()
+    found = await (await superuser.execute(_CONNECTIONS, [who])).fetchone()
+    assert found == (_POOL_SIZE + 1, _POOL_SIZE)  # and one that reads
+    assert database.pool.committing == _POOL_SIZE
+    assert await names(database) == []
+
+    await wait_for_standby(superuser, "")
+    await eventually(lambda: database.pool.committing == 0)
+    await add(database)
+    assert await names(database) == ["Rex"] * (_POOL_SIZE + 1)
+
+
+async def test_a_pool_that_is_closed_waits_for_no_standby(database: Database) -> None:
+    await add_and_go_away(database)
+    async with asyncio.timeout(1):
+        await database.close()
+    assert database.pool.committing == 0

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InFailedSqlTransaction
 from sqlalchemy import ClauseElement, text
@@ -20,7 +21,7 @@ from petpro_common.kill_points import Moment
 from petpro_common.pool import Pool
 from petpro_common.wire import COMMIT, Order, Row, Rows, Wire
 
-__all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "wake_relay_after_commit"]
+__all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "is_away", "wake_relay_after_commit"]
 
 _OPTIONS = "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000 -c lock_timeout=5000"
 # Where the other side's machine has gone nobody hangs up. The server would keep the relay's lock for two hours, and a
@@ -37,6 +38,9 @@ _SERVER_MAY_VANISH = {
 _INDEXES_ONLY = "-c enable_seqscan=off"
 _BY_KEY = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off"
 _CHECKOUT_SECONDS = 5
+# PostgreSQL's classes of errors: connection, authorization, resources, shutdown and start, system. Not those of one
+# statement, which psycopg calls operational too: a time-out, a lock that was not to be had, a deadlock.
+_AWAY = ("08", "28", "53", "57P", "58")
 _BEGIN, _COMMIT, _SAVEPOINT, _ROLL_BACK_TO_SAVEPOINT, _RELEASE = (
     (text(command), dict[str, Any]()) for command in ("BEGIN", COMMIT, "SAVEPOINT p", "ROLLBACK TO p", "RELEASE p")
 )
@@ -223,3 +227,10 @@ class Database:
 def wake_relay_after_commit(tx: Transaction) -> None:
     """Has the relay look at the outbox as soon as `tx` has committed."""
     tx.has_messages = True
+
+
+def is_away(fault: BaseException) -> bool:
+    """Whether the fault is of the database or of the way to it, and would meet any statement."""
+    if isinstance(fault, OperationalError):
+        return fault.sqlstate is None or fault.sqlstate.startswith(_AWAY)
+    return isinstance(fault, InterfaceError | OSError) and not isinstance(fault, TimeoutError)

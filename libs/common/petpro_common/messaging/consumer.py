@@ -10,7 +10,8 @@ messages is handled by itself, beside the batches that follow:
 
 A message that fails by itself comes again after a growing pause, and never in a batch; after the last try, or at once
 when it can never succeed, it is set aside in `parked_messages` and no longer blocks anything. While the database is
-away nothing is set aside: that is no fault of the message. An operator has it handled again by `redrive`.
+away nothing is set aside: that is no fault of the message, and what came again and again meanwhile has some tries left
+when it is back. An operator has it handled again by `redrive`.
 
 An acknowledgement is written and not waited for: where it is lost the message comes again, and the inbox knows it.
 """
@@ -26,12 +27,11 @@ import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from opentelemetry.trace import SpanKind
-from psycopg import InterfaceError, OperationalError
 from sqlalchemy import text
 
 from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.context import CallContext
-from petpro_common.db import Database
+from petpro_common.db import Database, is_away
 from petpro_common.faults import OwnWords, told
 from petpro_common.ids import new_id
 from petpro_common.kill_points import Moment
@@ -46,10 +46,10 @@ Handle = Callable[[Sequence[Msg]], Awaitable[None]]
 KeyOf = Callable[[Msg], str]
 
 MAX_TRIES = 12
+_LEAST_FAILURES = 3  # here, and with a database
 _BATCH = 64
 _BATCH_SECONDS = 3.0
 _ALONE_AT_ONCE = 8
-_AWAY = (OperationalError, InterfaceError, OSError)
 _RETRY_SECONDS = 0.25
 
 _PARK = text("""
@@ -115,6 +115,8 @@ class Consumer:
         self._redriving = asyncio.Lock()
         self._seldom = Seldom()
         self._durable: str | None = None
+        self._failures: dict[int, int] = {}
+        """How often messages failed here while the database was there, by their numbers in the stream."""
 
     def takes(self, subject: str) -> bool:
         """Whether messages on `subject` come from this consumer's stream."""
@@ -152,6 +154,7 @@ class Consumer:
 
     async def _consume(self, durable: str) -> None:
         turns = Turns()
+        self._failures.clear()
         pull = Pull(self._broker, self._stream, durable, lambda message: turns.put(self._key_of(message), message))
         running = [asyncio.create_task(pull.run()), asyncio.create_task(self._work(turns))]
         try:
@@ -212,6 +215,7 @@ class Consumer:
         telemetry.MESSAGES_HANDLED.labels(self._name, "done").inc(len(messages))
         now, delay = datetime.now(UTC), telemetry.MESSAGE_DELAY_SECONDS.labels(self._stream)
         for message in messages:
+            self._failures.pop(message.metadata.sequence.stream, None)
             delay.observe((now - message.metadata.timestamp).total_seconds())
             await self._acknowledge(message)
 
@@ -226,11 +230,16 @@ class Consumer:
     async def _failed(self, message: Msg, fault: Exception) -> None:
         tries = message.metadata.num_delivered
         _log.warning("message failed", subject=message.subject, tries=tries, cause=told(fault))
-        if isinstance(fault, Unprocessable) or (tries >= MAX_TRIES and not isinstance(fault, _AWAY)):
+        if isinstance(fault, Unprocessable) or (not is_away(fault) and self._was_the_last_try(message)):
             await self._park(message, fault)
             return
         telemetry.MESSAGES_HANDLED.labels(self._name, "retried").inc()
         await message.nak(delay=pause_after(tries))
+
+    def _was_the_last_try(self, message: Msg) -> bool:
+        number = message.metadata.sequence.stream
+        failures = self._failures[number] = self._failures.get(number, 0) + 1
+        return message.metadata.num_delivered >= MAX_TRIES and failures >= min(MAX_TRIES, _LEAST_FAILURES)
 
     async def _park(self, message: Msg, fault: Exception) -> None:
         headers: Mapping[str, Any] = message.headers or {}
@@ -245,5 +254,6 @@ class Consumer:
         }
         async with self._database.transaction() as tx:
             await tx.execute(_PARK, row)
+        self._failures.pop(message.metadata.sequence.stream, None)
         telemetry.PARKED_MESSAGES.labels(self._name).inc()
         await self._acknowledge(message)

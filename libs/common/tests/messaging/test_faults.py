@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from psycopg import Error, InterfaceError, OperationalError, errors
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, Transaction, is_away
 from petpro_common.ids import new_id
 from petpro_common.messaging import consumer
 from petpro_common.messaging.broker import Broker
@@ -19,12 +20,19 @@ from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, 
 CLINIC = new_id()
 
 
+Try = Callable[[Transaction], Awaitable[Any]]
+
+
 class Listener:
     """A service that hears of one clinic, and whose first tries go as the test wants."""
 
-    def __init__(self, *first_tries: Callable[[Transaction], Awaitable[Any]]) -> None:
+    def __init__(self, *first_tries: Try) -> None:
         self.heard: list[int] = []
         self._first_tries = list(first_tries)
+
+    @property
+    def tries_left(self) -> int:
+        return len(self._first_tries)
 
     async def on_clinic(self, tx: Transaction, event: Event) -> None:
         if self._first_tries:
@@ -42,6 +50,18 @@ async def fail(_: Transaction) -> None:
 async def time_out(tx: Transaction) -> None:
     await tx.execute(text("SET LOCAL statement_timeout = 1"))
     await tx.execute(text("SELECT pg_sleep(1)"))
+
+
+async def find_a_lock_taken(tx: Transaction) -> None:
+    await tx.execute(text("DO $$ BEGIN RAISE lock_not_available; END $$"))
+
+
+async def meet_another(tx: Transaction) -> None:
+    await tx.execute(text("DO $$ BEGIN RAISE deadlock_detected; END $$"))
+
+
+async def lose_the_server(tx: Transaction) -> None:
+    await tx.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
 async def say(database: Database, version: int) -> None:
@@ -74,12 +94,53 @@ async def test_while_the_database_is_away_no_message_is_given_up(
 ) -> None:
     monkeypatch.setattr(consumer, "MAX_TRIES", 2)
     catalog, booking = await database_of("catalog"), await database_of("booking")
-    listener = Listener(time_out, time_out, time_out)
+    listener = Listener(lose_the_server, lose_the_server, lose_the_server, fail)
     relay = Relay(catalog, await broker_of("catalog"))
     async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
         await say(catalog, 1)
         await eventually(lambda: listener.heard == [1], seconds=30)
     assert await count_parked(booking) == 0
+
+
+@pytest.mark.parametrize("trouble", [time_out, find_a_lock_taken, meet_another])
+async def test_a_message_that_always_meets_the_same_trouble_in_the_database_is_set_aside(
+    trouble: Try, database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "MAX_TRIES", 3)
+    catalog, booking = await database_of("catalog"), await database_of("booking")
+    listener = Listener(*[trouble] * 10)
+    relay = Relay(catalog, await broker_of("catalog"))
+
+    async def is_set_aside() -> bool:
+        return await count_parked(booking) == 1
+
+    async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
+        await say(catalog, 1)
+        await eventually(is_set_aside)
+    assert listener.tries_left == 6  # the first was in a batch
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("fault", "away"),
+    [
+        (OperationalError("the connection is lost"), True),
+        (InterfaceError("the connection is closed"), True),
+        (ConnectionResetError(), True),
+        (errors.AdminShutdown(), True),
+        (errors.CannotConnectNow(), True),
+        (errors.TooManyConnections(), True),
+        (errors.DiskFull(), True),
+        (errors.QueryCanceled(), False),
+        (errors.LockNotAvailable(), False),
+        (errors.DeadlockDetected(), False),
+        (errors.SerializationFailure(), False),
+        (errors.UniqueViolation(), False),
+        (TimeoutError(), False),
+    ],
+)
+def test_away_is_what_would_meet_any_statement(fault: Error | OSError, away: bool) -> None:
+    assert is_away(fault) == away
 
 
 async def test_a_log_of_a_failed_message_tells_what_failed_and_where_and_nothing_that_it_said(

@@ -43,6 +43,7 @@ from petpro_common.sealing import Sealer
 
 DECLINED_BY_CLINIC = "DECLINED_BY_CLINIC"
 APPROVAL_TIMED_OUT = "APPROVAL_TIMED_OUT"
+_SAGA_TIMED_OUT = "TIMED_OUT"
 _ON_ITS_WAY = ("awaiting_approval", "awaiting_payment")
 
 
@@ -162,7 +163,10 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
 
 
 async def await_approval(tx: Transaction, state: SagaState) -> Answer:
-    """Waits for `approve` or `decline`, and gives up when the hold has run out."""
+    """Waits for `approve` or `decline`, and gives up when the hold has run out.
+
+    The saga waits no longer than a hold may last, so it may give up first; `end_checkout` gives the same reason then.
+    """
     reservation = await store.lock_reservation(tx, _id(state, "reservation_id"))
     if reservation is None or reservation.status != "pending" or reservation.has_run_out:
         return Refused(APPROVAL_TIMED_OUT)
@@ -198,6 +202,8 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     reservation = await store.lock_reservation(tx, _id(state, "reservation_id"))
     if reservation is None or (reservation.status == "cancelled" and not was_paid):
         return Succeeded()
+    if reason == _SAGA_TIMED_OUT and reservation.checkout_status == "awaiting_approval":
+        reason = APPROVAL_TIMED_OUT
     await store_sagas.fail_checkout(tx, reservation.id, reason)
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
         await store_sagas.cancel_reservation(tx, reservation.id)

@@ -189,6 +189,25 @@ async def test_a_clinic_that_says_no_frees_the_seat(desk: Desk) -> None:
     assert desk.payment.asked == []
 
 
+@pytest.mark.parametrize("gives_up_first", ["the hold", "the saga"])
+async def test_a_clinic_that_does_not_answer_is_the_reason_whoever_gives_up_first(
+    desk: Desk, gives_up_first: str
+) -> None:
+    desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
+    held = await desk.pay(await desk.hold(await desk.world.open_slot()))
+    await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_AWAITING_APPROVAL)
+    if gives_up_first == "the hold":
+        await desk.world.run_out(held.id)
+    else:
+        await desk.world.sql("UPDATE sagas SET step_began_at = step_began_at - interval '1 day'")
+    await desk.world.sql("UPDATE sagas SET due_at = clock_timestamp()")
+    failed = await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_FAILED)
+    assert failed.failure_reason == "APPROVAL_TIMED_OUT"
+    (event,) = await desk.world.events("checkout.failed")
+    assert (event["reason"], event["refund_amount"]) == ("APPROVAL_TIMED_OUT", "0.00")
+    assert desk.payment.asked == []
+
+
 async def test_who_gives_a_seat_back_while_the_clinic_is_asked_hears_of_no_failure(desk: Desk) -> None:
     desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
     held = await desk.pay(await desk.hold(await desk.world.open_slot()))

@@ -46,7 +46,13 @@ class ClusterTrouble(Exception):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--namespace", default="petpro")
-    parser.add_argument("--patience", default="10m", help="how long to wait for the Deployments, and for the audit")
+    parser.add_argument(
+        "--patience",
+        type=int,
+        default=600,
+        metavar="SECONDS",
+        help="how long to wait for the Deployments, and for the audit",
+    )
     asked = parser.parse_args()
     told = Transcript()
     try:
@@ -59,13 +65,14 @@ def main() -> None:
 class Cluster:
     """One namespace of the cluster. Every method raises ClusterTrouble when kubectl fails."""
 
-    def __init__(self, namespace: str, patience: str) -> None:
+    def __init__(self, namespace: str, patience: int) -> None:
         self._kubectl = ("kubectl", "--namespace", namespace)
-        self._patience = patience
+        self.patience = patience
+        """Seconds that it waits for anything."""
 
     def wait(self, condition: str, *what: str) -> None:
         """Until all of that is in that condition."""
-        self.run("wait", f"--for=condition={condition}", f"--timeout={self._patience}", *what)
+        self.run("wait", f"--for=condition={condition}", f"--timeout={self.patience}s", *what)
 
     def secret(self, name: str, key: str) -> str:
         data = json.loads(self.run("get", "secret", name, "--output=json"))["data"]
@@ -159,7 +166,10 @@ def _audit(cluster: Cluster) -> Json:
     """The report of a run of the reconciliation CronJob. Raises ClusterTrouble, with that, when it finds violations."""
     job = f"smoke-{datetime.now(UTC):%Y%m%d%H%M%S}"
     cluster.run("create", "job", job, "--from=cronjob/petpro-reconciliation")
+    until = time.monotonic() + cluster.patience
     while not (ended := _ended(cluster, job)):
+        if time.monotonic() > until:
+            raise ClusterTrouble(f"The Job {job} has not ended in {cluster.patience} s")
         time.sleep(1)
     said = cluster.run("logs", f"job/{job}").decode()
     if ended != "Complete":

@@ -37,13 +37,12 @@ from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga import store as saga_store
-from petpro_common.saga.core import failure_reason
+from petpro_common.saga.core import TIMED_OUT, failure_reason
 from petpro_common.saga.engine import LocalHandler
 from petpro_common.sealing import Sealer
 
 DECLINED_BY_CLINIC = "DECLINED_BY_CLINIC"
 APPROVAL_TIMED_OUT = "APPROVAL_TIMED_OUT"
-_SAGA_TIMED_OUT = "TIMED_OUT"
 _ON_ITS_WAY = ("awaiting_approval", "awaiting_payment")
 
 
@@ -202,7 +201,7 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     reservation = await store.lock_reservation(tx, _id(state, "reservation_id"))
     if reservation is None or (reservation.status == "cancelled" and not was_paid):
         return Succeeded()
-    if reason == _SAGA_TIMED_OUT and reservation.checkout_status == "awaiting_approval":
+    if reason == TIMED_OUT and reservation.checkout_status == "awaiting_approval":
         reason = APPROVAL_TIMED_OUT
     await store_sagas.fail_checkout(tx, reservation.id, reason)
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":

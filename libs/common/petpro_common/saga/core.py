@@ -36,6 +36,7 @@ from petpro_common.saga.operations import (
 _LONGEST_PATIENCE = timedelta(minutes=1)
 FAILURE_REASON = "failure_reason"
 STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
+TIMED_OUT = "TIMED_OUT"
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _timed_out(saga: Saga, state: SagaState, step: Step, now: datetime, luck: fl
     if state.step_began_at is None or now - state.step_began_at < step.horizon:
         return _ask(state, step, now, line, luck)
     if state.direction is Direction.FORWARD and _final(saga, state) is None:
-        return _undo_next(saga, _failed(_outcome_unknown(saga, state), "TIMED_OUT"), now, line)
+        return _undo_next(saga, _failed(_outcome_unknown(saga, state), TIMED_OUT), now, line)
     return _park(state, line, f"no answer to {step.name} in {step.horizon}")
 
 

@@ -13,11 +13,14 @@ from bench.rounds import Contestant, alternate, callers
 from bench.section import P50, P99, RATE, Figures, Options, Results, Row, Target
 from bench.spread import typical
 from bench.stage import open_stage
+from bench.synced import synced_broker
 
 NAME = "sagas"
 ABOUT = "Sagas from the request to their end, at so many at once."
 CALLERS = (1, 8, 32, 128)
 CHECKOUT, CANCELLATION, COMPENSATED = "checkout saga", "cancellation saga", "cancellation saga, refund refused"
+SYNCED = "cancellation saga, JetStream syncs each message"
+SYNCED_AT = 32
 _FIRST_GUESS = 100.0  # checkouts a second
 _MORE_THAN_NEEDED = 1.5
 _NOTES = [
@@ -60,6 +63,12 @@ class Sagas:
         bookings, self._bookings = self._bookings, []
         return await self._measure(work.cancellation(self.meter.stage, bookings), number)
 
+    async def synced(self, number: int) -> Figures:
+        """Of bookings made for it, with a broker that acknowledges only what is on the disk."""
+        bookings = await supply.bookings(self.meter, max(4 * number, round(self._rate[number] * self.seconds)))
+        async with synced_broker(self.meter.stage):
+            return await self._measure(work.cancellation(self.meter.stage, bookings), number)
+
     async def refused(self, number: int) -> Figures:
         """Of bookings whose money the bank does not take back: everything is undone, and the booking stands."""
         count = max(4 * number, round(self._rate[number] * self.seconds / 2))
@@ -76,6 +85,7 @@ async def run(options: Options) -> Results:
     async with open_stage() as stage, open_meter(stage) as meter:
         sagas = Sagas(meter, options.seconds)
         contestants = [one for number in CALLERS for one in sagas.contestants(number)]
+        contestants.append(Contestant(SYNCED, callers(SYNCED_AT), lambda: sagas.synced(SYNCED_AT)))
         rows = await alternate(contestants, options.rounds)
         return Results(rows, [*targets(rows), await audit.verdict(stage)], _NOTES)
 
@@ -84,7 +94,11 @@ def targets(rows: list[Row]) -> list[Target]:
     """What was asked of cancellations alone and of 32 at once."""
     alone = typical(rows, CANCELLATION, callers(1), P50)
     p50, p99 = (typical(rows, CANCELLATION, callers(32), name) for name in (P50, P99))
+    synced = typical(rows, SYNCED, callers(SYNCED_AT), RATE)
     return [
         Target("cancellation, 1 caller: p50 at most 5 ms", f"{alone:.1f} ms", alone <= 5),
         Target("cancellation, 32 at once: p99 at most 2 x p50", f"{p99 / p50:.1f} x", p99 <= 2 * p50),
+        Target(
+            "cancellation, 32 at once, JetStream syncs each message: 1,000 a second", f"{synced:.1f}", synced >= 1000
+        ),
     ]

@@ -6,6 +6,7 @@ their own process, which spares them that way. All call the same provider; only 
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,7 +15,8 @@ from bench.measure import Meter, cpu_name, figures_of, open_meter
 from bench.peers import engines
 from bench.peers.engines import AS_IT_COMES, Engine
 from bench.rounds import Contestant, alternate, callers
-from bench.section import P50, P95, P99, RATE, Figures, Options, Results
+from bench.section import P50, P95, P99, RATE, Figures, Options, Results, Row, Target
+from bench.spread import typical
 from bench.stage import Stage, open_stage
 
 NAME = "peers"
@@ -108,4 +110,17 @@ async def run(options: Options) -> Results:
             at = callers(number)
             contestants.append(Contestant(PETPRO, at, partial(ours.once, number)))
             contestants += [Contestant(one.way, at, partial(one.once, number), PETPRO) for one in theirs]
-        return Results(await alternate(contestants, options.rounds), notes=_NOTES)
+        rows = await alternate(contestants, options.rounds)
+        return Results(rows, targets(rows, peers), _NOTES)
+
+
+def targets(rows: list[Row], peers: Sequence[Engine]) -> list[Target]:
+    """How many times as fast as each peer at its best PetPro's engine is."""
+    _, dbos, natsaga = ([way for way in peer.ways if way != AS_IT_COMES] for peer in peers)
+    return [_times(rows, "DBOS at its best", dbos, 15), _times(rows, "natsaga with a poll of 10 ms", natsaga, 30)]
+
+
+def _times(rows: list[Row], name: str, ways: Sequence[str], asked: int) -> Target:
+    at = callers(max(CALLERS))
+    times = typical(rows, engines.PETPRO_ENGINE, at, RATE) / max(typical(rows, way, at, RATE) for way in ways)
+    return Target(f"PetPro's engine, {at}: {asked} x {name}", f"{times:.1f} x", times >= asked)

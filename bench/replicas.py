@@ -1,10 +1,11 @@
-"""Booking as one, two and four processes, and clients that go to each in turn."""
+"""Booking as one, two and four processes, and clients that go to each in turn; also with a core for each process."""
 
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from bench import audit, work
 from bench.measure import Meter, open_meter
@@ -20,6 +21,7 @@ NAME = "replicas"
 ABOUT = "Holds by 64 callers at so many processes of booking; ratios are to one."
 REPLICAS = (1, 2, 4)
 _CALLERS = 64
+_PINNED = "each on its core"
 _START_SECONDS, _STOP_SECONDS = 60, 10
 AT = "64 callers"
 
@@ -31,8 +33,13 @@ async def run(options: Options) -> Results:
             Contestant(_name(count), AT, _measured(meter, more[: count - 1], options.seconds), _beside(count))
             for count in REPLICAS
         ]
-        rows = await alternate(contestants, options.rounds)
         cores = len(os.sched_getaffinity(0))
+        contestants += [
+            Contestant(f"{_name(count)}, {_PINNED}", AT, _pinned(meter, more[: count - 1], options.seconds), _name(1))
+            for count in REPLICAS
+            if count <= cores
+        ]
+        rows = await alternate(contestants, options.rounds)
         note = f"All processes, PostgreSQL and the client share {cores} cores here: replicas pay where cores are idle."
         return Results(rows, [await audit.verdict(stage)], [note])
 
@@ -43,6 +50,31 @@ def _measured(meter: Meter, more: list[str], seconds: float) -> Callable[[], Awa
         return await meter.measure(work.hold(meter.stage, *more), _CALLERS, seconds)
 
     return once
+
+
+def _pinned(meter: Meter, more: list[str], seconds: float) -> Callable[[], Awaitable[Figures]]:
+    """As `_measured`, with each process of booking on one core for as long as it lasts."""
+    measured = _measured(meter, more, seconds)
+
+    async def once() -> Figures:
+        own = meter.stage.stack.pid("booking")
+        pids = [pid for pid in (own, *meter.stage.further["booking"]) if pid][: len(more) + 1]
+        cores = os.sched_getaffinity(0)
+        for core, pid in zip(sorted(cores), pids, strict=False):
+            _pin(pid, {core})
+        try:
+            return await measured()
+        finally:
+            for pid in pids:
+                _pin(pid, cores)
+
+    return once
+
+
+def _pin(pid: int, cores: Collection[int]) -> None:
+    """Has all threads of a process run on these cores alone."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
 
 
 def _name(count: int) -> str:

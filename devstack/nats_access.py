@@ -5,8 +5,6 @@ This is the one place that lists them; the server's configuration is written fro
 
 from dataclasses import dataclass
 
-from petpro_common.messaging.subjects import durable_names
-
 STREAMS = ("PETPRO_EVENTS", "PETPRO_COMMANDS", "PETPRO_REPLIES")
 
 
@@ -45,7 +43,7 @@ def may_publish(service: str) -> list[str]:
         "$JS.API.INFO",
         "$JS.API.STREAM.NAMES",
         *(f"$JS.API.STREAM.{verb}.{stream}" for stream in STREAMS for verb in ("INFO", "CREATE", "UPDATE")),
-        *(subject for stream in STREAMS for name in durable_names(service) for subject in _own_consumer(stream, name)),
+        *(subject for stream in STREAMS for subject in _own_consumer(stream, service)),
     ]
 
 
@@ -66,6 +64,7 @@ def _own_consumer(stream: str, durable: str) -> list[str]:
         f"$JS.API.CONSUMER.CREATE.{stream}.{durable}",
         f"$JS.API.CONSUMER.CREATE.{stream}.{durable}.>",
         f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}",
+        f"$JS.API.CONSUMER.DELETE.{stream}.{durable}",
         f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
         f"$JS.ACK.{stream}.{durable}.>",
     ]

@@ -36,6 +36,8 @@ class Broker:
 
     `replicas`: on how many servers of a cluster the streams that it makes are kept.
 
+    `reconnects`: how often the connection has broken, counted before there is another.
+
     `url`: `nats://` in clear text; `tls://` by TLS from the first byte, with the certificate in `tls_folder` (see
     `tls`), which is read at the start.
     """
@@ -163,14 +165,14 @@ class Broker:
         self._seldom.warning("nats", cause=told(fault))
 
     async def _on_disconnected(self) -> None:
-        _log.warning("nats disconnected")
+        self.reconnects += 1
+        _log.warning("nats disconnected", times=self.reconnects)
 
     async def _on_closed(self) -> None:
         self._closed.set()
 
     async def _on_reconnected(self) -> None:
-        self.reconnects += 1
-        _log.info("nats reconnected", times=self.reconnects)
+        _log.info("nats reconnected")
 
 
 def _stream_config(name: str, subjects: str, replicas: int) -> StreamConfig:

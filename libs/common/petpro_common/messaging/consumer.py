@@ -36,7 +36,8 @@ from petpro_common.faults import OwnWords, told
 from petpro_common.ids import new_id
 from petpro_common.kill_points import Moment
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.pull import ConsumerLost, Pull, ensure_durable
+from petpro_common.messaging.durable import ensure_durable
+from petpro_common.messaging.pull import ConsumerLost, Pull
 from petpro_common.messaging.subjects import STREAMS
 from petpro_common.messaging.turns import Turns
 from petpro_common.seldom import Seldom
@@ -114,7 +115,7 @@ class Consumer:
         self._name = broker.service
         self._redriving = asyncio.Lock()
         self._seldom = Seldom()
-        self._durable: str | None = None
+        self._is_there = False
         self._failures: dict[int, int] = {}
         """How often messages failed here while the database was there, by their numbers in the stream."""
 
@@ -135,8 +136,8 @@ class Consumer:
 
     async def look(self) -> None:
         """Asks the broker how far this consumer is behind; nothing while it does not run. Raises NatsError."""
-        if self._durable and self._broker.is_connected:
-            info = await self._broker.jetstream.consumer_info(self._stream, self._durable)
+        if self._is_there and self._broker.is_connected:
+            info = await self._broker.jetstream.consumer_info(self._stream, self._name)
             telemetry.CONSUMER_PENDING.labels(self._stream).set(info.num_pending or 0)
             telemetry.CONSUMER_UNACKNOWLEDGED.labels(self._stream).set(info.num_ack_pending or 0)
 
@@ -145,17 +146,19 @@ class Consumer:
         while True:
             await self._broker.until_connected()
             try:
-                self._durable = await ensure_durable(self._broker, self._stream, self._subjects)
-                await self._consume(self._durable)
+                connection = self._broker.reconnects
+                await ensure_durable(self._broker, self._stream, self._subjects)
+                self._is_there = True
+                await self._consume(connection)
             except (NatsError, ConsumerLost, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels(f"consumer {self._stream}").inc()
                 self._seldom.warning("consumer starts again", stream=self._stream, cause=told(fault))
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _consume(self, durable: str) -> None:
+    async def _consume(self, connection: int) -> None:
         turns = Turns()
         self._failures.clear()
-        pull = Pull(self._broker, self._stream, durable, lambda message: turns.put(self._key_of(message), message))
+        pull = Pull(self._broker, connection, self._stream, lambda message: turns.put(self._key_of(message), message))
         running = [asyncio.create_task(pull.run()), asyncio.create_task(self._work(turns))]
         try:
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

@@ -5,75 +5,38 @@ import contextlib
 from collections.abc import Callable
 
 import orjson
-import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import ServerError
 
 from petpro_common.faults import OwnWords
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.subjects import durable_names
 
 ACK_WAIT_SECONDS = 10  # after this, what a killed process had in hand comes to the next
-_PULL = 256
+MOST_IN_HAND = 512
+_PULL = MOST_IN_HAND // 2
 _EXPIRES_SECONDS = 30
 _HEARTBEAT_SECONDS = 3
 _LOOK_SECONDS = 0.25
 _SILENT_SECONDS = 2.5 * _HEARTBEAT_SECONDS
-_STATE_UNREADABLE = (10012, 10104)  # the server cannot create the consumer, or the store for it
 _SUBJECT_OF_PULL = "$JS.API.CONSUMER.MSG.NEXT"
-
-_log = structlog.get_logger()
 
 
 class ConsumerLost(OwnWords):
     """The broker no longer knows the consumer, or says nothing: it is made again."""
 
 
-async def ensure_durable(broker: Broker, stream: str, subjects: list[str]) -> str:
-    """Makes the service's consumer of a stream; its name. Where the broker cannot read its state, another is made.
-
-    The other reads everything again.
-    """
-    await broker.ensure_streams()
-    *first, last = durable_names(broker.service)
-    for durable in first:
-        try:
-            await _make_durable(broker, stream, subjects, durable)
-        except ServerError as fault:
-            if fault.err_code not in _STATE_UNREADABLE:
-                raise
-            _log.error("the broker has lost a consumer's state", stream=stream, durable=durable)
-        else:
-            return durable
-    await _make_durable(broker, stream, subjects, last)
-    return last
-
-
-async def _make_durable(broker: Broker, stream: str, subjects: list[str], durable: str) -> None:
-    config = ConsumerConfig(
-        name=durable,
-        durable_name=durable,
-        deliver_policy=DeliverPolicy.ALL,
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT_SECONDS,
-        max_deliver=-1,
-        max_ack_pending=_PULL * 2,
-        filter_subjects=subjects,
-    )
-    await broker.jetstream.add_consumer(stream, config)
-
-
 class Pull:
-    """Gives each message of a consumer to `take`, as soon as it is there."""
+    """Gives each message of the service's consumer of a stream to `take`, as soon as it is there.
 
-    def __init__(self, broker: Broker, stream: str, durable: str, take: Callable[[Msg], None]) -> None:
+    `connection` is the number of the one on which the consumer was looked at (`durable`): on another nothing is asked.
+    """
+
+    def __init__(self, broker: Broker, connection: int, stream: str, take: Callable[[Msg], None]) -> None:
         self._broker = broker
-        self._subject = f"{_SUBJECT_OF_PULL}.{stream}.{durable}"
+        self._subject = f"{_SUBJECT_OF_PULL}.{stream}.{broker.service}"
         self._take = take
         self._inbox = broker.client.new_inbox()
-        self._connection = broker.reconnects
+        self._connection = connection
         self._wanted = 0
         self._heard_at = 0.0
         self._is_unknown = asyncio.Event()
@@ -90,8 +53,8 @@ class Pull:
                 await self._ask()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._is_unknown.wait(), _LOOK_SECONDS)
-                if self._broker.reconnects != self._connection:
-                    raise ConsumerLost("the connection is a new one")
+                if self._is_cut():
+                    raise ConsumerLost("the connection has broken")
                 if _now() - self._heard_at > _SILENT_SECONDS:
                     raise ConsumerLost("no heartbeat")
             raise ConsumerLost("no such consumer")
@@ -111,8 +74,11 @@ class Pull:
             self._wanted = 0  # the pull has run out (404, 408) or was ended (409): ask again
         await self._ask()
 
+    def _is_cut(self) -> bool:
+        return self._broker.reconnects != self._connection
+
     async def _ask(self) -> None:
-        if self._wanted > _PULL // 2:
+        if self._wanted > _PULL // 2 or self._is_cut():
             return
         request = {
             "batch": _PULL - self._wanted,

@@ -16,11 +16,6 @@ STREAMS: Mapping[str, str] = {
 }
 
 
-def durable_names(service: str) -> tuple[str, ...]:
-    """What a service's consumers may be called: the first, unless the broker can no longer read its state."""
-    return (service, f"{service}_2", f"{service}_3")
-
-
 def event_subject(event_type: str) -> str:
     """petpro.events.<event type>, for example petpro.events.booking.confirmed."""
     return f"petpro.events.{event_type}"

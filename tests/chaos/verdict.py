@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import httpx
 
+from devstack.api import Json
 from devstack.layout import SERVICES
 from devstack.testing import surroundings_of
 from petproctl.audit.state import State
@@ -37,6 +39,12 @@ _UNREST = {
         WHERE status IN ('reserved', 'submitted', 'pending')""",
     "notification": "SELECT 'mail ' || id || ' has not left' AS what FROM deliveries WHERE status = 'pending'",
 }
+LISTENERS = {
+    *((f"PETPRO_{stream}", name) for stream, name in [("COMMANDS", "payment"), ("REPLIES", "booking")]),
+    *(("PETPRO_EVENTS", name) for name in ("booking", "catalog", "notification", "payment")),
+}
+"""Every consumer of the platform: stream and service."""
+
 _UNPUBLISHED = "SELECT 'message ' || message_id || ' has not left' AS what FROM outbox WHERE published_at IS NULL"
 _PARKED = "SELECT subject || ' was set aside: ' || error AS what FROM parked_messages"
 
@@ -78,24 +86,31 @@ async def _what_does_not_rest(world: World) -> list[str]:
 
 
 async def _unrest(world: World) -> list[str]:
-    found = [row["what"] for service in SERVICES for row in await world.rows(service, _UNPUBLISHED)]
-    for service, statement in _UNREST.items():
-        found += [row["what"] for row in await world.rows(service, statement)]
-    return found + await _undelivered(world)
+    """Looks the way the messages go, so that none passes by: who sends, outboxes, the broker, the last who hears."""
+    found = [row["what"] for service in ("booking", "payment") for row in await world.rows(service, _UNREST[service])]
+    found += [row["what"] for service in SERVICES for row in await world.rows(service, _UNPUBLISHED)]
+    found += undelivered(await _streams(world))
+    return found + [row["what"] for row in await world.rows("notification", _UNREST["notification"])]
 
 
-async def _undelivered(world: World) -> list[str]:
-    """What the broker has for somebody: a killed process had it in hand, and it comes again after a while."""
+async def _streams(world: World) -> Sequence[Json]:
     monitor = f"http://127.0.0.1:{surroundings_of(world.stack).nats.monitor_port}/jsz"
     async with httpx.AsyncClient(trust_env=False) as client:
         told = (await client.get(monitor, params={"consumers": 1})).raise_for_status().json()
-    streams = [stream for account in told["account_details"] for stream in account.get("stream_detail", ())]
-    return [
-        f"{waiting} messages of {stream['name']} are not handled by {consumer['name']}"
+    return [stream for account in told["account_details"] for stream in account.get("stream_detail", ())]
+
+
+def undelivered(streams: Sequence[Json]) -> list[str]:
+    """What the broker has for somebody: a killed process had it in hand, and it comes again after a while. Who is not
+    there has heard nothing."""
+    consumers = {
+        (stream["name"], consumer["name"]): consumer["num_pending"] + consumer["num_ack_pending"]
         for stream in streams
         for consumer in stream.get("consumer_detail") or ()
-        if (waiting := consumer["num_pending"] + consumer["num_ack_pending"])
-    ]
+    }
+    absent = [f"{name} does not listen to {stream}" for stream, name in sorted(LISTENERS - consumers.keys())]
+    waiting = {of: count for of, count in consumers.items() if count}
+    return absent + [f"{count} messages of {of[0]} are not handled by {of[1]}" for of, count in waiting.items()]
 
 
 async def _broken_promises(world: World, traffic: Traffic) -> list[str]:

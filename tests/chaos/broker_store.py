@@ -28,6 +28,14 @@ def cut_state(store: Path, _copy: Path) -> None:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def cut_what_was_in_hand(store: Path, _copy: Path) -> None:
+    """Of what consumers were at, only how far they were is left: four numbers of seven bits a byte behind two bytes."""
+    for file in store.rglob("o.dat"):
+        content = file.read_bytes()
+        ends = [place for place, byte in enumerate(content) if place > 1 and byte < 0x80]
+        file.write_bytes(content[: ends[3] + 1])
+
+
 def corrupt(store: Path, _copy: Path) -> None:
     """Some bytes of every block are others than before."""
     for block in _blocks(store):
@@ -57,6 +65,7 @@ HARMS: dict[str, Harm] = {
     "deleted": delete,
     "cut in half": cut_blocks,
     "without its state": cut_state,
+    "without what was in hand": cut_what_was_in_hand,
     "corrupted": corrupt,
     "without its descriptions": corrupt_descriptions,
     "rolled back": roll_back,

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import nats as nats_client
 import pytest
+from hypothesis import HealthCheck, settings
 
 from devstack import testing
 from devstack.running import RunningStack
@@ -28,6 +29,9 @@ from devstack.stack import PARTS
 from devstack.testing import Broker, Database, MakeDatabase, Settings, StartStack
 
 FOLDER = pytest.StashKey[Path]()
+
+settings.register_profile("as long as it takes", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("as long as it takes")
 
 
 def pytest_configure(config: pytest.Config) -> None:

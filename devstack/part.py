@@ -93,7 +93,7 @@ def answers_http(url: str) -> Check:
 
     async def check() -> bool:
         try:
-            async with httpx.AsyncClient(timeout=2, trust_env=False, verify=NO_TLS) as client:
+            async with httpx.AsyncClient(timeout=5, trust_env=False, verify=NO_TLS) as client:
                 return (await client.get(url)).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False

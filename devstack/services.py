@@ -135,7 +135,7 @@ def serves_health(address: str, name: str) -> Check:
                 response_deserializer=HealthCheckResponse.FromString,
             )
             try:
-                answer = await ask(HealthCheckRequest(service=name), timeout=2)
+                answer = await ask(HealthCheckRequest(service=name), timeout=5)
             except grpc.aio.AioRpcError:
                 return False
             return bool(answer.status == HealthCheckResponse.SERVING)

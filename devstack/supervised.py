@@ -15,7 +15,7 @@ from devstack.layout import ROOT
 from devstack.part import Part, PartFailed, until
 from devstack.process import Process, launch, tail
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 """How long a part may take from its start until it is ready."""
 
 

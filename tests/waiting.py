@@ -9,8 +9,9 @@ import httpx
 
 from devstack.api import Refused
 
-PATIENCE_SECONDS = 60.0
-"""The broker gives a message that was in the hands of a killed service to the next one after half a minute."""
+PATIENCE_SECONDS = 120.0
+"""The broker gives a message that was in the hands of a killed service to the next one after half a minute, and a busy
+machine takes its time for the rest."""
 
 SELDOM_SECONDS = 0.25
 """Between two looks after a while."""

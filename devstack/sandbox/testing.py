@@ -28,7 +28,7 @@ _ROOT = Path(__file__).parents[2]
 Seen = TypeVar("Seen")
 
 
-def eventually(look: Callable[[], Seen], seconds: float = 15.0) -> Seen:
+def eventually(look: Callable[[], Seen], seconds: float = 60.0) -> Seen:
     """What `look` sees as soon as it is something; fails after the given time."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):

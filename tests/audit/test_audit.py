@@ -50,7 +50,6 @@ async def audited(started: RunningStack) -> RunningStack:
     return started
 
 
-@pytest.mark.timeout(240)
 async def test_traffic_raises_no_false_alarm(audited: RunningStack, tmp_path: Path) -> None:
     """Nor do runs that each go on where the last one ended; and what they had to postpone, they settle."""
     file, before = tmp_path / "state.json", named(await asyncio.to_thread(look_over, audited))
@@ -76,7 +75,7 @@ async def _settled(stack: RunningStack, file: Path) -> bool:
     return not any(each.tally.postponed for each in (await _goes_on(stack, file)).outcomes)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_what_is_planted_is_named_and_nothing_else_was(audited: RunningStack, tmp_path: Path) -> None:
     async with open_world(audited) as world:
         made = await bookings_of_every_kind(world)

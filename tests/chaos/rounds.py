@@ -14,7 +14,7 @@ from tests.chaos.traffic import Traffic, open_traffic
 from tests.chaos.verdict import Verdict, judge
 from tests.world import World, open_world
 
-HIT_SECONDS = 60.0
+HIT_SECONDS = 150.0
 """How long a part may run before its point is reached."""
 
 Trouble = Callable[[RunningStack], Awaitable[int]]

@@ -108,7 +108,6 @@ async def world(started: RunningStack, pooler: Pooler) -> AsyncIterator[World]:
         yield opened
 
 
-@pytest.mark.timeout(180)
 async def test_bookings_and_cancellations_go_as_without_a_pooler(world: World) -> None:
     clinic = await world.clinic()
     guests = await asyncio.gather(*(world.customer() for _ in range(6)))

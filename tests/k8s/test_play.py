@@ -15,7 +15,7 @@ from petpro.account.v1.account_pb2_grpc import AccountServiceStub
 from tests.k8s.playing import CannotPlay, Played, end, play, why_not
 
 WHY_NOT = why_not("account")
-pytestmark = [pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from devstack.running import RunningStack
 from tests.observability.drawing import Line
 from tests.observability.rules import rule_files
 
-_READY_SECONDS = 20.0
+_READY_SECONDS = 60.0
 _WINDOW = "15s"
 
 

@@ -41,7 +41,7 @@ async def test_what_rules_and_dashboards_name_is_exported(stack: RunningStack, t
         async def all_exported() -> bool:  # Envoy tells of its histograms every five seconds
             return named <= set[str]().union(*map(_exported, (await _scraped(stack)).values()))
 
-        await eventually(f"all of these to be exported: {sorted(named)}", all_exported, seconds=20)
+        await eventually(f"all of these to be exported: {sorted(named)}", all_exported)
 
 
 async def test_a_booking_and_its_cancellation_show_in_the_metrics(stack: RunningStack) -> None:

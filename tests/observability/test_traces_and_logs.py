@@ -48,7 +48,7 @@ async def test_a_checkout_is_one_trace_from_the_gateway_to_who_is_told_last(trac
             ways = [taking.way_to(end) for end in ends if end.trace not in begun]
             return next((way for way in ways if way[0].service == "petpro-gateway" and not way[0].parent), None)
 
-        way = await eventually("a trace from the gateway to notification", told, seconds=30)
+        way = await eventually("a trace from the gateway to notification", told)
         assert "CheckoutReservation" in way[1].name, "the call, in which the saga begins"
         assert [(span.service, span.name) for span in way[2:]] == [
             ("petpro-booking", f"publish {_TAKE}"),
@@ -76,7 +76,7 @@ async def test_a_cancellation_is_one_trace_from_the_gateway_to_the_provider(trac
             return next((end.trace for end in ends if end.trace not in begun), None)
 
         asked = await _way_to_the_provider(
-            taking, await eventually("the refund to be submitted", submitted, seconds=30), about="refund"
+            taking, await eventually("the refund to be submitted", submitted), about="refund"
         )
         assert asked[0].service == "petpro-gateway"
         assert "CancelBooking" in asked[1].name
@@ -88,7 +88,7 @@ async def _way_to_the_provider(taking: Sink, trace: str, about: str = "payment")
         asked = [taking.way_to(span) for span in taking.of(trace) if span.name == "ask sandbox"]
         return next((way for way in asked if len(way) > 1 and way[-2].name == f"worker {about}"), None)
 
-    return await eventually("the call of the provider in the same trace", way, seconds=30)
+    return await eventually("the call of the provider in the same trace", way)
 
 
 async def test_a_trace_that_a_client_began_goes_on(traced: RunningStack, taking: Sink) -> None:
@@ -100,7 +100,7 @@ async def test_a_trace_that_a_client_began_goes_on(traced: RunningStack, taking:
         services = {each.service: each.parent for each in taking.of(trace)}
         return services.keys() >= {"petpro-gateway", "petpro-catalog"} and services["petpro-gateway"] == span
 
-    await eventually("both spans of the client's trace", came, seconds=30)
+    await eventually("both spans of the client's trace", came)
 
 
 async def test_logs_name_the_trace_request_saga_and_booking_and_nobody(traced: RunningStack) -> None:

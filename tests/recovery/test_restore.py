@@ -23,7 +23,6 @@ def stack(start_own_stack: StartStack) -> RunningStack:
     return start_own_stack()
 
 
-@pytest.mark.timeout(240)
 async def test_the_auditor_names_what_a_restore_has_lost_and_nothing_else(stack: RunningStack) -> None:
     async with open_world(stack) as world:
         clinic = await world.clinic()

@@ -155,7 +155,6 @@ async def gateway(replicas: tuple[RunningStack, list[Replica]], tmp_path: Path) 
     await process.wait()
 
 
-@pytest.mark.timeout(240)
 async def test_no_call_fails_while_every_replica_is_restarted(
     replicas: tuple[RunningStack, list[Replica]], gateway: Gateway
 ) -> None:

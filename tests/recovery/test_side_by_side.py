@@ -61,7 +61,6 @@ async def new(stack: RunningStack, release: Path) -> AsyncIterator[str]:
     await process.wait()
 
 
-@pytest.mark.timeout(180)
 async def test_the_old_version_serves_on_while_the_new_one_comes(stack: RunningStack, release: Path, new: str) -> None:
     old = stack.endpoints["services"]["notification"]["grpc"]
     async with asyncio.timeout(60):

@@ -288,12 +288,11 @@ class Trade(RuleBasedStateMachine):
             self.do(self.world.run(f"UPDATE {table} SET due_at = NULL WHERE due_at IS NOT NULL"))  # noqa: S608
 
 
-@pytest.mark.timeout(180)
 async def test_no_divergence(world: World) -> None:
     provider = Telling()
     world.providers = {"played": provider}
     made = type("Trade", (Trade,), {"world": world, "provider": provider, "loop": asyncio.get_running_loop()})
     # What fails is told step by step; making it shorter would take minutes.
     told = {"phases": [Phase.generate], "database": None, "suppress_health_check": list(HealthCheck)}
-    limits = settings(max_examples=20, stateful_step_count=40, deadline=None, **told)  # type: ignore[arg-type]
+    limits = settings(max_examples=20, stateful_step_count=40, **told)  # type: ignore[arg-type]
     await asyncio.to_thread(run_state_machine_as_test, made, settings=limits, _min_steps=40)

@@ -23,8 +23,8 @@ async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await end(tasks)
 
 
-async def eventually(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 15.0) -> None:
-    """Returns as soon as `holds` does; raises TimeoutError when it does not in time."""
+async def eventually(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
+    """Returns as soon as `holds` does; raises TimeoutError when it does not in a time that is long for any machine."""
     async with asyncio.timeout(seconds):
         while True:
             held = holds()

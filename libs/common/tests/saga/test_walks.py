@@ -165,7 +165,7 @@ def _meaning(word: str, state: SagaState) -> Signal:
     return meanings.get(word) or Reply(state.step, state.direction, state.attempt, Outcome(word))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_sagas(), st.lists(st.sampled_from([str(word) for word in WORDS]) | st.integers(0, 2), max_size=25))
 def test_every_walk_stays_legal_and_can_still_be_ended(saga: Saga, words: list[str | int]) -> None:
     walk = Walk(saga)

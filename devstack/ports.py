@@ -7,6 +7,7 @@ outgoing connection. Ports are therefore chosen below the range from which kerne
 import json
 import random
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 from devstack.layout import write_private_json
@@ -34,7 +35,7 @@ class Ports:
     def of(self, name: str) -> int:
         """The port of that name: always the same one while this object lives."""
         if name not in self._known:
-            self._known[name] = self._choose()
+            self._known[name] = free_port(self._known.values())
             write_private_json(self._file, self._known)
         return self._known[name]
 
@@ -42,17 +43,18 @@ class Ports:
         """`127.0.0.1:<port>`."""
         return f"127.0.0.1:{self.of(name)}"
 
-    def _choose(self) -> int:
-        taken = set(self._known.values())
-        for _ in range(1000):
-            port = random.randint(LOWEST, HIGHEST)  # noqa: S311 -- a port is no secret
-            if port not in taken and is_free(port):
-                return port
-        raise OSError(f"no free loopback port between {LOWEST} and {HIGHEST}")
-
 
 def _recorded(file: Path) -> dict[str, int]:
     return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def free_port(taken: Collection[int] = ()) -> int:
+    """A port that no server has, other than those `taken`. Raises OSError when there is none."""
+    for _ in range(1000):
+        port = random.randint(LOWEST, HIGHEST)  # noqa: S311 -- a port is no secret
+        if port not in taken and is_free(port):
+            return port
+    raise OSError(f"no free loopback port between {LOWEST} and {HIGHEST}")
 
 
 def is_free(port: int) -> bool:

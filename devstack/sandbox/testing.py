@@ -3,7 +3,6 @@
 import hmac
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from uuid import uuid4
 
 import httpx
 
+from devstack.ports import free_port
 from devstack.sandbox.errors import Json
 
 SUCCESS = "tok_success"
@@ -123,7 +123,7 @@ class SandboxProcess:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "api_key").write_text(API_KEY)
         (folder / "webhook_secret").write_text(WEBHOOK_SECRET)
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._folder = folder
         self._environment = {
             "PETPRO_SANDBOX_ADDRESS": self.address,
@@ -220,10 +220,3 @@ def payment(token: str = SUCCESS, **fields: Any) -> Json:
         "payment_token": token,
         **fields,
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

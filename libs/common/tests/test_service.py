@@ -1,7 +1,6 @@
 """The life of a service: ready when it can work, and ended with an error when it could only work half."""
 
 import asyncio
-import socket
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,18 +10,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
 from devstack import testing
+from devstack.ports import free_port
 from petpro.notification.v1 import notification_pb2
 from petpro_common import telemetry
 from petpro_common.service import BackgroundFailed, Service
 from petpro_common.settings import ServiceSettings
 from petpro_common.testing import KeyRing, eventually
 from petpro_common.testing.certificates import Authority
-
-
-def free_port() -> int:
-    """A port that nobody had a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Settings(ServiceSettings):

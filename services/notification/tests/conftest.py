@@ -11,6 +11,7 @@ import pytest
 from grpc import aio
 from sqlalchemy import text
 
+from devstack.ports import free_port
 from devstack.testing import MakeDatabase
 from petpro.account.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
 from petpro.catalog.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
@@ -26,7 +27,7 @@ from petpro_notification.mail import Post
 from petpro_notification.naming import Naming
 from petpro_notification.settings import Settings
 from petpro_notification.wording import Wording
-from services.notification.tests.played import Account, Catalog, MailServer, free_port
+from services.notification.tests.played import Account, Catalog, MailServer
 
 SATWA, VACCINATION = new_id(), new_id()
 

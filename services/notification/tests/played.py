@@ -1,7 +1,6 @@
 """The people and servers around the notification service, as far as its tests need them."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -105,9 +104,3 @@ class MailServer:
             yield
         finally:
             server.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

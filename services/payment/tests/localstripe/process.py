@@ -1,6 +1,5 @@
 """localstripe as tests use it: a process of its own, and cards as its customers would have them."""
 
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Self
 import httpx
 
 from devstack.layout import ROOT
+from devstack.ports import free_port
 from devstack.venvs import ensure
 
 SECRET_KEY = "sk_test_of_nobody"
@@ -22,8 +22,7 @@ class LocalStripe:
 
     def __init__(self, webhook_url: str) -> None:
         self._webhook_url = webhook_url
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         here = Path(__file__).parent
         python = ensure(here / "requirements.lock", ROOT / ".run" / "localstripe", only_binary=False)
@@ -31,7 +30,7 @@ class LocalStripe:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._is_up():
             assert self._process.poll() is None, "localstripe ended"
             assert time.monotonic() < deadline, "localstripe did not come up"

@@ -41,7 +41,7 @@ except ValueError:
 async def main():
     faults.catch_what_nobody_awaits(asyncio.get_running_loop())
     task = asyncio.create_task(asyncio.to_thread(sign_in))
-    await asyncio.sleep(0.1)
+    await asyncio.wait([task])
     del task
 
 asyncio.run(main())

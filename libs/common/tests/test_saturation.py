@@ -1,7 +1,6 @@
 """How full a service is, as its metrics tell."""
 
 import asyncio
-import contextlib
 import time
 
 import pytest
@@ -11,7 +10,7 @@ from psycopg import OperationalError
 from devstack.testing import MakeDatabase
 from petpro_common import saturation
 from petpro_common.db import Database
-from petpro_common.testing import eventually
+from petpro_common.testing import eventually, running
 
 
 def seen(name: str, **labels: str) -> float:
@@ -25,14 +24,17 @@ async def test_a_scrape_tells_of_connections_in_use_idle_and_waited_for(database
     pool_of_one = Database(made.url, made.password, pool_size=1)
     saturation.watch_pool(pool_of_one.pool, 1)
 
+    may_end = asyncio.Event()
+
     async def hold() -> None:
         async with pool_of_one.transaction():
-            await asyncio.sleep(0.2)
+            await may_end.wait()
 
     held = [asyncio.create_task(hold()), asyncio.create_task(hold())]
     await eventually(lambda: seen("petpro_db_waiting") == 1)
     assert seen("petpro_db_connections", state="in_use") == 1
     assert seen("petpro_db_connections_limit") == 1
+    may_end.set()
     await asyncio.gather(*held)
     assert seen("petpro_db_connections", state="in_use") == 0
     assert seen("petpro_db_connections", state="idle") == 1
@@ -61,8 +63,6 @@ async def test_a_look_that_fails_is_counted_and_done_again() -> None:
         if looks == 1:
             raise OperationalError("the kennel is closed")
 
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.2):
-            await saturation.keep_looking("kennel", look, 0.01)
-    assert looks > 1
+    async with running(saturation.keep_looking("kennel", look, 0.01)):
+        await eventually(lambda: looks > 1)
     assert seen("petpro_background_failures_total", task="kennel") == 1

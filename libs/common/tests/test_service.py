@@ -41,10 +41,10 @@ async def settings(database: testing.MakeDatabase, nats: testing.Broker, tmp_pat
     )
 
 
-async def health(address: str, name: str) -> int:
+async def health(address: str, name: str, seconds: float = 30) -> int:
     async with grpc.aio.insecure_channel(address) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # its stubs are not generated
-        reply = await check(health_pb2.HealthCheckRequest(service=name), wait_for_ready=True, timeout=5)
+        reply = await check(health_pb2.HealthCheckRequest(service=name), wait_for_ready=True, timeout=seconds)
         return int(reply.status)
 
 
@@ -106,7 +106,7 @@ async def test_with_certificates_probes_are_answered_in_clear_text_and_nobody_el
         served = asyncio.create_task(service.serve())
         assert await health(told.probe_address, "liveness") == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.aio.AioRpcError):
-            await asyncio.wait_for(health(told.grpc_address, "liveness"), 6)
+            await health(told.grpc_address, "liveness", seconds=5)
         async with service.channel(told.grpc_address) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # as above
             reply = await check(health_pb2.HealthCheckRequest(service="liveness"), wait_for_ready=True)

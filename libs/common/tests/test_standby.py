@@ -18,6 +18,7 @@ from petpro_common.pool import CommitsWait
 from petpro_common.testing import eventually
 
 _ADD = text("INSERT INTO dogs (name) VALUES ('Rex')")
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 _NAMES = text("SELECT name FROM dogs")
 _POOL_SIZE = 3
 _CONNECTIONS = (
@@ -57,7 +58,15 @@ async def database(
 async def wait_for_standby(connection: psycopg.AsyncConnection, name: str) -> None:
     await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
     await connection.execute("SELECT pg_reload_conf()")
-    await asyncio.sleep(0.3)
+    await eventually(lambda: is_asked_for(connection.info.dsn, connection.info.password, name))
+    await connection.execute("CHECKPOINT")  # who makes it tells all others whether commits have to wait
+
+
+async def is_asked_for(dsn: str, password: str, name: str) -> bool:
+    """A new connection knows what the server has read of its settings."""
+    async with await psycopg.AsyncConnection.connect(dsn, password=password) as connection:
+        cursor = await connection.execute("SHOW synchronous_standby_names")
+        return await cursor.fetchone() == (name,)
 
 
 async def add(database: Database) -> None:
@@ -65,19 +74,24 @@ async def add(database: Database) -> None:
         await tx.execute(_ADD)
 
 
-async def add_and_go_away(database: Database) -> None:
-    adding = asyncio.create_task(add(database))
-    await asyncio.sleep(0.3)
-    assert not adding.done()
-    adding.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await adding
+async def add_and_go_away(database: Database, superuser: psycopg.AsyncConnection, dogs: int = 1) -> None:
+    async def commits_wait() -> bool:
+        found = await (await superuser.execute(_WAITING)).fetchone()
+        return found == (min(dogs, _POOL_SIZE),)
+
+    adding = [asyncio.create_task(add(database)) for _ in range(dogs)]
+    await eventually(commits_wait)
+    for each in adding:
+        assert not each.done()
+        each.cancel()
+    gone = await asyncio.gather(*adding, return_exceptions=True)
+    assert [type(each) for each in gone] == [asyncio.CancelledError] * dogs
 
 
 async def refused(database: Database) -> None:
     """Adding a dog, at once."""
     with pytest.raises(CommitsWait) as raised:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(3):
             await add(database)
     told = rpc.as_typed(raised.value)
     assert (type(told), told.retry_after) == (errors.Unavailable, timedelta(seconds=1))
@@ -95,7 +109,7 @@ async def names(database: Database) -> list[str]:
 async def test_who_goes_away_shows_nobody_what_no_standby_has(
     database: Database, superuser: psycopg.AsyncConnection
 ) -> None:
-    await add_and_go_away(database)
+    await add_and_go_away(database, superuser)
     assert await names(database) == []
 
     await wait_for_standby(superuser, "")
@@ -105,7 +119,7 @@ async def test_who_goes_away_shows_nobody_what_no_standby_has(
 async def test_no_more_commits_wait_than_the_pool_has_connections(
     database: Database, superuser: psycopg.AsyncConnection
 ) -> None:
-    await asyncio.gather(*(add_and_go_away(database) for _ in range(_POOL_SIZE * 2)))
+    await add_and_go_away(database, superuser, dogs=_POOL_SIZE * 2)
     for _ in range(_POOL_SIZE):
         await asyncio.gather(*(refused(database) for _ in range(_POOL_SIZE)))
     role = text("SELECT current_user")
@@ -122,8 +136,10 @@ async def test_no_more_commits_wait_than_the_pool_has_connections(
     assert await names(database) == ["Rex"] * (_POOL_SIZE + 1)
 
 
-async def test_a_pool_that_is_closed_waits_for_no_standby(database: Database) -> None:
-    await add_and_go_away(database)
-    async with asyncio.timeout(1):
+async def test_a_pool_that_is_closed_waits_for_no_standby(
+    database: Database, superuser: psycopg.AsyncConnection
+) -> None:
+    await add_and_go_away(database, superuser)
+    async with asyncio.timeout(3):
         await database.close()
     assert database.pool.committing == 0

@@ -11,8 +11,9 @@ from psycopg import DataError, OperationalError
 from psycopg.errors import CheckViolation, FeatureNotSupported, InFailedSqlTransaction, UniqueViolation
 from sqlalchemy import text
 
+from devstack.process import is_running
 from petpro_common.db import Database, LateWrite, Session, Transaction
-from petpro_common.testing.running import MakeDatabase
+from petpro_common.testing.running import MakeDatabase, eventually
 
 _NAMES = text("SELECT name FROM dogs ORDER BY name")
 _ALL = text("SELECT * FROM dogs")
@@ -20,6 +21,8 @@ _ADD = text("INSERT INTO dogs (name) VALUES (:name)")
 _ADD_MANY = text("INSERT INTO dogs (name) SELECT unnest(CAST(:names AS text[]))")
 _OWN = text("SELECT pg_backend_pid()")
 _END = text("SELECT pg_terminate_backend(:pid)")
+_OURS = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = user")
+_LISTENS = text("SELECT FROM pg_stat_activity WHERE pid = :pid AND query = 'LISTEN dogs' AND state = 'idle'")
 _WAIT = text("SELECT pg_sleep(:seconds)")
 _LATE = LateWrite(_ADD_MANY, lambda names: {"names": names})
 
@@ -144,11 +147,14 @@ async def test_when_the_caller_goes_away_the_server_stops_and_the_connection_is_
         began = time.monotonic()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 15, "half of what the server would have waited"
     assert await names(database) == []
-    async with database.transaction() as tx:
-        others = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = user")
-        assert (await tx.execute(others)).scalar_one() <= 2
+
+    async def few_are_left() -> bool:
+        async with database.transaction() as tx:
+            return bool((await tx.execute(_OURS)).scalar_one() <= 2)
+
+    await eventually(few_are_left)
 
 
 async def test_a_connection_that_the_server_has_closed_is_not_used_again(database: Database) -> None:
@@ -165,7 +171,7 @@ async def test_a_connection_that_the_server_has_closed_is_not_used_again(databas
         idle = (await tx.execute(_OWN)).scalar_one()
     async with database.session() as killer:
         await killer.execute(_END, {"pid": idle})
-    await asyncio.sleep(0.2)
+    await eventually(lambda: not is_running(idle))
     assert await names(database) == []
 
 
@@ -200,7 +206,7 @@ async def test_who_still_writes_hears_that_the_connection_is_lost(database: Data
             assert not writing.done()
             with socket.socket(fileno=os.dup(session._wire._socket)) as end:
                 end.shutdown(socket.SHUT_RD)  # as if the server had hung up: nothing can be read, nothing written
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(60):
                 with pytest.raises(OperationalError):
                     await writing
         finally:
@@ -228,10 +234,14 @@ async def test_notifications_come_until_the_connection_is_lost(database: Databas
         async for _ in session.notifications(text("LISTEN dogs")):
             await heard.put(0)
 
-    async with database.session() as listener, database.session() as speaker, asyncio.timeout(5):
+    async with database.session() as listener, database.session() as speaker, asyncio.timeout(60):
         listening = asyncio.create_task(listen(listener))
         pid = await heard.get()
-        await asyncio.sleep(0.1)
+
+        async def listens() -> bool:
+            return bool((await speaker.execute(_LISTENS, {"pid": pid})).all())
+
+        await eventually(listens)
         for _ in range(3):
             await speaker.execute(text("SELECT pg_notify('dogs', '')"))
             await heard.get()

@@ -58,9 +58,15 @@ class Desk:
         return await self.reservation(reservation_id)
 
     async def book(self, slot_id: UUID) -> str:
-        """The id of a booking that is held, paid and confirmed."""
+        """The id of a booking that is held, paid and confirmed, with its fee posted."""
         paid = await self.pay(await self.hold(slot_id))
-        return str((await self.until_checkout(paid.id, Checkout.CHECKOUT_STATUS_CONFIRMED)).booking_id)
+        booking_id = (await self.until_checkout(paid.id, Checkout.CHECKOUT_STATUS_CONFIRMED)).booking_id
+        await eventually(self.all_has_ended)
+        return str(booking_id)
+
+    async def all_has_ended(self) -> bool:
+        """Whether no saga is under way: what one still asks of payment would come between what another asks."""
+        return not await self.world.sql("SELECT FROM sagas WHERE status NOT IN ('completed', 'compensated')")
 
     async def cancel(self, booking_id: str, metadata: Any = None) -> Any:
         request = booking_pb2.CancelBookingRequest(booking_id=booking_id, reason="Miko is well again")

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from petpro.booking.v1 import booking_pb2
 from petpro_common.context import Role
 from petpro_common.ids import new_id
+from petpro_common.testing import eventually
 from services.booking.tests.world import World, reason
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
@@ -176,7 +177,12 @@ async def test_events_about_a_clinic_and_slots_that_are_opened_do_not_wait_for_e
     async with world.database.transaction() as batch:
         await batch.execute(touch_clinic, {"id": world.clinic_id})
         opening = asyncio.create_task(generate(world, wish(world, days=2)))
-        await asyncio.sleep(0.5)  # it has the service, and waits for the clinic
+        await eventually(lambda: somebody_waits(world))  # it has the service, and waits for the clinic
         assert not opening.done()
         await batch.execute(touch_service, {"id": world.service_id})
     assert await opening == (6, 6)
+
+
+async def somebody_waits(world: World) -> bool:
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await world.sql(waiting))

@@ -67,7 +67,7 @@ async def test_the_summary_is_read_while_it_is_refreshed_and_refreshed_by_one_at
     await world.book(new_id(), await world.open_slot())
     async with world.database.transaction() as reading:
         await store_upkeep.summary(reading, world.clinic_id)
-        assert await asyncio.wait_for(refresh(world), 5)
+        assert await asyncio.wait_for(refresh(world), 60)
         async with world.database.transaction() as tx:
             assert await store_upkeep.refresh_summary(tx)
             assert not await refresh(world)

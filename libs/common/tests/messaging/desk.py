@@ -37,13 +37,18 @@ class Desk:
     fault: Exception | None = None
     at_work: asyncio.Event = field(default_factory=asyncio.Event)
     may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    is_cut_off: asyncio.Event = field(default_factory=asyncio.Event)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def on_clinic(self, tx: Transaction, event: Event) -> None:
         """Careless: asked twice, it hears twice."""
         await tx.execute(text("INSERT INTO heard VALUES (:version, :note)"), {"note": None, **event})
         self.at_work.set()
-        await self.may_go_on.wait()
+        try:
+            await self.may_go_on.wait()
+        except asyncio.CancelledError:
+            self.is_cut_off.set()
+            raise
         if self.fault:
             raise self.fault
 

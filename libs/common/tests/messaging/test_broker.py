@@ -36,7 +36,7 @@ async def test_also_one_that_ends_before_the_streams_are_there(
 
     monkeypatch.setattr(Broker, "_has_stream", not_for_the_first)
     broker = Broker("booking", nats.url, nats.passwords["booking"])
-    async with running(broker.run()), asyncio.timeout(10):
+    async with running(broker.run()), asyncio.timeout(60):
         await eventually(lambda: bool(clients))
         clients[0]._transport.write(TOO_MUCH)  # type: ignore[union-attr]
         await broker.until_connected()

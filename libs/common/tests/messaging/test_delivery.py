@@ -20,6 +20,7 @@ from petpro_common.messaging.relay import Relay
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
 CLINIC = UUID("0197a0c0-0000-7000-8000-000000000001")
+PUBLISHED = "SELECT count(*) FROM outbox WHERE published_at IS NOT NULL"
 
 
 @pytest.fixture(autouse=True)
@@ -107,10 +108,8 @@ async def test_a_message_that_nobody_can_read_is_parked_and_blocks_nothing(
         async with running(Relay(catalog, await broker_of("catalog")).run()):
             await say(catalog, 7)
             await eventually(lambda: listener.heard == [7])
-        async with asyncio.timeout(10):
-            while not (parked := await column(booking, "SELECT error FROM parked_messages")):
-                await asyncio.sleep(0.05)
-    assert "not JSON" in parked[0]
+        await eventually(lambda: says(booking, "SELECT count(*) FROM parked_messages", 1))
+    assert "not JSON" in (await column(booking, "SELECT error FROM parked_messages"))[0]
 
 
 async def test_a_broker_that_lost_its_store_is_filled_again_from_the_outbox(
@@ -128,10 +127,10 @@ async def test_a_broker_that_lost_its_store_is_filled_again_from_the_outbox(
         await forget_everything(nats)
         notifying = await database_of("notification")
         async with running(late.consumer(notifying, await broker_of("notification"))):
-            await eventually(lambda: len(late.heard) == 20, seconds=25)
+            await eventually(lambda: len(late.heard) == 20)
         async with running(early.consumer(booking, hearing)):
             await say(catalog, 20)
-            await eventually(lambda: 20 in early.heard, seconds=25)
+            await eventually(lambda: 20 in early.heard)
     assert late.heard == list(range(20)), "who had not heard, hears it all"
     assert early.heard == list(range(21)), "who had heard, hears nothing twice"
 
@@ -144,13 +143,11 @@ async def test_a_broker_restored_from_an_old_copy_is_noticed(
     async with running(publishing.run()):
         for version in range(10):
             await say(catalog, version, new_id())
-        async with asyncio.timeout(10):
-            while len(await column(catalog, "SELECT 1 FROM outbox WHERE published_at IS NOT NULL")) < 10:
-                await asyncio.sleep(0.05)
+        await eventually(lambda: says(catalog, PUBLISHED, 10))
         await cut_to(nats, 4)
         listener = Listener()
         async with running(listener.consumer(notification, await broker_of("notification"))):
-            await eventually(lambda: sorted(set(listener.heard)) == list(range(10)), seconds=25)
+            await eventually(lambda: sorted(set(listener.heard)) == list(range(10)))
     assert len(listener.heard) == 10
 
 
@@ -162,13 +159,11 @@ async def test_a_broker_that_lost_its_store_and_got_further_than_before_is_notic
     async with running(Relay(catalog, await broker_of("catalog")).run()):
         for version in range(3):
             await say(catalog, version)
-        async with asyncio.timeout(10):
-            while len(await column(catalog, "SELECT 1 FROM outbox WHERE published_at IS NOT NULL")) < 3:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: says(catalog, PUBLISHED, 3))
         await forget_and_let_others_speak(nats, times=10)
         await say(catalog, 3)
         async with running(listener.consumer(notification, await broker_of("notification"))):
-            await eventually(lambda: sorted(listener.heard) == list(range(4)), seconds=25)
+            await eventually(lambda: sorted(listener.heard) == list(range(4)))
 
 
 @pytest.mark.parametrize("lost", [range(4, 7), range(1, 4)], ids=["in the middle", "at the beginning"])
@@ -180,12 +175,10 @@ async def test_a_broker_that_lost_a_part_of_a_stream_is_noticed(
     async with running(Relay(catalog, await broker_of("catalog")).run()):
         for version in range(9):
             await say(catalog, version, new_id())
-        async with asyncio.timeout(10):
-            while len(await column(catalog, "SELECT 1 FROM outbox WHERE published_at IS NOT NULL")) < 9:
-                await asyncio.sleep(0.05)
+        await eventually(lambda: says(catalog, PUBLISHED, 9))
         await lose(nats, lost)
         async with running(listener.consumer(notification, await broker_of("notification"))):
-            await eventually(lambda: len(listener.heard) >= 9, seconds=25)
+            await eventually(lambda: len(listener.heard) >= 9)
             await asyncio.sleep(1.2)
         published_again = await column(catalog, "SELECT max(stream_seq) FROM outbox")
     assert sorted(listener.heard) == list(range(9))
@@ -195,6 +188,10 @@ async def test_a_broker_that_lost_a_part_of_a_stream_is_noticed(
 async def column(database: Database, query: str) -> list[Any]:
     async with database.transaction() as tx:
         return list((await tx.execute(text(query))).scalars())
+
+
+async def says(database: Database, query: str, number: int) -> bool:
+    return await column(database, query) == [number]
 
 
 async def lose(nats: testing.Broker, numbers: range) -> None:

@@ -46,7 +46,7 @@ async def test_commands_leave_while_the_stream_of_events_is_full(
         async with booking.transaction() as tx:
             command = commands_pb2.SubmitRefund(refund_id=str(new_id()))
             await outbox.add_protobuf(tx, "command-1", command_subject("payment", command), "saga-1", command)
-        await eventually(has_left, seconds=10)
+        await eventually(has_left)
         await limit_events(-1, "old")
-        await eventually(all_have_left, seconds=20)
+        await eventually(all_have_left)
     await operator.close()

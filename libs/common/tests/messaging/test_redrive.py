@@ -8,7 +8,6 @@ from typing import Any
 import nats as nats_client
 import pytest
 from google.protobuf.any_pb2 import Any as ProtoAny
-from grpc import aio
 from sqlalchemy import text
 
 from devstack import testing
@@ -157,8 +156,12 @@ async def test_a_redrive_that_is_cut_off_before_its_effects_leaves_the_message_p
     stub, number = await desk.served(desk.consumer()), await desk.park(1)
     desk.may_go_on.clear()
     request = messages_pb2.RedriveParkedMessagesRequest(service="booking", id=number, reason="the kennel is larger")
-    with pytest.raises(aio.AioRpcError):
-        await stub.RedriveParkedMessages(request, metadata=desk.signed_in(), timeout=0.3)
+    redriving = stub.RedriveParkedMessages(request, metadata=desk.signed_in())
+    await desk.at_work.wait()
+    redriving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await redriving
+    await desk.is_cut_off.wait()
     desk.may_go_on.set()
     assert await redrive(desk, stub, id=number) == [(number, HANDLED)]
     assert await desk.rows("SELECT version FROM heard") == [(1,)]

@@ -48,5 +48,5 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, letterbox: Letterbox) -> I
 @pytest.fixture
 async def sandbox_world(pool: Database, sandbox: SandboxProcess) -> AsyncIterator[World]:
     """The service over the real adapter and the real sandbox."""
-    async with sandbox_client(f"http://{sandbox.address}", API_KEY, 3.0) as client:
+    async with sandbox_client(f"http://{sandbox.address}", API_KEY, 20.0) as client:
         yield World(pool, {"sandbox": SandboxProvider(client, WEBHOOK_SECRET)}, "sandbox")

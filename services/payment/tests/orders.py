@@ -35,7 +35,7 @@ async def give_orders(url: str, orders: Sequence[tuple[Message, UUID]]) -> None:
     await connection.close()
 
 
-async def definite_replies(url: str, wanted: int, seconds: float = 60) -> dict[str, saga_pb2.Reply]:
+async def definite_replies(url: str, wanted: int, seconds: float = 120) -> dict[str, saga_pb2.Reply]:
     """The definite answer to each command, once there are so many. A second, different one would be a fault."""
     connection = await nats.connect(url)
     subscription = await connection.jetstream().subscribe("petpro.replies.>", stream=REPLIES, ordered_consumer=True)

@@ -162,8 +162,8 @@ async def test_a_notification_while_midtrans_is_away_is_to_come_again(shop: Worl
 
 
 async def test_who_does_not_pay_in_time_can_pay_no_more(shop: World, midtrans: FakeMidtrans) -> None:
-    sale = Sale()
-    await shop.order(sale.take("", "qris", within=0.2))
+    sale = await asked(shop, Sale())
+    await shop.run_out(sale)
     await shop.work()
     assert (await shop.payment(sale)).failure_reason == "PAYMENT_TIMED_OUT"
     assert midtrans.transactions[str(sale.payment_id)]["transaction_status"] == "cancel"

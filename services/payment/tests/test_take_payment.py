@@ -1,6 +1,7 @@
 """TakePayment and CancelPayment: once, twice, late, after each other, and with outcomes that nobody knows."""
 
 import contextlib
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from petpro_payment.domain import Origin, Payment, PaymentStatus, RefundStatus
 from petpro_payment.outcomes import Captured, Unknown
 from petpro_payment.providers.provider import PaymentOrder
 from services.payment.tests.played import PlayedProvider
-from services.payment.tests.world import KEY, PENDING, PRICE, REFUSED, SUCCEEDED, Sale, World
+from services.payment.tests.world import KEY, PENDING, PRICE, QUICK, REFUSED, SUCCEEDED, Sale, World
 
 SECRET = "4242 4242 4242 4242, Siti Aminah"
 
@@ -179,11 +180,12 @@ async def test_two_workers_do_not_take_the_same_payment(world: World) -> None:
 async def test_who_does_not_pay_in_time_is_timed_out(world: World, provider: PlayedProvider) -> None:
     sale = Sale()
     provider.waits_for_customer = True
-    await world.order(sale.take(within=0.2))
+    await world.order(sale.take())
     await world.one_step()
     assert ((await world.payment(sale)).payment_details or {})["customer_action"] == "scan me"
+    await world.run_out(sale)
     await world.work()
-    answer = await world.answer(sale.take(within=0.2))
+    answer = await world.answer(sale.take())
     assert (answer.outcome, answer.reason) == (REFUSED, "PAYMENT_TIMED_OUT")
     assert (await world.payment(sale)).status is PaymentStatus.FAILED
     assert await world.events(sale) == ["payment.failed"]
@@ -192,9 +194,10 @@ async def test_who_does_not_pay_in_time_is_timed_out(world: World, provider: Pla
 async def test_who_paid_in_the_last_instant_has_paid(world: World, provider: PlayedProvider) -> None:
     sale = Sale()
     provider.waits_for_customer = True
-    await world.order(sale.take(within=1.0))
+    await world.order(sale.take())
     await world.one_step()
     provider.take(sale.payment_id, PRICE)
+    await world.run_out(sale)
     await world.work()
     assert (await world.answer(sale.take())).outcome == SUCCEEDED
 
@@ -202,7 +205,9 @@ async def test_who_paid_in_the_last_instant_has_paid(world: World, provider: Pla
 async def test_an_overdue_payment_of_unknown_outcome_stays_pending(world: World, provider: PlayedProvider) -> None:
     sale = Sale()
     provider.deaf = True
-    await world.order(sale.take(within=0.05))
+    await world.order(sale.take())
+    await world.one_step()
+    await world.run_out(sale)
     for _ in range(4):
         await world.one_step()
     assert (await world.answer(sale.take())).outcome == PENDING
@@ -266,7 +271,7 @@ async def test_called_off_while_unknown_and_never_arrived(world: World, provider
     await world.one_step()
     assert (await world.order(sale.cancel())).outcome == PENDING
     provider.deaf = False
-    await world.one_step()
+    await world.one_step(replace(QUICK, not_found_grace=600.0))
     assert (await world.answer(sale.cancel())).outcome == PENDING, "the order may still be on its way"
     await world.work()
     assert returned((await world.answer(sale.cancel())).payload) == 0
@@ -309,7 +314,9 @@ async def test_called_off_after_the_money_was_taken_twice(world: World, provider
 async def test_money_after_the_time_out_goes_back_by_itself(world: World, provider: PlayedProvider) -> None:
     sale = Sale()
     provider.waits_for_customer = True
-    await world.order(sale.take(within=0.05))
+    await world.order(sale.take())
+    await world.one_step()
+    await world.run_out(sale)
     await world.work()
     late = provider.take(sale.payment_id, PRICE)
     await world.worker().record_payment(await world.payment(sale), late)

@@ -137,8 +137,8 @@ async def test_a_callback_about_what_cannot_be_fetched_is_to_come_again(shop: Wo
 
 
 async def test_who_does_not_pay_in_time_can_pay_no_more(shop: World, xendit: FakeXendit) -> None:
-    sale = Sale()
-    await shop.order(sale.take("", "qris", within=0.2))
+    sale = await asked(shop, Sale())
+    await shop.run_out(sale)
     await shop.work()
     assert (await shop.payment(sale)).failure_reason == "PAYMENT_TIMED_OUT"
     assert xendit.request_of(sale.payment_id)["status"] == "EXPIRED"

@@ -32,7 +32,7 @@ from petpro_payment.store import find_payment
 from petpro_payment.worker import Timings, Worker
 
 PRICE = Money(Decimal("250000.00"), "IDR")
-QUICK = Timings(lease=5.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05)
+QUICK = Timings(lease=60.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05)
 
 KEY = (
     ec.generate_private_key(ec.SECP256R1())
@@ -71,7 +71,7 @@ class Sale:
     price: Money = PRICE
 
     def take(
-        self, test_value: str = "tok_success", method: str = "card", within: float = 60
+        self, test_value: str = "tok_success", method: str = "card", within: float = 600
     ) -> commands_pb2.TakePayment:
         order = commands_pb2.TakePayment(
             payment_id=str(self.payment_id),
@@ -164,7 +164,7 @@ class World:
         stored = await self.rows("SELECT reply FROM inbox WHERE message_id = :id", id=_command_id(payload))
         return _said(stored[0].reply)
 
-    async def work(self, seconds: float = 10.0) -> None:
+    async def work(self, seconds: float = 60.0) -> None:
         """Steps a worker until nothing waits any more."""
         worker, deadline = self.worker(), time.monotonic() + seconds
         while await self.rows(WAITING):
@@ -172,11 +172,15 @@ class World:
             if not await worker.round():
                 await asyncio.sleep(0.01)
 
-    async def one_step(self) -> None:
+    async def one_step(self, timings: Timings = QUICK) -> None:
         """Makes everything that waits due, and brings it one step on."""
         await self.run("UPDATE payments SET due_at = now() WHERE due_at IS NOT NULL")
         await self.run("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
-        await self.worker().round()
+        await self.worker(timings).round()
+
+    async def run_out(self, sale: Sale) -> None:
+        """Lets the time to pay be over."""
+        await self.run("UPDATE payments SET deadline = now(), due_at = now() WHERE id = :id", id=sale.payment_id)
 
     async def paid(self, sale: Sale, test_value: str = "tok_success") -> Sale:
         """A sale whose payment was taken, and whose fee is in the ledger."""

@@ -31,6 +31,7 @@ async def test_the_administrator_is_there_as_soon_as_the_service_is(alone: Runni
 async def test_a_person_and_a_pet_are_told_to_the_others(alone: RunningStack) -> None:
     connection = await nats_client.connect(surroundings_of(alone).nats.operator_url)
     events = await connection.subscribe("petpro.events.>")
+    await connection.flush()
     async with aio.insecure_channel(alone.endpoints["services"]["account"]["grpc"]) as channel:
         accounts = AccountServiceStub(channel)
         sari = pb.CreateUserRequest(
@@ -43,10 +44,10 @@ async def test_a_person_and_a_pet_are_told_to_the_others(alone: RunningStack) ->
         pet = (await PetServiceStub(channel).CreatePet(request, metadata=bearer(token))).pet
     heard: list[dict[str, object]] = []
     while len(heard) < 2:
-        event = json.loads((await events.next_msg(timeout=10)).data)
+        event = json.loads((await events.next_msg(timeout=60)).data)
         heard += [event] if event["user_id"] == user.id else []
     await connection.close()
-    assert heard == [
-        {"event_type": "user.registered", "user_id": user.id},
+    assert sorted(heard, key=lambda event: str(event["event_type"])) == [
         {"event_type": "pet.changed", "pet_id": pet.id, "user_id": user.id, "is_deleted": False, "version": 1},
+        {"event_type": "user.registered", "user_id": user.id},
     ]

@@ -15,7 +15,7 @@ from services.gateway.tests.edge import SERVICES, Edge, running
 from services.gateway.tests.servicers import Upstream, token
 
 POLICY = Path(__file__).parents[1] / "policy.yaml"
-GET_BOOKING = "petpro.booking.v1.BookingService/GetBooking"
+LIST_BOOKINGS = "petpro.booking.v1.BookingService/ListBookings"
 REFRESH = "petpro.account.v1.AccountService/RefreshToken"
 
 
@@ -31,7 +31,7 @@ def policy(contracts: Contracts) -> Policy:
     return shipped.model_copy(
         update={
             "tokens": shipped.tokens.model_copy(update={"refresh_keys_seconds": 1}),
-            "timeouts": shipped.timeouts.model_copy(update={"methods": {GET_BOOKING: 0.5}}),
+            "timeouts": shipped.timeouts.model_copy(update={"methods": {LIST_BOOKINGS: 1}}),
             "rate_limits": shipped.rate_limits.model_copy(
                 update={"per_address": {REFRESH: Bucket(burst=3, per_second=1)}}
             ),

@@ -65,7 +65,7 @@ async def running(policy: Policy, upstreams: dict[str, str], folder: Path, tls_f
 
 
 async def _ready(edge: Edge) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(20):
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 health = await client.get(f"{edge.url}/healthz")

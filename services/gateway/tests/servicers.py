@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +21,10 @@ from petpro.payment.v1 import payment_pb2, payment_pb2_grpc
 
 Context = aio.ServicerContext[Any, Any]
 
-BUSY_BOOKING = "00000000-0000-7000-8000-00000000b0b0"
+NEVER_ANSWERED = "/v1/bookings"
+"""Asked for a list, the booking service never answers."""
 UNREAD_BOOKING = "00000000-0000-7000-8000-00000000b0b1"
-"""Asked for this one, the booking service never answers."""
+"""This one it leaves unread."""
 BEGUN_BOOKING = "00000000-0000-7000-8000-00000000d1d1"
 """Cannot be cancelled, with every detail that an error can have."""
 
@@ -48,6 +50,13 @@ class Upstream:
     @property
     def last(self) -> Call:
         return self.calls[-1]
+
+    async def longest_deadline(self, ask: Callable[[], Awaitable[object]]) -> float:
+        """Seconds that a service had for a call, at the most of a few: some are lost on the way on a busy machine."""
+        before = len(self.calls)
+        for _ in range(5):
+            await ask()
+        return max(call.seconds_left or 0.0 for call in self.calls[before:])
 
     def record(self, method: str, request: Any, context: Context) -> None:
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
@@ -126,12 +135,17 @@ class Bookings(booking_pb2_grpc.BookingServiceServicer):
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
+    async def ListBookings(
+        self, request: booking_pb2.ListBookingsRequest, context: Context
+    ) -> booking_pb2.ListBookingsResponse:
+        self._upstream.record("ListBookings", request, context)
+        await asyncio.sleep(60)
+        return booking_pb2.ListBookingsResponse()
+
     async def GetBooking(
         self, request: booking_pb2.GetBookingRequest, context: Context
     ) -> booking_pb2.GetBookingResponse:
         self._upstream.record("GetBooking", request, context)
-        if request.booking_id == BUSY_BOOKING:
-            await asyncio.sleep(60)
         if request.booking_id == UNREAD_BOOKING:
             await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         return booking_pb2.GetBookingResponse(booking=booking_pb2.Booking(id=request.booking_id))

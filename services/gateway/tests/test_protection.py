@@ -1,6 +1,7 @@
 """What stands between strangers and the services: CORS, rate limits; and what the log tells."""
 
 import asyncio
+import time
 
 import grpc
 import httpx
@@ -36,9 +37,10 @@ async def test_a_known_page_may_read_errors_of_the_gateway_too(web: httpx.AsyncC
 
 
 async def test_too_many_calls_are_told_to_wait(web: httpx.AsyncClient, channel: aio.Channel) -> None:
-    answers = [await web.post("/v1/auth/refresh", json={"refresh_token": "mine"}) for _ in range(5)]
-    assert [answer.status_code for answer in answers[:3]] == [200, 200, 200]
-    refused = answers[-1]
+    began, let_in = time.monotonic(), 0
+    while (refused := await web.post("/v1/auth/refresh", json={"refresh_token": "mine"})).is_success:
+        let_in += 1
+    assert 3 <= let_in <= 3 + (time.monotonic() - began)
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, 8, "1")
     info, retry = refused.json()["details"]
     assert (info["reason"], info["domain"], retry["retry_delay"]) == ("RATE_LIMITED", "gateway.petpro", "1s")
@@ -50,7 +52,7 @@ async def test_too_many_calls_are_told_to_wait(web: httpx.AsyncClient, channel: 
 async def test_too_many_calls_over_grpc_are_resource_exhausted(channel: aio.Channel) -> None:
     account = account_pb2_grpc.AccountServiceStub(channel)
     with pytest.raises(aio.AioRpcError) as refused:  # noqa: PT012 -- which of them is refused depends on the clock
-        for _ in range(10):
+        for _ in range(100):
             await account.RefreshToken(account_pb2.RefreshTokenRequest(refresh_token="mine"))
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -59,7 +61,7 @@ async def test_the_log_tells_of_calls_but_not_of_secrets(
     web: httpx.AsyncClient, edge: Edge, dewi: dict[str, str]
 ) -> None:
     await web.get("/v1/clinics?query=secret-illness", headers=dewi | {"x-request-id": "logged"})
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not any(line["request_id"] == "logged" for line in edge.access_log()):
             await asyncio.sleep(0.1)
     line = next(line for line in edge.access_log() if line["request_id"] == "logged")

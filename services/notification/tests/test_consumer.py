@@ -62,7 +62,7 @@ async def listening(world: World, server: NatsServer) -> AsyncIterator[Publish]:
 
 
 async def until(world: World, statement: str, count: int) -> list[Any]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while len(rows := await world.rows(statement)) < count:
             await asyncio.sleep(0.02)
     return rows

@@ -7,7 +7,7 @@ import pytest
 
 from petpro.catalog.v1 import catalog_pb2
 from petpro_common.ids import new_id
-from petpro_common.testing import logged
+from petpro_common.testing import eventually, logged
 from petpro_notification.naming import Naming
 from services.notification.tests.conftest import SATWA, VACCINATION, World, confirmed
 
@@ -32,6 +32,14 @@ def knows_klinik_satwa(world: World) -> None:
 async def status(world: World) -> tuple[str, str | None]:
     row = (await world.rows("SELECT status, reason FROM deliveries"))[0]
     return row.status, row.reason
+
+
+async def is_sent(world: World) -> bool:
+    return await status(world) == ("sent", None)
+
+
+async def tried_twice(world: World) -> bool:
+    return bool(await world.rows("SELECT FROM deliveries WHERE tries >= 2"))
 
 
 async def test_a_mail_goes_to_the_person_with_text_html_and_calendar_entry(world: World) -> None:
@@ -97,13 +105,10 @@ async def test_a_mail_server_that_was_down_gets_the_mail_when_it_is_up(world: Wo
     await told_siti(world)
     worker = asyncio.create_task(world.deliveries().run())
     try:
-        while (await world.rows("SELECT tries FROM deliveries"))[0].tries < 2:
-            await asyncio.sleep(0.02)
+        await eventually(lambda: tried_twice(world))
         assert world.mail.mails == []
         async with world.mail.up():
-            await asyncio.wait_for(world.mail.arrived.wait(), 10)
-            while await status(world) != ("sent", None):
-                await asyncio.sleep(0.02)
+            await eventually(lambda: is_sent(world))
     finally:
         worker.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -116,7 +121,7 @@ async def test_a_crash_between_sending_and_recording_sends_the_same_mail_again(w
     world.mail.holds_its_answer = True
     async with world.mail.up():
         dying = asyncio.create_task(world.deliveries().deliver_due())
-        await asyncio.wait_for(world.mail.arrived.wait(), 10)
+        await world.mail.arrived.wait()
         dying.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await dying

@@ -1,6 +1,6 @@
 """The service as a process of its own, with account, a database, a broker and a mail server; killed while at work."""
 
-import asyncio
+import sys
 from email import message_from_bytes, policy
 from pathlib import Path
 from uuid import UUID
@@ -18,9 +18,12 @@ from petpro.account.v1.account_pb2_grpc import AccountServiceStub
 from petpro.notification.v1 import notification_pb2 as pb
 from petpro.notification.v1.notification_pb2_grpc import NotificationServiceStub
 from petpro_common.ids import new_id
+from petpro_common.testing import eventually
 from services.notification.tests.conftest import confirmed
 
-BOOKINGS = 60
+BOOKINGS, LAST_MAIL = 60, 20
+DIES = ("PETPRO_NOTIFICATION_KILL_AT=after call delivery", f"PETPRO_NOTIFICATION_KILL_ON={LAST_MAIL}")
+"""After that mail, of which it has not yet written that it is sent."""
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +71,14 @@ def mails(folder: Path) -> dict[str, set[str]]:
 async def test_killed_while_it_sends_it_tells_everything_once_and_loses_no_mail(stack_of_two: RunningStack) -> None:
     sari, token = await register(stack_of_two)
     folder = Layout(stack_of_two.run).mail
+    await stack_of_two.stop_part("notification")
+    await stack_of_two.start_part("notification", ["env", *DIES, sys.executable, "-m", "petpro_notification"])
     await publish(stack_of_two, confirmed(UUID(sari.id), new_id()))
-    while not mails(folder):
-        await asyncio.sleep(0.01)
-    await stack_of_two.kill("notification")
-    assert len(mails(folder)) < BOOKINGS, "it was killed too late to prove anything"
+    await eventually(lambda: stack_of_two.state("notification") == "failed")
+    assert LAST_MAIL <= len(mails(folder)) < BOOKINGS
     await stack_of_two.start_part("notification")
     # What the dead process had in hand comes again: messages after the broker's 30 s, mails after their lease.
-    async with asyncio.timeout(100):
-        while len(mails(folder)) < BOOKINGS:
-            await asyncio.sleep(0.1)
+    await eventually(lambda: len(mails(folder)) == BOOKINGS, seconds=150)
     assert {len(ids) for ids in mails(folder).values()} == {1}
     async with aio.insecure_channel(stack_of_two.endpoints["services"]["notification"]["grpc"]) as channel:
         listed = await NotificationServiceStub(channel).ListNotifications(

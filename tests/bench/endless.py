@@ -8,7 +8,7 @@ from typing import Any
 import uvloop
 
 from bench.load import Operation
-from bench.measure import open_meter
+from bench.measure import MOST_CLIENTS, open_meter
 from bench.session import Session
 
 
@@ -31,8 +31,9 @@ async def main() -> None:
     no_stage: Any = None
     async with open_meter(no_stage) as meter:
         waiting = asyncio.create_task(meter.answers(Endless(), 1))
-        await asyncio.sleep(0.3)
-        print(*(client.pid for client in multiprocessing.active_children()), flush=True)
+        while len(clients := multiprocessing.active_children()) < MOST_CLIENTS:
+            await asyncio.sleep(0.02)
+        print(*(client.pid for client in clients), flush=True)
         await waiting
 
 

@@ -21,9 +21,9 @@ async def test_clients_at_work_end_with_a_bench_that_is_killed_or_interrupted(ho
     assert len(clients) == 2
     assert all(map(is_running, clients))
     bench.send_signal(how)
-    await asyncio.wait_for(bench.wait(), 10)
+    await asyncio.wait_for(bench.wait(), 60)
 
     async def are_gone() -> bool:
         return not any(map(is_running, clients))
 
-    await eventually("the clients to end", are_gone, 5)
+    await eventually("the clients to end", are_gone)

@@ -73,7 +73,7 @@ async def test_a_part_that_ends_by_itself_is_said_to_have_failed(infrastructure:
     pid = infrastructure.pid("mail")
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while infrastructure.state("mail") != "failed":
             await asyncio.sleep(0.02)
     await infrastructure.start_part("mail")
@@ -114,7 +114,7 @@ def test_petproctl_kills_and_starts_a_part(infrastructure: RunningStack) -> None
 
 def test_a_second_stack_in_the_same_folder_says_that_one_runs(infrastructure: RunningStack) -> None:
     second = _supervisor(infrastructure.run, "mail")
-    _, complaint = second.communicate(timeout=20)
+    _, complaint = second.communicate(timeout=60)
     assert second.returncode == 1
     assert b"A stack already runs" in complaint
 
@@ -175,7 +175,7 @@ def _supervisor(run: Path, only: str) -> "subprocess.Popen[bytes]":
 
 
 def _wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while any(is_running(pid) for pid in pids):
         assert time.monotonic() < deadline, [pid for pid in pids if is_running(pid)]
         time.sleep(0.02)

@@ -111,16 +111,16 @@ def test_the_gateway_turns_callers_away_before_it_ends(envoy: tuple[int, int]) -
     public, admin = envoy
     _wait_for(200, public)
 
-    times = {"ADMIN_PORT": str(admin), "NOTICE_SECONDS": "2", "CALLS_SECONDS": "1"}
+    times = {"ADMIN_PORT": str(admin), "NOTICE_SECONDS": "4", "CALLS_SECONDS": "1"}
     script = subprocess.Popen(["bash", K8S / "base/gateway/drain.sh"], env={**os.environ, **times})
 
     _wait_for(503, public)
     assert script.poll() is None, "callers were told before, not after"
-    assert script.wait(timeout=30) == 0
+    assert script.wait(timeout=60) == 0
 
 
 def _wait_for(status: int, port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (found := _status(port)) != status:
         assert time.monotonic() < deadline, f"answers {found}"
         time.sleep(0.05)

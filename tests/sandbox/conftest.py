@@ -7,7 +7,7 @@ import pytest
 
 from devstack.sandbox.testing import Letterbox, SandboxProcess
 
-SHORT = {"settle": 0.05, "slow": 0.5, "late": 0.6, "retry": 0.05, "retry_limit": 0.2}
+SHORT = {"settle": 0.05, "slow": 0.5, "late": 1.5, "retry": 0.05, "retry_limit": 0.2}
 
 
 @pytest.fixture(scope="session")

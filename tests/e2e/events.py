@@ -29,9 +29,9 @@ async def published(stack: RunningStack, event_type: str) -> list[Published]:
     )
     found: list[Published] = []
     try:
-        while True:
-            found += map(_read, await reader.fetch(200, timeout=0.3))
-    except TimeoutError:
+        there = (await reader.consumer_info()).num_pending or 0
+        while len(found) < there:
+            found += map(_read, await reader.fetch(there - len(found), timeout=30))
         return found
     finally:
         await connection.close()

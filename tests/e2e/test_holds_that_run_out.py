@@ -1,8 +1,8 @@
-"""Holds of three seconds on a stack of their own: what happens at their end, and to money that comes after it."""
+"""Holds that are made to end, on a stack of their own: what happens then, and to money that comes after it."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,7 +14,12 @@ from tests.e2e.events import Published, published
 from tests.waiting import eventually
 from tests.world import Clinic, Customer, World, open_world
 
-QUICK = {"booking": {"PETPRO_BOOKING_HOLD_SECONDS": "3", "PETPRO_BOOKING_EXPIRY_CHECK_SECONDS": "0.2"}}
+QUICK = {"booking": {"PETPRO_BOOKING_EXPIRY_CHECK_SECONDS": "0.2"}}
+END_HOLD = "UPDATE reservations SET expires_at = %(at)s WHERE id = %(id)s"
+END_PAYING = (
+    "UPDATE payments SET deadline = %(at)s, due_at = least(due_at, %(at)s) WHERE id = %(id)s AND due_at IS NOT NULL"
+)
+SECONDS_TO_THE_RACE = 1.0
 SECONDS_BEFORE_THE_END = (0.3, 0.15, 0.1, 0.05, 0.02, 0.0, -0.05)
 AS_DOCUMENTED = {
     "reservation.created": {"reservation_id", "user_id", "pet_id", "service_id", "slot_id", "expires_at"},
@@ -27,6 +32,13 @@ AS_DOCUMENTED = {
         *("booking_id", "user_id", "clinic_id", "cancellation_reason", "refund_amount", "refund_status")
     },
     "booking.completed": {"booking_id", "user_id", "clinic_id", "service_id", "completed_at"},
+}
+EVENTS = {
+    "reservation.created": 3,
+    "reservation.expired": 1,
+    "booking.confirmed": 2,
+    "booking.cancelled": 1,
+    "booking.completed": 1,
 }
 MAY_BE_ADDED = {"currency", "event_type"}
 
@@ -46,6 +58,14 @@ async def world(quick_stack: RunningStack) -> AsyncIterator[World]:
 async def _meet(world: World) -> tuple[Clinic, Customer]:
     clinic, person = await asyncio.gather(world.clinic(), world.customer())
     return clinic, person
+
+
+async def _end(world: World, who: Customer, reservation: Json, in_seconds: float = 0) -> datetime:
+    """Has the hold end so soon, and with it the time to pay; returns when."""
+    now, at = await world.reservation(who, reservation["id"]), datetime.now(UTC) + timedelta(seconds=in_seconds)
+    await world.rows("booking", END_HOLD, id=reservation["id"], at=at)
+    await world.rows("payment", END_PAYING, id=now["payment_id"] or None, at=at)
+    return at
 
 
 async def _expired(world: World, who: Customer, reservation: Json) -> Json:
@@ -76,6 +96,7 @@ async def test_a_hold_that_runs_out_frees_the_seat_and_cannot_be_paid(world: Wor
     clinic, person = await _meet(world)
     reservation = await world.hold(person, clinic.slot())
     assert await world.seats_taken(clinic, clinic.slot()) == 1
+    await _end(world, person, reservation)
     await _expired(world, person, reservation)
     assert await world.seats_taken(clinic, clinic.slot()) == 0
     card = {"lock_id": reservation["lock_id"], "payment_method": "card", "payment_token": "tok_success"}
@@ -88,6 +109,7 @@ async def test_money_that_comes_after_the_seat_is_gone_goes_back_in_full(world: 
     reservation = await world.hold(late, clinic.slot())
     await world.checkout(late, reservation, "tok_requires_action")
     intent = await _intent_of(world, late, reservation)
+    await _end(world, late, reservation)
     await _expired(world, late, reservation)
     failed = await world.checkout_ends(late, reservation, "FAILED")
     assert failed["failure_reason"] == "PAYMENT_TIMED_OUT"
@@ -113,11 +135,10 @@ async def test_paid_in_time_but_told_too_late(world: World, seat_is_gone: bool) 
     intent = await _intent_of(world, person, reservation)
     await world.stack.kill("nats")
     assert (await _pay(world, intent))["status"] == "succeeded"
+    await _end(world, person, reservation)
     await _expired(world, person, reservation)
     if seat_is_gone:
-        other = await world.hold(quick, clinic.slot())
-        longer = "UPDATE reservations SET expires_at = now() + interval '10 minutes' WHERE id = %(id)s"
-        await world.rows("booking", longer, id=other["id"])
+        await world.hold(quick, clinic.slot())
     await world.stack.start_part("nats")
     if seat_is_gone:
         failed = await world.checkout_ends(person, reservation, "FAILED")
@@ -143,7 +164,7 @@ async def _race(world: World, clinic: Clinic, payer: Customer, waiter: Customer,
     await world.checkout(payer, reservation, "tok_requires_action")
     intent = await _intent_of(world, payer, reservation)
     waiting = asyncio.create_task(_hold_when_free(world, waiter, clinic.slot(number)))
-    ends = datetime.fromisoformat(reservation["expires_at"])
+    ends = await _end(world, payer, reservation, in_seconds=SECONDS_TO_THE_RACE)
     await asyncio.sleep((ends - datetime.now(UTC)).total_seconds() - SECONDS_BEFORE_THE_END[number])
     await _pay(world, intent)
 
@@ -158,7 +179,7 @@ async def _race(world: World, clinic: Clinic, payer: Customer, waiter: Customer,
         waiting.cancel()
     else:
         won = await waiting
-        await waiter.api.send("POST", f"/v1/reservations/{won['id']}:cancel", json={})  # or it has run out already
+        await waiter.api.post(f"/v1/reservations/{won['id']}:cancel")
     assert outcome["status"] == f"RESERVATION_STATUS_{'CONFIRMED' if payer_won else 'EXPIRED'}"
     statement = "SELECT id FROM bookings WHERE reservation_id = %(id)s"
     assert len(await world.rows("booking", statement, id=reservation["id"])) == payer_won
@@ -195,15 +216,14 @@ async def test_the_events_are_published_as_documented(world: World) -> None:
         return dict(answer.json()) if answer.is_success else None
 
     await eventually("the visit to be open for a review", reviewed)
+    await _end(world, person, lost)
     await _expired(world, person, lost)
-    by_type = {kind: await _events_of(world, kind, person) for kind in AS_DOCUMENTED}
-    assert {kind: len(events) for kind, events in by_type.items()} == {
-        "reservation.created": 3,
-        "reservation.expired": 1,
-        "booking.confirmed": 2,
-        "booking.cancelled": 1,
-        "booking.completed": 1,
-    }
+
+    async def all_published() -> dict[str, list[Published]] | None:
+        found = {kind: await _events_of(world, kind, person) for kind in AS_DOCUMENTED}
+        return found if {kind: len(events) for kind, events in found.items()} == EVENTS else None
+
+    by_type = await eventually(f"these events and no others: {EVENTS}", all_published)
     for kind, events in by_type.items():
         for event in events:
             _check_event(kind, event)
@@ -212,10 +232,7 @@ async def test_the_events_are_published_as_documented(world: World) -> None:
 
 
 async def _events_of(world: World, kind: str, person: Customer) -> list[Published]:
-    async def look() -> list[Published]:
-        return [event for event in await published(world.stack, kind) if event.fields["user_id"] == person.id]
-
-    return await eventually(f"{kind} to be published", look)
+    return [event for event in await published(world.stack, kind) if event.fields["user_id"] == person.id]
 
 
 def _check_event(kind: str, event: Published) -> None:

@@ -11,6 +11,7 @@ from devstack.postgres import role_of
 from devstack.running import RunningStack
 from devstack.testing import StartStack, surroundings_of
 from tests.audit.looking import look_over, named
+from tests.waiting import eventually
 from tests.world import Customer, World, open_world
 
 BOOKING = role_of("booking")
@@ -29,7 +30,7 @@ async def test_the_auditor_names_what_a_restore_has_lost_and_nothing_else(stack:
         stays, changes, comes_later = [await world.customer() for _ in range(3)]
         await world.book(stays, clinic.slot(0))
         changing = await world.book(changes, clinic.slot(1))
-        assert named(await asyncio.to_thread(look_over, stack)) == set()
+        await eventually("nothing to be wrong", lambda: _names(stack, set()))
         await _take_backup(stack)
 
         later = await world.book(comes_later, clinic.slot(2))
@@ -40,13 +41,12 @@ async def test_the_auditor_names_what_a_restore_has_lost_and_nothing_else(stack:
             ("captured-money-has-a-booking", changing["payment_id"]),
             ("cancellations-gave-their-refund", changing["id"]),
         }
-        assert await _found(stack) == missing
+        await asyncio.sleep(GRACE_SECONDS + 1)  # all that was done is older than the auditor's grace
+        await eventually("all that is lost to be named, and nothing else", lambda: _names(stack, missing))
 
 
-async def _found(stack: RunningStack) -> set[tuple[str, str]]:
-    """What the auditor says once all that was done is older than its grace."""
-    await asyncio.sleep(GRACE_SECONDS + 1)
-    return named(await asyncio.to_thread(look_over, stack, GRACE_SECONDS))
+async def _names(stack: RunningStack, wrong: set[tuple[str, str]]) -> bool:
+    return named(await asyncio.to_thread(look_over, stack, GRACE_SECONDS)) == wrong
 
 
 async def _cancelled(world: World, who: Customer, booking: Json) -> None:

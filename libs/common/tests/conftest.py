@@ -8,19 +8,12 @@ from sqlalchemy import text
 
 from devstack import testing
 from petpro_common.db import Database
-from petpro_common.messaging import consumer
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.schema import HAND_OFF_V1, MESSAGING_V1, MESSAGING_V2, PARKED_V2, STORAGE_V1
 from petpro_common.saga.schema import SAGA_STORAGE_V1, SAGA_V1, SAGA_V2
 from petpro_common.testing.running import MakeBroker, MakeDatabase
 
 _TABLES = MESSAGING_V1 + MESSAGING_V2 + PARKED_V2 + STORAGE_V1 + HAND_OFF_V1 + SAGA_V1 + SAGA_V2 + SAGA_STORAGE_V1
-
-
-@pytest.fixture(autouse=True)
-def unhurried_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch that a busy machine holds up is not taken apart: what a handler has noted would stand there twice."""
-    monkeypatch.setattr(consumer, "_BATCH_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from petpro_common import rpc
 from petpro_common.auth import ServiceTokens
 from petpro_common.db import Database
 from petpro_common.ids import new_id
-from petpro_common.messaging import consumer
 from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 from petpro_common.testing import KeyRing, serving
@@ -68,7 +67,7 @@ async def others(keys: KeyRing, catalog: PlayedCatalog, pets: PlayedPets) -> Asy
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     tokens = ServiceTokens("booking", keys.service_key("booking"))
-    async with rpc.channel(f"127.0.0.1:{port}", tokens) as channel:
+    async with rpc.channel(f"127.0.0.1:{port}", tokens, deadline_seconds=60) as channel:
         yield channel
     await server.stop(0)
 
@@ -98,12 +97,6 @@ async def world(booking_database: Database, keys: KeyRing) -> AsyncIterator[Worl
 
         async with serving("booking", keys.verifier(), register) as channel:
             yield World(booking_database, keys, channel, catalog, pets, ani, clinic_id, service_id)
-
-
-@pytest.fixture(autouse=True)
-def unhurried_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch that a busy machine holds up is not taken apart: the played payment would hear of it twice."""
-    monkeypatch.setattr(consumer, "_BATCH_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -101,8 +101,8 @@ async def world(database: MakeDatabase, keys: KeyRing) -> AsyncIterator[World]:
             _running("catalog", keys, lambda server: add_CatalogServiceServicer_to_server(catalog, server))
         )
         tokens = ServiceTokens("notification", keys.service_key("notification"))
-        to_account = await around.enter_async_context(rpc.channel(account_address, tokens))
-        to_catalog = await around.enter_async_context(rpc.channel(catalog_address, tokens))
+        to_account = await around.enter_async_context(rpc.channel(account_address, tokens, deadline_seconds=60))
+        to_catalog = await around.enter_async_context(rpc.channel(catalog_address, tokens, deadline_seconds=60))
         settings = Settings.load(
             grpc_address="127.0.0.1:0",
             metrics_address="127.0.0.1:0",

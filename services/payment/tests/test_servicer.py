@@ -75,7 +75,7 @@ async def api(world: World, tmp_path: Path) -> AsyncIterator[Api]:
     port = edge.add_insecure_port("127.0.0.1:0")
     await edge.start()
     tokens = ServiceTokens("payment", keys.service_key("payment"))
-    async with rpc.channel(f"127.0.0.1:{port}", tokens) as to_catalog:
+    async with rpc.channel(f"127.0.0.1:{port}", tokens, deadline_seconds=60) as to_catalog:
         servicer = PaymentServicer(world.database, Clinics(world.database, to_catalog), world.providers)
         async with serving(
             "payment", keys.verifier(), lambda server: add_PaymentServiceServicer_to_server(servicer, server)

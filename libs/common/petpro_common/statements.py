@@ -31,6 +31,8 @@ class Wired:
     names: tuple[str, ...]
     """The parameters, in the order of their numbers."""
     formats: tuple[PyFormat, ...]
+    lists: tuple[int, ...]
+    """Which of them are lists."""
     convert: Mapping[str, Convert]
     """How the driver wants the value of a parameter, where it is not taken as it is (JSON)."""
 
@@ -103,7 +105,7 @@ def _compile(statement: ClauseElement, given: Mapping[str, Any], key: Any) -> _S
 
 
 def _wired(sql: str, given: Mapping[str, Any], convert: Mapping[str, Convert]) -> Wired:
-    """Lists travel in binary: as text each element is quoted in Python, a hundred times as slow."""
+    """Lists travel in binary (see `arrays`): as text each element is quoted in Python, a hundred times as slow."""
     names: dict[str, int] = {}
 
     def numbered(found: re.Match[str]) -> str:
@@ -111,5 +113,6 @@ def _wired(sql: str, given: Mapping[str, Any], convert: Mapping[str, Convert]) -
         return f"${names.setdefault(name, len(names) + 1)}" if name else "%"
 
     numbered_sql = _PLACEHOLDER.sub(numbered, sql)
-    formats = tuple(PyFormat.BINARY if isinstance(given.get(name), list) else PyFormat.AUTO for name in names)
-    return Wired(numbered_sql, tuple(names), formats, convert)
+    lists = tuple(place for place, name in enumerate(names) if isinstance(given.get(name), list))
+    formats = tuple(PyFormat.BINARY if place in lists else PyFormat.AUTO for place in range(len(names)))
+    return Wired(numbered_sql, tuple(names), formats, lists, convert)

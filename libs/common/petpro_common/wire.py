@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.adapt import Transformer
 from psycopg.errors import FeatureNotSupported, ReadOnlySqlTransaction, error_from_result
-from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from sqlalchemy import ClauseElement
 
+from petpro_common import arrays
 from petpro_common.statements import compiled
 
 Row: TypeAlias = Any
@@ -168,8 +169,15 @@ class Wire:
 
     def _call(self, statement: ClauseElement, values: Mapping[str, Any]) -> Call:
         ready = compiled(statement, values)
-        dumped = self._transformer.dump_sequence(ready.arguments(values), ready.wired.formats)
-        return Call(ready.wired.sql, tuple(self._transformer.types or ()), dumped, self._transformer.formats or ())
+        arguments, wired = ready.arguments(values), ready.wired
+        written = {place: array for place in wired.lists if (array := arrays.written(arguments[place]))}
+        for place in written:
+            arguments[place] = None
+        dumped = list(self._transformer.dump_sequence(arguments, wired.formats))
+        types, formats = list(self._transformer.types or ()), list(self._transformer.formats or ())
+        for place, (oid, data) in written.items():
+            dumped[place], types[place], formats[place] = data, oid, Format.BINARY
+        return Call(wired.sql, tuple(types), dumped, formats)
 
     def _send(self, call: Call, fresh: dict[tuple[str, tuple[int, ...]], _Prepared]) -> None:
         prepared = self._prepared.get(call.name) or fresh.get(call.name)

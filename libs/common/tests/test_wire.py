@@ -9,10 +9,12 @@ import time
 import pytest
 from psycopg import DataError, OperationalError
 from psycopg.errors import CheckViolation, FeatureNotSupported, InFailedSqlTransaction, UniqueViolation
+from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from devstack.process import is_running
 from petpro_common.db import Database, LateWrite, Session, Transaction
+from petpro_common.ids import new_id
 from petpro_common.testing.running import MakeDatabase, eventually
 
 _NAMES = text("SELECT name FROM dogs ORDER BY name")
@@ -50,6 +52,32 @@ async def test_what_goes_out_together_comes_back_in_order(database: Database) ->
             [(_ADD, {"name": "Rex"}), (_NAMES, {}), (text("SELECT 1 WHERE false"), {})]
         )
         assert (added.rowcount, found.one().name, none.first()) == (1, "Rex", None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("text", ["Rex", None, "", 'Bo, "the" {Cat}\n\\ é']),
+        ("uuid", [new_id(), None]),
+        ("bytea", [b"", b"\x00\xff", None]),
+        ("bigint", [1, None, 1 << 40]),
+        ("jsonb", [{"name": "Rex"}]),
+        ("text", [None, None]),
+        ("text", []),
+        ("text", [["Rex", None], ["Bo", "Cat"]]),
+    ],
+)
+async def test_lists_come_back_as_they_were(database: Database, kind: str, values: list[object]) -> None:
+    same = text(f"SELECT CAST(:values AS {kind}[]) AS same")
+    given = [Jsonb(value) for value in values] if kind == "jsonb" else values
+    async with database.reading() as tx:
+        assert (await tx.execute(same, {"values": given})).scalar() == values
+
+
+async def test_what_is_a_list_in_one_call_may_be_nothing_in_the_next(database: Database) -> None:
+    how_many = text("SELECT cardinality(CAST(:values AS text[])) AS number")
+    async with database.reading() as tx:
+        assert [(await tx.execute(how_many, {"values": values})).scalar() for values in (["Rex"], None)] == [1, None]
 
 
 async def test_what_stands_behind_a_failure_has_not_run(database: Database) -> None:

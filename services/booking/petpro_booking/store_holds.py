@@ -1,27 +1,27 @@
-"""The statement that holds seats, for any number of wishes at once."""
+"""The statement that holds seats, for any number of wishes at once.
+
+It comes in two shapes, which differ in how seats are taken: for wishes that come together, and, for half the work, for
+one that comes alone. What is known of a wish, and what is written for it, is the same text in both.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from petpro_common.db import Row, Transaction
 
-# asked     the wishes, in the order in which they came
-# offers    what is known for each: slot, price, policy, whose pet, and the reply if the same request came before
-#           (OFFSET 0 has each looked up by its key: a plan made while the tables are small would read them whole)
-# wanted    how many seats of each slot are asked for by those to whom it can be offered
-# locked    these slots, locked in the order of their ids, as everybody locks them
-# taken     as many seats of each as there are; a slot that somebody else held until now is looked at anew
-# held      reservations for those who came first
-_HOLD = text("""
-    WITH asked AS (
-        SELECT wish.*, (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date AS slot_date
-        FROM unnest(
-            CAST(:ids AS uuid[]), CAST(:user_ids AS uuid[]), CAST(:pet_ids AS uuid[]), CAST(:slot_ids AS uuid[]),
-            CAST(:lock_ids AS text[]), CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[])
-        ) WITH ORDINALITY AS wish(id, user_id, pet_id, slot_id, lock_id, caller, method, key, turn)
-    ), offers AS (
+
+def _statement(asked: str, taken: str, is_granted: str) -> TextClause:
+    """`taken` are the slots of which seats were taken; `is_granted` says of an offer that one of these seats is its.
+
+    asked     the wishes, in the order in which they came
+    offers    what is known for each: slot, price, policy, whose pet, and the reply if the same request came before
+              (OFFSET 0 has each looked up by its key: a plan made while the tables are small would read them whole)
+    held      reservations for those who came first
+    """
+    return text(f"""
+    WITH asked AS ({asked}), offers AS (
         SELECT asked.*, slot.clinic_id, slot.service_id, slot.starts_at,
             service.price, service.currency, service.requires_approval,
             clinic.commission_rate,
@@ -35,21 +35,55 @@ _HOLD = text("""
             kept.request_hash, kept.reply
         FROM asked
         LEFT JOIN LATERAL (
-            SELECT * FROM slots WHERE id = asked.slot_id AND slot_date = asked.slot_date OFFSET 0) slot ON true
-        LEFT JOIN LATERAL (SELECT * FROM catalog_services WHERE id = slot.service_id OFFSET 0) service ON true
-        LEFT JOIN LATERAL (SELECT * FROM catalog_clinics WHERE id = slot.clinic_id OFFSET 0) clinic ON true
-        LEFT JOIN LATERAL (SELECT * FROM account_pets WHERE id = asked.pet_id OFFSET 0) pet ON true
+            SELECT id, service_id, clinic_id, status, starts_at FROM slots
+            WHERE id = asked.slot_id AND slot_date = asked.slot_date OFFSET 0) slot ON true
+        LEFT JOIN LATERAL (
+            SELECT price, currency, requires_approval, is_available, cancellation_policy FROM catalog_services
+            WHERE id = slot.service_id OFFSET 0) service ON true
+        LEFT JOIN LATERAL (
+            SELECT status, commission_rate, cancellation_policy FROM catalog_clinics
+            WHERE id = slot.clinic_id OFFSET 0) clinic ON true
+        LEFT JOIN LATERAL (
+            SELECT user_id, is_deleted FROM account_pets WHERE id = asked.pet_id OFFSET 0) pet ON true
         LEFT JOIN LATERAL (
             SELECT request_hash, reply FROM idempotency_keys
             WHERE caller = asked.caller AND method = asked.method AND key = asked.key OFFSET 0) kept ON true
     ), good AS (
-        SELECT id, slot_id, slot_date, row_number() OVER (PARTITION BY slot_id ORDER BY turn) AS place
-        FROM offers WHERE is_offered AND is_own_pet AND request_hash IS NULL
-    ), wanted AS (
-        SELECT slot_id, slot_date, count(*) AS seats FROM good GROUP BY slot_id, slot_date
+        SELECT id, slot_id, slot_date, turn FROM offers WHERE is_offered AND is_own_pet AND request_hash IS NULL
+    ), {taken}, held AS (
+        INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
+            lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
+        SELECT id, uuid_extract_timestamp(id), user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
+            lock_id, price, currency, commission_rate, cancellation_policy, requires_approval,
+            clock_timestamp() + make_interval(secs => :hold_seconds)
+        FROM offers WHERE {is_granted}
+        RETURNING id, user_id, pet_id, service_id, slot_id, lock_id, status, expires_at, created_at, price, currency,
+            checkout_status, failure_reason, booking_id, payment_id
+    )
+    SELECT held.*, held.id IS NOT NULL AS is_held, offers.has_slot, offers.is_blocked, offers.has_begun,
+        offers.has_service, offers.is_offered, offers.is_own_pet, offers.request_hash, offers.reply
+    FROM offers LEFT JOIN held ON held.id = offers.id ORDER BY offers.turn
+    """)  # noqa: S608  # of the two texts below
+
+
+# places    the wishes of each slot to whom it can be offered, counted in the order in which they came
+# locked    these slots, locked in the order of their ids, as everybody locks them, and how many seats are asked for
+# taken     as many seats of each as there are; a slot that somebody else held until now is looked at anew
+_TOGETHER = _statement(
+    """
+        SELECT wish.*, (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date AS slot_date
+        FROM unnest(
+            CAST(:ids AS uuid[]), CAST(:user_ids AS uuid[]), CAST(:pet_ids AS uuid[]), CAST(:slot_ids AS uuid[]),
+            CAST(:lock_ids AS text[]), CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[])
+        ) WITH ORDINALITY AS wish(id, user_id, pet_id, slot_id, lock_id, caller, method, key, turn)
+    """,
+    """places AS (
+        SELECT id, slot_id, slot_date, row_number() OVER (PARTITION BY slot_id ORDER BY turn) AS place FROM good
     ), locked AS (
         SELECT slot.id, slot.slot_date, wanted.seats
-        FROM slots slot JOIN wanted ON slot.id = wanted.slot_id AND slot.slot_date = wanted.slot_date
+        FROM slots slot
+        JOIN (SELECT slot_id, slot_date, count(*) AS seats FROM places GROUP BY slot_id, slot_date) wanted
+            ON slot.id = wanted.slot_id AND slot.slot_date = wanted.slot_date
         ORDER BY slot.id FOR UPDATE OF slot
     ), taken AS (
         UPDATE slots slot SET booked_count = LEAST(booked_count + locked.seats, capacity),
@@ -59,20 +93,30 @@ _HOLD = text("""
         WHERE slot.id = locked.id AND slot.slot_date = locked.slot_date
           AND slot.status = 'available' AND slot.booked_count < slot.capacity AND slot.starts_at > CURRENT_TIMESTAMP
         RETURNING slot.id, new.booked_count - old.booked_count AS seats
-    ), held AS (
-        INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
-            lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
-        SELECT id, uuid_extract_timestamp(id), user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
-            lock_id, price, currency, commission_rate, cancellation_policy, requires_approval,
-            clock_timestamp() + make_interval(secs => :hold_seconds)
-        FROM offers
-        WHERE id IN (SELECT good.id FROM good JOIN taken ON taken.id = good.slot_id AND good.place <= taken.seats)
-        RETURNING *
-    )
-    SELECT held.*, held.id IS NOT NULL AS is_held, offers.has_slot, offers.is_blocked, offers.has_begun,
-        offers.has_service, offers.is_offered, offers.is_own_pet, offers.request_hash, offers.reply
-    FROM offers LEFT JOIN held ON held.id = offers.id ORDER BY offers.turn
-""")
+    )""",
+    "id IN (SELECT places.id FROM places JOIN taken ON taken.id = places.slot_id AND places.place <= taken.seats)",
+)
+
+# taken     the slot, when it has a seat; its partition is known before the statement runs
+_ALONE = _statement(
+    """
+        SELECT CAST(:id AS uuid) AS id, CAST(:user_id AS uuid) AS user_id, CAST(:pet_id AS uuid) AS pet_id,
+            CAST(:slot_id AS uuid) AS slot_id, CAST(:lock_id AS text) AS lock_id, CAST(:caller AS text) AS caller,
+            CAST(:method AS text) AS method, CAST(:key AS text) AS key, 1 AS turn,
+            (uuid_extract_timestamp(CAST(:slot_id AS uuid)) AT TIME ZONE 'UTC')::date AS slot_date
+    """,
+    """taken AS (
+        UPDATE slots SET booked_count = booked_count + 1,
+            status = CASE WHEN booked_count + 1 >= capacity THEN 'booked' ELSE 'available' END,
+            updated_at = CURRENT_TIMESTAMP
+        WHERE id = CAST(:slot_id AS uuid)
+          AND slot_date = (uuid_extract_timestamp(CAST(:slot_id AS uuid)) AT TIME ZONE 'UTC')::date
+          AND EXISTS (SELECT FROM good)
+          AND status = 'available' AND booked_count < capacity AND starts_at > CURRENT_TIMESTAMP
+        RETURNING id
+    )""",
+    "EXISTS (SELECT FROM taken)",
+)
 
 
 async def hold(tx: Transaction, wishes: Sequence[Mapping[str, Any]], hold_seconds: float) -> Sequence[Row]:
@@ -82,5 +126,7 @@ async def hold(tx: Transaction, wishes: Sequence[Mapping[str, Any]], hold_second
     clock; or the reply to the same request; or what speaks against it. A full slot is what is left when nothing does.
     The slots' rows stay locked until the transaction ends.
     """
+    if len(wishes) == 1:
+        return (await tx.execute(_ALONE, {**wishes[0], "hold_seconds": hold_seconds})).all()
     columns = {f"{name}s": [wish[name] for wish in wishes] for name in wishes[0]}
-    return (await tx.execute(_HOLD, {**columns, "hold_seconds": hold_seconds})).all()
+    return (await tx.execute(_TOGETHER, {**columns, "hold_seconds": hold_seconds})).all()

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import holds, store_holds
@@ -33,7 +33,8 @@ async def grant(world: World, wishes: list[Wish]) -> list[Any]:
         return list(await holds.hold(tx, wishes, HOLD_SECONDS))
 
 
-async def test_each_wish_of_a_batch_has_its_own_outcome(world: World) -> None:
+@pytest.mark.parametrize("size", [10, 1], ids=["together", "alone"])
+async def test_each_wish_has_its_own_outcome(world: World, size: int) -> None:
     budi = new_id()
     milo = await world.known_pet(budi)
     await world.hold(budi, await world.open_slot(), milo)  # booking has heard of the clinic and the service
@@ -44,21 +45,20 @@ async def test_each_wish_of_a_batch_has_its_own_outcome(world: World) -> None:
     earlier, other = (Claim(str(budi), METHOD, "earlier", digest) for digest in (b"this", b"that"))
     [before] = await grant(world, [Wish(budi, few, milo, earlier)])
 
-    outcomes = await grant(
-        world,
-        [
-            Wish(budi, few, milo, None),
-            Wish(budi, new_id(), milo, None),
-            Wish(budi, unheard_of, milo, None),
-            Wish(budi, begun, milo, None),
-            Wish(budi, blocked, milo, None),
-            Wish(new_id(), few, milo, None),
-            Wish(budi, few, milo, earlier),
-            Wish(budi, few, milo, other),
-            Wish(budi, few, milo, Claim(str(budi), METHOD, "new", b"this")),
-            Wish(budi, few, milo, None),
-        ],
-    )
+    wishes = [
+        Wish(budi, few, milo, None),
+        Wish(budi, new_id(), milo, None),
+        Wish(budi, unheard_of, milo, None),
+        Wish(budi, begun, milo, None),
+        Wish(budi, blocked, milo, None),
+        Wish(new_id(), few, milo, None),
+        Wish(budi, few, milo, earlier),
+        Wish(budi, few, milo, other),
+        Wish(budi, few, milo, Claim(str(budi), METHOD, "new", b"this")),
+        Wish(budi, few, milo, None),
+    ]
+    batches = [wishes[first : first + size] for first in range(0, len(wishes), size)]
+    outcomes = [outcome for batch in batches for outcome in await grant(world, batch)]
 
     kinds: list[type] = [type(outcome) for outcome in outcomes]
     reply = booking_pb2.CreateReservationResponse
@@ -81,6 +81,18 @@ async def test_first_come_first_served_within_a_batch(world: World) -> None:
     assert [isinstance(outcome, SlotFull) for outcome in outcomes] == [False] * 17 + [True] * 23
     assert [outcome.reservation.user_id for outcome in outcomes[:17]] == [str(person) for person in people[:17]]
     assert await world.seats(slot_id) == (17, "booked")
+
+
+async def test_of_those_who_come_alone_at_the_same_time_as_many_get_a_seat_as_there_are(world: World) -> None:
+    budi = new_id()
+    milo = await world.known_pet(budi)
+    await world.hold(budi, await world.open_slot(), milo)
+
+    for day in range(2, 12):
+        slot_id = await world.open_slot(timedelta(days=day), capacity=3)
+        granted = await asyncio.gather(*(grant(world, [Wish(budi, slot_id, milo, None)]) for _ in range(8)))
+        assert sum(isinstance(outcome, SlotFull) for [outcome] in granted) == 5
+        assert await world.seats(slot_id) == (3, "booked")
 
 
 @pytest.fixture
@@ -127,20 +139,30 @@ async def test_one_request_at_two_replicas_at_once_holds_one_seat(
     assert await world.seats(slot_id) == (20, "available")
 
 
-async def test_nothing_is_read_whole_even_by_a_plan_made_while_the_tables_were_empty(world: World) -> None:
-    names = dict.fromkeys(re.findall(PARAMETER, store_holds._HOLD.text))
+@pytest.mark.parametrize(
+    ("shape", "one"),
+    [(store_holds._TOGETHER, "'{}'"), (store_holds._ALONE, f"'{new_id()}'")],
+    ids=["together", "alone"],
+)
+async def test_nothing_is_read_whole_even_by_a_plan_made_while_the_tables_were_empty(
+    world: World, shape: TextClause, one: str
+) -> None:
+    names = dict.fromkeys(re.findall(PARAMETER, shape.text))
     numbers = {name: f"${number}" for number, name in enumerate(names, start=1)}
-    statement = re.sub(PARAMETER, lambda found: numbers[found[1]], store_holds._HOLD.text)
+    statement = re.sub(PARAMETER, lambda found: numbers[found[1]], shape.text)
 
-    nothing = ", ".join(["'{}'"] * (len(names) - 1))
+    values = ", ".join("600" if name == "hold_seconds" else one for name in names)
     async with world.database.transaction() as tx:
         await tx.execute(text(f"PREPARE granting AS {statement}"))
-        plan = (await tx.execute(text(f"EXPLAIN (FORMAT JSON) EXECUTE granting ({nothing}, 600)"))).scalar_one()
+        plan = (await tx.execute(text(f"EXPLAIN (FORMAT JSON) EXECUTE granting ({values})"))).scalar_one()
         await tx.execute(text("DEALLOCATE granting"))
 
     scans = [node for node in _nodes(plan[0]["Plan"]) if "Relation Name" in node and "Scan" in node["Node Type"]]
     assert {node["Relation Name"] for node in scans} > {"idempotency_keys", "account_pets", "catalog_services"}
     assert [node["Relation Name"] for node in scans if node["Node Type"] == "Seq Scan"] == []
+    slots = [node for node in scans if node["Relation Name"].startswith("slots_")]
+    assert all(node["Index Name"].endswith("_pkey") for node in slots)
+    assert slots
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

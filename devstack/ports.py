@@ -2,17 +2,21 @@
 
 A part that is killed must come back on the port it had, so a port may not be taken meanwhile by somebody's
 outgoing connection. Ports are therefore chosen below the range from which kernels hand out ports for those.
+
+Nor may two stacks that start at the same time choose the same port before either listens on it. Whoever chooses a
+port claims it on this machine for as long as they live, by an abstract socket of its name.
 """
 
 import json
 import random
 import socket
-from collections.abc import Collection
 from pathlib import Path
 
 from devstack.layout import write_private_json
 
 LOWEST, HIGHEST = 20_000, 31_999
+
+_claims: dict[int, socket.socket] = {}
 
 
 class Ports:
@@ -25,7 +29,10 @@ class Ports:
     @classmethod
     def for_new_stack(cls, file: Path) -> "Ports":
         """The ports that this folder had before, without those that somebody else took since."""
-        return cls(file, {name: port for name, port in _recorded(file).items() if is_free(port)})
+        known = {name: port for name, port in _recorded(file).items() if is_free(port)}
+        for port in known.values():
+            _claim(port)
+        return cls(file, known)
 
     @classmethod
     def of_running_stack(cls, file: Path) -> "Ports":
@@ -35,7 +42,7 @@ class Ports:
     def of(self, name: str) -> int:
         """The port of that name: always the same one while this object lives."""
         if name not in self._known:
-            self._known[name] = free_port(self._known.values())
+            self._known[name] = free_port()
             write_private_json(self._file, self._known)
         return self._known[name]
 
@@ -48,13 +55,28 @@ def _recorded(file: Path) -> dict[str, int]:
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
-def free_port(taken: Collection[int] = ()) -> int:
-    """A port that no server has, other than those `taken`. Raises OSError when there is none."""
+def free_port() -> int:
+    """A port that no server has, and that nobody else will choose while this process lives.
+
+    Raises OSError when there is none.
+    """
     for _ in range(1000):
         port = random.randint(LOWEST, HIGHEST)  # noqa: S311 -- a port is no secret
-        if port not in taken and is_free(port):
+        if is_free(port) and _claim(port):
             return port
     raise OSError(f"no free loopback port between {LOWEST} and {HIGHEST}")
+
+
+def _claim(port: int) -> bool:
+    """Whether it was not yet claimed, by this process or another."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0petpro-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims[port] = claim
+    return True
 
 
 def is_free(port: int) -> bool:

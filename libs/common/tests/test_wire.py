@@ -12,7 +12,6 @@ from psycopg.errors import CheckViolation, FeatureNotSupported, InFailedSqlTrans
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from devstack.process import is_running
 from petpro_common.db import Database, LateWrite, Session, Transaction
 from petpro_common.ids import new_id
 from petpro_common.testing.running import MakeDatabase, eventually
@@ -199,7 +198,7 @@ async def test_a_connection_that_the_server_has_closed_is_not_used_again(databas
         idle = (await tx.execute(_OWN)).scalar_one()
     async with database.session() as killer:
         await killer.execute(_END, {"pid": idle})
-    await eventually(lambda: not is_running(idle))
+    await eventually(lambda: not any(wire.is_sound for wire in database.pool._idle))
     assert await names(database) == []
 
 

@@ -91,7 +91,7 @@ async def add_and_go_away(database: Database, superuser: psycopg.AsyncConnection
 async def refused(database: Database) -> None:
     """Adding a dog, at once."""
     with pytest.raises(CommitsWait) as raised:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await add(database)
     told = rpc.as_typed(raised.value)
     assert (type(told), told.retry_after) == (errors.Unavailable, timedelta(seconds=1))
@@ -140,6 +140,6 @@ async def test_a_pool_that_is_closed_waits_for_no_standby(
     database: Database, superuser: psycopg.AsyncConnection
 ) -> None:
     await add_and_go_away(database, superuser)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         await database.close()
     assert database.pool.committing == 0

@@ -123,7 +123,7 @@ async def test_a_broker_that_lost_its_store_is_filled_again_from_the_outbox(
         async with running(early.consumer(booking, hearing)):
             for version in range(20):
                 await say(catalog, version)
-            await eventually(lambda: len(early.heard) == 20)
+            await eventually(lambda: says(booking, "SELECT count(*) FROM inbox", 20))  # and not only heard
         await forget_everything(nats)
         notifying = await database_of("notification")
         async with running(late.consumer(notifying, await broker_of("notification"))):

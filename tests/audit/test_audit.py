@@ -57,7 +57,7 @@ async def test_traffic_raises_no_false_alarm(audited: RunningStack, tmp_path: Pa
     async with open_world(audited) as world:
         grace = await _grace(world)
         traffic = asyncio.create_task(visits(world, 4 * grace))
-        reports = []
+        reports: list[Report] = []
         while not traffic.done() or len(reports) < LOOKS:
             reports += [await _goes_on(audited, grace, file), await asyncio.to_thread(look_over, audited, grace, 0.5)]
         await invariants.hold(world)

@@ -79,6 +79,11 @@ def within(call: CallContext) -> Iterator[None]:
         _current.reset(token)
 
 
+def known_by_now(call: CallContext) -> None:
+    """Makes `call` the one in hand in place of that in whose block (`within`) this is said, until that block ends."""
+    _current.set(call)
+
+
 def current() -> CallContext | None:
     """The call in hand, or None outside of one."""
     return _current.get()

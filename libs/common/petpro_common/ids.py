@@ -16,6 +16,11 @@ def new_id() -> UUID:
     return UUID(bytes=uuid_utils.uuid7().bytes)
 
 
+def new_id_text() -> str:
+    """The same as text, for what is only ever text: UUID makes four objects to come to it."""
+    return str(uuid_utils.uuid7())
+
+
 def id_of_date(day: date) -> UUID:
     """A fresh id that carries `day` (midnight UTC) in place of the present: for rows partitioned by their own date."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)

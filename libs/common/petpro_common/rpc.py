@@ -24,7 +24,7 @@ from psycopg.errors import FeatureNotSupported
 from petpro_common import context, errors, telemetry, tls
 from petpro_common.auth import ServiceTokens, Verifier, identify
 from petpro_common.context import CallContext
-from petpro_common.ids import new_id
+from petpro_common.ids import new_id_text
 from petpro_common.pool import PoolExhausted
 
 DEFAULT_DEADLINE_SECONDS = 10.0
@@ -157,9 +157,11 @@ class Edge(aio.ServerInterceptor):
         await grpc_context.abort_with_status(self._overloaded)
 
     def _guarded(self, method: str, behaviour: Behaviour) -> Behaviour:
+        took = telemetry.RPC_SECONDS.labels(method, grpc.StatusCode.OK.name)
+
         async def serve(request: Any, grpc_context: aio.ServicerContext[Any, Any]) -> Any:
             metadata = {key: value for key, value in grpc_context.invocation_metadata() or () if isinstance(value, str)}
-            request_id = metadata.get("x-request-id") or str(new_id())
+            request_id = metadata.get("x-request-id") or new_id_text()
             started = time.perf_counter()
             code = grpc.StatusCode.OK
             reply = None
@@ -178,7 +180,8 @@ class Edge(aio.ServerInterceptor):
                     await grpc_context.abort_with_status(rpc_status.to_status(to_status(error, self._domain)))
                 finally:
                     self.in_hand -= 1
-                    telemetry.RPC_SECONDS.labels(method, code.name).observe(time.perf_counter() - started)
+                    ended = took if code is grpc.StatusCode.OK else telemetry.RPC_SECONDS.labels(method, code.name)
+                    ended.observe(time.perf_counter() - started)
             return reply
 
         return serve
@@ -199,9 +202,9 @@ class Edge(aio.ServerInterceptor):
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
         if len(key) > 128 or not key.isprintable():
             raise errors.invalid("idempotency-key", "must be at most 128 printable characters")
-        with context.within(CallContext(method, request_id, key, caller, begins_work=True)):
-            async with asyncio.timeout(allowed):
-                return await behaviour(request, grpc_context)
+        context.known_by_now(CallContext(method, request_id, key, caller, begins_work=True))
+        async with asyncio.timeout(allowed):
+            return await behaviour(request, grpc_context)
 
     def _report(self, method: str, code: grpc.StatusCode, error: errors.PetProError, fault: Exception) -> None:
         if isinstance(error, InternalFault):
@@ -223,7 +226,7 @@ class _Outgoing(aio.UnaryUnaryClientInterceptor):
         metadata = aio.Metadata(*(details.metadata or ()))
         metadata.add("authorization", f"Bearer {self._tokens.issue()}")
         call = context.current()
-        metadata.add("x-request-id", call.request_id if call else str(new_id()))
+        metadata.add("x-request-id", call.request_id if call else new_id_text())
         for key, value in telemetry.trace_headers().items():
             metadata.add(key, value)
         timeout = self._deadline if details.timeout is None else min(details.timeout, self._deadline)

@@ -8,13 +8,13 @@ messages, and leave by OTLP when an endpoint is set. Metrics are Prometheus text
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from random import getrandbits
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from structlog.typing import EventDict, WrappedLogger
@@ -76,6 +76,9 @@ BACKGROUND_FAILURES = Counter(
 )
 BUILD = Gauge("petpro_build_info", "Always 1; the service's version, and that of its tables", ["version", "schema"])
 READY = Gauge("petpro_ready", "1 while the service answers for its dependencies")
+
+Place: TypeAlias = Context
+"""Somewhere in a trace."""
 
 _RECORDED = "-01"  # the flags of a traceparent (W3C Trace Context)
 _propagator = TraceContextTextMapPropagator()
@@ -172,13 +175,16 @@ def serve_metrics(address: str) -> None:
 @contextmanager
 def span(name: str, carrier: Mapping[str, str], kind: trace.SpanKind = trace.SpanKind.SERVER) -> Iterator[None]:
     """A span that continues the trace in `carrier`, or begins one. Of a fault it tells the type, and no words."""
-    begun = _tracer.start_span(name, _propagator.extract(carrier), kind)
-    with trace.use_span(begun, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-        try:
-            yield
-        except Exception as fault:
-            begun.set_status(trace.StatusCode.ERROR, type(fault).__name__)
-            raise
+    begun = _tracer.start_span(name, _place_in(carrier), kind)
+    token = attach(trace.set_span_in_context(begun))
+    try:
+        yield
+    except Exception as fault:
+        begun.set_status(trace.StatusCode.ERROR, type(fault).__name__)
+        raise
+    finally:
+        detach(token)
+        begun.end()
 
 
 @contextmanager
@@ -201,14 +207,28 @@ def published(subject: str, headers: dict[str, str]) -> Iterator[dict[str, str]]
         yield {**headers, **trace_headers()}
 
 
+def place() -> Place:
+    """Where the work in hand is in its trace; see `back_in`."""
+    return get_current()
+
+
 @contextmanager
-def within_trace(carrier: Mapping[str, str]) -> Iterator[None]:
-    """Goes on in the trace in `carrier`, without a span of its own: for work that is done for several calls at once."""
-    token = attach(_propagator.extract(carrier))
+def back_in(place: Place) -> Iterator[None]:
+    """Goes on there, without a span of its own: for work that is done for several calls at once."""
+    token = attach(place)
     try:
         yield
     finally:
         detach(token)
+
+
+def within_trace(carrier: Mapping[str, str]) -> AbstractContextManager[None]:
+    """Goes on in the trace in `carrier`, as `back_in` does."""
+    return back_in(_place_in(carrier))
+
+
+def _place_in(carrier: Mapping[str, str]) -> Place:
+    return _propagator.extract(carrier) if "traceparent" in carrier else Context()
 
 
 def trace_id_in(carrier: Mapping[str, str]) -> str:
@@ -223,6 +243,10 @@ def traceparent() -> str | None:
 
 def trace_headers() -> dict[str, str]:
     """`traceparent` (and `tracestate`) of the span in hand, to send along; empty outside of one."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier
+    here = trace.get_current_span().get_span_context()
+    if not here.is_valid:
+        return {}
+    traceparent = f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"
+    if not here.trace_state:
+        return {"traceparent": traceparent}
+    return {"traceparent": traceparent, "tracestate": here.trace_state.to_header()}

@@ -6,7 +6,7 @@ id.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -40,7 +40,7 @@ class Wish:
     slot_id: UUID
     pet_id: UUID
     claim: idempotency.Claim | None
-    trace: Mapping[str, str] = field(default_factory=telemetry.trace_headers)
+    place: telemetry.Place = field(default_factory=telemetry.place)
 
 
 async def hold(tx: Transaction, wishes: Sequence[Wish], hold_seconds: float) -> list[Reply | PetProError]:
@@ -59,7 +59,7 @@ async def hold(tx: Transaction, wishes: Sequence[Wish], hold_seconds: float) -> 
         outcomes.append(reply)
         if wish.claim:
             idempotency.keep(tx, wish.claim, reply)
-        with telemetry.within_trace(wish.trace):
+        with telemetry.back_in(wish.place):
             await messages.reservation_created(tx, row)
     return outcomes
 

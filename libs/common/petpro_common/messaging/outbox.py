@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from sqlalchemy import text
 
 from petpro_common.db import LateWrite, Rows, Transaction, wake_relay_after_commit
-from petpro_common.ids import new_id
+from petpro_common.ids import new_id_text
 from petpro_common.messaging.subjects import event_subject
 from petpro_common.telemetry import trace_headers
 
@@ -91,7 +91,7 @@ async def add_event(tx: Transaction, service: str, event_type: str, aggregate: U
 
     Values may be ids, instants, dates, times, Decimals (written as strings), None, or plain JSON.
     """
-    event_id = str(new_id())
+    event_id = new_id_text()
     headers = {
         "ce-specversion": "1.0",
         "ce-id": event_id,

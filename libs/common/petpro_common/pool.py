@@ -85,6 +85,18 @@ class Pool:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
+        if self._turns.locked():
+            await self._wait()
+        else:
+            await self._turns.acquire()
+        self.in_use += 1
+        try:
+            yield
+        finally:
+            self.in_use -= 1
+            self._turns.release()
+
+    async def _wait(self) -> None:
         self.waiting += 1
         try:
             async with asyncio.timeout(self._patience):
@@ -93,12 +105,6 @@ class Pool:
             raise PoolExhausted from fault
         finally:
             self.waiting -= 1
-        self.in_use += 1
-        try:
-            yield
-        finally:
-            self.in_use -= 1
-            self._turns.release()
 
     async def _sound(self) -> Wire:
         """One that is idle, or else a new one; those that the server has closed meanwhile are passed over."""

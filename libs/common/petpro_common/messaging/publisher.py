@@ -39,13 +39,16 @@ class Publisher:
 
         Raises NoStreamResponseError, APIError, another NatsError, or TimeoutError after so many seconds.
         """
-        number = str(next(self._numbers))
-        answer: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
+        number, loop = str(next(self._numbers)), asyncio.get_running_loop()
+        answer: asyncio.Future[Taken] = loop.create_future()
         self._waiting[number] = answer
         try:
             await self._client.publish(subject, payload, f"{self._inbox}.{number}", dict(headers))
-            async with asyncio.timeout(seconds):
+            patience = loop.call_later(seconds, _give_up, answer)
+            try:
                 return await answer
+            finally:
+                patience.cancel()
         finally:
             del self._waiting[number]
 
@@ -61,6 +64,11 @@ class Publisher:
             answer.set_exception(_refusal(said["error"]))
         else:
             answer.set_result(Taken(said["stream"], said["seq"], said.get("duplicate", False)))
+
+
+def _give_up(answer: asyncio.Future[Taken]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
 
 
 def _refusal(said: dict[str, Any]) -> APIError:

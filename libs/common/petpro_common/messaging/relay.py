@@ -228,13 +228,12 @@ class Relay:
         await self._publish(rows)
 
     async def _publish(self, rows: Sequence[Waiting]) -> None:
-        """Publishes messages, side by side where their aggregates differ.
-
-        After a failure it is for the outbox to say what comes next.
-        """
+        """Publishes, different aggregates side by side. After a failure it is for the outbox to say what comes next."""
         by_aggregate = sorted(rows, key=lambda row: (row.aggregate, row.id))
         lanes = [list(lane) for _, lane in groupby(by_aggregate, key=lambda row: row.aggregate)]
-        acknowledged = [ack for lane in await asyncio.gather(*map(self._publish_lane, lanes)) for ack in lane]
+        alone = len(lanes) == 1  # no tasks for a message that comes alone
+        taken = [await self._publish_lane(*lanes)] if alone else await asyncio.gather(*map(self._publish_lane, lanes))
+        acknowledged = [ack for lane in taken for ack in lane]
         self._acknowledged += acknowledged
         self._has_failed = len(acknowledged) < len(rows)
         if self._has_failed:

@@ -169,7 +169,10 @@ class Wire:
 
     def _call(self, statement: ClauseElement, values: Mapping[str, Any]) -> Call:
         ready = compiled(statement, values)
-        arguments, wired = ready.arguments(values), ready.wired
+        wired = ready.wired
+        if not wired.names:
+            return Call(wired.sql, (), (), ())
+        arguments = ready.arguments(values)
         written = {place: array for place in wired.lists if (array := arrays.written(arguments[place]))}
         for place in written:
             arguments[place] = None

@@ -10,12 +10,11 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
-from cachetools import TTLCache
 
 from petpro_common.context import Caller, Role
 from petpro_common.errors import Unauthenticated
@@ -65,6 +64,14 @@ class ServiceTokens:
         return jwt.encode(claims, self._private_key, algorithm="ES256", headers={"kid": self._service})
 
 
+class _Seen(NamedTuple):
+    """Who a token belongs to, when it goes out of date, and until when on the machine's own clock it is remembered."""
+
+    caller: Caller
+    expires: float
+    until: float
+
+
 class Verifier:
     """Tells who a bearer token belongs to.
 
@@ -78,15 +85,17 @@ class Verifier:
         self._account_keys: Keys = {}
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
-        self._seen: MutableMapping[str, tuple[Caller, float]] = TTLCache(_REMEMBERED_TOKENS, _REMEMBER_SECONDS)
+        self._seen: dict[str, _Seen] = {}
 
     async def caller(self, token: str) -> Caller:
         """The caller behind `token`. Raises Unauthenticated when it is malformed, out of date or not ours."""
         known = self._seen.get(token)
-        if known and known[1] > time.time():
-            return known[0]
+        if known and known.expires > time.time() and known.until > time.monotonic():
+            return known.caller
         caller, expires = await self._verify(token)
-        self._seen[token] = (caller, expires)
+        if len(self._seen) >= _REMEMBERED_TOKENS:
+            self._seen.clear()
+        self._seen[token] = _Seen(caller, expires, time.monotonic() + _REMEMBER_SECONDS)
         return caller
 
     async def _verify(self, token: str) -> tuple[Caller, float]:

@@ -1,25 +1,24 @@
 """Messages in: what people are to be told, and what clinics and services are called now."""
 
+from collections.abc import Sequence
+
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
-from petpro_common.messaging.events import Event, EventHandler, event_consumer
+from petpro_common.messaging.events import AllAtHand, Event, Handler, event_consumer
 from petpro_notification import messages, notifications, store
 from petpro_notification.wording import Wording
 
 
 def consumer(database: Database, broker: Broker, wording: Wording) -> Consumer:
     """The consumer of every event that this service hears."""
-    telling = {event_type: _tell(event_type, wording) for event_type in messages.TELLING}
-    naming: dict[str, EventHandler] = {"clinic.changed": on_clinic_changed, "service.changed": on_service_changed}
+
+    async def tell(tx: Transaction, events: Sequence[tuple[str, Event]]) -> None:
+        await notifications.tell(tx, wording, [messages.told(*event) for event in events])
+
+    telling = dict.fromkeys(messages.TELLING, AllAtHand(tell))
+    naming: dict[str, Handler] = {"clinic.changed": on_clinic_changed, "service.changed": on_service_changed}
     return event_consumer(database, broker, {**telling, **naming})
-
-
-def _tell(event_type: str, wording: Wording) -> EventHandler:
-    async def on_event(tx: Transaction, event: Event) -> None:
-        await notifications.tell(tx, wording, messages.told(event_type, event))
-
-    return on_event
 
 
 async def on_clinic_changed(tx: Transaction, event: Event) -> None:

@@ -4,14 +4,17 @@ Invariants:
 
 1. A due delivery is tried by one worker at a time: it is claimed with a lease that outlasts the try.
 2. Nothing is asked or sent inside a transaction.
-3. A crash between sending and recording sends once more, under the same Message-ID; it never loses a mail.
+3. A crash between sending and recording sends once more, under the same Message-ID; it never loses a mail. An outcome
+   waits for no other try: those that are known while others are being recorded are recorded together after them.
 4. Address, name and wishes of a person are asked for each try and never stored or logged.
 """
 
 import asyncio
 import contextlib
 import random
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 import structlog
 from aiosmtplib import SMTPException
@@ -20,12 +23,13 @@ from prometheus_client import Counter, Gauge
 from psycopg import Error as DatabaseError
 
 from petpro_common import context, kill_points, telemetry
+from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext
 from petpro_common.db import Database
 from petpro_common.kill_points import Moment
 from petpro_notification import store
 from petpro_notification.directory import Directory
-from petpro_notification.domain import Outcome, Status, after_failed_try, pause_after
+from petpro_notification.domain import Outcome, Status, Type, after_failed_try, pause_after
 from petpro_notification.mail import Post, RefusedForGood
 from petpro_notification.naming import Naming
 from petpro_notification.notifications import DUE, is_out_of_date
@@ -38,6 +42,7 @@ OLDEST_SECONDS = Gauge(
     "petpro_deliveries_oldest_seconds", "How long the oldest of petpro_deliveries_waiting has waited; 0 without any"
 )
 _BATCH = 16
+_Tried: TypeAlias = tuple[Due, Outcome]
 
 _log = structlog.get_logger()
 
@@ -53,6 +58,7 @@ class Deliveries:
         self._naming = naming
         self._post = post
         self._settings = settings
+        self._tried: Coalescer[_Tried, None] = Coalescer(self._record_all, lambda _: None, _BATCH)
         self._woken = asyncio.Event()
         database.listen(DUE, self._woken.set)
 
@@ -107,9 +113,8 @@ class Deliveries:
             return self._failed(due, fault)
 
     async def _send(self, due: Due) -> Outcome:
-        async with self._database.reading() as tx:
-            if await is_out_of_date(tx, due.type, due.booking_id, due.facts):
-                return Outcome(Status.SUPPRESSED, "out of date")
+        if due.type is Type.BOOKING_REMINDER and await self._is_out_of_date(due):
+            return Outcome(Status.SUPPRESSED, "out of date")
         person = await self._directory.person(due.user_id)
         if person is None:
             return Outcome(Status.SUPPRESSED, "nobody to write to")
@@ -118,18 +123,30 @@ class Deliveries:
         words, names = await self._naming.complete(due)
         mail = self._post.compose(due, words, names, person)
         kill_points.reach(Moment.BEFORE_CALL)
-        await self._post.send(mail)
+        await self._post.send(mail, person.email)
         kill_points.reach(Moment.AFTER_CALL)
         return Outcome(Status.SENT)
+
+    async def _is_out_of_date(self, due: Due) -> bool:
+        async with self._database.reading() as tx:
+            return await is_out_of_date(tx, due.type, due.booking_id, due.facts)
 
     def _failed(self, due: Due, fault: Exception) -> Outcome:
         return after_failed_try(due.tries, self._settings.delivery_max_tries, type(fault).__name__)
 
     async def _record(self, due: Due, outcome: Outcome) -> None:
-        longest = pause_after(due.tries, self._settings.delivery_first_pause_seconds)
-        pause = timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311  # spreads tries, guards nothing
-        async with self._database.transaction() as tx:
-            await store.record(tx, due, outcome, pause)
+        await self._tried.do((due, outcome))
         DELIVERIES.labels(due.channel, outcome.status.value).inc()
         report = _log.error if outcome.status is Status.FAILED else _log.info
         report("delivery", delivery_id=str(due.id), outcome=outcome.status, reason=outcome.reason, tries=due.tries)
+
+    async def _record_all(self, tried: Sequence[_Tried]) -> Sequence[None]:
+        with context.within(CallContext("delivery", str(tried[0][0].id))):
+            async with self._database.transaction() as tx:
+                for due, outcome in tried:
+                    store.record(tx, due, outcome, self._pause_after(due))
+        return [None] * len(tried)
+
+    def _pause_after(self, due: Due) -> timedelta:
+        longest = pause_after(due.tries, self._settings.delivery_first_pause_seconds)
+        return timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311  # spreads tries, guards nothing

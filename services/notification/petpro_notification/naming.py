@@ -24,12 +24,10 @@ class Naming:
     async def complete(self, due: Due) -> tuple[Words, Names]:
         """What a delivery says and the names behind it. Names learned on the way also better the words in the app;
         a catalog that is away holds no mail up."""
-        async with self._database.reading() as tx:
-            names = await store.names_of(tx, *about(due.facts))
-        if not self._lacks_something(due, names) or not await self._ask(due, names):
-            return Words(due.title, due.content), names
+        if not self._lacks_something(due, due.names) or not await self._ask(due, due.names):
+            return Words(due.title, due.content), due.names
         async with self._database.transaction() as tx:
-            names = await store.names_of(tx, *about(due.facts))
+            (names,) = await store.names_of(tx, [about(due.facts)])
             words = self._wording.words(due.type, due.facts, names)
             await store.set_words(tx, due.notification_id, words.title, words.content)
         return words, names

@@ -10,33 +10,47 @@ from petpro_common.ids import new_id
 from petpro_notification import store
 from petpro_notification.domain import DELIVERED_BY, NotificationNotFound, Type, merged, said_already_by
 from petpro_notification.messages import Told
+from petpro_notification.store import New
 from petpro_notification.wording import Wording
 
 DUE = "deliveries"
 """Told of when somebody is to be written to."""
 
 
-async def tell(tx: Transaction, wording: Wording, told: Told) -> None:
-    """Writes a notification and a delivery for each channel, unless it was told before or is out of date.
+async def tell(tx: Transaction, wording: Wording, news: Sequence[Told]) -> None:
+    """Writes notifications, each about something else, and a delivery of each for each channel; none of what was told
+    before or is out of date.
 
     What the person was told of the booking before completes what the event itself says: a cancellation event carries
     no reference code, its notification does.
     """
-    if await is_out_of_date(tx, told.type, told.booking_id, told.facts):
+    if not (due := [told for told in news if not await _needs_no_telling(tx, told)]):
         return
-    said_by = said_already_by(told.type, told.facts)
-    if said_by and await store.was_told(tx, told.user_id, str(told.facts.get("reservation_id")), said_by):
-        return
-    facts: dict[str, Any] = {}
-    for earlier in await store.appointments_of(tx, told.booking_id) if told.booking_id else ():
-        facts = merged(facts, earlier)
-    facts = merged(facts, told.facts)
-    names = await store.names_of(tx, *about(facts))
-    words = wording.words(told.type, facts, names)
-    await store.add_notification(
-        tx, new_id(), told.user_id, told.booking_id, told.type, words.title, words.content, facts, DELIVERED_BY
-    )
+    earlier = await store.appointments_of(tx, [told.booking_id for told in due if told.booking_id])
+    facts = [_known_of(*earlier.get(told.booking_id, ()), told.facts) for told in due]
+    names = await store.names_of(tx, [about(each) for each in facts])
+    words = map(wording.words, [told.type for told in due], facts, names)
+    new = [
+        New(new_id(), told.user_id, told.booking_id, told.type, each.title, each.content, known)
+        for told, each, known in zip(due, words, facts, strict=True)
+    ]
+    await store.add_notifications(tx, new, DELIVERED_BY)
     tx.tell(DUE)
+
+
+def _known_of(*said: Mapping[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for each in said:
+        facts = merged(facts, each)
+    return facts
+
+
+async def _needs_no_telling(tx: Transaction, told: Told) -> bool:
+    if await is_out_of_date(tx, told.type, told.booking_id, told.facts):
+        return True
+    said_by = said_already_by(told.type, told.facts)
+    reservation_id = str(told.facts.get("reservation_id"))
+    return bool(said_by) and await store.was_told(tx, told.user_id, reservation_id, said_by)
 
 
 async def is_out_of_date(tx: Transaction, type_: Type, booking_id: UUID | None, facts: Mapping[str, Any]) -> bool:

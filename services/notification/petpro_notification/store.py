@@ -1,7 +1,7 @@
 """Every statement of this service."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,22 +22,33 @@ _CLAIM_DUE = text("""
         ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED
     )
     UPDATE deliveries AS d SET tries = d.tries + 1, due_at = clock_timestamp() + CAST(:lease AS interval)
-    FROM due, notifications AS n WHERE d.id = due.id AND n.id = d.notification_id
+    FROM due, deliveries AS known JOIN notifications AS n ON n.id = known.notification_id
+        LEFT JOIN catalog_services AS service ON service.id = CAST(n.metadata->>'service_id' AS uuid)
+        LEFT JOIN catalog_clinics AS clinic
+            ON clinic.id = coalesce(CAST(n.metadata->>'clinic_id' AS uuid), service.clinic_id)
+    WHERE known.id = due.id AND d.id = due.id
     RETURNING d.id, d.channel, d.tries, n.id AS notification_id, n.user_id, n.booking_id, n.type, n.title, n.content,
-              n.metadata AS facts, n.created_at
+              n.metadata AS facts, n.created_at, clinic.name AS clinic, clinic.timezone, service.name AS service,
+              service.duration_minutes
 """)
+# The constraints of a delivery are checked when both are written.
 _ADD = text("""
     WITH added AS (
         INSERT INTO notifications (id, user_id, booking_id, type, title, content, metadata, is_read, created_at)
-        VALUES (:id, :user_id, :booking_id, :type, :title, :content, CAST(:facts AS jsonb), false, now())
-        RETURNING id
+        SELECT id, user_id, booking_id, type, title, content, CAST(facts AS jsonb), false, now()
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:user_ids AS uuid[]), CAST(:booking_ids AS uuid[]),
+                    CAST(:types AS text[]), CAST(:titles AS text[]), CAST(:contents AS text[]),
+                    CAST(:facts AS text[]))
+             AS new(id, user_id, booking_id, type, title, content, facts)
     )
     INSERT INTO deliveries (id, notification_id, channel, status, tries, due_at, created_at)
-    SELECT delivery.id, added.id, delivery.channel, 'pending', 0, now(), now()
-    FROM added, unnest(CAST(:delivery_ids AS uuid[]), CAST(:channels AS text[])) AS delivery(id, channel)
+    SELECT id, notification_id, channel, 'pending', 0, now(), now()
+    FROM unnest(CAST(:delivery_ids AS uuid[]), CAST(:notification_ids AS uuid[]), CAST(:channels AS text[]))
+         AS delivery(id, notification_id, channel)
 """)
 _APPOINTMENTS = text("""
-    SELECT metadata FROM notifications WHERE booking_id = :booking_id AND type = ANY(CAST(:types AS text[]))
+    SELECT booking_id, metadata FROM notifications
+    WHERE booking_id = ANY(CAST(:booking_ids AS uuid[])) AND type = ANY(CAST(:types AS text[]))
     ORDER BY created_at, id
 """)
 # Messages of one booking come in order, but one that was set aside comes whenever a person has it handled again.
@@ -52,19 +63,23 @@ _IS_OUT_OF_DATE = text("""
 """)
 _NAMES = text("""
     SELECT clinic.name AS clinic, clinic.timezone, service.name AS service, service.duration_minutes
-    FROM (SELECT CAST(:clinic_id AS uuid) AS clinic_id, CAST(:service_id AS uuid) AS service_id) AS asked
+    FROM unnest(CAST(:clinic_ids AS uuid[]), CAST(:service_ids AS uuid[])) WITH ORDINALITY
+         AS asked(clinic_id, service_id, place)
     LEFT JOIN catalog_services service ON service.id = asked.service_id
     LEFT JOIN catalog_clinics clinic ON clinic.id = COALESCE(asked.clinic_id, service.clinic_id)
+    ORDER BY asked.place
 """)
 _RECORD = LateWrite(
     text("""
-        UPDATE deliveries SET status = CAST(:status AS text), reason = :reason,
-            sent_at = CASE WHEN CAST(:status AS text) = 'sent' THEN clock_timestamp() ELSE sent_at END,
-            due_at = CASE WHEN CAST(:status AS text) = 'sent' THEN due_at
-                ELSE clock_timestamp() + CAST(:pause AS interval) END
-        WHERE id = :id AND status = 'pending' AND (CAST(:status AS text) = 'sent' OR tries = :tries)
+        UPDATE deliveries AS d SET status = tried.status, reason = tried.reason,
+            sent_at = CASE WHEN tried.status = 'sent' THEN clock_timestamp() ELSE sent_at END,
+            due_at = CASE WHEN tried.status = 'sent' THEN due_at ELSE clock_timestamp() + tried.pause END
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:tries AS integer[]), CAST(:statuses AS text[]),
+                    CAST(:reasons AS text[]), CAST(:pauses AS interval[]))
+             AS tried(id, tries, status, reason, pause)
+        WHERE d.id = tried.id AND d.status = 'pending' AND (tried.status = 'sent' OR d.tries = tried.tries)
     """),
-    lambda outcomes: outcomes[0],
+    lambda outcomes: {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]},
 )
 
 # By the partial index of what is due.
@@ -73,6 +88,29 @@ _WAITING = text("""
         coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) AS oldest_seconds
     FROM deliveries WHERE status = 'pending'
 """)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the catalog's names and times are, as far as they are known here."""
+
+    clinic: str | None = None
+    timezone: str | None = None
+    service: str | None = None
+    duration_minutes: int | None = None
+
+
+@dataclass(frozen=True)
+class New:
+    """A notification that is to be written."""
+
+    id: UUID
+    user_id: UUID
+    booking_id: UUID | None
+    type: Type
+    title: str
+    content: str
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,16 +128,7 @@ class Due:
     content: str
     facts: Mapping[str, Any]
     created_at: datetime
-
-
-@dataclass(frozen=True)
-class Names:
-    """What the catalog's names and times are, as far as they are known here."""
-
-    clinic: str | None = None
-    timezone: str | None = None
-    service: str | None = None
-    duration_minutes: int | None = None
+    names: Names
 
 
 async def waiting(tx: Transaction) -> Row:
@@ -107,29 +136,21 @@ async def waiting(tx: Transaction) -> Row:
     return (await tx.execute(_WAITING)).one()
 
 
-async def add_notification(
-    tx: Transaction,
-    id_: UUID,
-    user_id: UUID,
-    booking_id: UUID | None,
-    type_: Type,
-    title: str,
-    content: str,
-    facts: Mapping[str, Any],
-    channels: Sequence[Channel],
-) -> None:
-    """Writes an unread notification, shown to the person as soon as this commits, and a delivery for each channel, due
-    at once; a notification has one per channel at most (UNIQUE)."""
+async def add_notifications(tx: Transaction, new: Sequence[New], channels: Sequence[Channel]) -> None:
+    """Writes unread notifications, shown to people as soon as this commits, and a delivery of each for each channel,
+    due at once; a notification has one per channel at most (UNIQUE)."""
+    deliveries = [(new_id(), each.id, channel) for each in new for channel in channels]
     row = {
-        "id": id_,
-        "user_id": user_id,
-        "booking_id": booking_id,
-        "type": type_,
-        "title": title,
-        "content": content,
-        "facts": orjson.dumps(facts).decode(),
-        "delivery_ids": [new_id() for _ in channels],
-        "channels": list(channels),
+        "ids": [each.id for each in new],
+        "user_ids": [each.user_id for each in new],
+        "booking_ids": [each.booking_id for each in new],
+        "types": [each.type for each in new],
+        "titles": [each.title for each in new],
+        "contents": [each.content for each in new],
+        "facts": [orjson.dumps(each.facts).decode() for each in new],
+        "delivery_ids": [id_ for id_, _, _ in deliveries],
+        "notification_ids": [notification_id for _, notification_id, _ in deliveries],
+        "channels": [channel for _, _, channel in deliveries],
     }
     await tx.execute(_ADD, row)
 
@@ -139,9 +160,16 @@ async def set_words(tx: Transaction, id_: UUID, title: str, content: str) -> Non
     await tx.execute(update(notifications).where(notifications.c.id == id_).values(title=title, content=content))
 
 
-async def appointments_of(tx: Transaction, booking_id: UUID) -> Sequence[Mapping[str, Any]]:
-    """The facts of what a booking's customer was told of its time and place, oldest first."""
-    return (await tx.execute(_APPOINTMENTS, {"booking_id": booking_id, "types": list(APPOINTMENTS)})).scalars()
+async def appointments_of(
+    tx: Transaction, booking_ids: Sequence[UUID]
+) -> Mapping[UUID | None, Sequence[Mapping[str, Any]]]:
+    """By booking, the facts of what its customer was told of its time and place, oldest first."""
+    if not booking_ids:
+        return {}
+    known: dict[UUID | None, list[Mapping[str, Any]]] = {}
+    for row in await tx.execute(_APPOINTMENTS, {"booking_ids": list(booking_ids), "types": list(APPOINTMENTS)}):
+        known.setdefault(row.booking_id, []).append(row.metadata)
+    return known
 
 
 async def is_out_of_date(tx: Transaction, booking_id: UUID, facts: Mapping[str, Any]) -> bool:
@@ -194,14 +222,19 @@ async def mark_read(tx: Transaction, user_id: UUID, id_: UUID) -> Row | None:
 async def claim_due(tx: Transaction, batch: int, lease: timedelta) -> Sequence[Due]:
     """Takes due deliveries for one try each; nobody else gets them (SKIP LOCKED) until the lease has run out."""
     rows = (await tx.execute(_CLAIM_DUE, {"batch": batch, "lease": lease})).all()
-    return [Due(**{**row._asdict(), "type": Type(row.type)}) for row in rows]
+    return [_due(row._asdict()) for row in rows]
 
 
-async def record(tx: Transaction, due: Due, outcome: Outcome, pause: timedelta) -> None:
-    """Writes what came of a try. A mail that has left is sent, whoever holds the lease now; any other outcome counts
-    only while this try is still the newest."""
-    row = {"id": due.id, "tries": due.tries, "status": outcome.status, "reason": outcome.reason, "pause": pause}
-    tx.write_late(_RECORD, row)
+def _due(columns: dict[str, Any]) -> Due:
+    names = Names(**{field.name: columns.pop(field.name) for field in fields(Names)})
+    return Due(**{**columns, "type": Type(columns["type"]), "names": names})
+
+
+def record(tx: Transaction, due: Due, outcome: Outcome, pause: timedelta) -> None:
+    """Writes what came of a try, with the commit. A mail that has left is sent, whoever holds the lease now; any other
+    outcome counts only while this try is still the newest."""
+    tried = {"ids": due.id, "tries": due.tries}
+    tx.write_late(_RECORD, {**tried, "statuses": outcome.status, "reasons": outcome.reason, "pauses": pause})
 
 
 async def keep_clinic(tx: Transaction, clinic: Clinic) -> None:
@@ -230,7 +263,8 @@ async def keep_offer(tx: Transaction, offer: Offer) -> None:
     await tx.execute(newer)
 
 
-async def names_of(tx: Transaction, clinic_id: UUID | None, service_id: UUID | None) -> Names:
-    """The names of a clinic and a service. Where only the service is told, its clinic is taken."""
-    found = (await tx.execute(_NAMES, {"clinic_id": clinic_id, "service_id": service_id})).one()
-    return Names(**found._asdict())
+async def names_of(tx: Transaction, asked: Sequence[tuple[UUID | None, UUID | None]]) -> Sequence[Names]:
+    """The names of clinics and services, in order. Where only the service is told, its clinic is taken."""
+    clinic_ids, service_ids = zip(*asked, strict=True)
+    rows = await tx.execute(_NAMES, {"clinic_ids": list(clinic_ids), "service_ids": list(service_ids)})
+    return [Names(**row._asdict()) for row in rows]

@@ -52,8 +52,13 @@ class World:
 
     async def tell(self, event_type: str, **fields: Any) -> None:
         """What the consumer does with an event."""
+        await self.tell_all((event_type, fields))
+
+    async def tell_all(self, *events: tuple[str, dict[str, Any]]) -> None:
+        """What the consumer does with events that come together."""
         async with self.database.transaction() as tx:
-            await notifications.tell(tx, Wording(self.settings.language), messages.told(event_type, fields))
+            news = [messages.told(*event) for event in events]
+            await notifications.tell(tx, Wording(self.settings.language), news)
 
     async def rows(self, statement: str) -> list[Any]:
         async with self.database.transaction() as tx:

@@ -109,6 +109,22 @@ async def test_a_later_event_is_told_with_what_is_known_of_the_booking(world: Wo
     assert "IDR\N{NO-BREAK SPACE}150,000 goes back to you" in row.content
 
 
+async def test_events_that_come_together_are_told_each_with_what_is_known_of_it(world: World) -> None:
+    bookings = {reference: new_id() for reference in ("PP-1", "PP-2", "PP-3")}
+    confirmations = [confirmed(SITI, booking, reference_code=name) for name, booking in bookings.items()]
+    await world.tell_all(*(("booking.confirmed", each) for each in confirmations))
+    cancelled = {"user_id": str(SITI), "refund_amount": "0.00"}
+    over = ("reservation.expired", {"user_id": str(SITI), "reservation_id": str(RESERVATION)})
+    await world.tell_all(
+        *(("booking.cancelled", {**cancelled, "booking_id": str(booking)}) for booking in bookings.values()), over
+    )
+    rows = await world.rows("SELECT booking_id, content FROM notifications WHERE type = 'booking_cancelled'")
+    assert {row.booking_id: name for row in rows for name in bookings if name in row.content} == {
+        booking: name for name, booking in bookings.items()
+    }
+    assert len(await world.rows("SELECT FROM deliveries WHERE status = 'pending'")) == 7
+
+
 async def test_a_checkout_out_of_time_and_the_end_of_its_hold_are_told_once(world: World, nats: NatsServer) -> None:
     async with listening(world, nats) as publish:
         await publish("checkout.failed", {"reason": "PAYMENT_TIMED_OUT", "refund_amount": "0.00", "currency": "IDR"})

@@ -28,8 +28,8 @@ def post() -> Post:
 
 def _mail(post: Post, words: Words, name: str) -> bytes:
     now = datetime.now(UTC)
-    due = Due(new_id(), "email", 0, new_id(), new_id(), None, Type.BOOKING_CANCELLED, "", "", {}, now)
-    return post.compose(due, words, Names(), Person("siti@example.com", name, wants_email=True)).as_bytes()
+    due = Due(new_id(), "email", 0, new_id(), new_id(), None, Type.BOOKING_CANCELLED, "", "", {}, now, Names())
+    return post.compose(due, words, Names(), Person("siti@example.com", name, wants_email=True))
 
 
 def test_no_line_is_longer_than_mail_servers_take(post: Post) -> None:

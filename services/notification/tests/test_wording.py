@@ -71,7 +71,7 @@ def test_names_are_text_and_no_markup() -> None:
 def due(type_: Type, **facts: str) -> Due:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     booking_id = new_id()
-    return Due(new_id(), "email", 1, new_id(), new_id(), booking_id, type_, "", "", {**FACTS, **facts}, now)
+    return Due(new_id(), "email", 1, new_id(), new_id(), booking_id, type_, "", "", {**FACTS, **facts}, now, Names())
 
 
 def test_a_calendar_gets_the_clinics_own_time() -> None:

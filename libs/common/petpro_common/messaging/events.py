@@ -1,7 +1,8 @@
 """Consuming domain events: one function per event type, each run once per event in the transaction of its effects."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import orjson
 from nats.aio.msg import Msg
@@ -16,16 +17,32 @@ Event = Mapping[str, Any]
 EventHandler = Callable[[Transaction, Event], Awaitable[None]]
 
 
-def event_consumer(database: Database, broker: Broker, handlers: Mapping[str, EventHandler]) -> Consumer:
+@dataclass(frozen=True)
+class AllAtHand:
+    """A handler of all events at hand of the types that it is given for: (type, event), one of each aggregate.
+
+    When it raises, each is handled by itself.
+    """
+
+    handle: Callable[[Transaction, Sequence[tuple[str, Event]]], Awaitable[None]]
+
+
+Handler: TypeAlias = EventHandler | AllAtHand
+_Received: TypeAlias = tuple[Msg, str, Handler, Event]
+
+
+def event_consumer(database: Database, broker: Broker, handlers: Mapping[str, Handler]) -> Consumer:
     """A consumer of the event types in `handlers`."""
 
     async def handle(messages: Sequence[Msg]) -> None:
         events = [(message, *_read(message, handlers)) for message in messages]
         async with database.transaction() as tx:
             new = await inbox.claim(tx, (event_id for _, event_id, _, _ in events))
-            for message, event_id, handler, event in events:
-                if event_id in new:
-                    with in_hand(message, booking_id=event.get("booking_id")):
+            due = [each for each in events if each[1] in new]
+            await _handle_together(tx, due)
+            for message, _, handler, event in due:
+                with in_hand(message, booking_id=event.get("booking_id")):
+                    if not isinstance(handler, AllAtHand):
                         await handler(tx, event)
 
     subjects = [event_subject(event_type) for event_type in handlers]
@@ -34,7 +51,16 @@ def event_consumer(database: Database, broker: Broker, handlers: Mapping[str, Ev
     )
 
 
-def _read(message: Msg, handlers: Mapping[str, EventHandler]) -> tuple[str, EventHandler, Event]:
+async def _handle_together(tx: Transaction, received: Sequence[_Received]) -> None:
+    groups: dict[AllAtHand, list[tuple[str, Event]]] = {}
+    for message, _, handler, event in received:
+        if isinstance(handler, AllAtHand):
+            groups.setdefault(handler, []).append(((message.headers or {})["ce-type"], event))
+    for handler, events in groups.items():
+        await handler.handle(tx, events)
+
+
+def _read(message: Msg, handlers: Mapping[str, Handler]) -> tuple[str, Handler, Event]:
     headers = message.headers or {}
     event_type, event_id = headers.get("ce-type", ""), headers.get("ce-id")
     if event_id is None or event_type not in handlers:

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_common import telemetry
-from petpro_common.db import Row, Transaction
+from petpro_common.db import LateWrite, Row, Transaction
+from petpro_common.wire import Order
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
 from petpro_payment.journal_store import posted
 from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
@@ -104,10 +105,13 @@ _CLAIM = text(f"""
         SELECT id FROM refunds WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED))
     RETURNING {REFUND_COLUMNS}, {PAYMENT_COLUMNS}
 """)
-_POSTPONE = text("""
+_POSTPONE = LateWrite(
+    text("""
     UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision))
     WHERE id = :id AND status IN ('submitted', 'pending')
-""")
+"""),
+    lambda rows: rows[0],
+)
 # By the partial indexes of what waits for a person, and of what a provider is asked about.
 _WAITING_REFUNDS = text("""
     SELECT 'refund for a person' AS what, count(*) AS found,
@@ -161,6 +165,13 @@ def refund_of_row(row: Row) -> Refund:
 async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | None:
     """A refund and its payment under their row locks; None when there is no such refund."""
     return (await lock_all(tx, [refund_id])).get(refund_id)
+
+
+async def lock_of(tx: Transaction, refund_id: UUID, is_known: Order) -> tuple[tuple[Payment, Refund] | None, bool]:
+    """What `lock` gives, and whether the event about it is known, in one round trip; see `store.is_known`."""
+    rows, known = await tx.execute_all([(_LOCK, {"ids": [refund_id]}), is_known])
+    row = rows.first()
+    return (payment_of_row(row), refund_of_row(row)) if row else None, bool(known.scalar())
 
 
 async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
@@ -265,23 +276,20 @@ async def retry(tx: Transaction, refund_id: UUID) -> None:
     await tx.execute(_RETRY, {"id": refund_id})
 
 
-async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> list[Errand]:
-    """Takes due refunds on lease, skipping those that another worker holds."""
-    rows = await tx.execute(_CLAIM, {"lease": lease_seconds, "limit": limit})
-    return [Errand(refund_of_row(row), payment_of_row(row)) for row in rows]
+async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> tuple[list[Errand], float | None]:
+    """Takes due refunds on lease, skipping those that another worker holds; and tells the seconds until the next
+    payment or refund is due, None when none waits."""
+    claim = _CLAIM, {"lease": lease_seconds, "limit": limit}
+    rows, (next_due,) = await tx.execute_all([claim, (_NEXT_DUE, {})])
+    errands = [Errand(refund_of_row(row), payment_of_row(row)) for row in rows]
+    return errands, None if next_due[0] is None else float(next_due[0])
 
 
-async def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:
-    """Has a refund that is on its way looked at again after so long."""
-    await tx.execute(_POSTPONE, {"id": refund_id, "seconds": seconds})
+def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:
+    """Has the one refund that a transaction is about looked at again after so long, if it is on its way by its end."""
+    tx.write_late(_POSTPONE, {"id": refund_id, "seconds": seconds})
 
 
 async def waiting(tx: Transaction) -> list[Row]:
     """By what refunds wait for: how many, and how long the oldest has."""
     return list(await tx.execute(_WAITING_REFUNDS))
-
-
-async def seconds_to_next_due(tx: Transaction) -> float | None:
-    """Until the next payment or refund is due; None when none waits."""
-    seconds = (await tx.execute(_NEXT_DUE)).scalar()
-    return None if seconds is None else float(seconds)

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from petpro_common import telemetry
 from petpro_common.db import LateWrite, Row, Transaction
 from petpro_common.money import Money
+from petpro_common.wire import Order
 from petpro_payment.domain import Disposition, Payment, PaymentStatus
 from petpro_payment.journal_store import posted
 from petpro_payment.outcomes import Captured, Processing
@@ -50,12 +51,15 @@ _CLAIM_PAYMENTS = text(f"""
                          FOR UPDATE SKIP LOCKED))
     RETURNING {PAYMENT_COLUMNS}
 """)
-_POSTPONE_PAYMENT = text("""
+_POSTPONE_PAYMENT = LateWrite(
+    text("""
     WITH later AS (SELECT clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision)) AS at)
     UPDATE payments
     SET due_at = CASE WHEN deadline > clock_timestamp() THEN least(later.at, deadline) ELSE later.at END
     FROM later WHERE id = :id AND status IN ('pending', 'processing', 'unknown')
-""")
+"""),
+    lambda rows: rows[0],
+)
 _MARK_UNKNOWN = text("UPDATE payments SET status = 'unknown', updated_at = clock_timestamp() WHERE id = :id")
 _LEAVE_TO_CLINIC = text("UPDATE payments SET status = 'at_clinic', payment_token = NULL, due_at = NULL WHERE id = :id")
 _REORDER_PAYMENT = text("UPDATE payments SET command_id = :command_id WHERE id = :id")
@@ -168,8 +172,7 @@ async def insert_payment(tx: Transaction, values: Mapping[str, Any]) -> bool:
 
 async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     """A payment, as of now, without a lock."""
-    row = (await tx.execute(_FIND_PAYMENT, {"id": payment_id})).first()
-    return payment_of_row(row) if row else None
+    return next(map(payment_of_row, await tx.execute(_FIND_PAYMENT, {"id": payment_id})), None)
 
 
 async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
@@ -189,9 +192,9 @@ async def claim_payments(tx: Transaction, lease_seconds: float, limit: int) -> l
     return [payment_of_row(row) for row in rows]
 
 
-async def postpone_payment(tx: Transaction, payment_id: UUID, seconds: float) -> None:
-    """Has an open payment looked at again after so long, or at its deadline if that is nearer."""
-    await tx.execute(_POSTPONE_PAYMENT, {"id": payment_id, "seconds": seconds})
+def postpone_payment(tx: Transaction, payment_id: UUID, seconds: float) -> None:
+    """Has a transaction's one payment, if it is still open, looked at after so long, or at a nearer deadline."""
+    tx.write_late(_POSTPONE_PAYMENT, {"id": payment_id, "seconds": seconds})
 
 
 async def reorder_payment(tx: Transaction, payment_id: UUID, command_id: str) -> None:
@@ -249,9 +252,15 @@ async def waiting(tx: Transaction, seconds: float) -> list[Row]:
     return list(await tx.execute(_WAITING_PAYMENTS, {"seconds": seconds}))
 
 
-async def knows_event(tx: Transaction, provider: str, event_id: str) -> bool:
-    """Whether the event was recorded before. Exact under the lock of the payment that the event is about."""
-    return bool((await tx.execute(_KNOWS_EVENT, {"provider": provider, "event_id": event_id})).scalar())
+def is_known(provider: str, event_id: str) -> Order:
+    """Asks whether an event was recorded before. Exact after what locks the payment that the event is about."""
+    return _KNOWS_EVENT, {"provider": provider, "event_id": event_id}
+
+
+async def lock_payment_of(tx: Transaction, payment_id: UUID, is_known: Order) -> tuple[Payment | None, bool]:
+    """The payment that an event is about under its row lock, and whether the event is known, in one round trip."""
+    rows, known = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": [payment_id]}), is_known])
+    return next(map(payment_of_row, rows), None), bool(known.scalar())
 
 
 def record_event(tx: Transaction, provider: str, event: ProviderEvent, disposition: Disposition) -> None:

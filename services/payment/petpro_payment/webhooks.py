@@ -45,10 +45,9 @@ async def _receive(database: Database, provider: str, event: ProviderEvent) -> D
 
 
 async def _apply(tx: Transaction, provider: str, event: ProviderEvent) -> Disposition:
-    own_id = _own_id(event.reference)
-    payment, refund = await _locked(tx, own_id, event.is_refund) if own_id else (None, None)
+    payment, refund, is_known = await _locked(tx, provider, event)
     with context.about(booking_id=payment.booking_id if payment else None):
-        disposition = await _learn(tx, provider, event, payment, refund)
+        disposition = Disposition.IGNORED if is_known else await _learn(tx, provider, event, payment, refund)
         _log.info("webhook", provider=provider, event_id=event.event_id, type=event.type, disposition=disposition)
     return disposition
 
@@ -56,8 +55,6 @@ async def _apply(tx: Transaction, provider: str, event: ProviderEvent) -> Dispos
 async def _learn(
     tx: Transaction, provider: str, event: ProviderEvent, payment: Payment | None, refund: Refund | None
 ) -> Disposition:
-    if await store.knows_event(tx, provider, event.event_id):
-        return Disposition.IGNORED
     disposition = Disposition.UNKNOWN
     if payment is not None and payment.provider == provider:
         match event.outcome:
@@ -72,11 +69,17 @@ async def _learn(
     return disposition
 
 
-async def _locked(tx: Transaction, own_id: UUID, is_refund: bool) -> tuple[Payment | None, Refund | None]:
-    """The payment that the event is about, under its row lock, and the refund if it is about one."""
-    if is_refund:
-        return await refund_store.lock(tx, own_id) or (None, None)
-    return await store.lock_payment(tx, own_id), None
+async def _locked(tx: Transaction, provider: str, event: ProviderEvent) -> tuple[Payment | None, Refund | None, bool]:
+    """The payment that the event is about, under its row lock, the refund if it is about one, and whether the event
+    was recorded before."""
+    own_id, asked = _own_id(event.reference), store.is_known(provider, event.event_id)
+    if own_id is None:
+        return None, None, bool((await tx.execute(*asked)).scalar())
+    if event.is_refund:
+        found, is_known = await refund_store.lock_of(tx, own_id, asked)
+        return *(found or (None, None)), is_known
+    payment, is_known = await store.lock_payment_of(tx, own_id, asked)
+    return payment, None, is_known
 
 
 def _own_id(reference: str) -> UUID | None:

@@ -99,21 +99,22 @@ class Worker:
     async def _claim_or_wait(self, limit: int) -> tuple[list[Item], float]:
         """What is due, on lease, and the seconds until something else may be: none when there may be more at once."""
         async with self._database.transaction() as tx:
-            due = await self._claim(tx, limit)
-            if len(due) == limit:
-                return due, 0.0
-            due_in = await refund_store.seconds_to_next_due(tx)
+            due, due_in = await self._claim(tx, limit)
+        if len(due) == limit:
+            return due, 0.0
         pause = _LONGEST_SLEEP_SECONDS if due_in is None else min(max(due_in, 0.01), _LONGEST_SLEEP_SECONDS)
         return due, pause
 
     async def claim(self, limit: int) -> list[Item]:
         """Takes what is due on lease."""
         async with self._database.transaction() as tx:
-            return await self._claim(tx, limit)
+            due, _ = await self._claim(tx, limit)
+            return due
 
-    async def _claim(self, tx: Transaction, limit: int) -> list[Item]:
+    async def _claim(self, tx: Transaction, limit: int) -> tuple[list[Item], float | None]:
         due: list[Item] = [*await store.claim_payments(tx, self._timings.lease, limit)]
-        return due + await refund_store.claim_refunds(tx, self._timings.lease, limit - len(due))
+        errands, due_in = await refund_store.claim_refunds(tx, self._timings.lease, limit - len(due))
+        return due + errands, due_in
 
     async def round(self) -> int:
         """Claims what is due and brings each item one step on; how many there were."""
@@ -144,7 +145,7 @@ class Worker:
                 return False
             called_off_meanwhile = payment.is_called_off and not asked.is_called_off
             pause = 0.0 if called_off_meanwhile else self._timings.pause(asked.attempts)
-            await store.postpone_payment(tx, asked.id, pause)
+            store.postpone_payment(tx, asked.id, pause)
             return True
 
     async def ask_about_refund(self, errand: refund_store.Errand) -> RefundOutcome:
@@ -167,7 +168,7 @@ class Worker:
             answers.keep(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
             if isinstance(outcome, RefundSucceeded | RefundRefused | RefundByHand):
                 return False
-            await refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
+            refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
             return True
 
     async def _payment_outcome(self, provider: Provider, payment: Payment) -> PaymentOutcome:

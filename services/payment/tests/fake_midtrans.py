@@ -12,11 +12,13 @@ from hashlib import sha512
 from typing import Any
 from uuid import uuid4
 
-import httpx
+from aiohttp import encode_basic_auth
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from services.payment.tests.loopback import lost
 
 SERVER_KEY = "SB-Mid-server-of-nobody"
 _CARDS: dict[str, dict[str, str]] = {
@@ -48,15 +50,15 @@ class FakeMidtrans:
     transactions: dict[str, _Json] = field(default_factory=dict)
     notifications: list[bytes] = field(default_factory=list)
 
-    def transport(self) -> httpx.ASGITransport:
-        """How a client reaches it."""
+    def application(self) -> Starlette:
+        """It, to be served."""
         routes = [
             Route("/v2/charge", self._charge, methods=["POST"]),
             Route("/v2/{order_id}/status", self._status, methods=["GET"]),
             Route("/v2/{order_id}/cancel", self._cancel, methods=["POST"]),
             Route("/v2/{order_id}/refund", self._refund, methods=["POST"]),
         ]
-        return httpx.ASGITransport(Starlette(routes=routes))
+        return Starlette(routes=routes)
 
     def becomes(self, order_id: object, status: str, **fields: str) -> bytes:
         """The transaction moves on, and a notification of it leaves."""
@@ -145,12 +147,12 @@ class FakeMidtrans:
         return self._refused(request) or asked
 
     def _refused(self, request: Request) -> Response | None:
-        expected = httpx.BasicAuth(SERVER_KEY, "")._auth_header
+        expected = encode_basic_auth(SERVER_KEY)
         return None if request.headers.get("authorization") == expected else _said("401", "Access denied")
 
     def _answer(self, said: _Json) -> Response:
         if self.mute:
-            raise httpx.ReadTimeout("the answer is lost")
+            return lost()
         return JSONResponse(said)
 
 

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import httpx
+from aiohttp import encode_basic_auth
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from services.payment.tests.loopback import lost
 
 SECRET_KEY, CALLBACK_TOKEN = "xnd_of_nobody", "a-callback-token"
 _CARDS = {"pm-good": "SUCCEEDED", "pm-3ds": "REQUIRES_ACTION", "pm-declined": "FAILED", "pm-poor": "FAILED"}
@@ -45,8 +47,8 @@ class FakeXendit:
     callbacks: list[Callback] = field(default_factory=list)
     answers: dict[str, tuple[bytes, Response]] = field(default_factory=dict)
 
-    def transport(self) -> httpx.ASGITransport:
-        """How a client reaches it."""
+    def application(self) -> Starlette:
+        """It, to be served."""
         routes = [
             Route("/payment_requests", self._create_request, methods=["POST"]),
             Route("/payment_requests", self._list_requests, methods=["GET"]),
@@ -58,7 +60,7 @@ class FakeXendit:
             Route("/refunds/{id}", self._get_refund, methods=["GET"]),
             Route("/transactions", self._list_transactions, methods=["GET"]),
         ]
-        return httpx.ASGITransport(Starlette(routes=routes))
+        return Starlette(routes=routes)
 
     def request_of(self, reference: object) -> _Json:
         (found,) = [each for each in self.requests.values() if each["reference_id"] == str(reference)]
@@ -188,12 +190,12 @@ class FakeXendit:
         if key not in self.answers:
             self.answers[key] = (body, await make(json.loads(body)))
         if self.mute:
-            raise httpx.ReadTimeout("the answer is lost")
+            return lost()
         return self.answers[key][1]
 
 
 def _refused(request: Request) -> Response | None:
-    expected = httpx.BasicAuth(SECRET_KEY, "")._auth_header
+    expected = encode_basic_auth(SECRET_KEY)
     return None if request.headers.get("authorization") == expected else _error(401, "INVALID_API_KEY")
 
 

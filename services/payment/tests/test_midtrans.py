@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import httpx
 import pytest
+from aiohttp import encode_basic_auth
 
 from petpro_common.db import Database
 from petpro_common.money import Money
@@ -15,9 +15,11 @@ from petpro_payment import reconciliation, webhooks
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import Unknown
+from petpro_payment.providers import http
 from petpro_payment.providers.midtrans import MidtransProvider
 from petpro_payment.providers.movements import Kind, Span, State
 from services.payment.tests.fake_midtrans import SERVER_KEY, FakeMidtrans
+from services.payment.tests.loopback import serving
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
 APPLIED, IGNORED = Disposition.APPLIED, Disposition.IGNORED
@@ -30,8 +32,8 @@ def midtrans() -> FakeMidtrans:
 
 @pytest.fixture
 async def shop(pool: Database, midtrans: FakeMidtrans) -> AsyncIterator[World]:
-    key = httpx.BasicAuth(SERVER_KEY, "")
-    async with httpx.AsyncClient(transport=midtrans.transport(), base_url="http://midtrans", auth=key) as client:
+    key = encode_basic_auth(SERVER_KEY)
+    async with serving(midtrans.application()) as url, http.open_client(url, 3.0, key) as client:
         yield World(pool, {"midtrans": MidtransProvider(client, SERVER_KEY, "https://app.example")}, "midtrans")
 
 

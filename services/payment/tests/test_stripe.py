@@ -34,8 +34,6 @@ from services.payment.tests.localstripe.process import (
 )
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the SDK's way with httpx
-
 
 @pytest.fixture(scope="module")
 def heard() -> Iterator[Letterbox]:

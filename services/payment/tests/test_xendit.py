@@ -5,8 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import httpx
 import pytest
+from aiohttp import encode_basic_auth
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -15,10 +19,12 @@ from petpro_payment import reconciliation, webhooks
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import Unknown
+from petpro_payment.providers import http
 from petpro_payment.providers.movements import Kind, Movement, Span, State
 from petpro_payment.providers.provider import PaymentOrder
 from petpro_payment.providers.xendit import XenditProvider
 from services.payment.tests.fake_xendit import CALLBACK_TOKEN, SECRET_KEY, Callback, FakeXendit
+from services.payment.tests.loopback import serving
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
 
@@ -29,8 +35,8 @@ def xendit() -> FakeXendit:
 
 @pytest.fixture
 async def shop(pool: Database, xendit: FakeXendit) -> AsyncIterator[World]:
-    key = httpx.BasicAuth(SECRET_KEY, "")
-    async with httpx.AsyncClient(transport=xendit.transport(), base_url="http://xendit", auth=key) as client:
+    key = encode_basic_auth(SECRET_KEY)
+    async with serving(xendit.application()) as url, http.open_client(url, 3.0, key) as client:
         yield World(pool, {"xendit": XenditProvider(client, CALLBACK_TOKEN, "https://app.example")}, "xendit")
 
 
@@ -229,7 +235,7 @@ async def test_what_it_took_and_gave_back_is_listed_in_pages(shop: World, xendit
 
 
 async def test_a_list_that_cannot_be_had_is_no_empty_list() -> None:
-    async with httpx.AsyncClient(transport=FakeXendit().transport(), base_url="http://xendit") as nobody:
+    async with serving(FakeXendit().application()) as url, http.open_client(url, 3.0, "") as nobody:
         span = Span(Kind.CAPTURE, datetime.now(UTC), datetime.now(UTC), 10)
         answer = await XenditProvider(nobody, CALLBACK_TOKEN, "https://app.example").list_movements(span)
     assert isinstance(answer, Unknown)
@@ -237,8 +243,11 @@ async def test_a_list_that_cannot_be_had_is_no_empty_list() -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_an_answer_that_is_not_xendits_declines_nothing(status: int) -> None:
-    blocked = httpx.MockTransport(lambda _: httpx.Response(status, text="<h1>blocked</h1>"))
-    async with httpx.AsyncClient(transport=blocked, base_url="http://xendit") as proxied:
+    async def blocked(_: Request) -> Response:
+        return PlainTextResponse("<h1>blocked</h1>", status)
+
+    proxy = Starlette(routes=[Route("/{path:path}", blocked, methods=["POST"])])
+    async with serving(proxy) as url, http.open_client(url, 3.0, "") as proxied:
         order = PaymentOrder(new_id(), Money(Decimal(100000), "IDR"), "qris", "", new_id())
         answer = await XenditProvider(proxied, CALLBACK_TOKEN, "https://app.example").create_payment(order)
     assert isinstance(answer, Unknown)

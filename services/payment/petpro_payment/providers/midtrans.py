@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from hashlib import sha512
+from http import HTTPStatus
 from typing import Any, ClassVar
 
-import httpx
+from aiohttp import encode_basic_auth
 from pydantic import SecretStr
 
 from petpro_common.errors import FieldViolation
@@ -75,7 +76,7 @@ async def open_provider(timeout_seconds: float) -> AsyncIterator[Provider]:
     """Midtrans, as the settings say."""
     settings = Settings.load()
     key = settings.midtrans_server_key.get_secret_value()
-    async with http.open_client(settings.midtrans_url, timeout_seconds, auth=httpx.BasicAuth(key, "")) as client:
+    async with http.open_client(settings.midtrans_url, timeout_seconds, encode_basic_auth(key)) as client:
         yield MidtransProvider(client, key, settings.midtrans_return_url)
 
 
@@ -84,7 +85,7 @@ class MidtransProvider:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: httpx.AsyncClient, server_key: str, return_url: str) -> None:
+    def __init__(self, client: http.Client, server_key: str, return_url: str) -> None:
         self._client = client
         self._server_key = server_key
         self._return_url = return_url
@@ -178,7 +179,7 @@ class MidtransProvider:
         return None if answer["status_code"] == _NOT_FOUND else Unknown(f"status {answer['status_code']}")
 
     async def _call(self, method: str, path: str, body: _Json | None = None) -> _Json | Unknown:
-        answer = await http.call(self._client, method, path, json=body)
+        answer = await http.call(self._client, method, path, body=body)
         if isinstance(answer, Unknown):
             return answer
         try:
@@ -186,7 +187,7 @@ class MidtransProvider:
             code = int(said["status_code"])
         except (ValueError, KeyError, TypeError):
             return http.unexpected(answer)
-        is_usable = code < httpx.codes.INTERNAL_SERVER_ERROR and code not in (401, 429)
+        is_usable = code < HTTPStatus.INTERNAL_SERVER_ERROR and code not in (401, 429)
         return said if is_usable else Unknown(f"status {code}")
 
 

@@ -3,14 +3,14 @@
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
-import httpx
 import orjson
 from pydantic import SecretStr
 
@@ -85,7 +85,7 @@ class SandboxProvider:
         lists=True,
     )
 
-    def __init__(self, client: httpx.AsyncClient, webhook_secret: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: http.Client, webhook_secret: str, clock: Callable[[], float] = time.time) -> None:
         self._client = client
         self._secret = webhook_secret.encode()
         self._clock = clock
@@ -130,7 +130,7 @@ class SandboxProvider:
         answer = await http.call(self._client, "GET", path, params=query)
         if isinstance(answer, Unknown):
             return answer
-        if answer.status_code != httpx.codes.OK:
+        if answer.status != HTTPStatus.OK:
             return http.unexpected(answer)
         told = answer.json()
         return Page(list(map(_movement, told["data"])), told["data"][-1]["id"] if told["has_more"] else "")
@@ -163,21 +163,21 @@ class SandboxProvider:
         answer = await http.call(self._client, "GET", path, params={"reference": str(reference)})
         if isinstance(answer, Unknown):
             return answer
-        if answer.status_code != httpx.codes.OK:
+        if answer.status != HTTPStatus.OK:
             return http.unexpected(answer)
         found = answer.json()["data"]
         return read(found[0]) if found else None
 
-    async def _order(self, path: str, key: str, body: _Json) -> httpx.Response | Unknown:
-        return await http.call(self._client, "POST", path, json=body, headers={"Idempotency-Key": key})
+    async def _order(self, path: str, key: str, body: _Json) -> http.Answer | Unknown:
+        return await http.call(self._client, "POST", path, body=body, headers={"Idempotency-Key": key})
 
 
-def sandbox_client(url: str, api_key: str, timeout_seconds: float) -> httpx.AsyncClient:
+def sandbox_client(url: str, api_key: str, timeout_seconds: float) -> AbstractAsyncContextManager[http.Client]:
     """A client that shows the sandbox its key."""
-    return http.open_client(url, timeout_seconds, headers={"Authorization": f"Bearer {api_key}"})
+    return http.open_client(url, timeout_seconds, f"Bearer {api_key}")
 
 
-def _payment_answer(answer: httpx.Response | Unknown) -> PaymentOutcome:
+def _payment_answer(answer: http.Answer | Unknown) -> PaymentOutcome:
     if isinstance(answer, Unknown):
         return answer
     body = answer.json()
@@ -186,7 +186,7 @@ def _payment_answer(answer: httpx.Response | Unknown) -> PaymentOutcome:
     intent = body["error"].get("payment_intent")
     if intent is not None:
         return _payment_outcome(intent)
-    if answer.status_code == httpx.codes.BAD_REQUEST:
+    if answer.status == HTTPStatus.BAD_REQUEST:
         return Declined(Reason.PAYMENT_REFUSED)  # the provider did nothing, and never will with this order
     return http.unexpected(answer)
 
@@ -221,7 +221,7 @@ def _customer_action(action: _Json | None) -> str:
             return str(action["url"])
 
 
-def _refund_answer(answer: httpx.Response | Unknown) -> RefundOutcome:
+def _refund_answer(answer: http.Answer | Unknown) -> RefundOutcome:
     if isinstance(answer, Unknown):
         return answer
     body = answer.json()

@@ -1,4 +1,4 @@
-"""The adapter to Stripe, over its own SDK with httpx: card payments as PaymentIntents, their refunds, signed webhooks.
+"""The adapter to Stripe, over its own SDK: card payments as PaymentIntents, their refunds, signed webhooks.
 
 A payment carries our id in its metadata. While Stripe has not told us its own id, the payment is looked for in the
 list of the minutes in which we ordered it: the list is exact, and Stripe's search runs behind.
@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+import aiohttp
 import stripe
 from pydantic import SecretStr
 
@@ -30,6 +31,7 @@ from petpro_payment.outcomes import (
     RefundSucceeded,
     Unknown,
 )
+from petpro_payment.providers import http
 from petpro_payment.providers.capabilities import Capabilities, Method, from_units, to_units
 from petpro_payment.providers.movements import STATES, Kind, Movement, Page, Span, State
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
@@ -77,14 +79,24 @@ async def open_stripe(
     """Stripe at `url`. The SDK retries nothing by itself, and says nothing of what it sends."""
     stripe.enable_telemetry = False
     logging.getLogger("stripe").setLevel(logging.WARNING)
-    http = stripe.HTTPXClient(timeout=timeout_seconds)
-    client = stripe.StripeClient(
-        secret_key, http_client=http, base_addresses={"api": url.rstrip("/")}, max_network_retries=0
-    )
-    try:
+    async with http.open_session(url, timeout_seconds, trust_env=True) as session:
+        client = stripe.StripeClient(
+            secret_key,
+            http_client=_Calls(timeout=None, session=session),
+            base_addresses={"api": url.rstrip("/")},
+            max_network_retries=0,
+        )
         yield StripeProvider(client, webhook_secret)
-    finally:
-        await http.close_async()  # type: ignore[no-untyped-call]
+
+
+class _Calls(stripe.AIOHTTPClient):
+    """The SDK's calls. It says of one that breaks off within the answer what it says of others that fail."""
+
+    async def request_async(self, *asked: Any, **options: Any) -> tuple[bytes, int, Mapping[str, str]]:
+        try:
+            return await super().request_async(*asked, **options)
+        except (aiohttp.ClientError, TimeoutError) as fault:
+            raise stripe.APIConnectionError(type(fault).__name__) from fault  # type: ignore[no-untyped-call]
 
 
 class StripeProvider:

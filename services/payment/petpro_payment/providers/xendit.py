@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any, ClassVar
 from uuid import UUID
 
-import httpx
+from aiohttp import encode_basic_auth
 from pydantic import SecretStr
 
 from petpro_common.errors import FieldViolation
@@ -80,8 +81,8 @@ class Settings(Told):
 async def open_provider(timeout_seconds: float) -> AsyncIterator[Provider]:
     """Xendit, as the settings say."""
     settings = Settings.load()
-    key = httpx.BasicAuth(settings.xendit_secret_key.get_secret_value(), "")
-    async with http.open_client(settings.xendit_url, timeout_seconds, auth=key) as client:
+    key = encode_basic_auth(settings.xendit_secret_key.get_secret_value())
+    async with http.open_client(settings.xendit_url, timeout_seconds, key) as client:
         yield XenditProvider(client, settings.xendit_callback_token.get_secret_value(), settings.xendit_return_url)
 
 
@@ -90,7 +91,7 @@ class XenditProvider:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: httpx.AsyncClient, callback_token: str, return_url: str) -> None:
+    def __init__(self, client: http.Client, callback_token: str, return_url: str) -> None:
         self._client = client
         self._token = callback_token.encode()
         self._return_url = return_url
@@ -108,9 +109,9 @@ class XenditProvider:
         if isinstance(answer, Unknown):
             return answer
         if answer.is_success:
-            return await self._payment_outcome(_read(answer))
+            return await self._payment_outcome(answer.json())
         code = _code(answer)
-        if not code or code in _LATER or answer.status_code == httpx.codes.CONFLICT:
+        if not code or code in _LATER or answer.status == HTTPStatus.CONFLICT:
             return http.unexpected(answer)
         return Declined(Reason.PAYMENT_REFUSED)  # Xendit did nothing, and never will with this order
 
@@ -137,11 +138,11 @@ class XenditProvider:
         if isinstance(answer, Unknown):
             return answer
         if answer.is_success:
-            return _refund_outcome(_read(answer))
+            return _refund_outcome(answer.json())
         code = _code(answer)
         if code in _NOT_HERE:
             return RefundByHand(ByHand.METHOD if code == _NOT_HERE[0] else ByHand.PARTIAL)
-        if not code or code in _LATER or answer.status_code == httpx.codes.CONFLICT:
+        if not code or code in _LATER or answer.status == HTTPStatus.CONFLICT:
             return http.unexpected(answer)
         return RefundRefused(code)
 
@@ -172,11 +173,11 @@ class XenditProvider:
     async def _fetched(self, path: str, kind: str, event_id: str, *, is_refund: bool) -> Sequence[ProviderEvent]:
         """What the callback is about, as Xendit says when it is asked. Raises ProviderAway."""
         answer = await http.call(self._client, "GET", path)
-        if isinstance(answer, Unknown) or not (answer.is_success or answer.status_code == httpx.codes.NOT_FOUND):
+        if isinstance(answer, Unknown) or not (answer.is_success or answer.status == HTTPStatus.NOT_FOUND):
             raise ProviderAway
         if not answer.is_success:
             return []
-        about = _read(answer)
+        about = answer.json()
         outcome = _refund_outcome(about) if is_refund else await self._payment_outcome(about)
         if isinstance(outcome, Unknown):
             raise ProviderAway
@@ -220,11 +221,11 @@ class XenditProvider:
         answer = await http.call(self._client, "GET", path, params=query)
         if isinstance(answer, Unknown):
             return answer
-        return list(_read(answer)["data"]) if answer.is_success else http.unexpected(answer)
+        return list(answer.json()["data"]) if answer.is_success else http.unexpected(answer)
 
-    async def _order(self, path: str, key: str, body: _Json) -> httpx.Response | Unknown:
+    async def _order(self, path: str, key: str, body: _Json) -> http.Answer | Unknown:
         headers = {"idempotency-key": key}
-        return await http.call(self._client, "POST", path, (httpx.codes.FORBIDDEN,), json=body, headers=headers)
+        return await http.call(self._client, "POST", path, (HTTPStatus.FORBIDDEN,), body=body, headers=headers)
 
 
 def _is_unpaid(request: _Json) -> bool:
@@ -274,13 +275,7 @@ def _refund_outcome(refund: _Json) -> RefundOutcome:
             return RefundAccepted(refund["id"])
 
 
-def _read(answer: httpx.Response) -> _Json:
-    """Amounts are numbers in Xendit's JSON; they never become floats."""
-    body: _Json = json.loads(answer.content, parse_float=Decimal)
-    return body
-
-
-def _code(answer: httpx.Response) -> str:
+def _code(answer: http.Answer) -> str:
     try:
         return str(answer.json().get("error_code", ""))
     except (ValueError, AttributeError):

@@ -3,13 +3,9 @@
 `reference_id` is the merchant's own, and `product_id` Xendit's name for the payment or refund behind a transaction.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
-
-import httpx
 
 from petpro_payment.outcomes import Unknown
 from petpro_payment.providers import http
@@ -24,7 +20,7 @@ _ASKED = {
 }
 
 
-async def list_transactions(client: httpx.AsyncClient, span: Span, provider: Capabilities) -> Page | Unknown:
+async def list_transactions(client: http.Client, span: Span, provider: Capabilities) -> Page | Unknown:
     """A page of the list; Unknown when it could not be had."""
     query = {
         **_ASKED[span.kind],
@@ -38,7 +34,7 @@ async def list_transactions(client: httpx.AsyncClient, span: Span, provider: Cap
         return answer
     if not answer.is_success:
         return http.unexpected(answer)
-    told = json.loads(answer.content, parse_float=Decimal)
+    told = answer.json()
     found = [_movement(each, span.kind, provider) for each in told["data"]]
     return Page(found, told["data"][-1]["id"] if told["has_more"] and found else "")
 

@@ -1,4 +1,4 @@
-"""How many sagas stand where, and for how long the one that moved last has: for alarms and dashboards."""
+"""How many sagas stand where, and for how long the first of them has: for alarms and dashboards."""
 
 from prometheus_client import Gauge
 
@@ -9,7 +9,7 @@ from petpro_common.saturation import keep_looking
 SAGAS = Gauge("petpro_sagas", "Sagas that have not ended", ["saga_type", "status", "step"])
 OLDEST_SECONDS = Gauge(
     "petpro_sagas_oldest_seconds",
-    "How long it is since the one of petpro_sagas that has stood still for longest has moved",
+    "How long the one of petpro_sagas that came there first has stood, however often it has asked again",
     ["saga_type", "status", "step"],
 )
 

@@ -63,10 +63,11 @@ _IN_FLIGHT = text("""
     WHERE status IN ('running', 'compensating', 'parked')
     GROUP BY saga_type, definition_version ORDER BY saga_type, definition_version
 """)
-# The same, by where they stand.
+# The same, by where they stand. One that asks again and again does not move: what counts is when its step began.
 _STANDING = text("""
     SELECT saga_type, status, step, count(*) AS sagas,
-        extract(epoch FROM clock_timestamp() - min(updated_at)) AS oldest_seconds
+        extract(epoch FROM clock_timestamp() - min(
+            CASE status WHEN 'parked' THEN updated_at ELSE coalesce(step_began_at, updated_at) END)) AS oldest_seconds
     FROM sagas WHERE status IN ('running', 'compensating', 'parked') GROUP BY saga_type, status, step
 """)
 _PAGE = text(f"""
@@ -178,7 +179,7 @@ async def in_flight(tx: Transaction) -> list[Row]:
 
 
 async def standing(tx: Transaction) -> list[Row]:
-    """By type, status and step: how many sagas have not ended, and how long ago the first of them last moved."""
+    """By type, status and step: how many sagas have not ended, and for how long the first of them has stood there."""
     return list((await tx.execute(_STANDING)).all())
 
 

@@ -37,3 +37,16 @@ async def test_sagas_are_counted_where_they_stand_with_the_age_of_the_oldest(dat
         assert seen("petpro_sagas", "parked") == 0
         assert seen("petpro_sagas_oldest_seconds", "parked") == 0
         await booking.close()
+
+
+async def test_a_saga_that_asks_again_and_again_has_not_moved(database: MakeDatabase) -> None:
+    made = await database("booking")
+    with psycopg.connect(made.dsn, autocommit=True) as connection:
+        for status in ("compensating", "parked"):
+            connection.execute(_PUT, (uuid4(), uuid4().hex, status, 0))
+        connection.execute("UPDATE sagas SET step_began_at = now() - interval '2 hours'")
+        booking = Database(made.url, made.password)
+        await Census(booking).look()
+        assert 2 * 3600 <= (seen("petpro_sagas_oldest_seconds", "compensating") or 0) < 2 * 3600 + 60
+        assert (seen("petpro_sagas_oldest_seconds", "parked") or 0) < 60, "as long as it waits for a person"
+        await booking.close()

@@ -4,11 +4,12 @@
 |---|---|---|
 | retry | asking the current step again now; a parked saga goes on | once it has ended |
 | skip | a step of another service that a person has seen to | see below, and once it has ended |
-| compensate | turning back before the point of no return | at or past that point, on the way back, once ended |
+| compensate | turning back before the point of no return | see below, on the way back, and once ended |
 | resolve | ending a parked saga by a person's word | unless parked, and where the word cannot be true |
 
 A step is never skipped when it is the pivot (what follows rests on it), when it is local (it commits with the saga, so
-nobody can have done it elsewhere), or when its result is needed later.
+nobody can have done it elsewhere), or when its result is needed later. A saga never turns back at the pivot or past it,
+nor at a step with which the pivot went along: it may be done.
 
     NotFound
     └── SagaNotFound             SAGA_NOT_FOUND            raised by the engine
@@ -74,7 +75,7 @@ class SagaVersionConflict(WrongState):
 
 
 class PastPointOfNoReturn(WrongState):
-    """The point of no return was asked for or passed, so that nothing may be compensated."""
+    """The point of no return was asked for, alone or along with another step, or passed: nothing may be compensated."""
 
     reason = "SAGA_PAST_POINT_OF_NO_RETURN"
 

@@ -1,22 +1,28 @@
 """Calls to a provider over real connections: what is kept, what is trusted, and what is no answer."""
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import structlog
 
+from petpro_common.ids import new_id
 from petpro_common.testing.certificates import Authority
 from petpro_payment.outcomes import Unknown
 from petpro_payment.providers import http
+from petpro_payment.providers.provider import Asked
+from petpro_payment.providers.stripe import open_stripe
 
 pytestmark = pytest.mark.unit
 
+MOVED = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+BREAKS_OFF = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
 YES = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"amount": 0.1}'
-Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Played:
@@ -26,9 +32,11 @@ class Played:
         self.answer = answer
         self.connections = 0
         self.heads: list[bytes] = []
+        self.serving: list[asyncio.Task[None] | None] = []
 
     async def __call__(self, asked: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.serving.append(asyncio.current_task())
         try:
             while self.answer:
                 self.heads.append(await asked.readuntil(b"\r\n\r\n"))
@@ -40,17 +48,21 @@ class Played:
         except asyncio.IncompleteReadError:
             pass
         answers.close()
+        with contextlib.suppress(OSError):
+            await answers.wait_closed()
 
 
 @asynccontextmanager
 async def client_of(
-    played: Answering, seconds: float = 3.0, tls: ssl.SSLContext | None = None
+    played: Played, seconds: float = 3.0, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[http.Client]:
     server = await asyncio.start_server(played, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-    async with server, http.open_client(url, seconds, "Bearer of nobody") as client:
-        yield client
+    async with server:
+        async with http.open_client(url, seconds, "Bearer of nobody") as client:
+            yield client
+        await asyncio.gather(*filter(None, played.serving))
 
 
 async def test_one_connection_serves_call_after_call_and_no_number_becomes_a_float() -> None:
@@ -69,7 +81,7 @@ async def test_one_connection_serves_call_after_call_and_no_number_becomes_a_flo
     "answer",
     [
         b"",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+        BREAKS_OFF,
         b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n",
         b"no HTTP\r\n\r\n",
     ],
@@ -81,7 +93,7 @@ async def test_what_is_no_answer_tells_nothing_of_the_money(answer: bytes) -> No
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    moved = Played(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")
+    moved = Played(MOVED)
     async with client_of(moved) as client:
         answer = await http.call(client, "GET", "/v1/refunds")
     assert isinstance(answer, http.Answer)
@@ -98,6 +110,15 @@ async def test_who_shows_a_certificate_of_nobody_is_told_nothing(tmp_path: Path)
         answer = await http.call(client, "GET", "/v1/refunds")
     assert answer == Unknown("ClientConnectorCertificateError")
     assert played.heads == []
+
+
+@pytest.mark.parametrize("answer", [MOVED, BREAKS_OFF], ids=["moved", "breaks off"])
+async def test_stripe_is_followed_nowhere_and_half_an_answer_is_none(answer: bytes) -> None:
+    played = Played(answer)
+    asked = Asked(new_id(), "pi_1", datetime.now(UTC), datetime.now(UTC))
+    async with client_of(played) as client, open_stripe(client.url, "sk_of_nobody", "whsec", 3.0) as provider:
+        assert isinstance(await provider.find_payment(asked), Unknown)
+    assert len(played.heads) == 1
 
 
 async def test_a_call_is_logged_without_its_query_and_key() -> None:

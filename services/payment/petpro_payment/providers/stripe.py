@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-import aiohttp
 import stripe
 from pydantic import SecretStr
 
@@ -35,6 +34,7 @@ from petpro_payment.providers import http
 from petpro_payment.providers.capabilities import Capabilities, Method, from_units, to_units
 from petpro_payment.providers.movements import STATES, Kind, Movement, Page, Span, State
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
+from petpro_payment.providers.stripe_calls import Calls
 
 CAPABILITIES = Capabilities(
     name="stripe",
@@ -82,21 +82,11 @@ async def open_stripe(
     async with http.open_session(url, timeout_seconds, trust_env=True) as session:
         client = stripe.StripeClient(
             secret_key,
-            http_client=_Calls(timeout=None, session=session),
+            http_client=Calls(timeout=None, session=session),
             base_addresses={"api": url.rstrip("/")},
             max_network_retries=0,
         )
         yield StripeProvider(client, webhook_secret)
-
-
-class _Calls(stripe.AIOHTTPClient):
-    """The SDK's calls. It says of one that breaks off within the answer what it says of others that fail."""
-
-    async def request_async(self, *asked: Any, **options: Any) -> tuple[bytes, int, Mapping[str, str]]:
-        try:
-            return await super().request_async(*asked, **options)
-        except (aiohttp.ClientError, TimeoutError) as fault:
-            raise stripe.APIConnectionError(type(fault).__name__) from fault  # type: ignore[no-untyped-call]
 
 
 class StripeProvider:

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,4 +39,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who begins it in the background has it ignored
     uvloop.run(main())

@@ -88,7 +88,7 @@ async def test_one_connection_serves_call_after_call_and_no_number_becomes_a_flo
     ids=["silence", "breaks off", "away", "something else"],
 )
 async def test_what_is_no_answer_tells_nothing_of_the_money(answer: bytes) -> None:
-    async with client_of(Played(answer), seconds=0.2) as client:
+    async with client_of(Played(answer), seconds=2.0) as client:
         assert isinstance(await http.call(client, "POST", "/v1/refunds", body={"amount": "1"}), Unknown)
 
 

@@ -123,8 +123,9 @@ def stack() -> RunningStack:
 
 
 @pytest.fixture(scope="module")
-def start_own_stack() -> Iterator[StartStack]:
+def start_own_stack(request: pytest.FixtureRequest) -> Iterator[StartStack]:
     started: list[RunningStack] = []
+    failed_before = request.session.testsfailed
 
     def start(only: Collection[str] = PARTS, env: Settings | None = None, *, as_shipped: bool = False) -> RunningStack:
         run = testing.folder_of_run() / f"own-{uuid4().hex[:8]}"
@@ -133,7 +134,7 @@ def start_own_stack() -> Iterator[StartStack]:
 
     yield start
     for stack in started:
-        testing.stop_stack(stack)
+        testing.stop_stack(stack, keep_logs=request.session.testsfailed > failed_before)
 
 
 @pytest.fixture(scope="module")

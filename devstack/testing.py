@@ -196,10 +196,11 @@ def _make_template(run: Path) -> None:
     _stop(stack.endpoints["supervisor"]["pid"])
 
 
-def stop_stack(stack: RunningStack) -> None:
-    """Drain the stack and remove its folder."""
+def stop_stack(stack: RunningStack, *, keep_logs: bool = False) -> None:
+    """Drain the stack and remove its folder, unless `close_folder` is to keep its logs."""
     _stop(stack.endpoints["supervisor"]["pid"])
-    shutil.rmtree(stack.run, ignore_errors=True)
+    if not keep_logs:
+        shutil.rmtree(stack.run, ignore_errors=True)
 
 
 def _wait_until_ready(supervisor: int, run: Path, parts: set[str], said: Path) -> None:

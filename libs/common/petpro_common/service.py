@@ -85,7 +85,7 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[Consumer] = []
         self._stopping = asyncio.Event()
-        self._failed = False
+        self._failed = self._is_ending = False
 
     async def __aenter__(self) -> Self:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
@@ -109,6 +109,7 @@ class Service:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_ending = True
         await tasks.end(self._tasks)
         await self.broker.close()
         await self._account.close()
@@ -125,7 +126,10 @@ class Service:
         return rpc.channel(address, self.tokens, tls_folder=self.settings.tls_folder)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work` until the service stops. Work that ends by a fault ends the service: it would run half alive."""
+        """Runs `work` until the service stops. Work that ends by a fault ends the service: it would run half alive.
+
+        So does work that is cancelled from within: a library may cancel what is waited for.
+        """
         task = asyncio.create_task(work)
         task.add_done_callback(self._on_task_done)
         self._tasks.append(task)
@@ -169,8 +173,9 @@ class Service:
         return Database(url, password, settings.database_pool_size, settings.plans_by_key)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception():
-            _log.error("background task failed; stopping", exc_info=task.exception())
+        fault = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if fault is not None and not self._is_ending:
+            _log.error("background task failed; stopping", exc_info=fault)
             self._failed = True
             self._stopping.set()
 

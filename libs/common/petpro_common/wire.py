@@ -6,6 +6,7 @@ the event loop watches the socket for as long as the connection lives (docs/adr/
 
 import asyncio
 import contextlib
+import select
 from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ class Wire:
         self._waiting: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket: int = self._server.socket
+        self._hang_up = select.poll()
+        self._hang_up.register(self._socket, 0)
         self._loop.add_reader(self._socket, self._on_readable)
 
     @property
@@ -225,10 +228,15 @@ class Wire:
             self._waiting = None
 
     def _on_readable(self) -> None:
+        """Reads what is there. Of a connection that was reset uvloop tells once, and what could be read then need not
+        be the end."""
         try:
             self._server.consume_input()
         except Error:
             self._stop_watching()
+        else:
+            if self._hang_up.poll(0):
+                self._stop_watching()
         if self._waiting:
             _resolve(self._waiting)
 

@@ -70,8 +70,9 @@ async def test_it_stays_ready_while_the_broker_is_away(
         await serving
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("the kennel has burnt down"), asyncio.CancelledError()])
 async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: BaseException
 ) -> None:
     assert notification_pb2.DESCRIPTOR.package == "petpro.notification.v1", "reflection needs the contract loaded"
     monkeypatch.setattr(telemetry, "configure_logging", lambda *_: None)  # the log is pytest's own here
@@ -79,7 +80,7 @@ async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
 
     async def work() -> None:
         await break_down.wait()
-        raise RuntimeError("the kennel has burnt down")
+        raise fault
 
     async with Service("petpro_notification", settings) as service:
         service.background(work())

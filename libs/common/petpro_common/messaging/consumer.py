@@ -179,9 +179,11 @@ class Consumer:
                     group.create_task(self._in_turn(turns, alone, key, message))
 
     async def _in_turn(self, turns: Turns, alone: asyncio.Semaphore, key: str, message: Msg) -> None:
-        async with alone:
-            await self._by_itself(message)
-        turns.done(key)
+        try:
+            async with alone:
+                await self._by_itself(message)
+        finally:
+            turns.done(key)
 
     async def _together(self, messages: Mapping[str, Msg]) -> Mapping[str, Msg]:
         """Handles messages as one; those that have to be handled by themselves. All are given by their keys."""

@@ -158,5 +158,5 @@ async def make_slots(dsn: str, clinic_id: str, service_id: str) -> list[str]:
     values = {"ids": ids, "days": days, "seats": _SEATS, "clinic_id": clinic_id, "service_id": service_id}
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         await connection.execute(_MAKE_SLOTS, values)
-        await connection.execute("ANALYZE")
+        await connection.execute("ANALYZE slots")
     return [str(slot_id) for slot_id in ids]

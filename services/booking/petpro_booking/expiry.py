@@ -20,7 +20,7 @@ async def run(database: Database, longest_sleep: float) -> None:
     async def one_round() -> float:
         while await sweep(database) == BATCH:
             pass
-        async with database.transaction() as tx:
+        async with database.reading() as tx:
             seconds = await store.seconds_to_next_expiry(tx)
         return longest_sleep if seconds is None else min(max(seconds, _SHORTEST_SLEEP_SECONDS), longest_sleep)
 

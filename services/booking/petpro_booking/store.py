@@ -34,6 +34,20 @@ _FREE_SEAT = text(f"""
         status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
     WHERE {_THIS_SLOT} AND booked_count > 0
 """)
+_FREE_SEATS = text("""
+    WITH freed AS (
+        SELECT slot_id, count(*) AS seats FROM unnest(CAST(:slot_ids AS uuid[])) AS slot_id GROUP BY slot_id
+    ),
+    locked AS (
+        SELECT slots.id, slots.slot_date, freed.seats FROM freed JOIN slots
+            ON slots.id = freed.slot_id
+            AND slots.slot_date = (uuid_extract_timestamp(freed.slot_id) AT TIME ZONE 'UTC')::date
+        ORDER BY slots.id FOR UPDATE OF slots
+    )
+    UPDATE slots SET booked_count = greatest(slots.booked_count - locked.seats, 0), updated_at = CURRENT_TIMESTAMP,
+        status = CASE WHEN slots.status = 'blocked' THEN 'blocked' ELSE 'available' END
+    FROM locked WHERE slots.id = locked.id AND slots.slot_date = locked.slot_date
+""")
 _LOCK_SLOTS = text("""
     SELECT id, service_id FROM slots
     WHERE id = ANY(:slot_ids) AND slot_date = ANY(
@@ -57,14 +71,15 @@ _CONFIRM_RESERVATION = text(f"""
         booking_id = :booking_id, payment_id = :payment_id, updated_at = CURRENT_TIMESTAMP
     WHERE {_THIS} AND status IN ('pending', 'expired')
 """)
+# By the ids as one list: a join would be planned while a partition is empty, and read all of it for each hold then.
 _EXPIRE = text("""
     WITH due AS (
         SELECT id, created_at FROM reservations
-        WHERE status = 'pending' AND expires_at <= clock_timestamp()
+        WHERE status = 'pending' AND expires_at <= statement_timestamp()
         ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED
     )
     UPDATE reservations r SET status = 'expired', updated_at = clock_timestamp()
-    FROM due WHERE r.id = due.id AND r.created_at = due.created_at
+    WHERE r.id = ANY(ARRAY(SELECT id FROM due)) AND r.created_at = ANY(ARRAY(SELECT created_at FROM due))
     RETURNING r.id, r.user_id, r.service_id, r.slot_id
 """)
 _NEXT_EXPIRY = text("""
@@ -98,7 +113,7 @@ _TAKE_DUE_REMINDERS = text("""
     WITH due AS (
         SELECT id, created_at FROM bookings
         WHERE status = 'confirmed' AND cancellation_status IN ('none', 'refused')
-          AND starts_at > clock_timestamp() AND starts_at <= clock_timestamp() + CAST(:ahead AS interval)
+          AND starts_at > statement_timestamp() AND starts_at <= statement_timestamp() + CAST(:ahead AS interval)
           AND start_told_at < starts_at - CAST(:ahead AS interval)
         LIMIT :batch FOR UPDATE SKIP LOCKED
     )
@@ -136,12 +151,12 @@ async def take_seat(tx: Transaction, slot_id: UUID) -> Row:
 
 async def free_seat(tx: Transaction, slot_id: UUID) -> None:
     """Gives one seat back, never below none; a blocked slot stays blocked. The caller gives each seat back once."""
-    await free_seats(tx, [slot_id])
+    await tx.execute(_FREE_SEAT, {"slot_id": slot_id})
 
 
 async def free_seats(tx: Transaction, slot_ids: Iterable[UUID]) -> None:
-    """As `free_seat`, once for each time that a slot is named, in the order of slots."""
-    await tx.execute_all([(_FREE_SEAT, {"slot_id": slot_id}) for slot_id in sorted(slot_ids)])
+    """As `free_seat`, once for each time that a slot is named; slots are locked in the order of their ids."""
+    await tx.execute(_FREE_SEATS, {"slot_ids": list(slot_ids)})
 
 
 async def lock_slots(tx: Transaction, slot_ids: Sequence[UUID]) -> Mapping[UUID, Row]:

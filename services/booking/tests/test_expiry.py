@@ -4,6 +4,8 @@ import asyncio
 import random
 from uuid import UUID
 
+from sqlalchemy import text
+
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import bookings, expiry, store
 from petpro_common.ids import new_id
@@ -11,6 +13,15 @@ from petpro_common.testing import eventually, running
 from services.booking.tests.world import World, reason
 
 ROUNDS = 40
+_MORE = """
+    INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
+        lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
+    SELECT new.id, uuid_extract_timestamp(new.id), user_id, pet_id, service_id, slot_id, slot_date, clinic_id,
+        starts_at, lock_id, price, currency, commission_rate, cancellation_policy, requires_approval,
+        clock_timestamp() + CAST(:runs_out AS interval)
+    FROM (SELECT uuidv7() AS id FROM generate_series(1, :number)) AS new, (SELECT * FROM reservations LIMIT 1) AS one
+"""
+_READ = text("SELECT CAST(sum(idx_tup_fetch + seq_tup_read) AS bigint) FROM pg_stat_xact_user_tables")
 
 
 async def test_a_hold_that_ran_out_frees_its_seat_and_says_so(world: World) -> None:
@@ -35,6 +46,23 @@ async def test_a_hold_that_ran_out_frees_its_seat_and_says_so(world: World) -> N
     give_back = booking_pb2.CancelReservationRequest(reservation_id=held.id)
     call = world.reservations.CancelReservation(give_back, metadata=world.signed_in(budi))
     assert await reason(call) == "RESERVATION_EXPIRED"
+
+
+async def test_a_sweep_reads_what_has_run_out_and_not_what_is_held_or_was(world: World) -> None:
+    """By a plan that was made while the tables were empty and known to be."""
+    await world.sql("ANALYZE")
+    for _ in range(6):  # PostgreSQL keeps a plan after five at most
+        assert await expiry.sweep(world.database) == 0
+    await world.hold(new_id(), await world.open_slot())
+    await world.sql(_MORE, number=2000, runs_out="10 minutes")
+    await world.sql(_MORE, number=60, runs_out="-1 second")
+    async with world.database.transaction() as tx:
+        before = (await tx.execute(_READ)).scalar_one()  # what this connection has read up to here may be in it
+        expired = await store.expire(tx, expiry.BATCH)
+        await store.free_seats(tx, [reservation.slot_id for reservation in expired])
+        read = (await tx.execute(_READ)).scalar_one() - before
+    assert len(expired) == 60
+    assert 0 < read < 60 * 10  # the hold to lock, the hold to change, the seat, and what lies dead in between
 
 
 async def test_many_sweeps_at_once_expire_each_hold_once(world: World) -> None:

@@ -18,7 +18,7 @@ from petpro_notification.tables import catalog_clinics, catalog_services, notifi
 
 _CLAIM_DUE = text("""
     WITH due AS (
-        SELECT id FROM deliveries WHERE status = 'pending' AND due_at <= clock_timestamp()
+        SELECT id FROM deliveries WHERE status = 'pending' AND due_at <= statement_timestamp()
         ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED
     )
     UPDATE deliveries AS d SET tries = d.tries + 1, due_at = clock_timestamp() + CAST(:lease AS interval)

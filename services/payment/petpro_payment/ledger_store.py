@@ -32,22 +32,27 @@ _FIND = text("SELECT * FROM financial_entries WHERE id = :id")
 _FEE_OF = text("""
     SELECT * FROM financial_entries WHERE booking_id = :booking_id AND type = 'booking_fee' AND status <> 'cancelled'
 """)
-# Everything by which refunds' entries are decided. Exact under the payments' locks and `hold`.
+# Everything by which refunds' entries are decided, each looked up by its booking however many are asked about.
+# Exact under the payments' locks and `hold`.
 _BEFORE_REFUNDS = text("""
     SELECT asked.entry_id,
         EXISTS (SELECT FROM called_off_orders WHERE id = asked.entry_id) AS was_called_off,
         (SELECT status FROM financial_entries WHERE id = asked.entry_id) AS known_status,
         fee.platform_fee, fee.tax_amount, fee.clinic_amount,
-        coalesce(sum(earlier.platform_fee), 0) AS earlier_platform_fee,
-        coalesce(sum(earlier.tax_amount), 0) AS earlier_tax_amount,
-        coalesce(sum(earlier.clinic_amount), 0) AS earlier_clinic_amount
+        earlier.platform_fee AS earlier_platform_fee,
+        earlier.tax_amount AS earlier_tax_amount,
+        earlier.clinic_amount AS earlier_clinic_amount
     FROM unnest(CAST(:entry_ids AS uuid[]), CAST(:booking_ids AS uuid[]), CAST(:payment_ids AS uuid[]))
          AS asked(entry_id, booking_id, payment_id)
-    LEFT JOIN financial_entries fee
-        ON fee.booking_id = asked.booking_id AND fee.type = 'booking_fee' AND fee.status <> 'cancelled'
-    LEFT JOIN financial_entries earlier
-        ON earlier.payment_id = asked.payment_id AND earlier.type = 'refund' AND earlier.status <> 'cancelled'
-    GROUP BY asked.entry_id, fee.platform_fee, fee.tax_amount, fee.clinic_amount
+    LEFT JOIN LATERAL (
+        SELECT platform_fee, tax_amount, clinic_amount FROM financial_entries
+        WHERE booking_id = asked.booking_id AND type = 'booking_fee' AND status <> 'cancelled' OFFSET 0) fee ON true
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(platform_fee), 0) AS platform_fee, coalesce(sum(tax_amount), 0) AS tax_amount,
+            coalesce(sum(clinic_amount), 0) AS clinic_amount
+        FROM financial_entries
+        WHERE booking_id = asked.booking_id AND payment_id = asked.payment_id AND type = 'refund'
+            AND status <> 'cancelled') earlier
 """)
 _CANCEL = text(f"""
     WITH cancelled AS (

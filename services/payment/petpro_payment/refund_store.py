@@ -102,7 +102,8 @@ _CLAIM = text(f"""
         due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
     FROM payments
     WHERE payments.id = refunds.payment_id AND refunds.id = ANY(ARRAY(
-        SELECT id FROM refunds WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED))
+        SELECT id FROM refunds WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
+        FOR UPDATE SKIP LOCKED))
     RETURNING {REFUND_COLUMNS}, {PAYMENT_COLUMNS}
 """)
 _POSTPONE = LateWrite(

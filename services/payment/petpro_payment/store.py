@@ -47,7 +47,7 @@ _CLAIM_PAYMENTS = text(f"""
         asked_at = CASE WHEN cancel_requested_at IS NOT NULL OR deadline <= clock_timestamp() THEN asked_at
                         ELSE clock_timestamp() END,
         due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
-    WHERE id = ANY(ARRAY(SELECT id FROM payments WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :limit
+    WHERE id = ANY(ARRAY(SELECT id FROM payments WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
                          FOR UPDATE SKIP LOCKED))
     RETURNING {PAYMENT_COLUMNS}
 """)

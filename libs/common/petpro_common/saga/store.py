@@ -34,7 +34,7 @@ _LOCK = text(f"""
 # SKIP LOCKED: what another replica has in hand is its own.
 _LOCK_DUE = text(f"""
     SELECT {_COLUMNS}, clock_timestamp() AS now FROM sagas
-    WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
+    WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
 """)
 # The states and lines of a transaction at once.
 _SAVE = text("""

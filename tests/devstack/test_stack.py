@@ -80,21 +80,19 @@ async def test_a_part_that_ends_by_itself_is_said_to_have_failed(infrastructure:
     assert infrastructure.state("mail") == "ready"
 
 
-def test_a_mail_is_kept_as_a_file(infrastructure: RunningStack) -> None:
+@pytest.mark.parametrize("address", ["b@petpro.example", "用户@petpro.example"])
+def test_a_mail_is_kept_as_a_file(infrastructure: RunningStack, address: str) -> None:
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = (
-        "a@petpro.example",
-        "b@petpro.example",
-        "Moko's visit",
-    )
+    message["From"], message["To"], message["Subject"] = "a@petpro.example", address, "Moko's visit"
     message.set_content("Sampai jumpa!")
     mail = infrastructure.endpoints["mail"]
     host, _, port = mail["address"].partition(":")
     with smtplib.SMTP(host, int(port)) as connection:
         connection.send_message(message)
-    [kept] = Path(mail["folder"]).glob("*.eml")
-    assert "Subject: Moko's visit" in kept.read_text()
-    assert "X-Envelope-To: b@petpro.example" in kept.read_text()
+    [kept] = [mail.read_text() for mail in Path(mail["folder"]).glob("*.eml") if address in mail.read_text()]
+    assert "Subject: Moko's visit" in kept
+    assert f"X-Envelope-To: {address}" in kept
+    assert f"\nTo: {address}" in kept
 
 
 def test_petproctl_kills_and_starts_a_part(infrastructure: RunningStack) -> None:

@@ -6,15 +6,15 @@ three times as long as all the rest. Boundaries are given: no encoded part can h
 
 import time
 from email import policy
-from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
-from email.utils import format_datetime, formataddr, parseaddr
+from email.utils import format_datetime, parseaddr
 
 import aiosmtplib
 
 from petpro_notification.calendar_entry import CalendarEntry, calendar_entry
 from petpro_notification.directory import Person
+from petpro_notification.headers import mailbox, wire_address, words
 from petpro_notification.settings import Settings
 from petpro_notification.store import Due, Names
 from petpro_notification.wording import Wording, Words
@@ -38,13 +38,13 @@ class Post:
         self._address = self._sender[1]
         self._idle: list[tuple[aiosmtplib.SMTP, float]] = []
 
-    def compose(self, due: Due, words: Words, names: Names, person: Person) -> bytes:
+    def compose(self, due: Due, said: Words, names: Names, person: Person) -> bytes:
         """The mail of a delivery. Message-ID and Date come from the delivery: a second copy can be told as one."""
-        letter = self._wording.letter(words, person.full_name)
+        letter = self._wording.letter(said, person.full_name)
         mail = MIMEMultipart("mixed", f"=_{due.id}_0")
-        mail["From"] = formataddr(self._sender)
-        mail["To"] = formataddr((" ".join(person.full_name.split()), person.email))
-        mail["Subject"] = Header(words.title, header_name="Subject").encode()
+        mail["From"] = mailbox(*self._sender, "From")
+        mail["To"] = mailbox(person.full_name, wire_address(person.email), "To")
+        mail["Subject"] = words(said.title, "Subject")
         mail["Date"] = format_datetime(due.created_at)
         mail["Message-ID"] = f"<{due.id}@{self._address.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"
@@ -59,7 +59,7 @@ class Post:
         """Returns when the mail server has taken the mail for that address. Raises RefusedForGood, or what passes:
         aiosmtplib's exceptions, OSError, TimeoutError."""
         try:
-            await self._hand_over(mail, address)
+            await self._hand_over(mail, wire_address(address))
         except aiosmtplib.SMTPRecipientsRefused as fault:
             codes = sorted({refused.code for refused in fault.recipients})
             if all(code >= 500 for code in codes):
@@ -73,7 +73,10 @@ class Post:
     async def _hand_over(self, mail: bytes, address: str) -> None:
         client = await self._connected()
         try:
-            await client.sendmail(self._address, address, mail)
+            await client.sendmail(self._address, address, mail, mail_options=() if address.isascii() else ("SMTPUTF8",))
+        except aiosmtplib.SMTPNotSupported:
+            client.close()
+            raise RefusedForGood("the mail server does not offer SMTPUTF8") from None
         except BaseException:
             client.close()
             raise

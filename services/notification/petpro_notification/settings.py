@@ -1,8 +1,9 @@
 """What the notification service is told at start."""
 
+from email.utils import parseaddr
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from petpro_common.settings import ServiceSettings
 
@@ -25,6 +26,15 @@ class Settings(ServiceSettings):
     delivery_try_seconds: float = Field(default=25.0, gt=0)
     delivery_max_tries: int = Field(default=20, ge=1)
     delivery_first_pause_seconds: float = Field(default=2.0, gt=0)
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mails_come_from_an_address(cls, mail_from: str) -> str:
+        """One outside ASCII would bind every mail to servers that offer SMTPUTF8."""
+        _, address = parseaddr(mail_from)
+        if "@" not in address or not address.isascii():
+            raise ValueError("mail_from must hold an address, in ASCII (a domain as xn--...)")
+        return mail_from
 
     @model_validator(mode="after")
     def _a_lease_outlasts_a_try(self) -> Self:

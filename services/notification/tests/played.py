@@ -71,13 +71,14 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
 
 @dataclass
 class MailServer:
-    """An SMTP server on a port of its own, which can be down, refuse, or hang just before it says yes."""
+    """An SMTP server on a port of its own, which can be down, refuse, know ASCII alone, or hang before it says yes."""
 
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     refusal: str | None = None
     holds_its_answer: bool = False
+    offers_smtputf8: bool = True
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
@@ -98,7 +99,7 @@ class MailServer:
     @asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        make: Callable[[], SMTP] = lambda: SMTP(self, loop=loop, enable_SMTPUTF8=True)  # noqa: E731
+        make: Callable[[], SMTP] = lambda: SMTP(self, loop=loop, enable_SMTPUTF8=self.offers_smtputf8)  # noqa: E731
         server = await loop.create_server(make, "127.0.0.1", self.port)
         try:
             yield

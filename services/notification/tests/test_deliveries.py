@@ -14,9 +14,9 @@ from services.notification.tests.conftest import SATWA, VACCINATION, World, conf
 SECRET = "Dear Siti Aminah, your code is 4711"
 
 
-async def told_siti(world: World) -> None:
+async def told_siti(world: World, address: str = "siti@example.com") -> None:
     siti = new_id()
-    world.account.add(siti, "siti@example.com", "Siti Aminah")
+    world.account.add(siti, address, "Siti Aminah")
     await world.tell("booking.confirmed", **confirmed(siti, new_id()))
 
 
@@ -142,6 +142,41 @@ async def test_an_address_refused_for_good_is_not_tried_again(world: World) -> N
     async with world.mail.up():
         await world.deliveries().deliver_due()
     assert await status(world) == ("failed", "mail refused: 550")
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("siti@例子.广告", "siti@xn--fsqu00a.xn--4rr70v"),
+        ("siti@straße.example", "siti@xn--strae-oqa.example"),
+        ("用户@例子.广告", "用户@xn--fsqu00a.xn--4rr70v"),
+    ],
+)
+async def test_an_address_of_any_script_gets_its_mail(world: World, address: str, written: str) -> None:
+    await told_siti(world, address)
+    async with world.mail.up():
+        await world.deliveries().deliver_due()
+    (mail,) = world.mail.mails
+    assert world.mail.recipients == [written]
+    assert str(mail["To"]) == f"Siti Aminah <{written}>"
+    assert await is_sent(world)
+
+
+async def test_a_mail_server_of_ascii_alone_gets_what_it_can_take_and_is_not_asked_twice_for_the_rest(
+    world: World,
+) -> None:
+    world.mail.offers_smtputf8 = False
+    await told_siti(world, "用户@例子.广告")
+    async with world.mail.up():
+        with logged() as lines:
+            await world.deliveries().deliver_due()
+        assert await status(world) == ("failed", "the mail server does not offer SMTPUTF8")
+        await told_siti(world, "siti@例子.广告")
+        await world.make_due()
+        assert await world.deliveries().deliver_due() == 1
+    assert world.mail.recipients == ["siti@xn--fsqu00a.xn--4rr70v"]
+    assert "用户" not in str(lines)
+    assert "xn--" not in str(lines)
 
 
 async def test_a_mail_that_cannot_be_written_is_logged_without_what_it_says(

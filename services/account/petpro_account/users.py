@@ -57,7 +57,7 @@ async def make_administrator(tx: Transaction, email: str, password_hash: str) ->
     columns = {"email": email_address(email), "full_name": "Administrator", "phone_number": "", "role": Role.ADMIN}
     user = await store.add_user(tx, {**columns, "password_hash": password_hash})
     if user is None:
-        return await store.role_at_address(tx, email)
+        return await store.role_at_address(tx, columns["email"])
     await messages.tell_registered(tx, user)
     return user.role
 

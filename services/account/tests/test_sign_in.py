@@ -94,6 +94,22 @@ async def test_ten_wrong_passwords_close_an_address_for_a_while(account: Account
     assert (await account.sign_in(SARI)).access_token
 
 
+@pytest.mark.parametrize(
+    ("address", "spelling"),
+    [("siti@petpro.example", "s\u0130t\u0130@petpro.example"), ("ΟΔΟΣ@petpro.example", "οδοσ@petpro.example")],
+)
+async def test_an_address_closes_in_every_spelling_in_which_it_is_found(
+    account: AccountService, address: str, spelling: str
+) -> None:
+    await account.register(address)
+    assert (await account.sign_in(spelling)).access_token
+    for _ in range(5):
+        await refused_sign_in(account, address)
+        await refused_sign_in(account, spelling)
+    for either in (address, spelling):
+        assert refusal(await refused_sign_in(account, either)).reason == "TOO_MANY_SIGN_INS"
+
+
 async def test_an_address_that_nobody_has_closes_alike(account: AccountService) -> None:
     for _ in range(10):
         await refused_sign_in(account, "nobody@petpro.example")

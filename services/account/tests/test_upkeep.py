@@ -4,9 +4,10 @@ import pytest
 from sqlalchemy import text
 
 from petpro.account.v1 import account_pb2 as pb
-from petpro_account import bootstrap
+from petpro_account import bootstrap, users
 from petpro_account.jobs import PURGES
 from petpro_account.passwords import Passwords
+from petpro_common.context import Role
 from petpro_common.housekeeping import purge_one
 from services.account.tests.people import AccountService, bearer
 
@@ -20,6 +21,12 @@ async def test_the_administrator_is_made_once(account: AccountService, passwords
     token = (await account.sign_in(ADMIN, SECRET)).access_token
     profile = (await account.accounts.GetCurrentUser(pb.GetCurrentUserRequest(), metadata=bearer(token))).user
     assert (profile.role, profile.phone_number) == (pb.ROLE_ADMIN, "")
+
+
+async def test_the_administrator_is_known_again_by_another_spelling_of_the_domain(account: AccountService) -> None:
+    for address in ("admin@例.com", "admin@xn--fsq.com"):
+        async with account.database.transaction() as tx:
+            assert await users.make_administrator(tx, address, "no hash") is Role.ADMIN
 
 
 async def test_a_stranger_with_the_administrators_address_is_not_promoted(

@@ -55,6 +55,11 @@ def test_the_database_can_be_brought_back_as_it_was_at_an_instant(production: Ma
     assert "plugins" not in restored["spec"], "it must not write into the archive that it was made of"
 
 
+def test_the_server_knows_the_letters_of_all_scripts(production: Manifests) -> None:
+    initdb = _cluster(production)["bootstrap"]["initdb"]
+    assert initdb == {"encoding": "UTF8", "localeProvider": "builtin", "builtinLocale": "C.UTF-8"}
+
+
 def test_the_pooler_hands_out_connections_by_the_transaction(production: Manifests) -> None:
     (pooler,) = production.of("Pooler")
     assert pooler["spec"]["pgbouncer"]["poolMode"] == "transaction"

@@ -12,11 +12,13 @@ from alembic import command, context
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import NullPool
 
 from petpro_common.db import Database
 from petpro_common.settings import ServiceSettings
 from petpro_common.versions import migrations_of
 
+_KNOWS_LETTERS = text("SELECT lower('\u00c9\u042f') = '\u00e9\u044f'")
 _ADVISORY_LOCK = 0x50455450524F  # "PETPRO"; the lock is per database, so one number serves all services
 
 # What `keep_for_poolers` has kept is for short statements that find few rows by their keys; a migration is neither.
@@ -37,6 +39,13 @@ _KEEP_WHAT_WAS_ASKED = text("""
 """)
 
 
+class UnsuitableDatabase(Exception):
+    """The database knows small and capital letters of ASCII alone; make it with the locale builtin C.UTF-8."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
 def config_of(package: str) -> Config:
     """Alembic's configuration for a service's package."""
     config = Config()
@@ -50,15 +59,18 @@ def sqlalchemy_url(database_url: str, password: str) -> URL:
 
 
 def upgrade(package: str, url: URL) -> None:
-    """Brings the database at `url` to the newest version of `package`; nothing is done when it is there."""
-    engine = create_engine(url)
+    """Brings the database at `url` to the newest version of `package`; nothing is done when it is there.
+
+    Raises UnsuitableDatabase, as two spellings of one address would be two accounts there."""
+    engine = create_engine(url, poolclass=NullPool)
     config = config_of(package)
     with engine.begin() as connection:
+        if not connection.execute(_KNOWS_LETTERS).scalar_one():
+            raise UnsuitableDatabase
         connection.execute(_AS_THE_SERVER_WAS_MADE)
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    engine.dispose()
 
 
 async def keep_for_poolers(database_url: str, password: str, plans_by_key: bool) -> None:

@@ -1,5 +1,6 @@
 """A service is ready for its database when that has what the code needs, and also when it has more."""
 
+import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
@@ -7,7 +8,7 @@ from sqlalchemy import text
 from devstack import testing
 from devstack.layout import SERVICES
 from petpro_common.db import Database
-from petpro_common.migrate import config_of
+from petpro_common.migrate import UnsuitableDatabase, config_of, sqlalchemy_url, upgrade
 from petpro_common.versions import is_migrated, versions_of
 
 
@@ -36,6 +37,20 @@ async def test_a_database_that_was_never_migrated_will_not(empty_database: testi
     connected = Database(made.url, made.password)
     assert not await is_migrated(connected, "petpro_notification")
     await connected.close()
+
+
+async def test_a_database_that_knows_the_letters_of_ascii_alone_is_refused(
+    empty_database: testing.MakeDatabase,
+) -> None:
+    made = await empty_database("notification")
+    elsewhere = made.superuser_dsn.replace(made.name, "postgres")
+    async with await psycopg.AsyncConnection.connect(elsewhere, autocommit=True) as connection:
+        await connection.execute(f"DROP DATABASE {made.name}")
+        await connection.execute(
+            f"CREATE DATABASE {made.name} OWNER petpro_notification TEMPLATE template0 LOCALE 'C' LOCALE_PROVIDER libc"
+        )
+    with pytest.raises(UnsuitableDatabase, match="letters of ASCII alone"):
+        upgrade("petpro_notification", sqlalchemy_url(made.url, made.password))
 
 
 @pytest.mark.unit

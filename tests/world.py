@@ -72,9 +72,9 @@ class World:
         self.clinics: list[str] = []
         """Of this test: what its invariants are about."""
 
-    async def customer(self) -> Customer:
-        """Sign somebody up, with a pet."""
-        user, token = await self._person("ROLE_CUSTOMER")
+    async def customer(self, **known: str) -> Customer:
+        """Sign somebody up, with a pet; `known` is what is theirs of name and address."""
+        user, token = await self._person("ROLE_CUSTOMER", **known)
         api = self.visitor.signed_in(token)
         pet = (await api.post("/v1/pets", {"pet": {"name": "Moko", "species": "cat"}}))["pet"]
         return Customer(api, user["id"], user["email"], token, pet["id"])
@@ -247,7 +247,7 @@ class World:
             _OWNERS[known] = await self._person("ROLE_CLINIC")
         return _OWNERS[known]
 
-    async def _person(self, role: str) -> tuple[Json, str]:
+    async def _person(self, role: str, **known: str) -> tuple[Json, str]:
         nickname, password = uuid4().hex[:12], uuid4().hex
         wanted = {
             "email": f"{nickname}@example.com",
@@ -255,6 +255,7 @@ class World:
             "full_name": f"Dewi {nickname}",
             "phone_number": "+628123456789",
             "role": role,
+            **known,
         }
         user = (await _patiently(lambda: self.visitor.post("/v1/users", wanted)))["user"]
         signing_in = {"email": wanted["email"], "password": password}

@@ -171,6 +171,27 @@ async def test_what_the_state_does_not_allow_is_refused_and_changes_nothing(worl
         assert (refusal.status, refusal.reason) == (400, "WRONG_BOOKING_STATUS"), verb
 
 
+async def test_texts_that_cannot_be_kept_are_refused(world: World) -> None:
+    clinic, person = await _meet(world)
+    reservation = await world.hold(person, clinic.slot())
+    card = {"lock_id": reservation["lock_id"], "payment_method": "card", "payment_token": "tok_success"}
+    checkout = f"/v1/reservations/{reservation['id']}:checkout"
+    refusal = await _refused(person.api, "POST", checkout, {**card, "notes": "Moko\x00"})
+    assert (refusal.status, refusal.reason) == (400, "INVALID_REQUEST")
+    await world.checkout(person, reservation)
+    confirmed = await world.checkout_ends(person, reservation, "CONFIRMED")
+    booking = f"/v1/bookings/{confirmed['booking_id']}"
+    refusal = await _refused(person.api, "POST", f"{booking}:cancel", {"reason": "\x00"})
+    assert (refusal.status, refusal.reason) == (400, "INVALID_REQUEST")
+    assert (await world.booking(person.api, confirmed["booking_id"]))["status"] == "BOOKING_STATUS_CONFIRMED"
+
+
+async def test_a_query_that_is_not_utf8_is_refused(world: World) -> None:
+    for octets in ("%FF", "%ED%A0%80"):
+        refusal = await _refused(world.visitor, "GET", f"/v1/clinics?query={octets}")
+        assert (refusal.status, refusal.reason) == (400, "INVALID_REQUEST")
+
+
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(world: World) -> None:
     person = await world.customer()
     answer = await world.visitor.send("POST", "/v1/users", content=b'{"full_name": "' + b"x" * (2 << 20) + b'"}')

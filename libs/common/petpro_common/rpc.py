@@ -14,12 +14,12 @@ import grpc
 import protovalidate
 import structlog
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 from psycopg import DataError, InterfaceError, OperationalError
-from psycopg.errors import FeatureNotSupported
+from psycopg.errors import FeatureNotSupported, UntranslatableCharacter
 
 from petpro_common import context, errors, telemetry, tls
 from petpro_common.auth import ServiceTokens, Verifier, identify
@@ -87,7 +87,7 @@ def as_typed(fault: Exception) -> errors.PetProError:
         return fault
     if isinstance(fault, TimeoutError):
         return errors.DeadlineExceeded()
-    if isinstance(fault, DataError) and "NUL" in str(fault):
+    if isinstance(fault, UntranslatableCharacter) or (isinstance(fault, DataError) and "NUL" in str(fault)):
         return errors.invalid("", "a text holds a NUL character, which cannot be stored")
     if isinstance(fault, FeatureNotSupported):  # a migration has changed a table under a kept plan
         return errors.Unavailable()
@@ -114,6 +114,18 @@ def check_rules(request: Message) -> None:
 
 def _path(violation: Any) -> str:
     return ".".join(element.field_name for element in violation.field.elements)
+
+
+def _reader(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Reads a request, or gives None: gRPC itself would call it a fault of ours."""
+
+    def read(request: bytes) -> Any:
+        try:
+            return deserialize(request)
+        except DecodeError:
+            return None
+
+    return read
 
 
 class Edge(aio.ServerInterceptor):
@@ -147,7 +159,7 @@ class Edge(aio.ServerInterceptor):
         if method not in self._wrapped:
             self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
                 self._guarded(method, handler.unary_unary),
-                request_deserializer=handler.request_deserializer,
+                request_deserializer=_reader(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         return self._wrapped[method]
@@ -196,6 +208,8 @@ class Edge(aio.ServerInterceptor):
         grpc_context: aio.ServicerContext[Any, Any],
     ) -> Any:
         caller = await identify(self._verifier, metadata)
+        if request is None:
+            raise errors.invalid("", "the request cannot be read; every text in it must be UTF-8")
         check_rules(request)
         remaining: float | None = grpc_context.time_remaining()
         allowed = DEFAULT_DEADLINE_SECONDS if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, _LONGEST)

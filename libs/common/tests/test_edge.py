@@ -136,6 +136,18 @@ async def test_field_rules_are_checked_and_all_violations_are_listed(stub: Any, 
     assert {violation.field for violation in details.field_violations} == {"pet.birthdate", "pet.weight"}
 
 
+@pytest.mark.parametrize("request_bytes", [b"\n\x01\xff", b"\n\x05abc", b"\xff"])
+async def test_what_cannot_be_read_is_the_callers_fault(keys: KeyRing, pets: Pets, request_bytes: bytes) -> None:
+    def register(server: aio.Server) -> None:
+        account_pb2_grpc.add_PetServiceServicer_to_server(pets, server)
+
+    async with serving("account", keys.verifier(), register) as channel:
+        get_pet: Any = channel.unary_unary("/petpro.account.v1.PetService/GetPet")
+        fault = await refused(get_pet(request_bytes))
+    assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert pets.seen is None
+
+
 async def test_a_typed_error_arrives_with_its_reason_and_its_message(stub: Any, pets: Pets) -> None:
     def full() -> None:
         raise KennelFull(places=3)

@@ -14,6 +14,8 @@ ACCESS_TOKEN_LIFE = timedelta(minutes=15)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
 MAX_FAILURES = 10
 FAILURE_WINDOW = timedelta(minutes=15)
+_CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+_SEEN = frozenset("LNPS")
 _HTTPS = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?")
 _PHOTO_URL_LIMIT = 255
 _OLDEST_BIRTHDATE = date(1900, 1, 1)
@@ -118,20 +120,21 @@ class Failures:
 def text(value: str, limit: int) -> str:
     """`value` in Unicode's composed form, without space around it.
 
-    Raises ValueError for control characters, and above `limit` characters: composing may make more of them.
+    Raises ValueError for control characters and what ends a line, and above `limit` characters: composing may make
+    more of them.
     """
     found = unicodedata.normalize("NFC", value).strip()
     if len(found) > limit:
         raise ValueError(f"must be at most {limit} characters")
-    if any(unicodedata.category(character) == "Cc" for character in found):
+    if any(unicodedata.category(character) in _CONTROLS for character in found):
         raise ValueError("must not hold control characters")
     return found
 
 
 def filled(value: str, limit: int) -> str:
-    """`text`, and something of it. Raises ValueError when nothing is left."""
+    """`text`, and something of it to see. Raises ValueError when there is nothing."""
     found = text(value, limit)
-    if not found:
+    if not any(unicodedata.category(character)[0] in _SEEN for character in found):
         raise ValueError("must not be empty")
     return found
 

@@ -12,6 +12,10 @@ from petpro_common.errors import FieldViolation, InvalidRequest
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _PHONE = re.compile(r"\+?[0-9][0-9 ()-]{3,18}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_PROSE = frozenset({"address", "description", "comment"})
+"""What may have several lines; everything else is one."""
 _LINK = re.compile(r"https?://[^\s/]+\S*")
 _FACILITY_LENGTH = 100
 _DURATION = range(1, 1441)
@@ -26,7 +30,7 @@ def _zones() -> frozenset[str]:
 def check_clinic(clinic: ClinicDetails) -> None:
     """A clinic can be found, reached and trusted with local times."""
     _refuse(
-        *_unstorable("clinic", clinic),
+        *_texts("clinic", clinic),
         *_missing("clinic", clinic, "name", "address", "city", "province", "postal_code", "phone_number", "email"),
         *_contact("clinic.email", clinic.email, "clinic.phone_number", clinic.phone_number),
         *_link("clinic.website", clinic.website),
@@ -43,7 +47,7 @@ def check_service(service: ServiceDetails) -> None:
 
     Its price was checked when it was read.
     """
-    found = [*_unstorable("service", service), *_missing("service", service, "name")]
+    found = [*_texts("service", service), *_missing("service", service, "name")]
     if service.duration_minutes not in _DURATION:
         found.append(FieldViolation("service.duration_minutes", "must be from 1 to 1440"))
     if service.cancellation_policy:
@@ -54,7 +58,7 @@ def check_service(service: ServiceDetails) -> None:
 def check_staff(staff: StaffDetails) -> None:
     """A member of staff has a name, a role and an address."""
     _refuse(
-        *_unstorable("staff", staff),
+        *_texts("staff", staff),
         *_missing("staff", staff, "name", "role", "email"),
         *_contact("staff.email", staff.email, "staff.phone", staff.phone),
         *_link("staff.photo_url", staff.photo_url),
@@ -68,19 +72,19 @@ def _refuse(*found: FieldViolation) -> None:
 
 
 def check_text(field: str, value: str) -> None:
-    """Text can be stored and searched for. Raises InvalidRequest, naming `field`."""
-    _refuse(*_nul(field, value))
+    """Text can be stored, shown and searched for. Raises InvalidRequest, naming `field`."""
+    _refuse(*_control("", field, value))
 
 
-def _unstorable(prefix: str, details: object) -> Iterator[FieldViolation]:
+def _texts(prefix: str, details: object) -> Iterator[FieldViolation]:
     for name, value in vars(details).items():
         if isinstance(value, str):
-            yield from _nul(f"{prefix}.{name}", value)
+            yield from _control(f"{prefix}.", name, value)
 
 
-def _nul(field: str, value: str) -> Iterator[FieldViolation]:
-    if "\x00" in value:
-        yield FieldViolation(field, "must not hold the character NUL")
+def _control(prefix: str, name: str, value: str) -> Iterator[FieldViolation]:
+    if (_CONTROL_IN_PROSE if name in _PROSE else _CONTROL).search(value):
+        yield FieldViolation(f"{prefix}{name}", "must not hold control characters")
 
 
 def _missing(prefix: str, details: object, *names: str) -> Iterator[FieldViolation]:
@@ -109,7 +113,7 @@ def _place(latitude: Decimal | None, longitude: Decimal | None) -> Iterator[Fiel
 def _facilities(facilities: tuple[str, ...]) -> Iterator[FieldViolation]:
     if any(not 1 <= len(facility) <= _FACILITY_LENGTH for facility in facilities):
         yield FieldViolation("clinic.facilities", f"each must have 1 to {_FACILITY_LENGTH} characters")
-    yield from _nul("clinic.facilities", "".join(facilities))
+    yield from _control("clinic.", "facilities", "".join(facilities))
 
 
 def _zone(name: str) -> Iterator[FieldViolation]:

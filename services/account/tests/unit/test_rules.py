@@ -49,6 +49,12 @@ def test_names_of_all_scripts_are_names() -> None:
         assert filled(f" {name} ", 30) == name
 
 
+@pytest.mark.parametrize("told", ["", "   ", "\u200b", "\u202e\ufeff", "\ue000", "Siti\u2028Aminah", "Siti\x85Aminah"])
+def test_what_nobody_can_see_or_write_on_one_line_is_no_name(told: str) -> None:
+    with pytest.raises(ValueError, match="must not"):
+        filled(told, 30)
+
+
 def test_a_text_that_grows_when_it_is_composed_is_measured_afterwards() -> None:
     with pytest.raises(ValueError, match="at most 100 characters"):
         text("\u0958" * 100, 100)

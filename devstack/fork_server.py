@@ -36,8 +36,7 @@ PRELOADED = (
     "petpro_common.messaging.participant",
     "petpro_common.saga.engine",
     "devstack.story",
-    *("aiosmtpd.smtp", "argon2", "httpx", "jinja2", "joserfc.jwt"),
-    *("phonenumbers", "starlette.applications", "typer", "uvicorn"),
+    *("aiohttp.web", "aiosmtpd.smtp", "argon2", "httpx", "jinja2", "joserfc.jwt", "phonenumbers", "typer"),
 )
 """What services and the parts of a stack share: none of their own modules, whose metrics would mix."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from secrets import token_hex
 from typing import Literal
 
 from devstack.sandbox.behaviours import FAILURES, Plan
@@ -12,13 +13,19 @@ from devstack.sandbox.money import decimal_string
 PaymentStatus = Literal["requires_action", "processing", "succeeded", "failed", "cancelled"]
 RefundStatus = Literal["pending", "succeeded", "failed"]
 
+_FAILURES = {**FAILURES, "refund_failed": "The customer's bank sent the money back to us."}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def new_id(kind: str, instant: int) -> str:
+    """An id that begins with its time, so that what is written together lies together in the indexes."""
+    return f"{kind}_{instant:014x}{token_hex(5)}"
 
 
 def rfc3339(microseconds: int) -> str:
     """An instant, given in microseconds since 1970, as UTC text."""
     instant = _EPOCH + timedelta(microseconds=microseconds)
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return f"{instant.isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def microseconds(instant: datetime) -> int:
@@ -139,5 +146,4 @@ class Answer:
 
 
 def _failure(code: str) -> Json | None:
-    messages = {**FAILURES, "refund_failed": "The customer's bank sent the money back to us."}
-    return {"code": code, "message": messages[code]} if code else None
+    return {"code": code, "message": _FAILURES[code]} if code else None

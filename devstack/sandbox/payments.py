@@ -11,14 +11,13 @@ Every function takes the caller's transaction. What is captured is never taken b
 """
 
 from dataclasses import replace
-from secrets import token_hex
 
 from devstack.sandbox import webhooks
 from devstack.sandbox.behaviours import FAILURES, Taking, Telling, plan
 from devstack.sandbox.errors import InternalFault, NotFound, PaymentDeclined, WrongState
 from devstack.sandbox.idempotency import once
 from devstack.sandbox.money import decimal_string, minor_units
-from devstack.sandbox.objects import Answer, PaymentIntent, PaymentStatus
+from devstack.sandbox.objects import Answer, PaymentIntent, PaymentStatus, new_id
 from devstack.sandbox.requests import CreatePaymentIntent, PayPaymentIntent
 from devstack.sandbox.settings import Timings
 from devstack.sandbox.store import Transaction
@@ -59,7 +58,7 @@ def _new(request: CreatePaymentIntent, timings: Timings, now: int) -> PaymentInt
     status = _FIRST_STATUS[chosen.behaviour.taking]
     settling = round(chosen.settling(timings) * 1_000_000)
     return PaymentIntent(
-        id=f"pi_{token_hex(12)}",
+        id=new_id("pi", now),
         reference=request.reference,
         amount=amount,
         currency=request.currency,

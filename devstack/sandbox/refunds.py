@@ -8,14 +8,13 @@ the store's write lock, which every refund takes.
 """
 
 from dataclasses import replace
-from secrets import token_hex
 
 from devstack.sandbox import payments, webhooks
-from devstack.sandbox.behaviours import Returning
-from devstack.sandbox.errors import Json, NotFound, ProviderError, RefundRefused, WrongState
+from devstack.sandbox.behaviours import Plan, Returning
+from devstack.sandbox.errors import NotFound, ProviderError, RefundRefused, WrongState
 from devstack.sandbox.idempotency import once
 from devstack.sandbox.money import decimal_string, minor_units
-from devstack.sandbox.objects import Answer, PaymentIntent, Refund, RefundStatus
+from devstack.sandbox.objects import Answer, PaymentIntent, Refund, RefundStatus, new_id
 from devstack.sandbox.requests import CreateRefund
 from devstack.sandbox.settings import Timings
 from devstack.sandbox.store import Transaction
@@ -34,22 +33,21 @@ def _create(tx: Transaction, timings: Timings, now: int, request: CreateRefund) 
         return Answer(refusal.status, refusal.body())
     refund = _new(request, payment, amount, timings, now)
     tx.add_refund(refund)
-    _tell(tx, timings, now, payment, refund)
+    _tell(tx, timings, now, payment.plan, refund)
     return Answer(201, refund.json(), lost=payment.plan.behaviour.refund_answer_lost)
 
 
 def _refusal(payment: PaymentIntent, amount: int) -> ProviderError | None:
-    about: Json = payment.json()
     if payment.status != "succeeded":
         message = f"A payment intent that is {payment.status} has nothing to refund."
-        return WrongState("payment_intent_not_captured", message, payment_intent=about)
+        return WrongState("payment_intent_not_captured", message, payment_intent=payment.json())
     if amount > payment.refundable:
         left = decimal_string(payment.refundable, payment.currency)
         message = f"The refund exceeds what is left of the payment: {left} {payment.currency}."
-        return RefundRefused("refund_exceeds_captured", message, payment_intent=about)
+        return RefundRefused("refund_exceeds_captured", message, payment_intent=payment.json())
     if payment.plan.behaviour.returning is Returning.REFUSED:
         message = "The customer's bank does not take this money back."
-        return RefundRefused("refund_refused", message, payment_intent=about)
+        return RefundRefused("refund_refused", message, payment_intent=payment.json())
     return None
 
 
@@ -58,7 +56,7 @@ def _new(request: CreateRefund, payment: PaymentIntent, amount: int, timings: Ti
     fails = payment.plan.behaviour.returning is Returning.FAILS_LATER
     end: RefundStatus = "failed" if fails else "succeeded"
     return Refund(
-        id=f"re_{token_hex(12)}",
+        id=new_id("re", now),
         payment_intent=payment.id,
         reference=request.reference,
         amount=amount,
@@ -103,10 +101,10 @@ def _end(tx: Transaction, timings: Timings, now: int, refund: Refund, status: Re
     failure = "refund_failed" if status == "failed" else ""
     ended = replace(refund, status=status, failure=failure, due_at=None, due_status=None)
     tx.end_refund(ended.id, status, failure)
-    _tell(tx, timings, now, payments.find(tx, refund.payment_intent), ended)
+    _tell(tx, timings, now, tx.plan(refund.payment_intent), ended)
     return Answer(200, ended.json())
 
 
-def _tell(tx: Transaction, timings: Timings, now: int, payment: PaymentIntent, refund: Refund) -> None:
-    delays = payment.plan.webhook_delays(timings, final=refund.status != "pending")
+def _tell(tx: Transaction, timings: Timings, now: int, plan: Plan, refund: Refund) -> None:
+    delays = plan.webhook_delays(timings, final=refund.status != "pending")
     webhooks.record(tx, now, f"refund.{refund.status}", refund.json(), delays)

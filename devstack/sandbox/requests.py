@@ -1,6 +1,6 @@
 """The bodies and queries that are accepted, and nothing else."""
 
-import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +13,9 @@ Reference = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 Model = TypeVar("Model", bound=BaseModel)
+
+_CODES = {"missing": "parameter_missing", "extra_forbidden": "parameter_unknown", "json_invalid": "body_invalid"}
+"""What a fault that pydantic finds is called; every other is `parameter_invalid`."""
 
 
 class _Body(BaseModel):
@@ -85,20 +88,18 @@ class ListEvents(ListQuery):
 
 def parse(model: type[Model], fields: object) -> Model:
     """The request, or `InvalidRequest` naming the first field that is wrong."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as invalid:
-        first = invalid.errors(include_url=False, include_input=False)[0]
-        codes = {"missing": "parameter_missing", "extra_forbidden": "parameter_unknown"}
-        code = codes.get(first["type"], "parameter_invalid")
-        param = ".".join(str(part) for part in first["loc"]) or None
-        raise InvalidRequest(code, first["msg"], param=param) from None
+    return _checked(model.model_validate, fields)
 
 
 def parse_json(model: type[Model], body: bytes) -> Model:
     """The same from a JSON body; an empty one is an empty object."""
+    return _checked(model.model_validate_json, body or b"{}")
+
+
+def _checked(validate: Callable[[Any], Model], given: object) -> Model:
     try:
-        fields = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        raise InvalidRequest("body_invalid", "The body is not JSON.") from None
-    return parse(model, fields)
+        return validate(given)
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_input=False)[0]
+        param = ".".join(str(part) for part in first["loc"]) or None
+        raise InvalidRequest(_CODES.get(first["type"], "parameter_invalid"), first["msg"], param=param) from None

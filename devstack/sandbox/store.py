@@ -1,18 +1,19 @@
 """Every SQL statement of the sandbox, over one SQLite file.
 
 A transaction holds the write lock from its first statement, so every check inside it (what is left to
-refund, whether a key is known) still holds when it commits. A commit is on the disk before the answer leaves:
-WAL with `synchronous=FULL`, so neither SIGKILL nor a power cut takes back what a caller was told.
+refund, whether a key is known) still holds when it commits. Many acts share one, and each is undone alone. A commit
+is on the disk before the answers leave: WAL with `synchronous=FULL`, so neither SIGKILL nor a power cut takes back
+what a caller was told.
 """
 
-import json
 import sqlite3
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from devstack.sandbox.behaviours import Plan
 from devstack.sandbox.errors import Json
@@ -70,8 +71,7 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(file, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
@@ -81,18 +81,16 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
         """Everything inside commits together, or not at all when it raises."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield Transaction(self._connection)
-                self._connection.execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield Transaction(self._connection)
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        self._connection.close()
 
 
 class Transaction:
@@ -100,6 +98,17 @@ class Transaction:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
+
+    def attempt(self, act: Callable[["Transaction"], object]) -> object:
+        """What `act` returns; or what it raises, once all that it did is undone, and nothing else."""
+        self._execute("SAVEPOINT attempt")
+        try:
+            outcome = act(self)
+        except Exception as failure:  # noqa: BLE001 - given to whoever asked
+            self._execute("ROLLBACK TO attempt")
+            outcome = failure
+        self._execute("RELEASE attempt")
+        return outcome
 
     # payments
 
@@ -113,7 +122,7 @@ class Transaction:
                 **vars(payment),
                 "token": payment.plan.token,
                 "delay": payment.plan.delay,
-                "metadata": json.dumps(payment.metadata),
+                "metadata": orjson.dumps(payment.metadata).decode(),
             },
         )
 
@@ -129,6 +138,10 @@ class Transaction:
     def payment(self, payment_id: str) -> PaymentIntent | None:
         row = self._execute(f"{_PAYMENTS} WHERE id = ?", (payment_id,)).fetchone()
         return _payment(row) if row else None
+
+    def plan(self, payment_id: str) -> Plan:
+        """What a payment's test value makes of it and of its refunds."""
+        return Plan(*self._execute("SELECT token, delay FROM payment_intents WHERE id = ?", (payment_id,)).fetchone())
 
     def payments_due(self, now: int) -> list[PaymentIntent]:
         rows = self._execute(f"{_PAYMENTS} WHERE settles_at <= ? ORDER BY settles_at LIMIT 100", (now,))
@@ -167,15 +180,6 @@ class Transaction:
         rows, more = self._page("refunds", _REFUNDS, filters, after, limit)
         return Page([_refund(row).json() for row in rows], more)
 
-    def next_settlement(self) -> int | None:
-        """When the next payment or refund reaches its end by itself."""
-        row = self._execute(
-            """SELECT min(due) FROM (
-                   SELECT min(settles_at) AS due FROM payment_intents WHERE settles_at IS NOT NULL
-                   UNION ALL SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL)"""
-        ).fetchone()
-        return None if row[0] is None else int(row[0])
-
     # events and their way out
 
     def add_event(self, event: Event, due_at: list[int]) -> None:
@@ -206,8 +210,15 @@ class Transaction:
         )
         return [Delivery(*row) for row in rows.fetchall()]
 
-    def next_delivery(self) -> int | None:
-        row = self._execute("SELECT min(due_at) FROM deliveries WHERE delivered_at IS NULL").fetchone()
+    def next_due(self, now: int) -> int | None:
+        """When a payment or refund next reaches its end by itself, or a copy that still waits leaves."""
+        row = self._execute(
+            """SELECT min(due) FROM (
+                   SELECT min(settles_at) AS due FROM payment_intents WHERE settles_at IS NOT NULL
+                   UNION ALL SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL
+                   UNION ALL SELECT min(due_at) FROM deliveries WHERE delivered_at IS NULL AND due_at > ?)""",
+            (now,),
+        ).fetchone()
         return None if row[0] is None else int(row[0])
 
     def delivered(self, seq: int, now: int) -> None:
@@ -221,12 +232,12 @@ class Transaction:
     def kept_answer(self, key: str) -> tuple[str, Answer] | None:
         """The fingerprint of the request that used the key first, and what it was answered."""
         row = self._execute("SELECT fingerprint, status, body FROM idempotency_keys WHERE key = ?", (key,)).fetchone()
-        return (row[0], Answer(row[1], json.loads(row[2]), replayed=True)) if row else None
+        return (row[0], Answer(row[1], orjson.loads(row[2]), replayed=True)) if row else None
 
     def keep_answer(self, key: str, fingerprint: str, answer: Answer) -> None:
         self._execute(
             "INSERT INTO idempotency_keys (key, fingerprint, status, body) VALUES (?, ?, ?, ?)",
-            (key, fingerprint, answer.status, json.dumps(answer.body)),
+            (key, fingerprint, answer.status, orjson.dumps(answer.body).decode()),
         )
 
     def play_fault(self, key: str) -> bool:
@@ -254,7 +265,7 @@ def _payment(row: sqlite3.Row) -> PaymentIntent:
     fields = dict(row)
     del fields["seq"]
     plan = Plan(fields.pop("token"), fields.pop("delay"))
-    return PaymentIntent(**{**fields, "plan": plan, "metadata": json.loads(fields["metadata"])})
+    return PaymentIntent(**{**fields, "plan": plan, "metadata": orjson.loads(fields["metadata"])})
 
 
 def _refund(row: sqlite3.Row) -> Refund:
@@ -264,4 +275,4 @@ def _refund(row: sqlite3.Row) -> Refund:
 
 
 def _event_json(row: sqlite3.Row) -> Json:
-    return {**json.loads(row["body"]), "pending_webhooks": row["pending_webhooks"]}
+    return {**orjson.loads(row["body"]), "pending_webhooks": row["pending_webhooks"]}

@@ -12,11 +12,7 @@ from hashlib import sha512
 from typing import Any
 from uuid import uuid4
 
-from aiohttp import encode_basic_auth
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from aiohttp import encode_basic_auth, web
 
 from services.payment.tests.loopback import lost
 
@@ -37,8 +33,8 @@ def _now() -> str:
     return datetime.now(timezone(timedelta(hours=7))).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _said(code: str, message: str = "") -> Response:
-    return JSONResponse({"status_code": code, "status_message": message})
+def _said(code: str, message: str = "") -> web.Response:
+    return web.json_response({"status_code": code, "status_message": message})
 
 
 @dataclass
@@ -50,15 +46,14 @@ class FakeMidtrans:
     transactions: dict[str, _Json] = field(default_factory=dict)
     notifications: list[bytes] = field(default_factory=list)
 
-    def application(self) -> Starlette:
-        """It, to be served."""
-        routes = [
-            Route("/v2/charge", self._charge, methods=["POST"]),
-            Route("/v2/{order_id}/status", self._status, methods=["GET"]),
-            Route("/v2/{order_id}/cancel", self._cancel, methods=["POST"]),
-            Route("/v2/{order_id}/refund", self._refund, methods=["POST"]),
+    def routes(self) -> list[web.RouteDef]:
+        """To be served."""
+        return [
+            web.post("/v2/charge", self._charge),
+            web.get("/v2/{order_id}/status", self._status),
+            web.post("/v2/{order_id}/cancel", self._cancel),
+            web.post("/v2/{order_id}/refund", self._refund),
         ]
-        return Starlette(routes=routes)
 
     def becomes(self, order_id: object, status: str, **fields: str) -> bytes:
         """The transaction moves on, and a notification of it leaves."""
@@ -82,9 +77,9 @@ class FakeMidtrans:
             refund["bank_confirmed_at"] = _now()
         return self.notify(order_id)
 
-    async def _charge(self, request: Request) -> Response:
+    async def _charge(self, request: web.Request) -> web.StreamResponse:
         asked = await self._body(request)
-        if isinstance(asked, Response):
+        if isinstance(asked, web.Response):
             return asked
         order_id, amount = asked["transaction_details"]["order_id"], asked["transaction_details"]["gross_amount"]
         card = asked.get("credit_card", {}).get("token_id")
@@ -103,26 +98,26 @@ class FakeMidtrans:
             **(_CARDS[card] if card else _PENDING),
         }
         self.transactions[order_id] = made
-        return self._answer(made)
+        return await self._answer(request, made)
 
-    async def _status(self, request: Request) -> Response:
+    async def _status(self, request: web.Request) -> web.Response:
         found = self._of(request)
-        if isinstance(found, Response):
+        if isinstance(found, web.Response):
             return found
-        return JSONResponse({name: value for name, value in found.items() if name not in _SHOWN_ONCE})
+        return web.json_response({name: value for name, value in found.items() if name not in _SHOWN_ONCE})
 
-    async def _cancel(self, request: Request) -> Response:
+    async def _cancel(self, request: web.Request) -> web.StreamResponse:
         found = self._of(request)
-        if isinstance(found, Response):
+        if isinstance(found, web.Response):
             return found
         if found["transaction_status"] not in ("pending", "capture", "authorize"):
             return _said("412", "Merchant cannot modify the status of the transaction")
         found.update(transaction_status="cancel", status_code="200")
-        return self._answer(found)
+        return await self._answer(request, found)
 
-    async def _refund(self, request: Request) -> Response:
+    async def _refund(self, request: web.Request) -> web.StreamResponse:
         found, asked = self._of(request), await self._body(request)
-        if isinstance(found, Response):
+        if isinstance(found, web.Response):
             return found
         assert isinstance(asked, dict)
         refunds = found.setdefault("refunds", [])
@@ -136,24 +131,24 @@ class FakeMidtrans:
         made = {"refund_chargeback_id": len(refunds) + 1, "refund_amount": str(asked["amount"]), "created_at": _now()}
         refunds.append({**made, "refund_key": asked["refund_key"]})
         found.update(transaction_status="refund" if asked["amount"] == left else "partial_refund", status_code="200")
-        return self._answer({**found, **refunds[-1]})
+        return await self._answer(request, {**found, **refunds[-1]})
 
-    def _of(self, request: Request) -> _Json | Response:
+    def _of(self, request: web.Request) -> _Json | web.Response:
         refused = self._refused(request)
-        return refused or self.transactions.get(request.path_params["order_id"]) or _said("404", "not found")
+        return refused or self.transactions.get(request.match_info["order_id"]) or _said("404", "not found")
 
-    async def _body(self, request: Request) -> _Json | Response:
-        asked: _Json = json.loads(await request.body())
+    async def _body(self, request: web.Request) -> _Json | web.Response:
+        asked: _Json = json.loads(await request.read())
         return self._refused(request) or asked
 
-    def _refused(self, request: Request) -> Response | None:
+    def _refused(self, request: web.Request) -> web.Response | None:
         expected = encode_basic_auth(SERVER_KEY)
         return None if request.headers.get("authorization") == expected else _said("401", "Access denied")
 
-    def _answer(self, said: _Json) -> Response:
+    async def _answer(self, request: web.Request, said: _Json) -> web.StreamResponse:
         if self.mute:
-            return lost()
-        return JSONResponse(said)
+            return await lost(request)
+        return web.json_response(said)
 
 
 def _shown(asked: _Json) -> _Json:

@@ -5,17 +5,13 @@ was taken, and callbacks that are not signed. Cards are chosen by their payment 
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from aiohttp import encode_basic_auth
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from aiohttp import encode_basic_auth, web
 
 from services.payment.tests.loopback import lost
 
@@ -31,8 +27,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _error(status: int, code: str) -> JSONResponse:
-    return JSONResponse({"error_code": code, "message": code.lower()}, status)
+def _error(status: int, code: str) -> web.Response:
+    return web.json_response({"error_code": code, "message": code.lower()}, status=status)
 
 
 @dataclass
@@ -45,22 +41,21 @@ class FakeXendit:
     payments: list[_Json] = field(default_factory=list)
     refunds: dict[str, _Json] = field(default_factory=dict)
     callbacks: list[Callback] = field(default_factory=list)
-    answers: dict[str, tuple[bytes, Response]] = field(default_factory=dict)
+    answers: dict[str, tuple[bytes, web.Response]] = field(default_factory=dict)
 
-    def application(self) -> Starlette:
-        """It, to be served."""
-        routes = [
-            Route("/payment_requests", self._create_request, methods=["POST"]),
-            Route("/payment_requests", self._list_requests, methods=["GET"]),
-            Route("/payment_requests/{id}", self._get_request, methods=["GET"]),
-            Route("/v2/payment_methods/{id}/payments", self._list_payments, methods=["GET"]),
-            Route("/v2/payment_methods/{id}/expire", self._expire, methods=["POST"]),
-            Route("/refunds", self._create_refund, methods=["POST"]),
-            Route("/refunds", self._list_refunds, methods=["GET"]),
-            Route("/refunds/{id}", self._get_refund, methods=["GET"]),
-            Route("/transactions", self._list_transactions, methods=["GET"]),
+    def routes(self) -> list[web.RouteDef]:
+        """To be served."""
+        return [
+            web.post("/payment_requests", self._create_request),
+            web.get("/payment_requests", self._list_requests),
+            web.get("/payment_requests/{id}", self._get_request),
+            web.get("/v2/payment_methods/{id}/payments", self._list_payments),
+            web.post("/v2/payment_methods/{id}/expire", self._expire),
+            web.post("/refunds", self._create_refund),
+            web.get("/refunds", self._list_refunds),
+            web.get("/refunds/{id}", self._get_refund),
+            web.get("/transactions", self._list_transactions),
         ]
-        return Starlette(routes=routes)
 
     def request_of(self, reference: object) -> _Json:
         (found,) = [each for each in self.requests.values() if each["reference_id"] == str(reference)]
@@ -86,10 +81,10 @@ class FakeXendit:
         headers = {"x-callback-token": CALLBACK_TOKEN, "webhook-id": str(uuid4())}
         self.callbacks.append((headers, json.dumps(body).encode()))
 
-    async def _create_request(self, request: Request) -> Response:
+    async def _create_request(self, request: web.Request) -> web.StreamResponse:
         return await self._once(request, self._new_request)
 
-    async def _new_request(self, asked: _Json) -> Response:
+    def _new_request(self, asked: _Json) -> web.Response:
         card = asked.get("payment_method_id", "")
         if not isinstance(asked["amount"], int) or asked["currency"] != "IDR":
             return _error(400, "API_VALIDATION_ERROR")
@@ -112,12 +107,12 @@ class FakeXendit:
             self.pay(asked["reference_id"])
         elif card:
             made["status"] = _CARDS[card]
-        return JSONResponse(made, 201)
+        return web.json_response(made, status=201)
 
-    async def _create_refund(self, request: Request) -> Response:
+    async def _create_refund(self, request: web.Request) -> web.StreamResponse:
         return await self._once(request, self._new_refund)
 
-    async def _new_refund(self, asked: _Json) -> Response:
+    def _new_refund(self, asked: _Json) -> web.Response:
         if self.refuses:
             return _error(403 if self.refuses.endswith("SUPPORTED") else 400, self.refuses)
         about = asked["payment_request_id"]
@@ -127,38 +122,36 @@ class FakeXendit:
             return _error(400, "REFUND_AMOUNT_EXCEEDED")
         made = {**asked, "id": f"rfd-{uuid4()}", "status": "PENDING", "failure_code": None, "created": _now()}
         self.refunds[made["id"]] = made
-        return JSONResponse(made)
+        return web.json_response(made)
 
-    async def _list_requests(self, request: Request) -> Response:
-        wanted = request.query_params["reference_id"]
+    async def _list_requests(self, request: web.Request) -> web.Response:
+        wanted = request.query["reference_id"]
         return self._page(request, [each for each in self.requests.values() if each["reference_id"] == wanted])
 
-    async def _list_payments(self, request: Request) -> Response:
-        method = request.path_params["id"]
+    async def _list_payments(self, request: web.Request) -> web.Response:
+        method = request.match_info["id"]
         return self._page(request, [each for each in self.payments if each["payment_method"]["id"] == method])
 
-    async def _list_refunds(self, request: Request) -> Response:
-        wanted = request.query_params["payment_request_id"]
+    async def _list_refunds(self, request: web.Request) -> web.Response:
+        wanted = request.query["payment_request_id"]
         return self._page(request, [each for each in self.refunds.values() if each["payment_request_id"] == wanted])
 
-    async def _get_request(self, request: Request) -> Response:
+    async def _get_request(self, request: web.Request) -> web.Response:
         return self._found(request, self.requests)
 
-    async def _get_refund(self, request: Request) -> Response:
+    async def _get_refund(self, request: web.Request) -> web.Response:
         return self._found(request, self.refunds)
 
-    async def _expire(self, request: Request) -> Response:
-        (about,) = [
-            each for each in self.requests.values() if each["payment_method"]["id"] == request.path_params["id"]
-        ]
+    async def _expire(self, request: web.Request) -> web.Response:
+        (about,) = [each for each in self.requests.values() if each["payment_method"]["id"] == request.match_info["id"]]
         if about["status"] not in ("PENDING", "REQUIRES_ACTION"):
             return _error(409, "INACTIVE_PAYMENT_METHOD")
         about.update(status="EXPIRED", updated=_now())
-        return JSONResponse(about["payment_method"])
+        return web.json_response(about["payment_method"])
 
-    async def _list_transactions(self, request: Request) -> Response:
+    async def _list_transactions(self, request: web.Request) -> web.Response:
         """Of one type, the newest first."""
-        asked = request.query_params
+        asked = request.query
         about = {each["id"]: each["reference_id"] for each in self.requests.values()}
         paid = [_transaction("PAYMENT", each, about[each["payment_request_id"]]) for each in self.payments]
         given = [_transaction("REFUND", each, each["reference_id"]) for each in self.refunds.values()]
@@ -171,30 +164,31 @@ class FakeXendit:
         seen = [each["id"] for each in found].index(asked["after_id"]) + 1 if "after_id" in asked else 0
         page = found[seen : seen + int(asked["limit"])]
         told = {"data": page, "has_more": seen + len(page) < len(found), "links": []}
-        return _refused(request) or JSONResponse(told)
+        return _refused(request) or web.json_response(told)
 
-    def _page(self, request: Request, found: list[_Json]) -> Response:
-        return _refused(request) or JSONResponse({"data": found, "has_more": False})
+    def _page(self, request: web.Request, found: list[_Json]) -> web.Response:
+        return _refused(request) or web.json_response({"data": found, "has_more": False})
 
-    def _found(self, request: Request, among: dict[str, _Json]) -> Response:
-        found = among.get(request.path_params["id"])
-        return _refused(request) or (JSONResponse(found) if found else _error(404, "DATA_NOT_FOUND"))
+    def _found(self, request: web.Request, among: dict[str, _Json]) -> web.Response:
+        found = among.get(request.match_info["id"])
+        return _refused(request) or (web.json_response(found) if found else _error(404, "DATA_NOT_FOUND"))
 
-    async def _once(self, request: Request, make: Callable[[_Json], Awaitable[Response]]) -> Response:
+    async def _once(self, request: web.Request, make: Callable[[_Json], web.Response]) -> web.StreamResponse:
         """Once under its idempotency key: the same body has the same answer, another body is refused."""
-        key, body = request.headers["idempotency-key"], await request.body()
+        key, body = request.headers["idempotency-key"], await request.read()
         if refused := _refused(request):
             return refused
         if key in self.answers and self.answers[key][0] != body:
             return _error(409, "IDEMPOTENCY_ERROR")
         if key not in self.answers:
-            self.answers[key] = (body, await make(json.loads(body)))
+            self.answers[key] = (body, make(json.loads(body)))
         if self.mute:
-            return lost()
-        return self.answers[key][1]
+            return await lost(request)
+        kept = self.answers[key][1]
+        return web.Response(body=kept.body, status=kept.status, content_type=kept.content_type)
 
 
-def _refused(request: Request) -> Response | None:
+def _refused(request: web.Request) -> web.Response | None:
     expected = encode_basic_auth(SECRET_KEY)
     return None if request.headers.get("authorization") == expected else _error(401, "INVALID_API_KEY")
 

@@ -1,30 +1,32 @@
 """Contract fakes on the loopback, so that an adapter reaches them as it reaches a provider."""
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.responses import Response
+from aiohttp import web
 
 
 @asynccontextmanager
-async def serving(fake: Starlette) -> AsyncIterator[str]:
-    """The URL of a fake."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        server = uvicorn.Server(uvicorn.Config(fake, http="h11", lifespan="off", log_config=None, log_level="critical"))
-        running = asyncio.create_task(server.serve([listener]))
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await running
+async def serving(*routes: web.RouteDef) -> AsyncIterator[str]:
+    """The URL of a fake that has these routes."""
+    fake = web.Application()
+    fake.add_routes(routes)
+    runner = web.AppRunner(fake, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
 
 
-def lost() -> Response:
+async def lost(request: web.Request) -> web.StreamResponse:
     """An answer during which the connection breaks off."""
-    return Response(headers={"content-length": "100"})
+    answer = web.StreamResponse()
+    answer.content_length = 100
+    await answer.prepare(request)
+    await answer.write(b"{")
+    assert request.transport is not None
+    request.transport.close()
+    return answer

@@ -6,11 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from aiohttp import encode_basic_auth
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from aiohttp import encode_basic_auth, web
 
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -36,7 +32,7 @@ def xendit() -> FakeXendit:
 @pytest.fixture
 async def shop(pool: Database, xendit: FakeXendit) -> AsyncIterator[World]:
     key = encode_basic_auth(SECRET_KEY)
-    async with serving(xendit.application()) as url, http.open_client(url, 3.0, key) as client:
+    async with serving(*xendit.routes()) as url, http.open_client(url, 3.0, key) as client:
         yield World(pool, {"xendit": XenditProvider(client, CALLBACK_TOKEN, "https://app.example")}, "xendit")
 
 
@@ -235,7 +231,7 @@ async def test_what_it_took_and_gave_back_is_listed_in_pages(shop: World, xendit
 
 
 async def test_a_list_that_cannot_be_had_is_no_empty_list() -> None:
-    async with serving(FakeXendit().application()) as url, http.open_client(url, 3.0, "") as nobody:
+    async with serving(*FakeXendit().routes()) as url, http.open_client(url, 3.0, "") as nobody:
         span = Span(Kind.CAPTURE, datetime.now(UTC), datetime.now(UTC), 10)
         answer = await XenditProvider(nobody, CALLBACK_TOKEN, "https://app.example").list_movements(span)
     assert isinstance(answer, Unknown)
@@ -243,11 +239,10 @@ async def test_a_list_that_cannot_be_had_is_no_empty_list() -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_an_answer_that_is_not_xendits_declines_nothing(status: int) -> None:
-    async def blocked(_: Request) -> Response:
-        return PlainTextResponse("<h1>blocked</h1>", status)
+    async def blocked(_: web.Request) -> web.Response:
+        return web.Response(text="<h1>blocked</h1>", status=status)
 
-    proxy = Starlette(routes=[Route("/{path:path}", blocked, methods=["POST"])])
-    async with serving(proxy) as url, http.open_client(url, 3.0, "") as proxied:
+    async with serving(web.post("/{path:.*}", blocked)) as url, http.open_client(url, 3.0, "") as proxied:
         order = PaymentOrder(new_id(), Money(Decimal(100000), "IDR"), "qris", "", new_id())
         answer = await XenditProvider(proxied, CALLBACK_TOKEN, "https://app.example").create_payment(order)
     assert isinstance(answer, Unknown)

@@ -63,13 +63,12 @@ async def main() -> None:
         "log_level": "ERROR",
     }
     DBOS(config=config)
-    client = steps.provider()
     kind = {"transactions": transactions, "steps": plain_steps}[os.environ["DBOS_WRITES"]]
     write = await kind(os.environ["PEER_DATABASE_URL"])
 
     @DBOS.step(retries_allowed=True, max_attempts=10, interval_seconds=0.1)
     async def submit_refund(number: int) -> str:
-        return await steps.submit_refund(client, number)
+        return await steps.submit_refund(number)
 
     @DBOS.workflow()
     async def cancellation(number: int) -> None:

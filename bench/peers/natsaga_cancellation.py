@@ -13,7 +13,6 @@ import os
 from contextlib import suppress
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-import httpx
 import nats
 import uvloop
 from nats.aio.msg import Msg
@@ -79,10 +78,9 @@ class Orchestrator(SagaOrchestrator):
 class Participants:
     """Booking and payment in one: every command in a transaction of its own, as many at once as come."""
 
-    def __init__(self, js: JetStreamContext, sessions: Sessions, provider: httpx.AsyncClient) -> None:
+    def __init__(self, js: JetStreamContext, sessions: Sessions) -> None:
         self._js = js
         self._sessions = sessions
-        self._provider = provider
         self._at_work: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
@@ -100,7 +98,7 @@ class Participants:
         command = json.loads(message.data)
         number, step = command["saga_payload"]["number"], command["step_name"]
         if step == steps.SUBMIT:
-            await steps.submit_refund(self._provider, number)
+            await steps.submit_refund(number)
         else:
             await self._write(step, number, UUID((message.headers or {})["Nats-Msg-Id"]))
         answer = f"{message.subject}.response.{command['saga_id']}.{command['step_index']}"
@@ -121,7 +119,7 @@ async def main() -> None:
     sessions = async_sessionmaker(create_async_engine(url, pool_size=POOL), expire_on_commit=False)
     await _make_streams(js)
     if ROLE != "orchestrator":
-        await Participants(js, sessions, steps.provider()).listen()
+        await Participants(js, sessions).listen()
     orchestrator = Orchestrator(sessions)
     if ROLE == "participants":
         await worker.serve(orchestrator.run, orchestrator.begin)

@@ -118,7 +118,6 @@ class Participants:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._provider = steps.provider()
         self._taken_on: list[tuple[str, int]] = []
         self._at_work: set[asyncio.Task[None]] = set()
         self._answers = Coalescer(self._answer_all, key_of=lambda _: None, batch=_BATCH)
@@ -156,7 +155,7 @@ class Participants:
             task.add_done_callback(self._at_work.discard)
 
     async def _submit(self, command_id: str, number: int) -> None:
-        await steps.submit_refund(self._provider, number)
+        await steps.submit_refund(number)
         await self._answers.do(command_id)
 
     async def _answer_all(self, command_ids: Sequence[str]) -> Sequence[None]:

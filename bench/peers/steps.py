@@ -5,12 +5,14 @@ of it. Guarded ones do it once, for engines that promise at least once. The prov
 Every statement is one round trip, so that no peer pays for chattiness.
 """
 
+import asyncio
+import functools
 import os
 from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
-import httpx
+import aiohttp
 
 SLOTS = 1000
 STEPS = ("request", "reserve_refund", "post_refund_entry", "submit_refund", "cancel_booking", "settle_refund")
@@ -93,14 +95,20 @@ def parameters(number: int) -> dict[str, UUID | Decimal]:
     }
 
 
-def provider() -> httpx.AsyncClient:
-    """A client of the payment sandbox, as payment has one."""
-    headers = {"Authorization": f"Bearer {os.environ['PEER_PROVIDER_KEY']}"}
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    return httpx.AsyncClient(base_url=os.environ["PEER_PROVIDER_URL"], headers=headers, limits=limits, timeout=5.0)
+@functools.cache
+def _provider(_: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+    """The payment sandbox as payment calls it. A session belongs to one event loop, and DBOS runs workflows on two."""
+    return aiohttp.ClientSession(
+        os.environ["PEER_PROVIDER_URL"],
+        headers={"Authorization": f"Bearer {os.environ['PEER_PROVIDER_KEY']}"},
+        connector=aiohttp.TCPConnector(limit=64),
+        timeout=aiohttp.ClientTimeout(connect=5.0, sock_read=5.0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        raise_for_status=True,
+    )
 
 
-async def submit_refund(client: httpx.AsyncClient, number: int) -> str:
+async def submit_refund(number: int) -> str:
     """Has the provider give the money back, once under the refund's id (and whose it is); what it calls the refund."""
     intents = os.environ["PEER_INTENTS"].split()
     refund = f"{os.environ['PEER_NAME']}-{identity(3, number)}"
@@ -110,5 +118,6 @@ async def submit_refund(client: httpx.AsyncClient, number: int) -> str:
         "reference": refund,
         "reason": "peer",
     }
-    answer = await client.post("/v1/refunds", json=body, headers={"Idempotency-Key": refund})
-    return str(answer.raise_for_status().json()["id"])
+    provider = _provider(asyncio.get_running_loop())
+    async with provider.post("/v1/refunds", json=body, headers={"Idempotency-Key": refund}) as answer:
+        return str((await answer.json())["id"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ REQUEST_SECONDS = 5.0
 _CONNECT_SECONDS = 2
 _PING_SECONDS = 10
 _RETRY_SECONDS = 0.5
+_HANGS_SECONDS = 15.0  # without a connection
 
 _log = structlog.get_logger()
 
@@ -51,7 +53,7 @@ class Broker:
         self._client = Client()
         self._publisher = Publisher(self._client)
         self._connected = asyncio.Event()
-        self._closed = asyncio.Event()
+        self._connected_at = float("-inf")
         self._seldom = Seldom()
         self.reconnects = 0
 
@@ -77,14 +79,22 @@ class Broker:
         await self._connected.wait()
 
     async def run(self) -> None:
-        """Connects, and again whenever the client has given up: it does so when the server ends it with an error."""
+        """Connects, and again whenever the client has given up, or hangs.
+
+        It gives up when the server ends it with an error, and need not say so. It hangs for ever when it stumbles while
+        it connects again, or over what it cannot send to a server that is gone.
+        """
         while True:
-            self._closed.clear()
-            with contextlib.suppress(ConnectionClosedError):
+            try:
                 await self.connect()
-            await self._closed.wait()
+                while not self._is_lost():
+                    await asyncio.sleep(_RETRY_SECONDS)
+            except (ConnectionClosedError, RuntimeError, ValueError) as fault:  # it stumbles over a bad greeting
+                self._seldom.warning("nats", cause=told(fault))
+                await asyncio.sleep(_RETRY_SECONDS)
             self.reconnects += 1
-            _log.error("nats closed the connection; connecting anew")
+            _log.error("nats connection is lost; connecting anew")
+            await _end(self._client)
 
     async def connect(self) -> None:
         """Connects, waiting for the server as long as it takes, and makes the streams. Raises as `ensure_streams`."""
@@ -99,12 +109,13 @@ class Broker:
             max_reconnect_attempts=-1,
             ping_interval=_PING_SECONDS,
             max_outstanding_pings=2,
+            flush_timeout=REQUEST_SECONDS,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,
-            closed_cb=self._on_closed,
             **self._secured(),
         )
+        self._connected_at = time.monotonic()
         self._publisher = Publisher(self._client)
         await self._publisher.start()
         await self.ensure_streams()
@@ -132,11 +143,11 @@ class Broker:
     async def ensure_streams(self) -> None:
         """Makes the streams that are not there: at first start, and after the broker has forgotten everything.
 
-        Raises ConnectionClosedError when the server has ended the connection meanwhile.
+        Raises ConnectionClosedError when the connection is lost for good meanwhile.
         """
         for name, subjects in STREAMS.items():
             while not await self._has_stream(name, subjects):
-                if self._client.is_closed:
+                if self._is_lost():
                     raise ConnectionClosedError
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -154,12 +165,13 @@ class Broker:
 
     async def close(self) -> None:
         """Sends what is still in the buffer and hangs up."""
+        await _end(self._client)
+
+    def _is_lost(self) -> bool:
+        """Whether the client has closed, or has been without a connection for so long that it may hang."""
         if self._client.is_connected:
-            with contextlib.suppress(NatsError, TimeoutError):
-                async with asyncio.timeout(REQUEST_SECONDS):
-                    await self._client.drain()
-        elif self._client.is_reconnecting:
-            await self._client.close()
+            self._connected_at = time.monotonic()
+        return self._client.is_closed or time.monotonic() - self._connected_at > _HANGS_SECONDS
 
     async def _on_error(self, fault: Exception) -> None:
         self._seldom.warning("nats", cause=told(fault))
@@ -168,11 +180,16 @@ class Broker:
         self.reconnects += 1
         _log.warning("nats disconnected", times=self.reconnects)
 
-    async def _on_closed(self) -> None:
-        self._closed.set()
-
     async def _on_reconnected(self) -> None:
         _log.info("nats reconnected")
+
+
+async def _end(client: Client) -> None:
+    """Hangs up, whatever the client stumbles over: it writes to what is closed, or waits for what it cancelled."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REQUEST_SECONDS):
+            ending = client.drain() if client.is_connected else client.close()
+            await asyncio.gather(ending, return_exceptions=True)
 
 
 def _stream_config(name: str, subjects: str, replicas: int) -> StreamConfig:

@@ -42,14 +42,12 @@ class Publisher:
         number, loop = str(next(self._numbers)), asyncio.get_running_loop()
         answer: asyncio.Future[Taken] = loop.create_future()
         self._waiting[number] = answer
+        patience = loop.call_later(seconds, _give_up, answer)
         try:
             await self._client.publish(subject, payload, f"{self._inbox}.{number}", dict(headers))
-            patience = loop.call_later(seconds, _give_up, answer)
-            try:
-                return await answer
-            finally:
-                patience.cancel()
+            return await answer
         finally:
+            patience.cancel()
             del self._waiting[number]
 
     async def _on_answer(self, message: Msg) -> None:

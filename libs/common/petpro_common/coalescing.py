@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from petpro_common.errors import PetProError
+from petpro_common.errors import PetProError, Unavailable
 
 Wish = TypeVar("Wish")
 Outcome = TypeVar("Outcome")
@@ -48,8 +48,18 @@ class Coalescer(Generic[Wish, Outcome]):
         return await outcome
 
     async def _run(self) -> None:
-        while self._waiting:
-            await self._settle(self._next_batch())
+        """Until nobody waits. When it is cancelled, as a library may do from within, all who wait hear of it."""
+        batch: Sequence[_Waiting[Wish, Outcome]] = ()
+        try:
+            while self._waiting:
+                batch = self._next_batch()
+                await self._settle(batch)
+        except asyncio.CancelledError:
+            for _, outcome in (*batch, *self._waiting):
+                if not outcome.done():
+                    outcome.set_exception(Unavailable())
+            self._waiting.clear()
+            raise
 
     def _next_batch(self) -> Sequence[_Waiting[Wish, Outcome]]:
         batch: list[_Waiting[Wish, Outcome]] = []

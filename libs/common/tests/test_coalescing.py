@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from petpro_common.coalescing import Coalescer
-from petpro_common.errors import NotFound, Overloaded, PetProError
+from petpro_common.errors import NotFound, Overloaded, PetProError, Unavailable
 
 pytestmark = pytest.mark.unit
 
@@ -26,6 +26,8 @@ class Kitchen:
             raise RuntimeError("fire")
         if "closed" in orders:
             raise Overloaded
+        if "evicted" in orders:
+            raise asyncio.CancelledError
         return [NotFound() if order == "unknown" else order.upper() for order in orders]
 
 
@@ -95,3 +97,14 @@ async def test_who_goes_away_while_waiting_is_not_served(kitchen: Kitchen, count
     kitchen.is_open.set()
     assert (await first, await stays) == (["A"], "C")
     assert kitchen.batches == [["a"], ["c"]]
+
+
+async def test_when_the_work_is_cancelled_from_within_nobody_waits_for_ever(
+    kitchen: Kitchen, counter: Coalescer[str, str]
+) -> None:
+    first = await order(counter, "evicted")
+    later = await order(counter, "tea", "cake")
+    kitchen.is_open.set()
+    async with asyncio.timeout(60):
+        assert [type(outcome) for outcome in await first + await later] == [Unavailable] * 3
+    assert await counter.do("tea") == "TEA"

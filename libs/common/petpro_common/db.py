@@ -26,10 +26,10 @@ __all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "is
 _OPTIONS = "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000 -c lock_timeout=5000"
 # Where the other side's machine has gone nobody hangs up. The server would keep the relay's lock for two hours, and a
 # batch would wait a quarter of an hour for its answer: after 25 s each takes a silent machine for gone.
-_PEER_MAY_VANISH = (
+PEER_MAY_VANISH = (
     "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25000"
 )
-_SERVER_MAY_VANISH = {
+SERVER_MAY_VANISH = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -165,9 +165,9 @@ class Database:
 
     def __init__(self, database_url: str, password: str, pool_size: int = 10, plans_by_key: bool = True) -> None:
         settings = {
-            "options": f"{_OPTIONS} {_PEER_MAY_VANISH} {_INDEXES_ONLY} {_BY_KEY if plans_by_key else ''}".strip(),
+            "options": f"{_OPTIONS} {PEER_MAY_VANISH} {_INDEXES_ONLY} {_BY_KEY if plans_by_key else ''}".strip(),
             "connect_timeout": 5,
-            **_SERVER_MAY_VANISH,
+            **SERVER_MAY_VANISH,
         }
         self.pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, settings)
         self.before_messages: list[Callable[[], None]] = []

@@ -1,7 +1,8 @@
 """Migrations: `python -m petpro_common.migrate petpro_booking` brings a service's database to its newest version.
 
 Each service has its own chain of versions in `<package>/migrations/versions`, one file a version and named by it. An
-advisory lock lets several replicas ask at once: one migrates, the others wait and find nothing left to do.
+advisory lock lets several replicas ask at once: one migrates, the others wait and find nothing left to do. Where the
+machine of the one vanishes, its lock goes within half a minute.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
-from petpro_common.db import Database
+from petpro_common.db import PEER_MAY_VANISH, SERVER_MAY_VANISH, Database
 from petpro_common.settings import ServiceSettings
 from petpro_common.versions import migrations_of
 
@@ -62,7 +63,7 @@ def upgrade(package: str, url: URL) -> None:
     """Brings the database at `url` to the newest version of `package`; nothing is done when it is there.
 
     Raises UnsuitableDatabase, as two spellings of one address would be two accounts there."""
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool, connect_args={"options": PEER_MAY_VANISH, **SERVER_MAY_VANISH})
     config = config_of(package)
     with engine.begin() as connection:
         if not connection.execute(_KNOWS_LETTERS).scalar_one():

@@ -2,6 +2,8 @@
 
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
@@ -51,6 +53,20 @@ async def test_a_database_that_knows_the_letters_of_ascii_alone_is_refused(
         )
     with pytest.raises(UnsuitableDatabase, match="letters of ASCII alone"):
         upgrade("petpro_notification", sqlalchemy_url(made.url, made.password))
+
+
+async def test_a_lock_does_not_outlive_for_long_the_machine_of_who_migrates(
+    empty_database: testing.MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[str] = []
+
+    def look(config: Config, _: str) -> None:
+        kept.append(config.attributes["connection"].execute(text("SHOW tcp_user_timeout")).scalar())
+
+    monkeypatch.setattr(command, "upgrade", look)
+    made = await empty_database("notification")
+    upgrade("petpro_notification", sqlalchemy_url(made.url, made.password))
+    assert kept == ["25000"]
 
 
 @pytest.mark.unit

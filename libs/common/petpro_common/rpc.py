@@ -1,4 +1,4 @@
-"""The edge of every service: one interceptor through which every call comes in, and channels by which calls go out.
+"""The edge of every service: one interceptor through which every call comes in. Calls go out by `channels`.
 
 For each call the interceptor, in this order: names it (request id, trace), finds out who calls, checks the field
 rules of the request, sets a deadline when the caller gave none, runs the servicer, and turns a typed error into a
@@ -7,7 +7,7 @@ status with google.rpc details. A fault of ours is logged in full and told to th
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -22,7 +22,7 @@ from psycopg import DataError, InterfaceError, OperationalError
 from psycopg.errors import FeatureNotSupported, UntranslatableCharacter
 
 from petpro_common import context, errors, telemetry, tls
-from petpro_common.auth import ServiceTokens, Verifier, identify
+from petpro_common.auth import Verifier, identify
 from petpro_common.context import CallContext
 from petpro_common.ids import new_id_text
 from petpro_common.pool import PoolExhausted
@@ -227,46 +227,6 @@ class Edge(aio.ServerInterceptor):
             _log.warning("call failed", method=method, code=code.name, reason=error.reason, cause=type(fault).__name__)
         else:
             _log.info("call refused", method=method, code=code.name, reason=error.reason)
-
-
-class _Outgoing(aio.UnaryUnaryClientInterceptor):
-    """Gives an outgoing call this service's token, the ids of the call in hand, and a deadline."""
-
-    def __init__(self, tokens: ServiceTokens, deadline_seconds: float) -> None:
-        self._tokens = tokens
-        self._deadline = deadline_seconds
-
-    async def intercept_unary_unary(self, continuation: Any, details: aio.ClientCallDetails, request: Any) -> Any:
-        metadata = aio.Metadata(*(details.metadata or ()))
-        metadata.add("authorization", f"Bearer {self._tokens.issue()}")
-        call = context.current()
-        metadata.add("x-request-id", call.request_id if call else new_id_text())
-        for key, value in telemetry.trace_headers().items():
-            metadata.add(key, value)
-        timeout = self._deadline if details.timeout is None else min(details.timeout, self._deadline)
-        onward = aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
-        return await continuation(onward, request)
-
-
-_CLIENT_OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.lb_policy_name", "round_robin"),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.service_config", (
-        '{"methodConfig":[{"name":[{}],"retryPolicy":{"maxAttempts":3,"initialBackoff":"0.05s",'
-        '"maxBackoff":"0.5s","backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]}'
-    )),
-)  # fmt: skip
-
-
-def channel(address: str, tokens: ServiceTokens, deadline_seconds: float = 2.0, *, tls_folder: str = "") -> aio.Channel:
-    """A channel to another service. Only for idempotent reads: it tries up to three times when the other is away."""
-    outgoing = [_Outgoing(tokens, deadline_seconds)]
-    if tls_folder:
-        credentials = tls.channel_credentials(tls_folder)
-        return aio.secure_channel(address, credentials, options=_CLIENT_OPTIONS, interceptors=outgoing)
-    return aio.insecure_channel(address, options=_CLIENT_OPTIONS, interceptors=outgoing)
 
 
 def listen(server: aio.Server, address: str, *, tls_folder: str = "") -> int:

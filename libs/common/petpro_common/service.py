@@ -27,7 +27,18 @@ from psycopg import Error as DatabaseError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
-from petpro_common import faults, housekeeping, kill_points, memory, rpc, saturation, tasks, telemetry, versions
+from petpro_common import (
+    channels,
+    faults,
+    housekeeping,
+    kill_points,
+    memory,
+    rpc,
+    saturation,
+    tasks,
+    telemetry,
+    versions,
+)
 from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.db import Database
 from petpro_common.faults import OwnWords
@@ -123,7 +134,7 @@ class Service:
 
     def channel(self, address: str) -> aio.Channel:
         """A channel to another service, for idempotent reads; whoever opens it closes it."""
-        return rpc.channel(address, self.tokens, tls_folder=self.settings.tls_folder)
+        return channels.channel(address, self.tokens, tls_folder=self.settings.tls_folder)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs `work` until the service stops. Work that ends by a fault ends the service: it would run half alive.

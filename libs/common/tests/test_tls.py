@@ -7,7 +7,7 @@ import pytest
 from grpc import StatusCode, aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from petpro_common import rpc
+from petpro_common import channels, rpc
 from petpro_common.auth import ServiceTokens
 from petpro_common.testing import KeyRing
 from petpro_common.testing.certificates import Authority
@@ -41,7 +41,7 @@ async def address(authority: Authority, tmp_path: Path) -> AsyncIterator[str]:
 
 
 async def _answer(address: str, tokens: ServiceTokens, folder: Path | None) -> StatusCode:
-    async with rpc.channel(address, tokens, tls_folder=str(folder or "")) as channel:
+    async with channels.channel(address, tokens, tls_folder=str(folder or "")) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # its stubs are not generated
         try:
             reply = await check(health_pb2.HealthCheckRequest())

@@ -19,7 +19,7 @@ from petpro_booking.servicer_bookings import BookingServicer
 from petpro_booking.servicer_reservations import ReservationServicer
 from petpro_booking.servicer_sagas import SagaServicer
 from petpro_booking.servicer_slots import SlotServicer
-from petpro_common import rpc
+from petpro_common import channels, rpc
 from petpro_common.auth import ServiceTokens
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -67,7 +67,7 @@ async def others(keys: KeyRing, catalog: PlayedCatalog, pets: PlayedPets) -> Asy
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     tokens = ServiceTokens("booking", keys.service_key("booking"))
-    async with rpc.channel(f"127.0.0.1:{port}", tokens, deadline_seconds=60) as channel:
+    async with channels.channel(f"127.0.0.1:{port}", tokens, deadline_seconds=60) as channel:
         yield channel
     await server.stop(0)
 

@@ -15,7 +15,7 @@ from devstack.ports import free_port
 from devstack.testing import MakeDatabase
 from petpro.account.v1.account_pb2_grpc import add_AccountServiceServicer_to_server
 from petpro.catalog.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
-from petpro_common import rpc
+from petpro_common import channels, rpc
 from petpro_common.auth import ServiceTokens
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -106,8 +106,8 @@ async def world(database: MakeDatabase, keys: KeyRing) -> AsyncIterator[World]:
             _running("catalog", keys, lambda server: add_CatalogServiceServicer_to_server(catalog, server))
         )
         tokens = ServiceTokens("notification", keys.service_key("notification"))
-        to_account = await around.enter_async_context(rpc.channel(account_address, tokens, deadline_seconds=60))
-        to_catalog = await around.enter_async_context(rpc.channel(catalog_address, tokens, deadline_seconds=60))
+        to_account = await around.enter_async_context(channels.channel(account_address, tokens, deadline_seconds=60))
+        to_catalog = await around.enter_async_context(channels.channel(catalog_address, tokens, deadline_seconds=60))
         settings = Settings.load(
             grpc_address="127.0.0.1:0",
             metrics_address="127.0.0.1:0",

@@ -21,9 +21,9 @@ from petpro.payment.v1.reconciliation_pb2_grpc import (
     add_ReconciliationServiceServicer_to_server,
 )
 from petpro_common.auth import ServiceTokens
+from petpro_common.channels import channel
 from petpro_common.context import Role
 from petpro_common.ids import new_id
-from petpro_common.rpc import channel
 from petpro_common.testing import KeyRing, serving
 from petpro_payment.clinics import Clinics
 from petpro_payment.servicer_ledger import LedgerServicer

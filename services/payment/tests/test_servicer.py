@@ -13,7 +13,7 @@ from grpc import aio
 from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from petpro.payment.v1 import payment_pb2 as pb
 from petpro.payment.v1.payment_pb2_grpc import PaymentServiceStub, add_PaymentServiceServicer_to_server
-from petpro_common import rpc
+from petpro_common import channels, rpc
 from petpro_common.auth import ServiceTokens
 from petpro_common.context import Role
 from petpro_common.errors import NotFound
@@ -75,7 +75,7 @@ async def api(world: World, tmp_path: Path) -> AsyncIterator[Api]:
     port = edge.add_insecure_port("127.0.0.1:0")
     await edge.start()
     tokens = ServiceTokens("payment", keys.service_key("payment"))
-    async with rpc.channel(f"127.0.0.1:{port}", tokens, deadline_seconds=60) as to_catalog:
+    async with channels.channel(f"127.0.0.1:{port}", tokens, deadline_seconds=60) as to_catalog:
         servicer = PaymentServicer(world.database, Clinics(world.database, to_catalog), world.providers)
         async with serving(
             "payment", keys.verifier(), lambda server: add_PaymentServiceServicer_to_server(servicer, server)

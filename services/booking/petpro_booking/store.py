@@ -109,6 +109,7 @@ _MARK_NO_SHOW = text(f"""
         updated_at = CURRENT_TIMESTAMP
     WHERE {_THIS} RETURNING *
 """)
+# By the ids as one list, as in _EXPIRE.
 _TAKE_DUE_REMINDERS = text("""
     WITH due AS (
         SELECT id, created_at FROM bookings
@@ -118,7 +119,7 @@ _TAKE_DUE_REMINDERS = text("""
         LIMIT :batch FOR UPDATE SKIP LOCKED
     )
     UPDATE bookings b SET start_told_at = clock_timestamp()
-    FROM due WHERE b.id = due.id AND b.created_at = due.created_at
+    WHERE b.id = ANY(ARRAY(SELECT id FROM due)) AND b.created_at = ANY(ARRAY(SELECT created_at FROM due))
     RETURNING b.*, (SELECT slot_start_time FROM slots WHERE id = b.slot_id AND slot_date = b.slot_date)
 """)
 _PAGE_OF_BOOKINGS = """

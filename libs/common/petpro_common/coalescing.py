@@ -22,13 +22,13 @@ _Settled: TypeAlias = Sequence[Outcome | Exception]
 class Coalescer(Generic[Wish, Outcome]):
     """Has `carry_out` work on batches of at most `batch` wishes, one batch at a time.
 
-    It returns for each wish an outcome, or the typed error that its caller gets. Wishes of one key, unless it is None,
+    It returns for each wish an outcome, or the error that its caller gets. Wishes of one key, unless it is None,
     are never in one batch. How many wait is bounded by the calls that the edge lets in.
     """
 
     def __init__(
         self,
-        carry_out: Callable[[Sequence[Wish]], Awaitable[Sequence[Outcome | PetProError]]],
+        carry_out: Callable[[Sequence[Wish]], Awaitable[Sequence[Outcome | Exception]]],
         key_of: Callable[[Wish], Hashable],
         batch: int,
     ) -> None:

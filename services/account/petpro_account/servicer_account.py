@@ -7,7 +7,7 @@ from grpc.aio import ServicerContext
 
 from petpro.account.v1 import account_pb2 as pb
 from petpro.account.v1.account_pb2_grpc import AccountServiceServicer
-from petpro_account import messages, sessions, users
+from petpro_account import messages, sessions, store, users
 from petpro_account.passwords import Passwords
 from petpro_account.sessions import Attempt, Grant
 from petpro_account.tokens import TokenKeys
@@ -74,6 +74,12 @@ class AccountServicer(AccountServiceServicer):
         async with self._database.reading() as tx:
             user = await users.get(tx, UUID(request.user_id))
         return pb.GetUserResponse(user=messages.user_message(user))
+
+    async def BatchGetUsers(self, request: pb.BatchGetUsersRequest, context: Context) -> pb.BatchGetUsersResponse:
+        trusted()
+        async with self._database.reading() as tx:
+            found = await store.users(tx, [UUID(user_id) for user_id in request.user_ids])
+        return pb.BatchGetUsersResponse(users=[messages.user_message(user) for user in found])
 
     async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.GetJwksResponse:
         return pb.GetJwksResponse(keys=[pb.Jwk(**key) for key in self._keys.public()])

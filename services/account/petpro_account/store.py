@@ -3,11 +3,11 @@
 An edit raises the row's `version` by one in the same statement, so that whoever projects the row can tell old from new.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, any_, bindparam, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from petpro_account.domain import Pet, User
@@ -45,6 +45,16 @@ async def user(tx: Transaction, user_id: UUID) -> User | None:
     """The user, unless erased. Takes no lock."""
     row = (await tx.execute(_USER_BY_ID, {"user_id": user_id})).first()
     return _user(row) if row else None
+
+
+_USERS_BY_IDS = select(*_USER).where(
+    USERS.c.id == any_(bindparam("user_ids", type_=ARRAY(USERS.c.id.type))), USERS.c.account_status != "erased"
+)
+
+
+async def users(tx: Transaction, user_ids: Sequence[UUID]) -> list[User]:
+    """Those of the users who are not erased, in no certain order. Takes no lock."""
+    return [_user(row) for row in await tx.execute(_USERS_BY_IDS, {"user_ids": list(user_ids)})]
 
 
 _ROLE_BY_ADDRESS = select(USERS.c.role).where(func.lower(USERS.c.email) == func.lower(bindparam("email")))

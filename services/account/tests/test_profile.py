@@ -75,6 +75,23 @@ async def test_a_person_by_id_is_for_services_and_administrators(account: Accoun
     assert fault.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_people_by_their_ids_are_those_who_are_there(account: AccountService, sari: Person) -> None:
+    request = pb.BatchGetUsersRequest(user_ids=[sari.user.id, str(uuid4()), sari.user.id])
+    reply = await account.accounts.BatchGetUsers(request, metadata=account.as_service("notification"))
+    assert list(reply.users) == [sari.user]
+    with pytest.raises(aio.AioRpcError) as fault:
+        await account.accounts.BatchGetUsers(request, metadata=sari.headers)
+    assert fault.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("user_ids", [[], ["nobody"], [str(uuid4()) for _ in range(101)]])
+async def test_people_are_asked_for_by_one_to_a_hundred_ids(account: AccountService, user_ids: list[str]) -> None:
+    request = pb.BatchGetUsersRequest(user_ids=user_ids)
+    with pytest.raises(aio.AioRpcError) as fault:
+        await account.accounts.BatchGetUsers(request, metadata=account.as_service("notification"))
+    assert fault.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_nobody_has_an_id_that_was_made_up(account: AccountService) -> None:
     request = pb.GetUserRequest(user_id=str(uuid4()))
     with pytest.raises(aio.AioRpcError) as fault:

@@ -1,5 +1,9 @@
-"""Who people are and what clinics are called, asked of their owners. People are asked for each mail and never kept."""
+"""Who people are and what clinics are called, asked of their owners. People are asked for each mail and never kept.
 
+Who is asked for at the same time is asked for by one call.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,9 +13,10 @@ from grpc import aio
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
+from petpro_common.coalescing import Coalescer
 from petpro_notification.messages import Clinic, Offer
 
-_ERASED = "erased"
+_MOST_PEOPLE = 100
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,20 @@ class Directory:
     def __init__(self, account: aio.Channel, catalog: aio.Channel) -> None:
         self._account = account_pb2_grpc.AccountServiceStub(account)
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(catalog)
+        self._people = Coalescer(self._ask_for, key_of=lambda _: None, batch=_MOST_PEOPLE)
 
     async def person(self, user_id: UUID) -> Person | None:
         """A person who can be written to, or None: unknown, erased, or without an address."""
-        reply = await _found(self._account.GetUser(account_pb2.GetUserRequest(user_id=str(user_id))))
-        if reply is None or reply.user.account_status == _ERASED or not reply.user.email:
-            return None
-        return Person(reply.user.email, reply.user.full_name, reply.user.notification_prefs.email)
+        return await self._people.do(user_id)
+
+    async def _ask_for(self, user_ids: Sequence[UUID]) -> Sequence[Person | Exception | None]:
+        asked = [str(user_id) for user_id in user_ids]
+        try:
+            reply = await self._account.BatchGetUsers(account_pb2.BatchGetUsersRequest(user_ids=asked))
+        except aio.AioRpcError as fault:
+            return [fault] * len(asked)
+        people = {user.id: _person(user) for user in reply.users}
+        return [people.get(user_id) for user_id in asked]
 
     async def clinic(self, clinic_id: UUID) -> Clinic | None:
         reply = await _found(self._catalog.GetClinic(catalog_pb2.GetClinicRequest(clinic_id=str(clinic_id))))
@@ -49,6 +61,10 @@ class Directory:
             return None
         service = reply.service
         return Offer(service_id, UUID(service.clinic_id), service.name, service.duration_minutes, service.version)
+
+
+def _person(user: account_pb2.User) -> Person | None:
+    return Person(user.email, user.full_name, user.notification_prefs.email) if user.email else None
 
 
 async def _found(call: Any) -> Any:

@@ -55,6 +55,7 @@ class Wording:
         self._language = language
         self._templates = Environment(
             loader=PackageLoader("petpro_notification"),
+            auto_reload=False,
             autoescape=select_autoescape(["html"]),
             undefined=StrictUndefined,
             trim_blocks=True,

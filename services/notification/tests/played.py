@@ -24,6 +24,8 @@ class Account(account_pb2_grpc.AccountServiceServicer):
 
     def __init__(self) -> None:
         self.people: dict[str, account_pb2.User] = {}
+        self.asked: list[set[str]] = []
+        self.is_away = False
 
     def add(self, user_id: UUID, email: str, full_name: str, wants_email: bool = True) -> None:
         prefs = account_pb2.NotificationPrefs(email=wants_email)
@@ -31,13 +33,14 @@ class Account(account_pb2_grpc.AccountServiceServicer):
             id=str(user_id), email=email, full_name=full_name, notification_prefs=prefs, account_status="active"
         )
 
-    async def GetUser(  # noqa: N802
-        self, request: account_pb2.GetUserRequest, context: aio.ServicerContext[Any, Any]
-    ) -> account_pb2.GetUserResponse:
+    async def BatchGetUsers(  # noqa: N802
+        self, request: account_pb2.BatchGetUsersRequest, context: aio.ServicerContext[Any, Any]
+    ) -> account_pb2.BatchGetUsersResponse:
         trusted()
-        if request.user_id not in self.people:
-            raise NotFound
-        return account_pb2.GetUserResponse(user=self.people[request.user_id])
+        self.asked.append(set(request.user_ids))
+        await _may_be_away(self, context)
+        found = [self.people[user_id] for user_id in self.people.keys() & request.user_ids]
+        return account_pb2.BatchGetUsersResponse(users=found)
 
 
 class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
@@ -51,7 +54,7 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
     async def GetClinic(  # noqa: N802
         self, request: catalog_pb2.GetClinicRequest, context: aio.ServicerContext[Any, Any]
     ) -> catalog_pb2.GetClinicResponse:
-        await self._may_be_away(context)
+        await _may_be_away(self, context)
         if request.clinic_id not in self.clinics:
             raise NotFound
         return catalog_pb2.GetClinicResponse(clinic=self.clinics[request.clinic_id])
@@ -59,14 +62,15 @@ class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
     async def GetService(  # noqa: N802
         self, request: catalog_pb2.GetServiceRequest, context: aio.ServicerContext[Any, Any]
     ) -> catalog_pb2.GetServiceResponse:
-        await self._may_be_away(context)
+        await _may_be_away(self, context)
         if request.service_id not in self.services:
             raise NotFound
         return catalog_pb2.GetServiceResponse(service=self.services[request.service_id])
 
-    async def _may_be_away(self, context: aio.ServicerContext[Any, Any]) -> None:
-        if self.is_away:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+
+async def _may_be_away(played: Account | Catalog, context: aio.ServicerContext[Any, Any]) -> None:
+    if played.is_away:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
 
 
 @dataclass

@@ -94,6 +94,29 @@ async def test_who_does_not_want_mails_gets_none_and_is_told_in_the_app(world: W
     assert len(await world.rows("SELECT 1 FROM notifications")) == 1
 
 
+async def test_people_are_asked_for_together(world: World) -> None:
+    for number in range(3):
+        await told_siti(world, f"siti{number}@example.com")
+    async with world.mail.up():
+        assert await world.deliveries().deliver_due() == 3
+    assert world.account.asked == [world.account.people.keys()]
+    assert sorted(world.mail.recipients) == [f"siti{number}@example.com" for number in range(3)]
+
+
+async def test_an_account_service_that_was_away_is_asked_again(world: World) -> None:
+    for number in range(3):
+        await told_siti(world, f"siti{number}@example.com")
+    world.account.is_away = True
+    async with world.mail.up():
+        assert await world.deliveries().deliver_due() == 3
+        assert {row.reason for row in await world.rows("SELECT reason FROM deliveries")} == {"AioRpcError"}
+        assert not world.mail.mails
+        world.account.is_away = False
+        await world.make_due()
+        assert await world.deliveries().deliver_due() == 3
+    assert len(world.mail.mails) == 3
+
+
 async def test_who_is_gone_gets_no_mail(world: World) -> None:
     await world.tell("booking.confirmed", **confirmed(new_id(), new_id()))
     async with world.mail.up():

@@ -65,6 +65,11 @@ class AccountServiceStub(object):
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.GetUserRequest.SerializeToString,
                 response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.GetUserResponse.FromString,
                 _registered_method=True)
+        self.BatchGetUsers = channel.unary_unary(
+                '/petpro.account.v1.AccountService/BatchGetUsers',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.BatchGetUsersRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.BatchGetUsersResponse.FromString,
+                _registered_method=True)
         self.GetJwks = channel.unary_unary(
                 '/petpro.account.v1.AccountService/GetJwks',
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.GetJwksRequest.SerializeToString,
@@ -120,6 +125,14 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetUsers(self, request, context):
+        """People by their ids, in no certain order; who was erased, or never was, is left out. For services and administrators
+        only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJwks(self, request, context):
         """Public signing keys as a JSON Web Key Set (RFC 7517).
         """
@@ -159,6 +172,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.GetUser,
                     request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.GetUserRequest.FromString,
                     response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.GetUserResponse.SerializeToString,
+            ),
+            'BatchGetUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetUsers,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.BatchGetUsersRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.BatchGetUsersResponse.SerializeToString,
             ),
             'GetJwks': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJwks,
@@ -329,6 +347,33 @@ class AccountService(object):
             '/petpro.account.v1.AccountService/GetUser',
             petpro_dot_account_dot_v1_dot_account__pb2.GetUserRequest.SerializeToString,
             petpro_dot_account_dot_v1_dot_account__pb2.GetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/BatchGetUsers',
+            petpro_dot_account_dot_v1_dot_account__pb2.BatchGetUsersRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.BatchGetUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,10 @@ class AccountServiceStub:
     """Edits the caller's own profile; only fields named in the mask change."""
     GetUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetUserRequest, _account_pb2.GetUserResponse]
     """A person by id. For services and administrators only."""
+    BatchGetUsers: _grpc.UnaryUnaryMultiCallable[_account_pb2.BatchGetUsersRequest, _account_pb2.BatchGetUsersResponse]
+    """People by their ids, in no certain order; who was erased, or never was, is left out. For services and administrators
+    only.
+    """
     GetJwks: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetJwksRequest, _account_pb2.GetJwksResponse]
     """Public signing keys as a JSON Web Key Set (RFC 7517)."""
 
@@ -73,6 +77,10 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Edits the caller's own profile; only fields named in the mask change."""
     GetUser: _aio.UnaryUnaryMultiCallable[_account_pb2.GetUserRequest, _account_pb2.GetUserResponse]  # type: ignore[assignment]
     """A person by id. For services and administrators only."""
+    BatchGetUsers: _aio.UnaryUnaryMultiCallable[_account_pb2.BatchGetUsersRequest, _account_pb2.BatchGetUsersResponse]  # type: ignore[assignment]
+    """People by their ids, in no certain order; who was erased, or never was, is left out. For services and administrators
+    only.
+    """
     GetJwks: _aio.UnaryUnaryMultiCallable[_account_pb2.GetJwksRequest, _account_pb2.GetJwksResponse]  # type: ignore[assignment]
     """Public signing keys as a JSON Web Key Set (RFC 7517)."""
 
@@ -130,6 +138,16 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.GetUserResponse, _abc.Awaitable[_account_pb2.GetUserResponse]]:
         """A person by id. For services and administrators only."""
+
+    @_abc_1.abstractmethod
+    def BatchGetUsers(
+        self,
+        request: _account_pb2.BatchGetUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.BatchGetUsersResponse, _abc.Awaitable[_account_pb2.BatchGetUsersResponse]]:
+        """People by their ids, in no certain order; who was erased, or never was, is left out. For services and administrators
+        only.
+        """
 
     @_abc_1.abstractmethod
     def GetJwks(

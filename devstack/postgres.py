@@ -65,7 +65,7 @@ class Postgres:
         return Part(
             name="postgres",
             argv=[BINARIES / "postgres", "-D", self.data, *self._options()],
-            env=_LOCALE,
+            env={**_LOCALE, **_MEMORY},
             ready=self._accepts,
             address=f"127.0.0.1:{self.port}",
             prepare=self._initialise,
@@ -178,6 +178,9 @@ class Postgres:
 
 
 _LOCALE: Mapping[str, str] = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+# A statement takes more memory than glibc keeps by default: a backend gives it back after each and asks for it again,
+# which takes 6 to 11 % of its CPU. So it may keep 1 MiB.
+_MEMORY: Mapping[str, str] = {"MALLOC_TOP_PAD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
 
 
 def role_of(service: str) -> str:

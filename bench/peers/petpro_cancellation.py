@@ -60,7 +60,7 @@ def cancellation(service: str) -> Saga:
 
 
 async def _write(tx: Transaction, step: str, number: int) -> Succeeded:
-    await tx.execute(STATEMENTS[step], steps.parameters(number))
+    tx.write(STATEMENTS[step], steps.parameters(number))
     return Succeeded()
 
 
@@ -69,7 +69,7 @@ def _local(step: str) -> Callable[[Transaction, SagaState], Awaitable[Answer]]:
 
 
 async def _release(tx: Transaction, state: SagaState) -> Answer:
-    await tx.execute(RELEASE, {"booking": steps.identity(1, state.data["number"])})
+    tx.write(RELEASE, {"booking": steps.identity(1, state.data["number"])})
     return Succeeded()
 
 
@@ -135,14 +135,14 @@ class Participants:
 
     def _writes(self, step: str) -> Together:
         async def handle(tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
-            writes = [(STATEMENTS[step], steps.parameters(_number_of(command))) for _, command in commands]
-            await tx.execute_all(writes)
+            for _, command in commands:
+                tx.write(STATEMENTS[step], steps.parameters(_number_of(command)))
             return [Succeeded()] * len(commands)
 
         return Together(handle)
 
     async def _take_on(self, tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
-        await tx.execute(TAKEN_ON, {"refunds": [UUID(command.refund_id) for _, command in commands]})
+        tx.write(TAKEN_ON, {"refunds": [UUID(command.refund_id) for _, command in commands]})
         self._taken_on += [(command_id, _number_of(command)) for command_id, command in commands]
         tx.tell("submitted")
         return [Pending()] * len(commands)

@@ -85,6 +85,13 @@ class Transaction(Session):
         count, self._ahead = len(self._ahead), []
         return (await self._wire.run(calls))[count:]
 
+    def write(self, statement: ClauseElement, values: Mapping[str, Any] | None = None) -> None:
+        """Has a statement run of which nothing has to be known: in its place, with the next one or the commit.
+
+        It costs no round trip. What it raises, these raise.
+        """
+        self._ahead.append((statement, values or {}))
+
     def tell(self, topic: str) -> None:
         """Has those who listen to `topic` (`Database.listen`) called after the commit."""
         self.told.add(topic)
@@ -118,17 +125,27 @@ class Transaction(Session):
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part of the transaction that is rolled back by itself when its block raises."""
-        before = {write: list(rows) for write, rows in self._late.items()}
-        written = len(self.messages)
+        late = {write: list(rows) for write, rows in self._late.items()}
+        ahead, count, written = self._ahead, len(self._ahead), len(self.messages)
         self._ahead.append(_SAVEPOINT)
         try:
             yield
+            await self._release()
         except BaseException:
-            self._late = before
+            self._late = late
             del self.messages[written:]  # they are gone with their rows
-            self._ahead += [_ROLL_BACK_TO_SAVEPOINT, _RELEASE]
+            if self._ahead is ahead:  # nothing has been sent since
+                del ahead[count:]
+            else:
+                self._ahead = [_ROLL_BACK_TO_SAVEPOINT, _RELEASE]
             raise
-        self._ahead.append(_RELEASE)
+
+    async def _release(self) -> None:
+        """Ends a savepoint: what was written within and waits still runs now, so that it raises within."""
+        if self._ahead and self._ahead[-1] is not _SAVEPOINT:
+            await self.execute_all([_RELEASE])
+        else:
+            self._ahead.append(_RELEASE)
 
 
 class Reading(Transaction):

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Sequence
 
 import pytest
 from psycopg import DataError, OperationalError
@@ -15,8 +16,10 @@ from sqlalchemy import text
 from petpro_common.db import Database, LateWrite, Session, Transaction
 from petpro_common.ids import new_id
 from petpro_common.testing.running import MakeDatabase, eventually
+from petpro_common.wire import Call, Rows, Wire
 
 _NAMES = text("SELECT name FROM dogs ORDER BY name")
+_RENAME = text("UPDATE dogs SET name = :after WHERE name = :before")
 _ALL = text("SELECT * FROM dogs")
 _ADD = text("INSERT INTO dogs (name) VALUES (:name)")
 _ADD_MANY = text("INSERT INTO dogs (name) SELECT unnest(CAST(:names AS text[]))")
@@ -142,6 +145,62 @@ async def test_a_part_that_fails_may_be_the_last_or_ask_nothing(database: Databa
             async with tx.savepoint():
                 await add(tx, "cat")
     assert await names(database) == ["Rex"]
+
+
+async def test_what_is_written_runs_in_its_place_at_no_round_trip_of_its_own(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchanges: list[int] = []
+    run = Wire.run
+
+    async def counted(wire: Wire, calls: Sequence[Call]) -> list[Rows]:
+        exchanges.append(len(calls))
+        return await run(wire, calls)
+
+    monkeypatch.setattr(Wire, "run", counted)
+    async with database.transaction() as tx:
+        tx.write(_ADD, {"name": "Rex"})
+        tx.write(_RENAME, {"before": "Rex", "after": "Bo"})
+        assert (await tx.execute(_NAMES)).scalars() == ["Bo"]
+        tx.write(_ADD, {"name": "Kim"})
+    async with database.transaction() as tx:
+        tx.write(_ADD, {"name": "Ada"})
+    assert exchanges == [4, 2, 3]
+    assert await names(database) == ["Ada", "Bo", "Kim"]
+
+
+async def test_what_is_written_and_fails_raises_with_the_next_statement_or_the_commit(database: Database) -> None:
+    async def write(then_look: bool) -> None:
+        async with database.transaction() as tx:
+            await add(tx, "Rex")
+            tx.write(_ADD, {"name": "cat"})
+            if then_look:
+                with pytest.raises(CheckViolation):
+                    await tx.execute(_NAMES)
+
+    with pytest.raises(InFailedSqlTransaction):
+        await write(then_look=True)
+    with pytest.raises(CheckViolation):
+        await write(then_look=False)
+    assert await names(database) == []
+
+
+async def test_what_is_written_in_a_part_fails_within_the_part(database: Database) -> None:
+    async def part(tx: Transaction, *dogs: str, fault: Exception | None = None) -> None:
+        async with tx.savepoint():
+            for name in dogs:
+                tx.write(_ADD, {"name": name})
+            if fault:
+                raise fault
+
+    async with database.transaction() as tx:
+        tx.write(_ADD, {"name": "Rex"})
+        with pytest.raises(ValueError, match="nothing was sent"):
+            await part(tx, "Max", fault=ValueError("nothing was sent"))
+        with pytest.raises(CheckViolation):
+            await part(tx, "Zoe", "cat")
+        await part(tx, "Bo")
+    assert await names(database) == ["Bo", "Rex"]
 
 
 async def test_a_value_that_cannot_be_stored_leaves_the_transaction_as_it_was(database: Database) -> None:

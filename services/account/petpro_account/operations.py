@@ -79,10 +79,10 @@ async def do(tx: Transaction, verb: str, order: Order) -> Done:
     if order.dry_run:
         return Done(replace(user, **changes), ended)
     if ends_sessions:
-        await store_sessions.revoke_sessions(tx, user.id)
+        store_sessions.revoke_sessions(tx, user.id)
     if act.unlocks:
-        await store_sessions.clear_failures(tx, address_hash(user.email))
-    await store.note_operation(tx, order.operator, verb, user.id, order.reason, order.role)
+        store_sessions.clear_failures(tx, address_hash(user.email))
+    store.note_operation(tx, order.operator, verb, user.id, order.reason, order.role)
     return Done(await _changed(tx, user, changes), ended)
 
 

@@ -71,8 +71,8 @@ async def succeed(tx: Transaction, attempt: Attempt, credentials: Credentials, n
     if role is None:
         raise BadCredentials
     if new_hash:
-        await store.replace_password_hash(tx, credentials, new_hash)
-    await store.clear_failures(tx, attempt.address_hash)
+        store.replace_password_hash(tx, credentials, new_hash)
+    store.clear_failures(tx, attempt.address_hash)
     session_id = await store.add_session(tx, credentials.user_id)
     return await _grant(tx, session_id, credentials.user_id, role)
 
@@ -84,13 +84,13 @@ async def refresh(tx: Transaction, refresh_token: str) -> Grant | BadRefreshToke
     if found is None or found.is_over:
         return BadRefreshToken()
     if found.is_used or found.role is None:
-        await store.revoke_session(tx, found.session_id)
+        store.revoke_session(tx, found.session_id)
         return BadRefreshToken()
-    await store.use_refresh_token(tx, token_hash, found.session_id)
+    store.use_refresh_token(tx, token_hash, found.session_id)
     return await _grant(tx, found.session_id, found.user_id, found.role)
 
 
 async def _grant(tx: Transaction, session_id: UUID, user_id: UUID, role: Role) -> Grant:
     token = new_refresh_token()
-    await store.add_refresh_token(tx, session_id, refresh_token_hash(token))
+    store.add_refresh_token(tx, session_id, refresh_token_hash(token))
     return Grant(user_id, role, token)

@@ -102,12 +102,10 @@ async def lock_users(tx: Transaction, one: UUID, other: UUID) -> dict[UUID, User
     return {row.id: _user(row) for row in rows}
 
 
-async def note_operation(
-    tx: Transaction, operator: UUID, verb: str, user_id: UUID, reason: str, role: Role | None
-) -> None:
+def note_operation(tx: Transaction, operator: UUID, verb: str, user_id: UUID, reason: str, role: Role | None) -> None:
     """Keeps who did what about an account, and why; the database lets nobody change it."""
     row = {"operator": str(operator), "verb": verb, "user_id": user_id, "reason": reason, "role": role}
-    await tx.execute(insert(USER_OPERATIONS).values(row))
+    tx.write(insert(USER_OPERATIONS).values(row))
 
 
 PREFS_TYPE = USERS.c.notification_prefs.type

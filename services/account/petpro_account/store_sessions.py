@@ -47,9 +47,9 @@ async def note_sign_in(tx: Transaction, user_id: UUID) -> Role | None:
     return Role(role) if role else None
 
 
-async def replace_password_hash(tx: Transaction, old: Credentials, new_hash: str) -> None:
+def replace_password_hash(tx: Transaction, old: Credentials, new_hash: str) -> None:
     """Stores a hash made with today's parameters, unless the password was changed meanwhile."""
-    await tx.execute(
+    tx.write(
         update(USERS)
         .where(USERS.c.id == old.user_id, USERS.c.password_hash == old.password_hash)
         .values(password_hash=new_hash)
@@ -67,9 +67,9 @@ async def add_session(tx: Transaction, user_id: UUID) -> UUID:
 _NEW_TOKEN = insert(REFRESH_TOKENS).values(expires_at=_NOW + REFRESH_TOKEN_LIFE)
 
 
-async def add_refresh_token(tx: Transaction, session_id: UUID, token_hash: bytes) -> None:
+def add_refresh_token(tx: Transaction, session_id: UUID, token_hash: bytes) -> None:
     """A refresh token of a session. The hash is the primary key: no token exists twice."""
-    await tx.execute(_NEW_TOKEN, {"session_id": session_id, "token_hash": token_hash})
+    tx.write(_NEW_TOKEN, {"session_id": session_id, "token_hash": token_hash})
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,15 @@ async def present_refresh_token(tx: Transaction, token_hash: bytes) -> Presented
     return Presented(row.session_id, row.user_id, role, row.is_used, row.is_expired or row.is_revoked)
 
 
-async def use_refresh_token(tx: Transaction, token_hash: bytes, session_id: UUID) -> None:
+def use_refresh_token(tx: Transaction, token_hash: bytes, session_id: UUID) -> None:
     """Marks a token as used, and lets its session last on. The caller holds both locks."""
-    await tx.execute(update(REFRESH_TOKENS).where(REFRESH_TOKENS.c.token_hash == token_hash).values(used_at=_NOW))
-    await tx.execute(update(SESSIONS).where(SESSIONS.c.id == session_id).values(expires_at=_NOW + REFRESH_TOKEN_LIFE))
+    tx.write(update(REFRESH_TOKENS).where(REFRESH_TOKENS.c.token_hash == token_hash).values(used_at=_NOW))
+    tx.write(update(SESSIONS).where(SESSIONS.c.id == session_id).values(expires_at=_NOW + REFRESH_TOKEN_LIFE))
 
 
-async def revoke_session(tx: Transaction, session_id: UUID) -> None:
+def revoke_session(tx: Transaction, session_id: UUID) -> None:
     """Ends a session with all its refresh tokens; the first time counts."""
-    await tx.execute(
+    tx.write(
         update(SESSIONS).where(SESSIONS.c.id == session_id, SESSIONS.c.revoked_at.is_(None)).values(revoked_at=_NOW)
     )
 
@@ -133,9 +133,9 @@ async def count_sessions(tx: Transaction, user_id: UUID) -> int:
     return int((await tx.execute(_OPEN_SESSIONS, {"user_id": user_id})).scalar_one())
 
 
-async def revoke_sessions(tx: Transaction, user_id: UUID) -> None:
+def revoke_sessions(tx: Transaction, user_id: UUID) -> None:
     """Ends all sessions of a person with all their refresh tokens; one that is being refreshed is waited for."""
-    await tx.execute(
+    tx.write(
         update(SESSIONS).where(SESSIONS.c.user_id == user_id, SESSIONS.c.revoked_at.is_(None)).values(revoked_at=_NOW)
     )
 
@@ -173,6 +173,6 @@ async def add_failure(tx: Transaction, address_hash: bytes) -> Failures:
     return Failures(row.failures, row.remaining)
 
 
-async def clear_failures(tx: Transaction, address_hash: bytes) -> None:
+def clear_failures(tx: Transaction, address_hash: bytes) -> None:
     """Forgets the failures of an address."""
-    await tx.execute(delete(SIGN_IN_FAILURES).where(SIGN_IN_FAILURES.c.address_hash == address_hash))
+    tx.write(delete(SIGN_IN_FAILURES).where(SIGN_IN_FAILURES.c.address_hash == address_hash))

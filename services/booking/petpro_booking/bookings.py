@@ -53,7 +53,7 @@ async def confirm_from(tx: Transaction, reservation: Row, booking_id: UUID, paym
         "notes": reservation.notes,
     }
     booking = await store.insert_booking(tx, row)
-    await store.confirm_reservation(tx, reservation.id, booking_id, payment_id)
+    store.confirm_reservation(tx, reservation.id, booking_id, payment_id)
     await messages.booking_confirmed(tx, booking, slot.slot_start_time)
     return booking
 
@@ -110,7 +110,7 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
     if slots[slot_id].service_id != booking.service_id:
         raise OtherService
     slot = await store.take_seat(tx, slot_id)
-    await store.free_seat(tx, booking.slot_id)
+    store.free_seat(tx, booking.slot_id)
     moved = await store.move_booking(tx, booking_id, slot, _ceiling(booking, acts_for_clinic))
     await messages.booking_rescheduled(tx, moved, slot.slot_start_time)
     return moved

@@ -139,7 +139,7 @@ async def lock_booking(tx: Transaction, state: SagaState) -> Answer:
 
 async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
     """The refund was refused: the booking stands as before, and the customer is told."""
-    await store_sagas.refuse_cancellation(tx, _booking_id(state))
+    store_sagas.refuse_cancellation(tx, _booking_id(state))
     event = {
         "booking_id": state.data["booking_id"],
         "user_id": state.data["user_id"],
@@ -173,7 +173,7 @@ async def refund_changed(tx: Transaction, event: Event) -> None:
     """Keeps the refund status of a cancelled booking, or a no-show: refund.succeeded and refund.manual of payment."""
     status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
     before = event.get("status_before") or ("succeeded" if status == "manual" else "pending")  # as told by an older one
-    await store_sagas.set_refund_status(tx, UUID(event["booking_id"]), status, before)
+    store_sagas.set_refund_status(tx, UUID(event["booking_id"]), status, before)
 
 
 def _first_refund_status(state: SagaState) -> str:

@@ -108,7 +108,7 @@ async def approve(
     yes = Succeeded(learned={"pay_until": pay_until.isoformat()})
     if not await engine.answer(tx, saga_id, "approve", yes):
         raise NotAwaitingApproval
-    await store_sagas.set_checkout_status(tx, reservation_id, "awaiting_payment")
+    store_sagas.set_checkout_status(tx, reservation_id, "awaiting_payment")
 
 
 async def decline(tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID) -> None:
@@ -140,7 +140,7 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
 
     async def begin_checkout(tx: Transaction, state: SagaState) -> Answer:
         awaiting = "awaiting_approval" if state.data["requires_approval"] else "awaiting_payment"
-        await store_sagas.begin_checkout(
+        store_sagas.begin_checkout(
             tx,
             reservation_id=_id(state, "reservation_id"),
             saga_id=state.id,
@@ -203,10 +203,10 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
         return Succeeded()
     if reason == TIMED_OUT and reservation.checkout_status == "awaiting_approval":
         reason = APPROVAL_TIMED_OUT
-    await store_sagas.fail_checkout(tx, reservation.id, reason)
+    store_sagas.fail_checkout(tx, reservation.id, reason)
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
-        await store_sagas.cancel_reservation(tx, reservation.id)
-        await store.free_seat(tx, reservation.slot_id)
+        store_sagas.cancel_reservation(tx, reservation.id)
+        store.free_seat(tx, reservation.slot_id)
     event = {
         "reservation_id": state.data["reservation_id"],
         "booking_id": state.data["booking_id"],

@@ -32,7 +32,7 @@ async def sweep(database: Database) -> int:
     async with database.transaction() as tx:
         expired = await store.expire(tx, BATCH)
         if expired:
-            await store.free_seats(tx, (reservation.slot_id for reservation in expired))
+            store.free_seats(tx, (reservation.slot_id for reservation in expired))
         for reservation in expired:
             await messages.reservation_expired(tx, reservation)
             kill_points.reach(Moment.BEFORE_COMMIT, "expiry")

@@ -34,6 +34,6 @@ async def cancel(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
         raise ReservationNotFound
     must_be_free_to_cancel(reservation.status, reservation.checkout_status)
     cancelled = await store.give_back(tx, reservation_id)
-    await store.free_seat(tx, reservation.slot_id)
+    store.free_seat(tx, reservation.slot_id)
     await messages.reservation_cancelled(tx, cancelled)
     return cancelled

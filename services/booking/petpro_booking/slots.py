@@ -91,7 +91,7 @@ async def open_planned(tx: Transaction, caller: Caller, wanted: Plan) -> int:
     Raises ClinicNotFound as `must_act_for` does.
     """
     await must_act_for(tx, caller, wanted.clinic_id)
-    await store_slots.lock_diary(tx, wanted.staff_id or wanted.service_id)
+    store_slots.lock_diary(tx, wanted.staff_id or wanted.service_id)
     return await store_slots.open_slots(
         tx,
         clinic_id=wanted.clinic_id,

@@ -150,14 +150,14 @@ async def take_seat(tx: Transaction, slot_id: UUID) -> Row:
     raise SlotFull
 
 
-async def free_seat(tx: Transaction, slot_id: UUID) -> None:
+def free_seat(tx: Transaction, slot_id: UUID) -> None:
     """Gives one seat back, never below none; a blocked slot stays blocked. The caller gives each seat back once."""
-    await tx.execute(_FREE_SEAT, {"slot_id": slot_id})
+    tx.write(_FREE_SEAT, {"slot_id": slot_id})
 
 
-async def free_seats(tx: Transaction, slot_ids: Iterable[UUID]) -> None:
+def free_seats(tx: Transaction, slot_ids: Iterable[UUID]) -> None:
     """As `free_seat`, once for each time that a slot is named; slots are locked in the order of their ids."""
-    await tx.execute(_FREE_SEATS, {"slot_ids": list(slot_ids)})
+    tx.write(_FREE_SEATS, {"slot_ids": list(slot_ids)})
 
 
 async def lock_slots(tx: Transaction, slot_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
@@ -189,10 +189,10 @@ async def give_back(tx: Transaction, reservation_id: UUID) -> Row:
     return (await tx.execute(_GIVE_BACK, {"id": reservation_id})).one()
 
 
-async def confirm_reservation(tx: Transaction, reservation_id: UUID, booking_id: UUID, payment_id: UUID | None) -> None:
+def confirm_reservation(tx: Transaction, reservation_id: UUID, booking_id: UUID, payment_id: UUID | None) -> None:
     """Makes a reservation confirmed; the caller holds its row lock, and the seat."""
     row = {"id": reservation_id, "booking_id": booking_id, "payment_id": payment_id}
-    await tx.execute(_CONFIRM_RESERVATION, row)
+    tx.write(_CONFIRM_RESERVATION, row)
 
 
 async def expire(tx: Transaction, batch: int) -> Sequence[Row]:

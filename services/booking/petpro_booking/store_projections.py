@@ -41,26 +41,26 @@ async def zone_of_service(tx: Transaction, service_id: UUID) -> str | None:
 
 async def keep_clinic(tx: Transaction, clinic: Mapping[str, Any]) -> None:
     """Keeps a clinic, unless the copy is as new."""
-    await _keep(tx, catalog_clinics, clinic)
+    _keep(tx, catalog_clinics, clinic)
 
 
 async def keep_service(tx: Transaction, service: Mapping[str, Any]) -> None:
     """Keeps a service, unless the copy is as new. What the row does not name stays as it was."""
-    await _keep(tx, catalog_services, service)
+    _keep(tx, catalog_services, service)
 
 
 async def keep_staff(tx: Transaction, staff: Mapping[str, Any]) -> None:
     """Keeps a member of staff, unless the copy is as new."""
-    await _keep(tx, catalog_staff, staff)
+    _keep(tx, catalog_staff, staff)
 
 
 async def keep_pet(tx: Transaction, pet: Mapping[str, Any]) -> None:
     """Keeps whose pet it is, unless the copy is as new."""
-    await _keep(tx, account_pets, pet)
+    _keep(tx, account_pets, pet)
 
 
-async def _keep(tx: Transaction, table: Table, row: Mapping[str, Any]) -> None:
+def _keep(tx: Transaction, table: Table, row: Mapping[str, Any]) -> None:
     statement = insert(table).values(row)
     changes = {name: statement.excluded[name] for name in row if name != "id"}
     newer = table.c.version < statement.excluded.version
-    await tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes, where=newer))
+    tx.write(statement.on_conflict_do_update(index_elements=["id"], set_=changes, where=newer))

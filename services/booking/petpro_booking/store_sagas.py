@@ -71,7 +71,7 @@ _SET_REFUND_STATUS = text("""
 """)
 
 
-async def begin_checkout(
+def begin_checkout(
     tx: Transaction, reservation_id: UUID, saga_id: UUID, booking_id: UUID, payment_id: UUID, notes: str, status: str
 ) -> None:
     """Notes on the reservation which try is on its way; the caller holds its row lock."""
@@ -83,7 +83,7 @@ async def begin_checkout(
         "notes": notes or None,
         "checkout_status": status,
     }
-    await tx.execute(_BEGIN_CHECKOUT, row)
+    tx.write(_BEGIN_CHECKOUT, row)
 
 
 async def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> datetime:
@@ -92,19 +92,19 @@ async def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) ->
     return expires_at
 
 
-async def set_checkout_status(tx: Transaction, reservation_id: UUID, status: str) -> None:
+def set_checkout_status(tx: Transaction, reservation_id: UUID, status: str) -> None:
     """Notes how far the checkout has come."""
-    await tx.execute(_SET_CHECKOUT_STATUS, {"id": reservation_id, "checkout_status": status})
+    tx.write(_SET_CHECKOUT_STATUS, {"id": reservation_id, "checkout_status": status})
 
 
-async def fail_checkout(tx: Transaction, reservation_id: UUID, reason: str) -> None:
+def fail_checkout(tx: Transaction, reservation_id: UUID, reason: str) -> None:
     """Notes that the try has failed; the hold itself is not touched."""
-    await tx.execute(_FAIL_CHECKOUT, {"id": reservation_id, "reason": reason})
+    tx.write(_FAIL_CHECKOUT, {"id": reservation_id, "reason": reason})
 
 
-async def cancel_reservation(tx: Transaction, reservation_id: UUID) -> None:
+def cancel_reservation(tx: Transaction, reservation_id: UUID) -> None:
     """Ends a pending reservation; the caller frees the seat in the same transaction."""
-    await tx.execute(_CANCEL_RESERVATION, {"id": reservation_id})
+    tx.write(_CANCEL_RESERVATION, {"id": reservation_id})
 
 
 async def request_cancellation(
@@ -121,9 +121,9 @@ async def request_cancellation(
     return (await tx.execute(_REQUEST_CANCELLATION, row)).first() is not None
 
 
-async def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
+def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
     """Lifts the semantic lock: the booking stands as before."""
-    await tx.execute(_REFUSE_CANCELLATION, {"id": booking_id})
+    tx.write(_REFUSE_CANCELLATION, {"id": booking_id})
 
 
 async def cancel_booking(tx: Transaction, booking_id: UUID, reason: str, told: str | None) -> Row | None:
@@ -134,7 +134,7 @@ async def cancel_booking(tx: Transaction, booking_id: UUID, reason: str, told: s
     return (await tx.execute(_CANCEL_BOOKING, {"id": booking_id, "reason": reason, "told": told})).first()
 
 
-async def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str, before: str) -> None:
+def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str, before: str) -> None:
     """Notes what became of the refund of a cancelled booking or of a no-show, which stood at `before` until then."""
     row = {"id": booking_id, "refund_status": refund_status, "before": before}
-    await tx.execute(_SET_REFUND_STATUS, row)
+    tx.write(_SET_REFUND_STATUS, row)

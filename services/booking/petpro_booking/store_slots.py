@@ -51,9 +51,9 @@ _PAGE = text("""
 """)
 
 
-async def lock_diary(tx: Transaction, whose: UUID) -> None:
+def lock_diary(tx: Transaction, whose: UUID) -> None:
     """Lets one at a time write into the diary of a person, or of a service without one, until the transaction ends."""
-    await tx.execute(_LOCK_DIARY, {"whose": str(whose)})
+    tx.write(_LOCK_DIARY, {"whose": str(whose)})
 
 
 async def open_slots(

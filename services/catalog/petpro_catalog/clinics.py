@@ -65,7 +65,7 @@ async def edit(tx: Transaction, clinic_id: UUID, caller: Caller, change: Callabl
     policy_version = clinic.policy_version
     if details.cancellation_policy != clinic.details.cancellation_policy:
         policy_version += 1
-        await store_clinics.add_policy(tx, clinic_id, policy_version, details.cancellation_policy)
+        store_clinics.add_policy(tx, clinic_id, policy_version, details.cancellation_policy)
     await store_clinics.edit_clinic(tx, clinic_id, details, policy_version)
     return await _announced(tx, clinic_id, caller)
 

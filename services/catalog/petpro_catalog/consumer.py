@@ -12,7 +12,7 @@ async def booking_completed(tx: Transaction, event: Event) -> None:
         booking = events.booking_completed(event)
     except (KeyError, TypeError, ValueError) as fault:
         raise Unprocessable("booking.completed lacks what it must say") from fault
-    await store_reviews.add_completed_booking(tx, booking)
+    store_reviews.add_completed_booking(tx, booking)
 
 
 HANDLERS = {"booking.completed": booking_completed}

@@ -18,7 +18,7 @@ def check_reviewable(booking: CompletedBooking | None, customer: UUID) -> Comple
 
 async def write(tx: Transaction, booking: CompletedBooking, rating: int, comment: str) -> Review:
     """Publishes a review and tells of it as review.created. Raises AlreadyReviewed."""
-    await store_reviews.add_completed_booking(tx, booking)
+    store_reviews.add_completed_booking(tx, booking)
     review = await store_reviews.add_review(tx, new_id(), booking, rating, comment)
     if review is None:
         raise AlreadyReviewed

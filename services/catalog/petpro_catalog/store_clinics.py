@@ -83,7 +83,7 @@ async def clinic(tx: Transaction, clinic_id: UUID, viewer: UUID | None, *, lock:
     """One clinic. With `lock` its row stays as it is until the transaction ends."""
     if lock:
         # A statement of its own: one that waits for the lock would see the new clinic, and of its policies the old.
-        await tx.execute(select(clinics.c.id).where(clinics.c.id == clinic_id).with_for_update())
+        tx.write(select(clinics.c.id).where(clinics.c.id == clinic_id).with_for_update())
     values = {"clinic_id": clinic_id, "viewer": viewer}
     row = (await tx.execute(_clinic_by_id(viewer is not None), values)).first()
     return _clinic(row) if row else None
@@ -91,24 +91,24 @@ async def clinic(tx: Transaction, clinic_id: UUID, viewer: UUID | None, *, lock:
 
 async def add_clinic(tx: Transaction, clinic_id: UUID, owner_id: UUID, details: ClinicDetails) -> None:
     """A new clinic, pending, with version 1 of its policy."""
-    await tx.execute(insert(clinics).values(id=clinic_id, owner_id=owner_id, **_columns(details)))
-    await add_policy(tx, clinic_id, 1, details.cancellation_policy)
+    tx.write(insert(clinics).values(id=clinic_id, owner_id=owner_id, **_columns(details)))
+    add_policy(tx, clinic_id, 1, details.cancellation_policy)
 
 
-async def add_policy(tx: Transaction, clinic_id: UUID, version: int, policy: Policy) -> None:
+def add_policy(tx: Transaction, clinic_id: UUID, version: int, policy: Policy) -> None:
     """A version of a clinic's policy; versions are never changed."""
     row = {"tiers": tiers_to_json(policy.tiers), "no_show_fee_percent": policy.no_show_fee_percent}
-    await tx.execute(insert(cancellation_policies).values(clinic_id=clinic_id, version=version, **row))
+    tx.write(insert(cancellation_policies).values(clinic_id=clinic_id, version=version, **row))
 
 
 async def edit_clinic(tx: Transaction, clinic_id: UUID, details: ClinicDetails, policy_version: int) -> None:
     """Writes what was edited and counts the version up. The caller holds the row's lock."""
-    await _update(tx, clinic_id, policy_version=policy_version, **_columns(details))
+    _update(tx, clinic_id, policy_version=policy_version, **_columns(details))
 
 
 async def set_status(tx: Transaction, clinic_id: UUID, status: ClinicStatus) -> None:
     """Writes the status and counts the version up. The caller holds the row's lock."""
-    await _update(tx, clinic_id, status=status.value)
+    _update(tx, clinic_id, status=status.value)
 
 
 async def search(tx: Transaction, wanted: Wanted, viewer: UUID | None, after: After | None, limit: int) -> list[Found]:
@@ -219,9 +219,9 @@ def _clinic_by_id(has_viewer: bool) -> Select[Any]:
     return _clinics_with_policy(has_viewer).where(clinics.c.id == bindparam("clinic_id", type_=Uuid()))
 
 
-async def _update(tx: Transaction, clinic_id: UUID, **values: Any) -> None:
+def _update(tx: Transaction, clinic_id: UUID, **values: Any) -> None:
     counted = {"version": clinics.c.version + 1, "updated_at": func.now()}
-    await tx.execute(update(clinics).where(clinics.c.id == clinic_id).values(**values, **counted))
+    tx.write(update(clinics).where(clinics.c.id == clinic_id).values(**values, **counted))
 
 
 def _columns(details: ClinicDetails) -> dict[str, Any]:

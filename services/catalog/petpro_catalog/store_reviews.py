@@ -18,9 +18,9 @@ async def completed_booking(tx: Transaction, booking_id: UUID) -> CompletedBooki
     return CompletedBooking(**row._asdict()) if row else None
 
 
-async def add_completed_booking(tx: Transaction, booking: CompletedBooking) -> None:
+def add_completed_booking(tx: Transaction, booking: CompletedBooking) -> None:
     """Remembers a completed booking; one that is known already stays as it is."""
-    await tx.execute(insert(completed_bookings).values(**asdict(booking)).on_conflict_do_nothing())
+    tx.write(insert(completed_bookings).values(**asdict(booking)).on_conflict_do_nothing())
 
 
 async def add_review(

@@ -19,7 +19,7 @@ async def service(tx: Transaction, service_id: UUID, *, lock: bool = False) -> S
     """One service. With `lock` its row stays as it is until the transaction ends."""
     if lock:
         # A statement of its own: one that waits for the lock would see the new service, and of its policies the old.
-        await tx.execute(select(services.c.id).where(services.c.id == service_id).with_for_update())
+        tx.write(select(services.c.id).where(services.c.id == service_id).with_for_update())
     row = (await tx.execute(_services_with_policy().where(services.c.id == service_id))).first()
     return _service(row) if row else None
 
@@ -42,7 +42,7 @@ async def add_service(tx: Transaction, service_id: UUID, clinic_id: UUID, detail
     """A new service, with version 1 of its policy where it has its own."""
     own = details.cancellation_policy
     values = {**_columns(details), "policy_version": _FIRST_POLICY if own else None}
-    await tx.execute(insert(services).values(id=service_id, clinic_id=clinic_id, **values))
+    tx.write(insert(services).values(id=service_id, clinic_id=clinic_id, **values))
     if own:
         await add_policy(tx, service_id, own)
     return await _known(tx, service_id)
@@ -66,7 +66,7 @@ async def edit_service(
 ) -> Service:
     """Writes what was edited and counts the version up. The caller holds the row's lock."""
     counted = {"version": services.c.version + 1, "updated_at": func.now(), "policy_version": policy_version}
-    await tx.execute(update(services).where(services.c.id == service_id).values(**_columns(details), **counted))
+    tx.write(update(services).where(services.c.id == service_id).values(**_columns(details), **counted))
     return await _known(tx, service_id)
 
 

@@ -22,8 +22,8 @@ def consumer(database: Database, broker: Broker, wording: Wording) -> Consumer:
 
 
 async def on_clinic_changed(tx: Transaction, event: Event) -> None:
-    await store.keep_clinic(tx, messages.clinic(event))
+    store.keep_clinic(tx, messages.clinic(event))
 
 
 async def on_service_changed(tx: Transaction, event: Event) -> None:
-    await store.keep_offer(tx, messages.offer(event))
+    store.keep_offer(tx, messages.offer(event))

@@ -29,7 +29,7 @@ class Naming:
         async with self._database.transaction() as tx:
             (names,) = await store.names_of(tx, [about(due.facts)])
             words = self._wording.words(due.type, due.facts, names)
-            await store.set_words(tx, due.notification_id, words.title, words.content)
+            store.set_words(tx, due.notification_id, words.title, words.content)
         return words, names
 
     def _lacks_something(self, due: Due, names: Names) -> bool:
@@ -48,7 +48,7 @@ class Naming:
             return False
         async with self._database.transaction() as tx:
             if clinic:
-                await store.keep_clinic(tx, clinic)
+                store.keep_clinic(tx, clinic)
             if offer:
-                await store.keep_offer(tx, offer)
+                store.keep_offer(tx, offer)
         return bool(clinic or offer)

@@ -34,7 +34,7 @@ async def tell(tx: Transaction, wording: Wording, news: Sequence[Told]) -> None:
         New(new_id(), told.user_id, told.booking_id, told.type, each.title, each.content, known)
         for told, each, known in zip(due, words, facts, strict=True)
     ]
-    await store.add_notifications(tx, new, DELIVERED_BY)
+    store.add_notifications(tx, new, DELIVERED_BY)
     tx.tell(DUE)
 
 

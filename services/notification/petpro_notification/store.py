@@ -136,7 +136,7 @@ async def waiting(tx: Transaction) -> Row:
     return (await tx.execute(_WAITING)).one()
 
 
-async def add_notifications(tx: Transaction, new: Sequence[New], channels: Sequence[Channel]) -> None:
+def add_notifications(tx: Transaction, new: Sequence[New], channels: Sequence[Channel]) -> None:
     """Writes unread notifications, shown to people as soon as this commits, and a delivery of each for each channel,
     due at once; a notification has one per channel at most (UNIQUE)."""
     deliveries = [(new_id(), each.id, channel) for each in new for channel in channels]
@@ -152,12 +152,12 @@ async def add_notifications(tx: Transaction, new: Sequence[New], channels: Seque
         "notification_ids": [notification_id for _, notification_id, _ in deliveries],
         "channels": [channel for _, _, channel in deliveries],
     }
-    await tx.execute(_ADD, row)
+    tx.write(_ADD, row)
 
 
-async def set_words(tx: Transaction, id_: UUID, title: str, content: str) -> None:
+def set_words(tx: Transaction, id_: UUID, title: str, content: str) -> None:
     """Gives a notification better words; whether it was read stays."""
-    await tx.execute(update(notifications).where(notifications.c.id == id_).values(title=title, content=content))
+    tx.write(update(notifications).where(notifications.c.id == id_).values(title=title, content=content))
 
 
 async def appointments_of(
@@ -237,17 +237,17 @@ def record(tx: Transaction, due: Due, outcome: Outcome, pause: timedelta) -> Non
     tx.write_late(_RECORD, {**tried, "statuses": outcome.status, "reasons": outcome.reason, "pauses": pause})
 
 
-async def keep_clinic(tx: Transaction, clinic: Clinic) -> None:
+def keep_clinic(tx: Transaction, clinic: Clinic) -> None:
     """Keeps what is known of a clinic; an older version than the kept one changes nothing."""
     row = {"id": clinic.id, "name": clinic.name, "timezone": clinic.timezone, "version": clinic.version}
     kept = upsert(catalog_clinics).values(**row)
     newer = kept.on_conflict_do_update(
         index_elements=["id"], set_=row, where=catalog_clinics.c.version < kept.excluded.version
     )
-    await tx.execute(newer)
+    tx.write(newer)
 
 
-async def keep_offer(tx: Transaction, offer: Offer) -> None:
+def keep_offer(tx: Transaction, offer: Offer) -> None:
     """Keeps what is known of a clinic's service; an older version than the kept one changes nothing."""
     row = {
         "id": offer.id,
@@ -260,7 +260,7 @@ async def keep_offer(tx: Transaction, offer: Offer) -> None:
     newer = kept.on_conflict_do_update(
         index_elements=["id"], set_=row, where=catalog_services.c.version < kept.excluded.version
     )
-    await tx.execute(newer)
+    tx.write(newer)
 
 
 async def names_of(tx: Transaction, asked: Sequence[tuple[UUID | None, UUID | None]]) -> Sequence[Names]:

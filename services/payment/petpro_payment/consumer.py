@@ -105,14 +105,14 @@ def _settlement(command_id: str, order: commands_pb2.SettleRefundEntry) -> refun
 async def on_clinic_changed(tx: Transaction, event: Event) -> None:
     """The clinic's owner acts for it."""
     clinic_id, owner_id = _ids(event["clinic_id"], event["owner_id"])
-    await store.put_member(tx, clinic_id, clinic_id, owner_id, event["version"])
+    store.put_member(tx, clinic_id, clinic_id, owner_id, event["version"])
 
 
 async def on_staff_changed(tx: Transaction, event: Event) -> None:
     """A staff member with an account acts for the clinic; one who left, or has none, does not."""
     staff_id, clinic_id = _ids(event["staff_id"], event["clinic_id"])
     user_id = None if event.get("is_deleted") or not event.get("user_id") else _ids(event["user_id"])[0]
-    await store.put_member(tx, staff_id, clinic_id, user_id, event["version"])
+    store.put_member(tx, staff_id, clinic_id, user_id, event["version"])
 
 
 EVENT_HANDLERS: Mapping[str, EventHandler] = {

@@ -30,7 +30,7 @@ async def post_fee(
 
     Raises TooEarly when the payment is not captured.
     """
-    await store.hold(tx, entry_id)
+    store.hold(tx, entry_id)
     payment = await store.lock_payment(tx, payment_id)
     if payment is not None and payment.status is PaymentStatus.AT_CLINIC:
         return Succeeded(commands_pb2.BookingFeePosted())  # no money of this booking is ours to divide
@@ -47,7 +47,7 @@ async def post_fee(
             currency=money.currency,
             split=split,
         )
-        await ledger_store.insert_entries(tx, [fee])
+        ledger_store.insert_entries(tx, [fee])
     return Succeeded(commands_pb2.BookingFeePosted())
 
 
@@ -66,7 +66,7 @@ async def post_refunds(tx: Transaction, orders: Sequence[Posting]) -> list[Answe
 
     Raises TooEarly without fee or refund, NotTogether when two orders are about one payment.
     """
-    await store.hold(tx, *(order.entry_id for order in orders))
+    store.hold(tx, *(order.entry_id for order in orders))
     found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
     require_different(payment.id for payment, _ in found.values())
     there = [order for order in orders if order.refund_id in found]
@@ -74,7 +74,7 @@ async def post_refunds(tx: Transaction, orders: Sequence[Posting]) -> list[Answe
     before = await ledger_store.before_refunds(tx, asked)
     decided = {order: _decide(order, found[order.refund_id][1], before[order.entry_id]) for order in there}
     new = [entry for entry in decided.values() if isinstance(entry, NewEntry)]
-    await ledger_store.insert_entries(tx, new)
+    ledger_store.insert_entries(tx, new)
     return [_answer(decided[order]) if order in decided else await _without_refund(tx, order) for order in orders]
 
 
@@ -111,12 +111,12 @@ async def _without_refund(tx: Transaction, order: Posting) -> Answer:
 
 async def cancel_refund(tx: Transaction, entry_id: UUID) -> Answer:
     """Undoes `post_refund`, also before it came. Raises TooLate when the entry is settled."""
-    await store.hold(tx, entry_id)
+    store.hold(tx, entry_id)
     entry = await ledger_store.find_entry(tx, entry_id)
     if entry is None:
-        await store.call_off(tx, entry_id)
+        store.call_off(tx, entry_id)
     elif entry.status == "pending":
-        await ledger_store.cancel_entry(tx, entry_id)
+        ledger_store.cancel_entry(tx, entry_id)
     elif entry.status == "settled":
         raise TooLate(entry_id=entry_id)
     return Succeeded(commands_pb2.RefundEntryCancelled())

@@ -98,7 +98,7 @@ class NewEntry:
     refund_id: UUID | None = None
 
 
-async def insert_entries(tx: Transaction, new: Sequence[NewEntry]) -> None:
+def insert_entries(tx: Transaction, new: Sequence[NewEntry]) -> None:
     """Adds pending entries, and posts them in the journal."""
     if not new:
         return
@@ -115,7 +115,7 @@ async def insert_entries(tx: Transaction, new: Sequence[NewEntry]) -> None:
         "clinics": [entry.split.clinic for entry in new],
         "taxes": [entry.split.tax for entry in new],
     }
-    await tx.execute(_INSERT, columns)
+    tx.write(_INSERT, columns)
 
 
 async def find_entry(tx: Transaction, entry_id: UUID) -> Row | None:
@@ -146,9 +146,9 @@ def _before_refund(row: Row) -> BeforeRefund:
     return BeforeRefund(row.was_called_off, row.known_status, fee, earlier)
 
 
-async def cancel_entry(tx: Transaction, entry_id: UUID) -> None:
+def cancel_entry(tx: Transaction, entry_id: UUID) -> None:
     """A pending entry counts no more, and is undone in the journal."""
-    await tx.execute(_CANCEL, {"id": entry_id})
+    tx.write(_CANCEL, {"id": entry_id})
 
 
 async def known(tx: Transaction, entry_ids: Sequence[UUID]) -> set[UUID]:

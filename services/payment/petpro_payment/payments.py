@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 async def take(tx: Transaction, command_id: str, ordered: dict[str, Any], cannot: Reason | None = None) -> Answer:
     """Takes a payment on. The worker asks the provider after the commit, unless it `cannot` take it."""
     payment_id: UUID = ordered["id"]
-    await store.hold(tx, payment_id)
+    store.hold(tx, payment_id)
     if await store.was_called_off(tx, payment_id):
         return Refused(Reason.CALLED_OFF)
     is_new = await store.insert_payment(tx, ordered)
@@ -42,11 +42,11 @@ async def take(tx: Transaction, command_id: str, ordered: dict[str, Any], cannot
 async def take_at_clinic(tx: Transaction, command_id: str, ordered: dict[str, Any]) -> Answer:
     """Notes that the clinic takes the money. No provider is asked, and nothing will be given back."""
     payment_id: UUID = ordered["id"]
-    await store.hold(tx, payment_id)
+    store.hold(tx, payment_id)
     if await store.was_called_off(tx, payment_id):
         return Refused(Reason.CALLED_OFF)
     if await store.insert_payment(tx, ordered):
-        await store.leave_to_clinic(tx, payment_id)
+        store.leave_to_clinic(tx, payment_id)
         return Succeeded(messages.payment_at_clinic())
     return await _ordered_again(tx, command_id, await _locked(tx, payment_id))
 
@@ -56,7 +56,7 @@ async def _ordered_again(tx: Transaction, command_id: str, payment: Payment) -> 
     if payment.status is PaymentStatus.AT_CLINIC:
         return Succeeded(messages.payment_at_clinic())
     if payment.is_open:
-        await store.reorder_payment(tx, payment.id, command_id)
+        store.reorder_payment(tx, payment.id, command_id)
         return Pending()
     if payment.is_unpaid:
         return Refused(payment.failure_reason or Reason.PAYMENT_REFUSED)
@@ -67,15 +67,15 @@ async def _ordered_again(tx: Transaction, command_id: str, payment: Payment) -> 
 
 async def cancel(tx: Transaction, command_id: str, payment_id: UUID) -> Answer:
     """Calls a payment off, whatever has become of it. What was taken, or is taken later, goes back in full."""
-    await store.hold(tx, payment_id)
+    store.hold(tx, payment_id)
     payment = await store.lock_payment(tx, payment_id)
     if payment is None:
-        await store.call_off(tx, payment_id)
+        store.call_off(tx, payment_id)
         return Succeeded(messages.payment_cancelled())
     if payment.is_open:
         return await _cancel_open(tx, command_id, payment)
     if payment.status is PaymentStatus.AT_CLINIC:
-        await store.close_unpaid(tx, payment.id, PaymentStatus.CANCELLED, Reason.CALLED_OFF, "")
+        store.close_unpaid(tx, payment.id, PaymentStatus.CANCELLED, Reason.CALLED_OFF, "")
     if not payment.captured:
         return Succeeded(messages.payment_cancelled(currency=payment.currency))
     amount = await refunds.give_back(tx, payment, Origin.CALLED_OFF)
@@ -98,9 +98,9 @@ async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> D
     if move.status is PaymentStatus.SUCCESS and isinstance(outcome, Captured):
         await _captured(tx, payment, outcome, move)
     elif move.status is PaymentStatus.PROCESSING and isinstance(outcome, Processing):
-        await store.note_progress(tx, payment.id, outcome)
+        store.note_progress(tx, payment.id, outcome)
     elif move.status is PaymentStatus.UNKNOWN:
-        await store.mark_unknown(tx, payment.id)
+        store.mark_unknown(tx, payment.id)
     elif move.status is not None:
         await _ended_unpaid(tx, payment, outcome, move)
     elif not move.quarantine:
@@ -109,7 +109,7 @@ async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> D
 
 
 async def _captured(tx: Transaction, payment: Payment, outcome: Captured, move: Move) -> None:
-    await store.capture(tx, payment.id, outcome)
+    store.capture(tx, payment.id, outcome)
     await messages.tell_captured(tx, payment)
     if move.give_back is None:
         await _answer(tx, payment, Succeeded(messages.payment_taken(outcome)))
@@ -122,7 +122,7 @@ async def _captured(tx: Transaction, payment: Payment, outcome: Captured, move: 
 async def _ended_unpaid(tx: Transaction, payment: Payment, outcome: PaymentOutcome, move: Move) -> None:
     reason, status = move.reason or Reason.PAYMENT_REFUSED, move.status or PaymentStatus.FAILED
     external: str = getattr(outcome, "external_reference", "")
-    await store.close_unpaid(tx, payment.id, status, reason, external)
+    store.close_unpaid(tx, payment.id, status, reason, external)
     await messages.tell_failed(tx, payment, reason)
     await _answer(tx, payment, Refused(reason))
 
@@ -138,7 +138,7 @@ async def _answer(
 
 
 async def _quarantine(tx: Transaction, payment: Payment, outcome: Captured) -> None:
-    await store.quarantine(tx, payment.id, outcome.money)
+    store.quarantine(tx, payment.id, outcome.money)
     metrics.QUARANTINED.inc()
     _log.error("provider took another amount than was ordered", payment_id=str(payment.id), taken=str(outcome.money))
 

@@ -69,9 +69,9 @@ async def is_quarantined(tx: Transaction, payment_id: UUID) -> bool | None:
     return found
 
 
-async def close_quarantine(tx: Transaction, payment_id: UUID) -> None:
+def close_quarantine(tx: Transaction, payment_id: UUID) -> None:
     """What the provider took has gone back, and is posted as such. Under the row lock."""
-    await tx.execute(_CLOSE, {"id": payment_id})
+    tx.write(_CLOSE, {"id": payment_id})
 
 
 def _window(min_age: int, after: tuple[datetime, UUID] | None, limit: int) -> dict[str, object]:

@@ -228,7 +228,7 @@ async def whole_refund(tx: Transaction, payment_id: UUID) -> Refund | None:
     return refund_of_row(row) if row else None
 
 
-async def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool, str | None]]) -> None:
+def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool, str | None]]) -> None:
     """Has the worker send refunds to the provider at once, and these orders wait for the outcomes.
 
     Each is a refund's id, a command id, whether the refund must succeed, and the trace of the order.
@@ -237,15 +237,15 @@ async def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool, str | 
         tx.tell(WORK)
         ids, command_ids, musts, traces = (list(column) for column in zip(*orders, strict=True))
         row = {"ids": ids, "command_ids": command_ids, "musts": musts, "traces": traces}
-        await tx.execute(_SUBMIT, row)
+        tx.write(_SUBMIT, row)
 
 
-async def await_settlement(tx: Transaction, refund_id: UUID, command_id: str, entry_id: UUID) -> None:
+def await_settlement(tx: Transaction, refund_id: UUID, command_id: str, entry_id: UUID) -> None:
     """Has this order wait for the money to be gone."""
-    await tx.execute(_AWAIT_SETTLEMENT, {"id": refund_id, "command_id": command_id, "entry_id": entry_id})
+    tx.write(_AWAIT_SETTLEMENT, {"id": refund_id, "command_id": command_id, "entry_id": entry_id})
 
 
-async def move(
+def move(
     tx: Transaction,
     refund_id: UUID,
     to: RefundStatus,
@@ -258,23 +258,23 @@ async def move(
     What it adds to the sum of what is gone, or takes from it, is posted in the journal.
     """
     row = {"id": refund_id, "to": to.stored.value, "external": external or None, "failure": failure or None}
-    await tx.execute(_MOVE, {**row, **sums})
+    tx.write(_MOVE, {**row, **sums})
 
 
-async def mark_unknown(tx: Transaction, refund_id: UUID) -> None:
+def mark_unknown(tx: Transaction, refund_id: UUID) -> None:
     """The provider was asked to make it, and nobody knows what it did. Under its payment's row lock."""
-    await tx.execute(_MARK_UNKNOWN, {"id": refund_id})
+    tx.write(_MARK_UNKNOWN, {"id": refund_id})
 
 
-async def pay_out(tx: Transaction, refund_id: UUID, reference: str, sums: Mapping[str, Decimal]) -> None:
+def pay_out(tx: Transaction, refund_id: UUID, reference: str, sums: Mapping[str, Decimal]) -> None:
     """A refund that waited for a person has succeeded in another way. Under its payment's row lock."""
-    await tx.execute(_PAY_OUT, {"id": refund_id, "reference": reference, **sums})
+    tx.write(_PAY_OUT, {"id": refund_id, "reference": reference, **sums})
 
 
-async def retry(tx: Transaction, refund_id: UUID) -> None:
+def retry(tx: Transaction, refund_id: UUID) -> None:
     """A refund that waited for a person is sent to the provider again. Under its payment's row lock."""
     tx.tell(WORK)
-    await tx.execute(_RETRY, {"id": refund_id})
+    tx.write(_RETRY, {"id": refund_id})
 
 
 async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> tuple[list[Errand], float | None]:

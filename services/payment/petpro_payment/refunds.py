@@ -74,7 +74,7 @@ async def reserve(tx: Transaction, orders: Sequence[Reservation]) -> list[Answer
     Raises NotTogether when two orders are about one payment.
     """
     require_different(order.payment_id for order in orders)
-    await store.hold(tx, *(order.refund_id for order in orders))
+    store.hold(tx, *(order.refund_id for order in orders))
     payments = await store.lock_payments(tx, [order.payment_id for order in orders])
     new = [_reserved(payments[order.payment_id], order) for order in orders if _fits(payments, order)]
     added = await refund_store.add(tx, new)
@@ -114,10 +114,10 @@ async def _why_not(tx: Transaction, refund_id: UUID, payment: Payment | None) ->
 
 async def release(tx: Transaction, refund_id: UUID) -> Answer:
     """Undoes `reserve`, also before it came. Raises TooLate when the provider may know of the refund."""
-    await store.hold(tx, refund_id)
+    store.hold(tx, refund_id)
     found = await refund_store.lock(tx, refund_id)
     if found is None:
-        await store.call_off(tx, refund_id)
+        store.call_off(tx, refund_id)
         return Succeeded(commands_pb2.RefundReleased())
     _, refund = found
     if refund.status is RefundStatus.RESERVED:
@@ -134,7 +134,7 @@ async def submit(tx: Transaction, orders: Sequence[Submission]) -> list[Answer]:
     traced = [
         (each.refund_id, each.command_id, each.must_succeed, participant.trace_of(each.command_id)) for each in due
     ]
-    await refund_store.submit(tx, traced)
+    refund_store.submit(tx, traced)
     return [await _submitted(tx, order.refund_id, found.get(order.refund_id)) for order in orders]
 
 
@@ -175,7 +175,7 @@ async def settle(tx: Transaction, orders: Sequence[Settlement]) -> list[Answer]:
 async def _settled(tx: Transaction, order: Settlement, refund: Refund) -> Answer:
     if refund.status is RefundStatus.SUCCEEDED:
         return Succeeded(commands_pb2.RefundEntrySettled())
-    await refund_store.await_settlement(tx, order.refund_id, order.command_id, order.entry_id)
+    refund_store.await_settlement(tx, order.refund_id, order.command_id, order.entry_id)
     return Pending()
 
 
@@ -197,7 +197,7 @@ async def learn(tx: Transaction, payment: Payment, refund: Refund, outcome: Refu
     if status is None or refund.paid_out_reference:  # what a person has paid, no word on the own attempt undoes
         return Disposition.IGNORED
     if status is RefundStatus.UNKNOWN:
-        await refund_store.mark_unknown(tx, refund.id)
+        refund_store.mark_unknown(tx, refund.id)
         return Disposition.APPLIED
     external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""
@@ -217,7 +217,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
     """
     payment, refund = await _for_a_person(tx, refund_id)
     if not dry_run:
-        await refund_store.pay_out(tx, refund_id, reference, store.counts(-refund.amount, refund.amount))
+        refund_store.pay_out(tx, refund_id, reference, store.counts(-refund.amount, refund.amount))
         await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
         await _answer(tx, refund, RefundStatus.SUCCEEDED)
     return replace(refund, status=RefundStatus.SUCCEEDED)
@@ -237,7 +237,7 @@ async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_r
     if cannot:
         raise RefundNotRetriable(provider=payment.provider, cause=cannot)
     if not dry_run:
-        await refund_store.retry(tx, refund_id)
+        refund_store.retry(tx, refund_id)
     return replace(refund, status=RefundStatus.SUBMITTED)
 
 
@@ -263,4 +263,4 @@ async def _move(tx: Transaction, refund: Refund, status: RefundStatus, external:
     reserved_before, done_before = set_aside(refund.status, refund.amount)
     reserved, done = set_aside(status, refund.amount)
     sums = store.counts(reserved - reserved_before, done - done_before)
-    await refund_store.move(tx, refund.id, status, external, failure, sums)
+    refund_store.move(tx, refund.id, status, external, failure, sums)

@@ -78,9 +78,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         async def act(tx: Transaction) -> PayOutRefundResponse:
             refund = await refunds.pay_out(tx, refund_id, request.reference, dry_run=request.dry_run)
             if not request.dry_run:
-                await settlement_store.note(
-                    tx, operator, "pay_out_refund", refund_id, request.reason, request.reference
-                )
+                settlement_store.note(tx, operator, "pay_out_refund", refund_id, request.reason, request.reference)
             return PayOutRefundResponse(refund=messages.refund_message(refund))
 
         if request.dry_run:  # a request id is kept for what changes something
@@ -95,7 +93,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         async def act(tx: Transaction) -> RetryRefundResponse:
             refund = await refunds.retry(tx, self._providers, refund_id, dry_run=request.dry_run)
             if not request.dry_run:
-                await settlement_store.note(tx, operator, "retry_refund", refund_id, request.reason)
+                settlement_store.note(tx, operator, "retry_refund", refund_id, request.reason)
             return RetryRefundResponse(refund=messages.refund_message(refund))
 
         if request.dry_run:
@@ -126,10 +124,8 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
                 case False:
                     raise PaymentNotQuarantined
             if not request.dry_run:
-                await queue_store.close_quarantine(tx, payment_id)
-                await settlement_store.note(
-                    tx, operator, "close_quarantine", payment_id, request.reason, request.reference
-                )
+                queue_store.close_quarantine(tx, payment_id)
+                settlement_store.note(tx, operator, "close_quarantine", payment_id, request.reason, request.reference)
             return CloseQuarantineResponse()
 
         if request.dry_run:

@@ -75,7 +75,7 @@ async def settle(tx: Transaction, id_: UUID, clinic_id: UUID, currency: str, unt
 
     None when nothing is due, when refunds exceed what was earned, and when it is settled until then already.
     """
-    await tx.execute(_SETTLE, {"id": id_, "clinic_id": clinic_id, "currency": currency, "until": until})
+    tx.write(_SETTLE, {"id": id_, "clinic_id": clinic_id, "currency": currency, "until": until})
     return await find(tx, id_)
 
 
@@ -94,7 +94,7 @@ async def entries(tx: Transaction, settlement_id: UUID) -> Sequence[Row]:
     return (await tx.execute(_ENTRIES, {"id": settlement_id})).all()
 
 
-async def note(tx: Transaction, operator: str, verb: str, subject_id: UUID, reason: str, reference: str = "") -> None:
+def note(tx: Transaction, operator: str, verb: str, subject_id: UUID, reason: str, reference: str = "") -> None:
     """Keeps, for ever, who did what about money, and why."""
     row = {"operator": operator, "verb": verb, "subject_id": subject_id, "reason": reason, "reference": reference}
-    await tx.execute(_DONE, row)
+    tx.write(_DONE, row)

@@ -42,6 +42,6 @@ async def _settle(database: Database, due: Row, operator: str, reason: str) -> R
         made = await settlement_store.settle(tx, new_id(), due.clinic_id, due.currency, due.until)
         if made is None:
             return None
-        await settlement_store.note(tx, operator, "settle", made.id, reason)
+        settlement_store.note(tx, operator, "settle", made.id, reason)
     _log.info("settled", settlement_id=str(made.id), clinic_id=str(made.clinic_id), entries=made.entry_count)
     return made

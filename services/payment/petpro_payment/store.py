@@ -149,14 +149,14 @@ def payment_of_row(row: Row) -> Payment:
     return Payment(**{**columns, "status": PaymentStatus(row.status), "now": row.now})
 
 
-async def hold(tx: Transaction, *order_ids: UUID) -> None:
+def hold(tx: Transaction, *order_ids: UUID) -> None:
     """Until commit, no other transaction handles an order, or its compensation, about these ids."""
-    await tx.execute(_HOLD, {"order_ids": [str(order_id) for order_id in order_ids]})
+    tx.write(_HOLD, {"order_ids": [str(order_id) for order_id in order_ids]})
 
 
-async def call_off(tx: Transaction, order_id: UUID) -> None:
+def call_off(tx: Transaction, order_id: UUID) -> None:
     """Remembers that an order was compensated before it came. Under `hold`."""
-    await tx.execute(_CALL_OFF, {"id": order_id})
+    tx.write(_CALL_OFF, {"id": order_id})
 
 
 async def was_called_off(tx: Transaction, order_id: UUID) -> bool:
@@ -197,9 +197,9 @@ def postpone_payment(tx: Transaction, payment_id: UUID, seconds: float) -> None:
     tx.write_late(_POSTPONE_PAYMENT, {"id": payment_id, "seconds": seconds})
 
 
-async def reorder_payment(tx: Transaction, payment_id: UUID, command_id: str) -> None:
+def reorder_payment(tx: Transaction, payment_id: UUID, command_id: str) -> None:
     """Has another order wait for the outcome. Under the row lock."""
-    await tx.execute(_REORDER_PAYMENT, {"id": payment_id, "command_id": command_id})
+    tx.write(_REORDER_PAYMENT, {"id": payment_id, "command_id": command_id})
 
 
 async def request_cancel(tx: Transaction, payment_id: UUID, command_id: str) -> Payment:
@@ -208,39 +208,39 @@ async def request_cancel(tx: Transaction, payment_id: UUID, command_id: str) -> 
     return payment_of_row((await tx.execute(_REQUEST_CANCEL, {"id": payment_id, "command_id": command_id})).one())
 
 
-async def leave_to_clinic(tx: Transaction, payment_id: UUID) -> None:
+def leave_to_clinic(tx: Transaction, payment_id: UUID) -> None:
     """The clinic takes the money; nobody is asked about it. Under `hold`."""
-    await tx.execute(_LEAVE_TO_CLINIC, {"id": payment_id})
+    tx.write(_LEAVE_TO_CLINIC, {"id": payment_id})
 
 
-async def mark_unknown(tx: Transaction, payment_id: UUID) -> None:
+def mark_unknown(tx: Transaction, payment_id: UUID) -> None:
     """The provider was asked, and nobody knows what it did. Under the row lock."""
-    await tx.execute(_MARK_UNKNOWN, {"id": payment_id})
+    tx.write(_MARK_UNKNOWN, {"id": payment_id})
 
 
-async def note_progress(tx: Transaction, payment_id: UUID, outcome: Processing) -> None:
+def note_progress(tx: Transaction, payment_id: UUID, outcome: Processing) -> None:
     """Keeps what the provider said of an open payment; what it did not repeat stands. Under the row lock."""
     action = outcome.customer_action
     details = orjson.dumps({"customer_action": action}).decode() if action else None
     row = {"id": payment_id, "external_reference": outcome.external_reference, "payment_details": details}
-    await tx.execute(_NOTE_PROGRESS, row)
+    tx.write(_NOTE_PROGRESS, row)
 
 
-async def capture(tx: Transaction, payment_id: UUID, outcome: Captured) -> None:
+def capture(tx: Transaction, payment_id: UUID, outcome: Captured) -> None:
     """The money is taken, and posted in the journal; nothing is asked any more. Under the row lock."""
     row = {"id": payment_id, "external_reference": outcome.external_reference or None, "paid_at": outcome.paid_at}
-    await tx.execute(_CAPTURE, row)
+    tx.write(_CAPTURE, row)
 
 
-async def close_unpaid(tx: Transaction, payment_id: UUID, status: PaymentStatus, reason: str, external: str) -> None:
+def close_unpaid(tx: Transaction, payment_id: UUID, status: PaymentStatus, reason: str, external: str) -> None:
     """No money was taken; nothing is asked any more. Under the row lock."""
     row = {"id": payment_id, "status": status.value, "reason": str(reason), "external_reference": external or None}
-    await tx.execute(_CLOSE_UNPAID, row)
+    tx.write(_CLOSE_UNPAID, row)
 
 
-async def quarantine(tx: Transaction, payment_id: UUID, taken: Money) -> None:
+def quarantine(tx: Transaction, payment_id: UUID, taken: Money) -> None:
     """Marks a payment of which the provider took another amount, and posts that as owed. Under the row lock."""
-    await tx.execute(_QUARANTINE, {"id": payment_id, "amount": taken.amount, "currency": taken.currency})
+    tx.write(_QUARANTINE, {"id": payment_id, "amount": taken.amount, "currency": taken.currency})
 
 
 async def waiting(tx: Transaction, seconds: float) -> list[Row]:
@@ -284,10 +284,10 @@ def _event_columns(rows: list[dict[str, Any]]) -> Mapping[str, Any]:
 _WRITE_EVENTS = LateWrite(_RECORD_EVENTS, _event_columns)
 
 
-async def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID | None, version: int) -> None:
+def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID | None, version: int) -> None:
     """Keeps who acts for a clinic, unless something newer is known."""
     row = {"source_id": source_id, "clinic_id": clinic_id, "user_id": user_id, "version": version}
-    await tx.execute(_PUT_MEMBER, row)
+    tx.write(_PUT_MEMBER, row)
 
 
 async def members(tx: Transaction, clinic_id: UUID) -> list[tuple[UUID, UUID | None]]:

@@ -250,7 +250,7 @@ class Trade(RuleBasedStateMachine):
             until = until.replace(microsecond=id_.int % 10**6)  # no two settlements end at the same instant
             made = await settlement_store.settle(tx, id_, self.clinic, currency, until)
             if made is not None:
-                await settlement_store.note(tx, "somebody", "settle", made.id, "the model says so")
+                settlement_store.note(tx, "somebody", "settle", made.id, "the model says so")
             return made
 
     @invariant()

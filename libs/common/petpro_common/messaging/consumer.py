@@ -258,7 +258,7 @@ class Consumer:
             "tries": message.metadata.num_delivered,
         }
         async with self._database.transaction() as tx:
-            await tx.execute(_PARK, row)
+            tx.write(_PARK, row)
         self._failures.pop(message.metadata.sequence.stream, None)
         telemetry.PARKED_MESSAGES.labels(self._name).inc()
         await self._acknowledge(message)

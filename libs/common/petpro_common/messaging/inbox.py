@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import text
 
 from petpro_common.db import Transaction
+from petpro_common.wire import Order
 
 # In one order everywhere, so that two batches with the same messages do not wait for each other in a circle.
 _CLAIM = text("""
@@ -20,10 +21,15 @@ async def claim(tx: Transaction, message_ids: Iterable[str]) -> set[str]:
 
     A copy that is handled at the same instant waits here until the first has committed or rolled back.
     """
-    return set((await tx.execute(_CLAIM, {"message_ids": list(message_ids)})).scalars())
+    return set((await tx.execute(*claiming(message_ids))).scalars())
 
 
-async def give_up(tx: Transaction, message_ids: Iterable[str]) -> None:
+def claiming(message_ids: Iterable[str]) -> Order:
+    """The statement of `claim`, for a round trip with others; it gives the ids that are new."""
+    return _CLAIM, {"message_ids": list(message_ids)}
+
+
+def give_up(tx: Transaction, message_ids: Iterable[str]) -> None:
     """Takes back what this transaction has claimed and not handled."""
     if left := list(message_ids):
-        await tx.execute(_GIVE_UP, {"message_ids": left})
+        tx.write(_GIVE_UP, {"message_ids": left})

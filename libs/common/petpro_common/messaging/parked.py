@@ -111,12 +111,12 @@ async def begin(tx: Transaction, id_: int, operator: str, reason: str) -> int | 
     return redrive_id
 
 
-async def end(tx: Transaction, id_: int, redrive_id: int, error: str) -> None:
+def end(tx: Transaction, id_: int, redrive_id: int, error: str) -> None:
     """Writes down how a redrive ended; without an error the message is no longer parked."""
     if error:
-        await tx.execute(_FAILED, {"id": id_, "redrive_id": redrive_id, "error": error})
+        tx.write(_FAILED, {"id": id_, "redrive_id": redrive_id, "error": error})
     else:
-        await tx.execute(_HANDLED, {"id": id_, "redrive_id": redrive_id})
+        tx.write(_HANDLED, {"id": id_, "redrive_id": redrive_id})
 
 
 def facts(subject: str, headers: Mapping[str, str], payload: bytes) -> dict[str, str]:

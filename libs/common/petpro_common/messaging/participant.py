@@ -136,7 +136,7 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
             new = await inbox.claim(tx, (order.id for each in received for order in each.orders))
             while due := [each for each in received if each.goes_on]:
                 await _carry_out(tx, due, new)
-            await inbox.give_up(tx, new & {order.id for each in received for order in each.left})
+            inbox.give_up(tx, new & {order.id for each in received for order in each.left})
 
     subjects = [f"petpro.commands.{broker.service}.>"]
     return Consumer(database, broker, COMMANDS, subjects, handle, lambda m: saga_of(m.data))

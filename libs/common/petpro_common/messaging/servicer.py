@@ -85,7 +85,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
             return None
         error = await self._handle(row)
         async with self._database.transaction() as tx:
-            await parked.end(tx, row.id, redrive_id, error)
+            parked.end(tx, row.id, redrive_id, error)
         outcome = messages_pb2.REDRIVE_OUTCOME_FAILED if error else messages_pb2.REDRIVE_OUTCOME_HANDLED
         result = _result(row, outcome)
         result.message.error = error or row.error

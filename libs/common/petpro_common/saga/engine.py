@@ -137,7 +137,7 @@ class SagaEngine:
             return Operated(transition.state, transition.timeline)
         with telemetry.span(f"saga {row.saga_type} {operation.verb}", row.trace):
             done = await self._carry_out(tx, saga, transition, row.now)
-        await store.add_operation(tx, operation, before, done.state)
+        store.add_operation(tx, operation, before, done.state)
         await tx.flush()  # the caller may look at it
         return done
 
@@ -172,10 +172,11 @@ class SagaEngine:
         """Signals sagas, each at most once: of one saga's replies one is in hand at a time."""
         replies = [(message, *messages.read(message)) for message in received]
         async with self._database.transaction() as tx:
-            rows = await store.lock(tx, (saga_id for _, _, saga_id, _ in replies))
+            claiming = inbox.claiming(message_id for _, message_id, _, _ in replies)
+            rows, claimed = await store.lock_with(tx, (saga_id for _, _, saga_id, _ in replies), claiming)
             if missing := {saga_id for _, _, saga_id, _ in replies} - rows.keys():
                 raise Unprocessable(f"no saga {missing.pop()}")
-            new = await inbox.claim(tx, (message_id for _, message_id, _, _ in replies))
+            new = set(claimed.scalars())
             for message, message_id, saga_id, reply in replies:
                 if message_id in new:
                     row = rows[saga_id]

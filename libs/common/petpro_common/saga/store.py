@@ -9,9 +9,10 @@ from uuid import UUID
 import orjson
 from sqlalchemy import text
 
-from petpro_common.db import LateWrite, Row, Transaction
+from petpro_common.db import LateWrite, Row, Rows, Transaction
 from petpro_common.saga.model import Direction, Happening, SagaState, Status
 from petpro_common.saga.operations import Operation
+from petpro_common.wire import Order
 
 _COLUMNS = """
     id, saga_type, definition_version, business_key, status, step, direction, attempt, to_undo, data, version,
@@ -123,7 +124,17 @@ async def insert(tx: Transaction, state: SagaState, trace: Mapping[str, str]) ->
 async def lock(tx: Transaction, saga_ids: Iterable[UUID]) -> dict[UUID, Row]:
     """Those of the sagas that there are, by id, locked until the transaction ends; each row has `now`."""
     await tx.flush()  # this transaction may have changed them
-    return {row.id: row for row in await tx.execute(_LOCK, {"ids": list(saga_ids)})}
+    return _by_id(await tx.execute(_LOCK, {"ids": list(saga_ids)}))
+
+
+async def lock_with(tx: Transaction, saga_ids: Iterable[UUID], then: Order) -> tuple[dict[UUID, Row], Rows]:
+    """What `lock` gives at the beginning of a transaction, and what another statement then gives, in one round trip."""
+    locked, found = await tx.execute_all([(_LOCK, {"ids": list(saga_ids)}), then])
+    return _by_id(locked), found
+
+
+def _by_id(rows: Rows) -> dict[UUID, Row]:
+    return {row.id: row for row in rows}
 
 
 async def lock_due(tx: Transaction, most: int) -> list[Row]:
@@ -162,9 +173,9 @@ def _columns(changes: list[tuple[SagaState, Sequence[Happening]]]) -> Mapping[st
 _WRITE = LateWrite(_SAVE, _columns)
 
 
-async def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:
+def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:
     """Has a saga that this transaction has locked looked at again after so long."""
-    await tx.execute(_POSTPONE, {"id": saga_id, "seconds": seconds})
+    tx.write(_POSTPONE, {"id": saga_id, "seconds": seconds})
 
 
 async def seconds_to_next_due(tx: Transaction) -> float | None:
@@ -199,7 +210,7 @@ async def page(tx: Transaction, filters: Filters, after: UUID | None, limit: int
     return list((await tx.execute(_PAGE, {**asdict(filters), "after": after, "limit": limit})).all())
 
 
-async def add_operation(tx: Transaction, operation: Operation, before: SagaState, after: SagaState) -> None:
+def add_operation(tx: Transaction, operation: Operation, before: SagaState, after: SagaState) -> None:
     """Writes an operator's act into the audit."""
     row = {
         "saga_id": before.id,
@@ -212,7 +223,7 @@ async def add_operation(tx: Transaction, operation: Operation, before: SagaState
         "status_after": after.status.value,
         "step_after": after.step,
     }
-    await tx.execute(_ADD_OPERATION, row)
+    tx.write(_ADD_OPERATION, row)
 
 
 async def one(tx: Transaction, saga_id: UUID) -> Row | None:

@@ -82,7 +82,7 @@ class Timer:
         except Exception as fault:  # noqa: BLE001  # one bad saga must not end the timer
             telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
             _log.error("saga cannot go on", saga_id=str(state.id), saga_type=state.saga_type, exc_info=fault)
-            await store.postpone(tx, state.id, _AFTER_A_FAULT_SECONDS)
+            store.postpone(tx, state.id, _AFTER_A_FAULT_SECONDS)
 
     async def _sleep(self, seconds: float) -> None:
         self._looks_at = time.monotonic() + seconds

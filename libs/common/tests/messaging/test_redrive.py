@@ -139,7 +139,7 @@ async def _is_acknowledged(broker: Broker) -> bool:
 async def test_a_redrive_that_is_cut_off_after_its_effects_is_finished_by_the_next(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def be_killed(*_: Any) -> None:
+    def be_killed(*_: Any) -> None:
         raise RuntimeError("killed")
 
     stub, number = await desk.served(desk.consumer()), await desk.park(1)

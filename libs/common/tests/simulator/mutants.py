@@ -184,6 +184,10 @@ def _always_new(_: Any) -> Any:
     return claim
 
 
+def _not_written(_: Any) -> Any:
+    return lambda *_args: None
+
+
 def _dropped(_: Any) -> Any:
     async def nothing(*args: Any) -> int:
         return 0
@@ -295,7 +299,7 @@ MUTANTS = (
         "goes_on",
         _whatever_came_of_those_before,
     ),
-    Mutant("a command that was not carried out stays claimed", inbox, "give_up", _dropped),
+    Mutant("a command that was not carried out stays claimed", inbox, "give_up", _not_written),
     Mutant("what went along is neither undone nor asked about", core, "_asked", _forget_what_went_along),
     Mutant("answers that came along are lost", messages, "answers", _only_the_last),
     Mutant("the relay marks what it has not published", Relay, "_publish_lane", _mark_first),

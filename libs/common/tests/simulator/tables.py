@@ -118,6 +118,9 @@ class Transaction(db.Transaction):
         while len(self._taken_back) > to:
             self._taken_back.pop()()
 
+    def write(self, statement: object, values: Params | None = None) -> None:
+        _STATEMENTS[id(statement)](self, values or {})
+
     async def execute_all(self, orders: Sequence[tuple[object, Params]]) -> Any:
         return [Result(_STATEMENTS[id(statement)](self, params)) for statement, params in orders]
 

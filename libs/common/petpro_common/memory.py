@@ -12,6 +12,7 @@ import gc
 _GIVE_BACK_EVERY_SECONDS = 30.0
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
 _LARGE_BYTES = 1 << 20
+_COLLECTS_AFTER = (700, 10, 10)  # Python's own
 
 _libc = ctypes.CDLL(None)
 _IS_GLIBC = hasattr(_libc, "malloc_trim")  # others give back by themselves
@@ -25,12 +26,12 @@ def hoard_nothing() -> None:
 
 
 def freeze() -> None:
-    """Has no later garbage collection look through what there is now, and gives back what start has freed.
+    """Has garbage collected as usual, but never in what there is now, and gives back what start has freed.
 
-    That takes a tenth of a second on a slow machine, in which no call is answered.
+    Who starts a service may have put most of the collector's work off until here (`deploy/commands/serve`).
     """
-    gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECTS_AFTER)
     give_back()
 
 

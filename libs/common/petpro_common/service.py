@@ -201,14 +201,13 @@ class Service:
         return [{field.name: value for field, value in key.ListFields()} for key in reply.keys]
 
     async def _watch_readiness(self) -> None:
+        await self.broker.until_connected()
         while True:
             ready = await self._is_ready()
             await self._set_readiness(ready and not self._stopping.is_set())
             await asyncio.sleep(_READY_EVERY_SECONDS if ready else _UNREADY_EVERY_SECONDS)
 
     async def _is_ready(self) -> bool:
-        if not self.broker.was_connected:
-            return False
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
                 return await versions.is_migrated(self.database, self._package)

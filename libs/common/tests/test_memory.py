@@ -47,6 +47,13 @@ def test_what_is_frozen_is_not_looked_through(unfrozen: None) -> None:
     assert len(gc.get_objects()) < len(kept)
 
 
+def test_old_garbage_too_is_collected_once_a_service_serves(unfrozen: None) -> None:
+    usual = gc.get_threshold()
+    gc.set_threshold(700, 1_000_000)  # as who starts a service does
+    memory.freeze()
+    assert gc.get_threshold() == usual
+
+
 def test_what_hashes_took_goes_back_while_their_threads_live_on() -> None:
     """In processes of their own, since arenas are chosen once."""
     if not hasattr(memory._libc, "malloc_trim"):

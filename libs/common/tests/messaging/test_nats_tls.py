@@ -58,7 +58,7 @@ async def _is_refused(broker: Broker, log: Path) -> None:
     """It tries and tries again, and no handshake comes to an end."""
     async with running(broker.run()):
         await eventually(lambda: log.read_text().count("TLS handshake error") >= 2)
-        assert not broker.was_connected
+        assert not broker.is_connected
     await broker.close()
 
 

@@ -16,12 +16,13 @@ _WAITS = """
     AND (CAST(:after_at AS timestamptz) IS NULL OR ({since}, {id}) > (:after_at, CAST(:after_id AS uuid)))
     ORDER BY {since}, {id} LIMIT :limit
 """
-# Each along a partial index of what waits.
+# Each along a partial index of what waits; payments are looked up for one page alone.
 _REFUNDS = f"""
     SELECT {REFUND_COLUMNS}, payments.user_id, payments.clinic_id, payments.provider, {{since}} AS waits_since
-    FROM refunds JOIN payments ON payments.id = refunds.payment_id
-    WHERE {{which}} AND (CAST(:state AS text) IS NULL OR refunds.state = :state)
-      AND {_WAITS.replace("{id}", "refunds.id")}
+    FROM (
+        SELECT * FROM refunds WHERE {{which}} AND (CAST(:state AS text) IS NULL OR refunds.state = :state)
+          AND {_WAITS.replace("{id}", "refunds.id")}
+    ) AS refunds JOIN payments ON payments.id = refunds.payment_id ORDER BY {{since}}, refunds.id
 """
 _FOR_A_PERSON = text(_REFUNDS.format(which="refunds.status = 'manual'", since="refunds.updated_at"))
 _UNKNOWN = text(_REFUNDS.format(which="refunds.unknown_since IS NOT NULL", since="refunds.unknown_since"))

@@ -34,7 +34,7 @@ _INSERT = text("""
                     CAST(:origins AS text[]), CAST(:amounts AS numeric[]), CAST(:currencies AS text[]),
                     CAST(:statuses AS text[]), CAST(:reasons AS text[]), CAST(:musts AS boolean[]))
              AS new(id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed)
-        WHERE NOT EXISTS (SELECT FROM called_off_orders WHERE called_off_orders.id = new.id)
+        WHERE NOT EXISTS (SELECT FROM called_off_orders WHERE called_off_orders.id = new.id OFFSET 0)
         ON CONFLICT DO NOTHING RETURNING id, payment_id, amount
     )
     UPDATE payments SET refund_reserved = refund_reserved + added.amount, updated_at = clock_timestamp()

@@ -69,6 +69,7 @@ _NAMES = text("""
     LEFT JOIN catalog_clinics clinic ON clinic.id = COALESCE(asked.clinic_id, service.clinic_id)
     ORDER BY asked.place
 """)
+# By the ids: PostgreSQL must not see that the index of what is due would do, or it reads all of that for each try.
 _RECORD = LateWrite(
     text("""
         UPDATE deliveries AS d SET status = tried.status, reason = tried.reason,
@@ -77,7 +78,7 @@ _RECORD = LateWrite(
         FROM unnest(CAST(:ids AS uuid[]), CAST(:tries AS integer[]), CAST(:statuses AS text[]),
                     CAST(:reasons AS text[]), CAST(:pauses AS interval[]))
              AS tried(id, tries, status, reason, pause)
-        WHERE d.id = tried.id AND d.status = 'pending' AND (tried.status = 'sent' OR d.tries = tried.tries)
+        WHERE d.id = tried.id AND d.status || '' = 'pending' AND (tried.status = 'sent' OR d.tries = tried.tries)
     """),
     lambda outcomes: {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]},
 )

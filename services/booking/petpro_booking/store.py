@@ -109,14 +109,15 @@ _MARK_NO_SHOW = text(f"""
         updated_at = CURRENT_TIMESTAMP
     WHERE {_THIS} RETURNING *
 """)
-# By the ids as one list, as in _EXPIRE.
+# By the ids as one list, as in _EXPIRE. In the order of the index by starts, or that of all that is confirmed might be
+# taken.
 _TAKE_DUE_REMINDERS = text("""
     WITH due AS (
         SELECT id, created_at FROM bookings
         WHERE status = 'confirmed' AND cancellation_status IN ('none', 'refused')
           AND starts_at > statement_timestamp() AND starts_at <= statement_timestamp() + CAST(:ahead AS interval)
           AND start_told_at < starts_at - CAST(:ahead AS interval)
-        LIMIT :batch FOR UPDATE SKIP LOCKED
+        ORDER BY starts_at LIMIT :batch FOR UPDATE SKIP LOCKED
     )
     UPDATE bookings b SET start_told_at = clock_timestamp()
     WHERE b.id = ANY(ARRAY(SELECT id FROM due)) AND b.created_at = ANY(ARRAY(SELECT created_at FROM due))

@@ -11,6 +11,7 @@ from petpro_common.db import Row, Transaction
 from petpro_common.ids import id_of_date
 
 _LOCK_DIARY = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:whose AS text), 0))")
+# OFFSET 0 has the times around each slot looked up: planned as joins they would be all that the service ever had.
 _OPEN = text("""
     INSERT INTO slots (id, service_id, staff_id, clinic_id, capacity,
         slot_date, slot_start_time, slot_end_time, starts_at, ends_at)
@@ -22,12 +23,12 @@ _OPEN = text("""
     WHERE new.starts_at > CURRENT_TIMESTAMP
       AND NOT EXISTS (
         SELECT FROM staff_occupancy busy
-        WHERE busy.staff_id = CAST(:staff_id AS uuid) AND busy.during && tstzrange(new.starts_at, new.ends_at))
+        WHERE busy.staff_id = CAST(:staff_id AS uuid) AND busy.during && tstzrange(new.starts_at, new.ends_at) OFFSET 0)
       AND NOT EXISTS (
         SELECT FROM slots other
         WHERE other.service_id = :service_id AND other.staff_id IS NOT DISTINCT FROM CAST(:staff_id AS uuid)
           AND other.slot_date BETWEEN new.slot_date - 1 AND new.slot_date + 1
-          AND other.starts_at < new.ends_at AND other.ends_at > new.starts_at)
+          AND other.starts_at < new.ends_at AND other.ends_at > new.starts_at OFFSET 0)
     ON CONFLICT (service_id, staff_id, slot_date, starts_at) DO NOTHING
 """)
 _BLOCK = text("""

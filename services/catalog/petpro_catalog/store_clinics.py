@@ -14,12 +14,14 @@ from sqlalchemy import (
     CompoundSelect,
     Float,
     Integer,
+    Numeric,
     Row,
     Select,
     String,
     Uuid,
     and_,
     bindparam,
+    cast,
     exists,
     func,
     insert,
@@ -33,7 +35,7 @@ from sqlalchemy import (
 from petpro_catalog import hours
 from petpro_catalog.domain import Clinic, ClinicDetails, ClinicStatus
 from petpro_catalog.policy import Policy, tiers_from_json, tiers_to_json
-from petpro_catalog.tables import cancellation_policies, clinics, reviews, staff
+from petpro_catalog.tables import cancellation_policies, clinics, staff
 from petpro_common.db import Transaction
 
 _METRES = 1000.0
@@ -45,6 +47,9 @@ _PLACE: ColumnElement[Any] = func.ll_to_earth(clinics.c.latitude, clinics.c.long
 _EARTH: ColumnElement[Any] = func.ll_to_earth(*(bindparam(name, type_=Float()) for name in ("latitude", "longitude")))
 # The straight line through the earth, in metres: it grows with the way over ground, and the index orders by it.
 _DISTANCE: ColumnElement[float] = _PLACE.op("<->", return_type=Float())(_EARTH)
+_AVERAGE_RATING: ColumnElement[Any] = func.round(
+    cast(clinics.c.rating_sum, Numeric) / func.nullif(clinics.c.review_count, 0), 2
+)
 
 
 After = tuple[str | float, UUID]
@@ -208,7 +213,6 @@ def _clinics_of(person: str) -> CompoundSelect[Any]:
 
 @cache
 def _clinics_with_policy(has_viewer: bool) -> Select[Any]:
-    published = and_(reviews.c.clinic_id == clinics.c.id, reviews.c.is_published)
     policy = and_(
         cancellation_policies.c.clinic_id == clinics.c.id, cancellation_policies.c.version == clinics.c.policy_version
     )
@@ -217,8 +221,7 @@ def _clinics_with_policy(has_viewer: bool) -> Select[Any]:
         cancellation_policies.c.tiers,
         cancellation_policies.c.no_show_fee_percent,
         (_works_here("viewer") if has_viewer else literal(False)).label("viewer_works_here"),
-        select(func.round(func.avg(reviews.c.rating), 2)).where(published).scalar_subquery().label("average_rating"),
-        select(func.count()).select_from(reviews).where(published).scalar_subquery().label("review_count"),
+        _AVERAGE_RATING.label("average_rating"),
     ).join(cancellation_policies, policy)
 
 

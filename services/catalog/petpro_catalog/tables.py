@@ -73,6 +73,8 @@ clinics = Table(
     Column("timezone", String(64), nullable=False, server_default="Asia/Jakarta"),
     Column("policy_version", Integer, nullable=False, server_default="1"),
     _version(),
+    Column("review_count", BigInteger, nullable=False, server_default="0"),  # of the published; a trigger counts
+    Column("rating_sum", BigInteger, nullable=False, server_default="0"),
     ForeignKeyConstraint(
         ["id", "policy_version"],
         ["cancellation_policies.clinic_id", "cancellation_policies.version"],

@@ -1,16 +1,21 @@
 """Reviews: one for each completed booking, by its customer, and nobody else."""
 
 import asyncio
+import importlib
+from uuid import UUID
 
 import grpc
 import pytest
 from grpc import aio
+from sqlalchemy import text
 
 from petpro.catalog.v1 import catalog_pb2 as pb
 from petpro_catalog.consumer import booking_completed
 from petpro_common.context import Role
 from petpro_common.messaging.consumer import Unprocessable
 from services.catalog.tests.people import Catalog, Person, reason
+
+FIRST_COUNT = importlib.import_module("petpro_catalog.migrations.versions.0005_ratings").FIRST_COUNT
 
 
 async def review(catalog: Catalog, person: Person, booking_id: str, rating: int = 5, comment: str = "") -> pb.Review:
@@ -125,6 +130,23 @@ async def test_reviews_come_newest_first_in_pages_and_make_the_clinics_rating(ca
     assert rest.next_page_token == ""
     clinic = (await catalog.api.GetClinic(pb.GetClinicRequest(clinic_id=service.clinic_id))).clinic
     assert (clinic.average_rating, clinic.review_count) == (4.33, 3)
+
+
+async def test_only_published_reviews_make_the_rating_also_of_those_there_before_it_was_kept(catalog: Catalog) -> None:
+    service = await catalog.offered(await catalog.approved())
+    another = catalog.person("another customer", Role.CUSTOMER)
+    withdrawn = await review(catalog, catalog.sari, catalog.book(service), 5)
+    kept = await review(catalog, another, catalog.book(service, another), 2)
+    async with catalog.database.transaction() as tx:
+        await tx.execute(text("UPDATE reviews SET is_published = false WHERE id = :id"), {"id": UUID(withdrawn.id)})
+        await tx.execute(text("UPDATE reviews SET rating = 3 WHERE id = :id"), {"id": UUID(kept.id)})
+    asked = pb.GetClinicRequest(clinic_id=service.clinic_id)
+    counted = (await catalog.api.GetClinic(asked)).clinic
+    assert (counted.average_rating, counted.review_count) == (3.0, 1)
+    async with catalog.database.transaction() as tx:
+        await tx.execute(text("UPDATE clinics SET review_count = 0, rating_sum = 0"))
+        await tx.execute(text(FIRST_COUNT))
+    assert (await catalog.api.GetClinic(asked)).clinic == counted
 
 
 async def test_a_clinic_without_reviews_has_no_rating(catalog: Catalog) -> None:

@@ -71,8 +71,8 @@ _STANDING = text("""
             CASE status WHEN 'parked' THEN updated_at ELSE coalesce(step_began_at, updated_at) END)) AS oldest_seconds
     FROM sagas WHERE status IN ('running', 'compensating', 'parked') GROUP BY saga_type, status, step
 """)
-_PAGE = text(f"""
-    SELECT {_COLUMNS} FROM sagas
+_PAGE = f"""
+    SELECT {_COLUMNS} FROM {{sagas}} AS sagas
     WHERE (CAST(:saga_type AS text) = '' OR saga_type = :saga_type)
       AND (CAST(:status AS text) = '' OR status = :status)
       AND (CAST(:business_key AS text) = '' OR business_key = :business_key
@@ -81,7 +81,17 @@ _PAGE = text(f"""
       AND created_at <= clock_timestamp() - make_interval(secs => CAST(:min_age_seconds AS double precision))
       AND (CAST(:after AS uuid) IS NULL OR id < :after)
     ORDER BY id DESC LIMIT :limit
-""")
+"""
+# With OFFSET 0 what is asked for is found by its own index; the others go back from the newest until a page is full.
+_PAGE_OF_KEY = text(
+    _PAGE.format(sagas="(SELECT * FROM sagas WHERE business_key BETWEEN :business_key AND :last_key OFFSET 0)")
+)
+_PAGE_IN_FLIGHT = text(
+    _PAGE.format(sagas="(SELECT * FROM sagas WHERE status IN ('running', 'compensating', 'parked') OFFSET 0)")
+)
+_PAGE_OF_ALL = text(_PAGE.format(sagas="sagas"))
+_IN_FLIGHT_STATUSES = {Status.RUNNING.value, Status.COMPENSATING.value, Status.PARKED.value}
+_GREATEST = "\U0010ffff"
 # The audit: written in the transaction of the act, and never changed.
 _ADD_OPERATION = text("""
     INSERT INTO saga_operations
@@ -207,7 +217,13 @@ class Filters:
 
 async def page(tx: Transaction, filters: Filters, after: UUID | None, limit: int) -> list[Row]:
     """Sagas, newest first, after one id."""
-    return list((await tx.execute(_PAGE, {**asdict(filters), "after": after, "limit": limit})).all())
+    values = {**asdict(filters), "after": after, "limit": limit}
+    if filters.business_key:
+        last_key = filters.business_key + (_GREATEST if filters.business_key.endswith(":") else "")
+        found = await tx.execute(_PAGE_OF_KEY, {**values, "last_key": last_key})
+    else:
+        found = await tx.execute(_PAGE_IN_FLIGHT if filters.status in _IN_FLIGHT_STATUSES else _PAGE_OF_ALL, values)
+    return found.all()
 
 
 def add_operation(tx: Transaction, operation: Operation, before: SagaState, after: SagaState) -> None:

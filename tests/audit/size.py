@@ -10,7 +10,7 @@ import hashlib
 import re
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -87,20 +87,24 @@ async def fill(server: RunningStack, bookings: int, begins: datetime, apart: tim
         dsns[service] = made.dsn
         with psycopg.connect(made.superuser_dsn, autocommit=True) as connection:
             connection.execute("SET session_replication_role = replica")
-            for statement in _statements("everywhere") + _statements(service):
-                connection.execute(_filled(statement, bookings, begins, apart))
+            for statement in statements(STATEMENTS, "everywhere") + statements(STATEMENTS, service):
+                connection.execute(filled(statement, values(bookings, begins, apart)))
             connection.execute("VACUUM ANALYZE")
     return dsns
 
 
-def _statements(part: str) -> list[str]:
+def statements(script: str, part: str) -> list[str]:
     """Those under that heading."""
-    found = re.search(rf"^-- {part}$(.*?)(?=^-- \w+$|\Z)", STATEMENTS, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^-- {part}$(.*?)(?=^-- \w+$|\Z)", script, re.MULTILINE | re.DOTALL)
     return found.group(1).split(";\n")[:-1] if found else []
 
 
-def _filled(statement: str, bookings: int, begins: datetime, apart: timedelta) -> bytes:
-    values = {":bookings": str(bookings), ":begins": f"'{begins}'", ":apart": f"'{apart.total_seconds()} seconds'"}
+def values(bookings: int, begins: datetime, apart: timedelta) -> dict[str, str]:
+    """What stands for what in the statements."""
+    return {":bookings": str(bookings), ":begins": f"'{begins}'", ":apart": f"'{apart.total_seconds()} seconds'"}
+
+
+def filled(statement: str, values: Mapping[str, str]) -> bytes:
     return re.sub("|".join(values), lambda found: values[found.group()], statement).encode()
 
 

@@ -11,7 +11,7 @@ CREATE FUNCTION made(kind text, n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql RE
 
 -- booking
 SELECT ensure_slot_partition((at(n) + interval '3 days')::date), ensure_quarter_partition('bookings', at(n)),
-    ensure_quarter_partition('reservations', at(n)) FROM generate_series(0, :bookings, 5000) AS n;
+    ensure_quarter_partition('reservations', at(n)) FROM generate_series(0, :bookings, 500) AS n;
 
 INSERT INTO slots (id, service_id, staff_id, clinic_id, slot_date, slot_start_time, slot_end_time, starts_at, ends_at,
         capacity, booked_count, status, created_at, updated_at)
@@ -20,7 +20,8 @@ INSERT INTO slots (id, service_id, staff_id, clinic_id, slot_date, slot_start_ti
         at(n) + interval '3 days', at(n) + interval '3 days 30 min', 1, (n % 10 <> 0)::integer,
         CASE WHEN n % 10 = 0 THEN 'available' ELSE 'booked' END, at(n), at(n)
     FROM generate_series(0, :bookings - 1) AS n;
-INSERT INTO staff_occupancy SELECT id, slot_date, staff_id, tstzrange(starts_at, ends_at) FROM slots;
+INSERT INTO staff_occupancy SELECT id, slot_date, staff_id, tstzrange(starts_at, ends_at) FROM slots
+    WHERE staff_id IS NOT NULL;
 
 INSERT INTO reservations (id, user_id, pet_id, service_id, slot_id, slot_date, lock_id, status, expires_at, created_at,
         updated_at, clinic_id, starts_at, price, currency, commission_rate, cancellation_policy, requires_approval,
@@ -105,4 +106,4 @@ INSERT INTO notifications (id, user_id, booking_id, type, title, content, create
         unnest(ARRAY['booking_confirmed', 'booking_cancelled', 'refund_settled']) AS type
     WHERE type = 'booking_confirmed' OR n % 10 = 0;
 INSERT INTO deliveries (id, notification_id, channel, status, sent_at, created_at)
-    SELECT id, id, 'email', 'sent', created_at, created_at FROM notifications;
+    SELECT id, id, 'email', 'sent', created_at, created_at FROM notifications WHERE title = type;

@@ -34,6 +34,8 @@ async def live_a_day(world: World, clinic: Clinic, regular: Customer) -> tuple[C
         new[2].api.post(f"/v1/bookings/{booked[3]['id']}:reschedule", {"slot_id": clinic.slot(6)}),
     )
     await _is_reminded(world, booked[3])
+    await _is_seen(world, clinic, new[2], booked[3])
+    await _signs_in(world)
     await world.slots(clinic.owner, clinic.service_id, capacity=1, days_ahead=2)
     for who in people:
         await _is_mailed(world, who)
@@ -64,6 +66,24 @@ async def _runs_out(world: World, who: Customer, slot_id: str) -> None:
 async def _is_reminded(world: World, booking: Json) -> None:
     await world.rows("booking", _BEGIN_SOON, id=booking["id"])
     await eventually("the reminder", lambda: world.rows("booking", _REMINDED, id=booking["id"]))
+
+
+async def _is_seen(world: World, clinic: Clinic, who: Customer, booking: Json) -> None:
+    """The visit, and what is said of it."""
+    path = f"/v1/bookings/{booking['id']}"
+    await clinic.owner.post(f"{path}:checkIn")
+    await clinic.owner.post(f"{path}:complete")
+
+    async def is_reviewed() -> bool:
+        said = await who.api.send("POST", f"{path}/review", json={"rating": 4, "comment": "Kind people"})
+        return said.is_success
+
+    await eventually("the visit to be open for a review", is_reviewed)
+
+
+async def _signs_in(world: World) -> None:
+    tokens = (await world.visitor.post("/v1/auth/token", world.stack.endpoints["users"]["admin"]))["tokens"]
+    await world.visitor.post("/v1/auth/refresh", {"refresh_token": tokens["refresh_token"]})
 
 
 async def _is_mailed(world: World, who: Customer) -> None:

@@ -23,6 +23,7 @@ from bench.session import Session
 
 WARM_UP_SECONDS = 0.7
 _PATIENCE_SECONDS = 60.0
+_TICK_SECONDS = 0.002  # between looks at the clock: uvloop waits whole milliseconds, and spins for less than one
 
 Operation = Callable[[], Awaitable[bytes]]
 """Does one thing once and gives what was answered. Raises NothingLeft or CallFailed."""
@@ -123,8 +124,9 @@ async def _arrive(plan: Plan, operation: Operation, outcome: Outcome) -> None:
     due = plan.begin - WARM_UP_SECONDS / 2
     async with asyncio.TaskGroup() as arrived:
         while due < plan.end:
-            await asyncio.sleep(due - time.monotonic())
-            while due <= time.monotonic():
+            await asyncio.sleep(_TICK_SECONDS)
+            now = time.monotonic()
+            while due <= now:
                 arrived.create_task(one(due))
                 due += 1 / plan.arrivals
 

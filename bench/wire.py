@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._table: list[tuple[str, str]] = []
         self._table_bytes = 0
+        self._written: tuple[Headers | None, bytes] = (None, b"")
         self._received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -98,13 +99,21 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             raise CallFailed("the connection has ended")
         stream, self._next_stream = self._next_stream, self._next_stream + 2
-        block = b"".join([self._compressed(header) for header in headers] + [_literal(0, header) for header in own])
+        block = self._recurring(headers) + b"".join([_literal(0, header) for header in own])
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[stream] = (future, bytearray(), [])
         ends = _END_HEADERS if body else _END_HEADERS | _END_STREAM
         sent = _frame(_HEADERS, ends, stream, block)
         self._transport.write(sent + _frame(_DATA, _END_STREAM, stream, body) if body else sent)
         return future
+
+    def _recurring(self, headers: Headers) -> bytes:
+        """The same bytes for the same headers, as long as the table stays as it is."""
+        if headers is not self._written[0]:
+            size = len(self._table)
+            block = b"".join([self._compressed(header) for header in headers])
+            self._written = (headers if len(self._table) == size else None, block)
+        return self._written[1]
 
     def _compressed(self, header: tuple[str, str]) -> bytes:
         if header in self._table:

@@ -20,6 +20,8 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Check(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802
         if request.service == "unknown":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        if request.service == "who asks":
+            await context.abort(grpc.StatusCode.NOT_FOUND, dict(context.invocation_metadata())["x-name"])
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
 
@@ -55,6 +57,16 @@ async def test_a_refused_call_is_not_taken_for_an_answer(address: str) -> None:
     assert not reply.ok
     with pytest.raises(CallFailed, match="no such service"):
         reply.message()
+
+
+async def test_headers_that_recur_are_understood_also_after_others(address: str) -> None:
+    connection = await connect(address)
+    headers = {name: [*grpc_headers(address, CHECK), ("x-name", name)] for name in ("siti", "dewi")}
+    body = grpc_body(health_pb2.HealthCheckRequest(service="who asks").SerializeToString())
+    asked = ["siti", "siti", "siti", "dewi", "siti", "dewi", "dewi"]
+    replies = [await connection.call(headers[name], body) for name in asked]
+    connection.close()
+    assert [name for reply in replies for name in headers if name.encode() in reply.end] == asked
 
 
 async def test_a_connection_that_ended_takes_no_call(address: str) -> None:

@@ -21,8 +21,8 @@ ABOUT = "Holds that arrive by the clock, in shares of what 32 callers reach; rat
 SHARES = (0.5, 0.9, 1.5, 3.0)
 CAPACITY, OVER_GRPC, GATEWAY = "32 callers, closed loop", "over gRPC", "through the gateway"
 _WAYS: Mapping[str, Callable[[Stage], load.Work]] = {OVER_GRPC: work.hold, GATEWAY: work.hold_through_gateway}
-_BOUND_MS = {OVER_GRPC: 6000.0, GATEWAY: 1500.0}
-"""Over gRPC a call may wait unread for five seconds."""
+_BOUND_MS = {OVER_GRPC: 4000.0, GATEWAY: 1500.0}
+"""Over gRPC a call may wait unread for three seconds."""
 _LEAST_SECONDS = 10.0
 """Until nothing changes any more: at three times the capacity the queue is full after four."""
 _NOTES = ["The clients share the cores: what they spend on calls that are refused is missing for those that are taken."]

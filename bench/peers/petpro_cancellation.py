@@ -161,7 +161,7 @@ class Participants:
     async def _answer_all(self, command_ids: Sequence[str]) -> Sequence[None]:
         async with self._database.transaction() as tx:
             for command_id in sorted(command_ids):
-                await answer(tx, command_id, Succeeded())
+                answer(tx, command_id, Succeeded())
         return [None] * len(command_ids)
 
 

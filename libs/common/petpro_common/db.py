@@ -6,10 +6,10 @@ cases and stores take the transaction as their first argument and never commit. 
 Statements are SQLAlchemy's and run on psycopg without SQLAlchemy between (docs/adr/0010-straight-to-the-driver.md).
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from psycopg import InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
@@ -74,6 +74,7 @@ class Transaction(Session):
         self.told: set[str] = set()
         self._ahead: list[Order] = [_BEGIN]  # goes out with the next statement
         self._late: dict[LateWrite, list[Any]] = {}
+        self._at_end: dict[AtEnd, list[Any]] = {}
 
     async def execute(self, statement: ClauseElement, values: Mapping[str, Any] | None = None) -> Rows:
         [rows] = await self.execute_all([(statement, values or {})])
@@ -103,8 +104,13 @@ class Transaction(Session):
         """
         self._late.setdefault(write, []).append(row)
 
+    def at_end(self, work: "AtEnd", item: Any) -> None:
+        """Has `work` done right before the commit, once for all items that it is given."""
+        self._at_end.setdefault(work, []).append(item)
+
     async def flush(self) -> None:
         """Writes now what was to be written late, so that what follows sees it."""
+        await self._end()
         if self._late:
             await self._write()
 
@@ -112,8 +118,14 @@ class Transaction(Session):
         """Writes what was to be written late, and commits. Raises psycopg.Error."""
         if self._wire.has_failed and not self._ahead:
             raise InFailedSqlTransaction("a statement of the transaction has failed")
+        await self._end()
         if self._late or self._ahead != [_BEGIN]:
             await self._write(_COMMIT)
+
+    async def _end(self) -> None:
+        at_end, self._at_end = self._at_end, {}
+        for work, items in at_end.items():
+            await work(self, items)
 
     async def _write(self, *then: Order) -> None:
         late, self._late = self._late, {}
@@ -126,13 +138,14 @@ class Transaction(Session):
     async def savepoint(self) -> AsyncIterator[None]:
         """A part of the transaction that is rolled back by itself when its block raises."""
         late = {write: list(rows) for write, rows in self._late.items()}
+        at_end = {work: list(items) for work, items in self._at_end.items()}
         ahead, count, written = self._ahead, len(self._ahead), len(self.messages)
         self._ahead.append(_SAVEPOINT)
         try:
             yield
             await self._release()
         except BaseException:
-            self._late = late
+            self._late, self._at_end = late, at_end
             del self.messages[written:]  # they are gone with their rows
             if self._ahead is ahead:  # nothing has been sent since
                 del ahead[count:]
@@ -146,6 +159,10 @@ class Transaction(Session):
             await self.execute_all([_RELEASE])
         else:
             self._ahead.append(_RELEASE)
+
+
+AtEnd: TypeAlias = Callable[[Transaction, list[Any]], Awaitable[None]]
+"""Work on all items of one kind that a transaction has gathered."""
 
 
 class Reading(Transaction):

@@ -14,6 +14,7 @@ from petpro_payment.servicer_ledger import LedgerServicer
 from petpro_payment.servicer_queue import MoneyQueueServicer
 from petpro_payment.servicer_reconciliation import ReconciliationServicer
 from petpro_payment.settings import Settings
+from petpro_payment.under_lock import UnderLock
 from petpro_payment.worker import Timings, Worker
 
 
@@ -28,7 +29,8 @@ async def main() -> None:
     opened = open_providers(settings.providers, settings.provider_timeout_seconds)
     async with Service("petpro_payment", settings) as service, opened as providers:
         clinics = Clinics(service.database, service.channel(settings.catalog_address))
-        servicer = PaymentServicer(service.database, clinics, providers)
+        under_lock = UnderLock(service.database)
+        servicer = PaymentServicer(service.database, under_lock, clinics, providers)
         payment_pb2_grpc.add_PaymentServiceServicer_to_server(servicer, service.server)
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(service.database, clinics), service.server)
         queue = MoneyQueueServicer(service.database, providers)
@@ -37,7 +39,7 @@ async def main() -> None:
         reconciliation_pb2_grpc.add_ReconciliationServiceServicer_to_server(reconciliation, service.server)
 
         opener = Opener(settings.service_key.get_secret_value())
-        worker = Worker(service.database, providers, timings, opener)
+        worker = Worker(service.database, under_lock, providers, timings, opener)
         orders = command_handlers(
             providers[settings.provider].capabilities, settings.platform_tax_percent, settings.pay_at_clinic
         )

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from uuid import UUID
 
 from petpro_common.db import Transaction
-from petpro_payment import store
+from petpro_payment import event_store
 from petpro_payment.domain import Disposition
 from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
 from petpro_payment.providers.provider import ProviderEvent, Source
@@ -31,4 +31,4 @@ def keep(
         payload=asdict(outcome),
         source=Source.ANSWER,
     )
-    store.record_event(tx, provider, event, disposition)
+    event_store.record(tx, provider, event, disposition)

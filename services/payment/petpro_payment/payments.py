@@ -112,11 +112,11 @@ async def _captured(tx: Transaction, payment: Payment, outcome: Captured, move: 
     store.capture(tx, payment.id, outcome)
     await messages.tell_captured(tx, payment)
     if move.give_back is None:
-        await _answer(tx, payment, Succeeded(messages.payment_taken(outcome)))
+        _answer(tx, payment, Succeeded(messages.payment_taken(outcome)))
         return
     captured = await _locked(tx, payment.id)
     amount = await refunds.give_back(tx, captured, move.give_back)
-    await _answer(tx, payment, Refused(Reason.CALLED_OFF), amount)
+    _answer(tx, payment, Refused(Reason.CALLED_OFF), amount)
 
 
 async def _ended_unpaid(tx: Transaction, payment: Payment, outcome: PaymentOutcome, move: Move) -> None:
@@ -124,17 +124,15 @@ async def _ended_unpaid(tx: Transaction, payment: Payment, outcome: PaymentOutco
     external: str = getattr(outcome, "external_reference", "")
     store.close_unpaid(tx, payment.id, status, reason, external)
     await messages.tell_failed(tx, payment, reason)
-    await _answer(tx, payment, Refused(reason))
+    _answer(tx, payment, Refused(reason))
 
 
-async def _answer(
-    tx: Transaction, payment: Payment, to_take: Succeeded | Refused, given_back: Decimal = Decimal(0)
-) -> None:
+def _answer(tx: Transaction, payment: Payment, to_take: Succeeded | Refused, given_back: Decimal = Decimal(0)) -> None:
     if payment.command_id:
-        await participant.answer(tx, payment.command_id, to_take)
+        participant.answer(tx, payment.command_id, to_take)
     if payment.cancel_command_id:
         cancelled = messages.payment_cancelled(given_back, payment.currency)
-        await participant.answer(tx, payment.cancel_command_id, Succeeded(cancelled))
+        participant.answer(tx, payment.cancel_command_id, Succeeded(cancelled))
 
 
 async def _quarantine(tx: Transaction, payment: Payment, outcome: Captured) -> None:

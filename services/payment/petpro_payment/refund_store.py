@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_common import telemetry
-from petpro_common.db import LateWrite, Row, Transaction
-from petpro_common.wire import Order
+from petpro_common.db import LateWrite, Row, Rows, Transaction
+from petpro_payment import event_store
+from petpro_payment.batches import columns
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
 from petpro_payment.journal_store import posted
 from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
@@ -108,10 +109,11 @@ _CLAIM = text(f"""
 """)
 _POSTPONE = LateWrite(
     text("""
-    UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision))
-    WHERE id = :id AND status IN ('submitted', 'pending')
+    UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => given.seconds)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS given(id, seconds)
+    WHERE refunds.id = given.id AND status IN ('submitted', 'pending')
 """),
-    lambda rows: rows[0],
+    columns,
 )
 # By the partial indexes of what waits for a person, and of what a provider is asked about.
 _WAITING_REFUNDS = text("""
@@ -168,16 +170,20 @@ async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | Non
     return (await lock_all(tx, [refund_id])).get(refund_id)
 
 
-async def lock_of(tx: Transaction, refund_id: UUID, is_known: Order) -> tuple[tuple[Payment, Refund] | None, bool]:
-    """What `lock` gives, and whether the event about it is known, in one round trip; see `store.is_known`."""
-    rows, known = await tx.execute_all([(_LOCK, {"ids": [refund_id]}), is_known])
-    row = rows.first()
-    return (payment_of_row(row), refund_of_row(row)) if row else None, bool(known.scalar())
-
-
 async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
     """Those of the refunds that there are, by id, with their payments; all under their row locks."""
-    rows = await tx.execute(_LOCK, {"ids": list(refund_ids)})
+    return _by_refund(await tx.execute(_LOCK, {"ids": list(refund_ids)}))
+
+
+async def lock_all_of(
+    tx: Transaction, refund_ids: Sequence[UUID], events: Sequence[tuple[str, str]]
+) -> tuple[dict[UUID, tuple[Payment, Refund]], set[tuple[str, str]]]:
+    """What `lock_all` gives, and those of the events about the refunds that are known, in one round trip."""
+    rows, known = await tx.execute_all([(_LOCK, {"ids": list(refund_ids)}), event_store.known(events)])
+    return _by_refund(rows), {(row.provider, row.event_id) for row in known}
+
+
+def _by_refund(rows: Rows) -> dict[UUID, tuple[Payment, Refund]]:
     return {row.refund_id: (payment_of_row(row), refund_of_row(row)) for row in rows}
 
 
@@ -287,8 +293,8 @@ async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> tu
 
 
 def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:
-    """Has the one refund that a transaction is about looked at again after so long, if it is on its way by its end."""
-    tx.write_late(_POSTPONE, {"id": refund_id, "seconds": seconds})
+    """Has a refund, if it is on its way by the end of the transaction, looked at again after so long."""
+    tx.write_late(_POSTPONE, {"ids": refund_id, "seconds": seconds})
 
 
 async def waiting(tx: Transaction) -> list[Row]:

@@ -206,7 +206,7 @@ async def learn(tx: Transaction, payment: Payment, refund: Refund, outcome: Refu
     if status.is_for_a_person:
         metrics.MANUAL_REFUNDS.inc()
         _log.error("refund needs a person", refund_id=str(refund.id), payment_id=str(payment.id), cause=failure)
-    await _answer(tx, refund, status)
+    _answer(tx, refund, status)
     return Disposition.APPLIED
 
 
@@ -219,7 +219,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
     if not dry_run:
         refund_store.pay_out(tx, refund_id, reference, store.counts(-refund.amount, refund.amount))
         await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
-        await _answer(tx, refund, RefundStatus.SUCCEEDED)
+        _answer(tx, refund, RefundStatus.SUCCEEDED)
     return replace(refund, status=RefundStatus.SUCCEEDED)
 
 
@@ -250,13 +250,13 @@ async def _for_a_person(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refu
     return found
 
 
-async def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None:
+def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None:
     if refund.command_id and refund.status.is_submitted:
         submitted = Succeeded(commands_pb2.RefundSubmitted(refund_status=status))
         refused = Refused(Reason.REFUND_REFUSED)
-        await participant.answer(tx, refund.command_id, refused if status is RefundStatus.REFUSED else submitted)
+        participant.answer(tx, refund.command_id, refused if status is RefundStatus.REFUSED else submitted)
     if status is RefundStatus.SUCCEEDED and refund.settle_command_id:
-        await participant.answer(tx, refund.settle_command_id, Succeeded(commands_pb2.RefundEntrySettled()))
+        participant.answer(tx, refund.settle_command_id, Succeeded(commands_pb2.RefundEntrySettled()))
 
 
 async def _move(tx: Transaction, refund: Refund, status: RefundStatus, external: str = "", failure: str = "") -> None:

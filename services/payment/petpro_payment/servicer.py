@@ -23,6 +23,7 @@ from petpro_payment.clinics import Clinics
 from petpro_payment.cursors import moment_after
 from petpro_payment.domain import ClinicNotFound, Payment, PaymentNotFound
 from petpro_payment.providers.provider import Providers
+from petpro_payment.under_lock import UnderLock
 
 _Context = aio.ServicerContext[Any, Any]
 
@@ -30,8 +31,9 @@ _Context = aio.ServicerContext[Any, Any]
 class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
     """PaymentService of the contract."""
 
-    def __init__(self, database: Database, clinics: Clinics, providers: Providers) -> None:
+    def __init__(self, database: Database, under_lock: UnderLock, clinics: Clinics, providers: Providers) -> None:
         self._database = database
+        self._under_lock = under_lock
         self._clinics = clinics
         self._providers = providers
 
@@ -67,7 +69,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
     async def ReceiveWebhook(self, request: ReceiveWebhookRequest, context: _Context) -> ReceiveWebhookResponse:
         metadata = context.invocation_metadata() or ()
         headers = {key.lower(): value for key, value in metadata if isinstance(value, str)}
-        await webhooks.receive(self._database, self._providers, request.provider, headers, request.body.data)
+        await webhooks.receive(self._under_lock, self._providers, request.provider, headers, request.body.data)
         return ReceiveWebhookResponse()
 
 

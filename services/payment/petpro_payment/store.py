@@ -12,11 +12,11 @@ from sqlalchemy import text
 from petpro_common import telemetry
 from petpro_common.db import LateWrite, Row, Transaction
 from petpro_common.money import Money
-from petpro_common.wire import Order
-from petpro_payment.domain import Disposition, Payment, PaymentStatus
+from petpro_payment import event_store
+from petpro_payment.batches import columns
+from petpro_payment.domain import Payment, PaymentStatus
 from petpro_payment.journal_store import posted
 from petpro_payment.outcomes import Captured, Processing
-from petpro_payment.providers.provider import ProviderEvent
 
 WORK = "payments or refunds are due"
 """What a transaction tells the worker that has made one due at once."""
@@ -53,12 +53,14 @@ _CLAIM_PAYMENTS = text(f"""
 """)
 _POSTPONE_PAYMENT = LateWrite(
     text("""
-    WITH later AS (SELECT clock_timestamp() + make_interval(secs => CAST(:seconds AS double precision)) AS at)
+    WITH later AS (
+        SELECT id, clock_timestamp() + make_interval(secs => seconds) AS at
+        FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS given(id, seconds))
     UPDATE payments
     SET due_at = CASE WHEN deadline > clock_timestamp() THEN least(later.at, deadline) ELSE later.at END
-    FROM later WHERE id = :id AND status IN ('pending', 'processing', 'unknown')
+    FROM later WHERE payments.id = later.id AND status IN ('pending', 'processing', 'unknown')
 """),
-    lambda rows: rows[0],
+    columns,
 )
 _MARK_UNKNOWN = text("UPDATE payments SET status = 'unknown', updated_at = clock_timestamp() WHERE id = :id")
 _LEAVE_TO_CLINIC = text("UPDATE payments SET status = 'at_clinic', payment_token = NULL, due_at = NULL WHERE id = :id")
@@ -123,16 +125,6 @@ COUNT_REFUND = """
                                           ELSE 'partially_refunded' END,
         updated_at = clock_timestamp()
 """
-_KNOWS_EVENT = text("SELECT EXISTS (SELECT FROM provider_events WHERE provider = :provider AND event_id = :event_id)")
-_EVENT_COLUMNS = ("provider", "event_id", "type", "reference", "disposition", "payload", "source")
-# All of a transaction at once.
-_RECORD_EVENTS = text(f"""
-    INSERT INTO provider_events ({", ".join(_EVENT_COLUMNS)})
-    SELECT provider, event_id, type, reference, disposition, CAST(payload AS jsonb), source
-    FROM unnest({", ".join(f"CAST(:{name} AS text[])" for name in _EVENT_COLUMNS)})
-         AS told({", ".join(_EVENT_COLUMNS)})
-    ON CONFLICT DO NOTHING
-""")
 _PUT_MEMBER = text("""
     INSERT INTO clinic_members (source_id, clinic_id, user_id, version)
     VALUES (:source_id, :clinic_id, :user_id, :version)
@@ -193,8 +185,8 @@ async def claim_payments(tx: Transaction, lease_seconds: float, limit: int) -> l
 
 
 def postpone_payment(tx: Transaction, payment_id: UUID, seconds: float) -> None:
-    """Has a transaction's one payment, if it is still open, looked at after so long, or at a nearer deadline."""
-    tx.write_late(_POSTPONE_PAYMENT, {"id": payment_id, "seconds": seconds})
+    """Has a payment, if it is open by the end of the transaction, looked at after so long, or at a nearer deadline."""
+    tx.write_late(_POSTPONE_PAYMENT, {"ids": payment_id, "seconds": seconds})
 
 
 def reorder_payment(tx: Transaction, payment_id: UUID, command_id: str) -> None:
@@ -252,36 +244,12 @@ async def waiting(tx: Transaction, seconds: float) -> list[Row]:
     return list(await tx.execute(_WAITING_PAYMENTS, {"seconds": seconds}))
 
 
-def is_known(provider: str, event_id: str) -> Order:
-    """Asks whether an event was recorded before. Exact after what locks the payment that the event is about."""
-    return _KNOWS_EVENT, {"provider": provider, "event_id": event_id}
-
-
-async def lock_payment_of(tx: Transaction, payment_id: UUID, is_known: Order) -> tuple[Payment | None, bool]:
-    """The payment that an event is about under its row lock, and whether the event is known, in one round trip."""
-    rows, known = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": [payment_id]}), is_known])
-    return next(map(payment_of_row, rows), None), bool(known.scalar())
-
-
-def record_event(tx: Transaction, provider: str, event: ProviderEvent, disposition: Disposition) -> None:
-    """Keeps what a provider told us, once per event id, for ever; it is written with the commit."""
-    row = {
-        "provider": provider,
-        "event_id": event.event_id,
-        "type": event.type,
-        "reference": event.reference,
-        "disposition": disposition.value,
-        "source": event.source.value,
-        "payload": orjson.dumps(dict(event.payload), default=str).decode(),
-    }
-    tx.write_late(_WRITE_EVENTS, row)
-
-
-def _event_columns(rows: list[dict[str, Any]]) -> Mapping[str, Any]:
-    return {name: [row[name] for row in rows] for name in _EVENT_COLUMNS}
-
-
-_WRITE_EVENTS = LateWrite(_RECORD_EVENTS, _event_columns)
+async def lock_payments_of(
+    tx: Transaction, payment_ids: Sequence[UUID], events: Sequence[tuple[str, str]]
+) -> tuple[dict[UUID, Payment], set[tuple[str, str]]]:
+    """Payments under their row locks, and those of the events about them that are known, in one round trip."""
+    rows, known = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": list(payment_ids)}), event_store.known(events)])
+    return {row.id: payment_of_row(row) for row in rows}, {(row.provider, row.event_id) for row in known}
 
 
 def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID | None, version: int) -> None:

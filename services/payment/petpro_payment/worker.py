@@ -39,6 +39,7 @@ from petpro_payment.outcomes import (
 )
 from petpro_payment.providers.capabilities import Capabilities, why_not_refund
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, Providers, RefundOrder
+from petpro_payment.under_lock import UnderLock
 
 _AT_ONCE = 16
 _SPANS_OF_ONE = 10
@@ -68,7 +69,10 @@ class Timings:
 class Worker:
     """Works on payments and refunds that are due, at most sixteen at once; any number of replicas may run."""
 
-    def __init__(self, database: Database, providers: Providers, timings: Timings, opener: Opener) -> None:
+    def __init__(
+        self, database: Database, under_lock: UnderLock, providers: Providers, timings: Timings, opener: Opener
+    ) -> None:
+        self._under_lock = under_lock
         self._opener = opener
         self._database = database
         self._providers = providers
@@ -135,8 +139,8 @@ class Worker:
 
     async def record_payment(self, asked: Payment, outcome: PaymentOutcome) -> bool:
         """Records what was learned; an open payment is looked at again, at once when it was called off meanwhile."""
-        async with self._database.transaction() as tx:
-            payment = await store.lock_payment(tx, asked.id)
+
+        async def record(tx: Transaction, payment: Payment | None, _: bool) -> bool:
             if payment is None:
                 return False
             disposition = await payments.learn(tx, payment, outcome)
@@ -147,6 +151,8 @@ class Worker:
             pause = 0.0 if called_off_meanwhile else self._timings.pause(asked.attempts)
             store.postpone_payment(tx, asked.id, pause)
             return True
+
+        return await self._under_lock.on_payment(asked.id, record)
 
     async def ask_about_refund(self, errand: refund_store.Errand) -> RefundOutcome:
         """What has become of a refund. No transaction is open."""
@@ -160,8 +166,8 @@ class Worker:
 
     async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> bool:
         """Records what was learned; a refund that is still on its way is looked at again."""
-        async with self._database.transaction() as tx:
-            found = await refund_store.lock(tx, asked.id)
+
+        async def record(tx: Transaction, found: tuple[Payment, Refund] | None, _: bool) -> bool:
             if found is None:
                 return False
             disposition = await refunds.learn(tx, *found, outcome)
@@ -170,6 +176,8 @@ class Worker:
                 return False
             refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
             return True
+
+        return await self._under_lock.on_refund(asked.id, record)
 
     async def _payment_outcome(self, provider: Provider, payment: Payment) -> PaymentOutcome:
         calling_off = payment.is_called_off or payment.is_overdue

@@ -38,7 +38,7 @@ async def shop(pool: Database, midtrans: FakeMidtrans) -> AsyncIterator[World]:
 
 
 async def deliver(shop: World, body: bytes) -> list[Disposition]:
-    return list(await webhooks.receive(shop.database, shop.providers, "midtrans", {}, body))
+    return list(await webhooks.receive(shop.under_lock, shop.providers, "midtrans", {}, body))
 
 
 async def asked(shop: World, sale: Sale, method: str = "qris", token: str = "") -> Sale:

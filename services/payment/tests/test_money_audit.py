@@ -81,7 +81,7 @@ async def receive_webhook(world: World, provider: Telling, desk: Desk) -> UUID:
     await world.order(sale.take())
     told = Captured("pi", sale.price, (await world.payment(sale)).now)
     provider.events[b"it"] = ProviderEvent("ev_1", "payment.captured", str(sale.payment_id), told, False, {})
-    servicer = PaymentServicer(world.database, cast(Any, None), world.providers)
+    servicer = PaymentServicer(world.database, world.under_lock, cast(Any, None), world.providers)
     request = payment_pb2.ReceiveWebhookRequest(provider="played")
     request.body.data = b"it"
     await servicer.ReceiveWebhook(request, cast(Any, SimpleNamespace(invocation_metadata=lambda: ())))

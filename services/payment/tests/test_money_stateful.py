@@ -146,7 +146,7 @@ class Trade(RuleBasedStateMachine):
         self.provider.events[event.event_id.encode()] = event
         for _ in range(copies):
             providers = self.world.providers
-            self.do(webhooks.receive(self.world.database, providers, "played", {}, event.event_id.encode()))
+            self.do(webhooks.receive(self.world.under_lock, providers, "played", {}, event.event_id.encode()))
 
     @precondition(lambda self: any(payment.captured and not payment.has_fee for payment in self.payments))
     @rule(data=st.data())

@@ -53,7 +53,7 @@ class Play:
         self._read += len(letters)
         for letter in letters:
             headers = {"sandbox-signature": letter.signature}
-            await webhooks.receive(self._world.database, self._world.providers, "sandbox", headers, letter.body)
+            await webhooks.receive(self._world.under_lock, self._world.providers, "sandbox", headers, letter.body)
 
     async def taken(self, sale: Sale) -> None:
         await self.until(lambda: self._is(sale, "success"))

@@ -76,7 +76,9 @@ async def api(world: World, tmp_path: Path) -> AsyncIterator[Api]:
     await edge.start()
     tokens = ServiceTokens("payment", keys.service_key("payment"))
     async with channels.channel(f"127.0.0.1:{port}", tokens, deadline_seconds=60) as to_catalog:
-        servicer = PaymentServicer(world.database, Clinics(world.database, to_catalog), world.providers)
+        servicer = PaymentServicer(
+            world.database, world.under_lock, Clinics(world.database, to_catalog), world.providers
+        )
         async with serving(
             "payment", keys.verifier(), lambda server: add_PaymentServiceServicer_to_server(servicer, server)
         ) as channel:

@@ -139,7 +139,7 @@ async def test_its_own_webhook_is_believed(shop: World, localstripe: LocalStripe
     while not (told := [each for each in heard.letters if str(sale.payment_id).encode() in each.body]):
         assert time.monotonic() < deadline, "localstripe tells nothing"
         await asyncio.sleep(0.05)
-    await webhooks.receive(shop.database, shop.providers, "stripe", told[0].headers, told[0].body)
+    await webhooks.receive(shop.under_lock, shop.providers, "stripe", told[0].headers, told[0].body)
     assert (await shop.payment(sale)).captured == PRICE.amount
 
 
@@ -159,10 +159,10 @@ async def test_events_in_any_order_twice_and_with_another_amount(shop: World) ->
     taken = signed(event_about(intent(sale, "succeeded"), "payment_intent.succeeded"))
     late = signed(event_about(intent(sale, "requires_payment_method"), "payment_intent.created"))
     for headers, body in (taken, late, taken):
-        await webhooks.receive(shop.database, shop.providers, "stripe", headers, body)
+        await webhooks.receive(shop.under_lock, shop.providers, "stripe", headers, body)
     assert (await shop.payment(sale)).status is PaymentStatus.SUCCESS
     less = signed(event_about(intent(other, "succeeded", 2_500_000), "payment_intent.succeeded"))
-    assert await webhooks.receive(shop.database, shop.providers, "stripe", *less) == ["quarantined"]
+    assert await webhooks.receive(shop.under_lock, shop.providers, "stripe", *less) == ["quarantined"]
 
 
 async def test_a_refund_that_fails_after_it_had_succeeded_goes_to_a_person(
@@ -174,7 +174,7 @@ async def test_a_refund_that_fails_after_it_had_succeeded_goes_to_a_person(
     await shop.work()
     about = {"id": "re_1", "object": "refund", "status": "failed", "failure_reason": "lost_or_stolen_card"}
     about["metadata"] = {"reference": str(sale.refund_id)}  # type: ignore[assignment]
-    await webhooks.receive(shop.database, shop.providers, "stripe", *signed(event_about(about, "refund.failed")))
+    await webhooks.receive(shop.under_lock, shop.providers, "stripe", *signed(event_about(about, "refund.failed")))
     (refund,) = await shop.refunds(sale)
     assert (refund.status, refund.failure_reason) == (RefundStatus.REVERSED, "lost_or_stolen_card")
 
@@ -201,7 +201,7 @@ async def test_nothing_of_a_card_or_a_person_is_kept(shop: World) -> None:
     about = intent(sale, "succeeded", receipt_email="sari@petpro.example", client_secret="pi_1_secret")
     about["latest_charge"] = {"created": 1, "payment_method_details": {"card": {"last4": "4242"}}}
     await webhooks.receive(
-        shop.database, shop.providers, "stripe", *signed(event_about(about, "payment_intent.succeeded"))
+        shop.under_lock, shop.providers, "stripe", *signed(event_about(about, "payment_intent.succeeded"))
     )
     (kept,) = await shop.rows("SELECT payload::text AS body FROM provider_events")
     assert not any(word in kept.body for word in ("4242", "sari", "secret"))

@@ -63,7 +63,7 @@ async def told(pool: Database) -> AsyncIterator[World]:
 @pytest.fixture
 async def post(told: World, tmp_path: Path) -> AsyncIterator[Post]:
     async with aio.insecure_channel("127.0.0.1:9") as catalog:
-        servicer = PaymentServicer(told.database, Clinics(told.database, catalog), told.providers)
+        servicer = PaymentServicer(told.database, told.under_lock, Clinics(told.database, catalog), told.providers)
         async with serving(
             "payment",
             KeyRing(tmp_path).verifier(),

@@ -37,7 +37,7 @@ async def shop(pool: Database, xendit: FakeXendit) -> AsyncIterator[World]:
 
 
 async def deliver(shop: World, callback: Callback) -> Disposition:
-    (disposition,) = await webhooks.receive(shop.database, shop.providers, "xendit", *callback)
+    (disposition,) = await webhooks.receive(shop.under_lock, shop.providers, "xendit", *callback)
     return disposition
 
 
@@ -135,7 +135,7 @@ async def test_a_callback_about_what_cannot_be_fetched_is_to_come_again(shop: Wo
         await deliver(shop, xendit.callbacks[0])
     headers, body = xendit.callbacks[0]
     nobodys = body.replace(xendit.request_of(sale.payment_id)["id"].encode(), b"pr-of-nobody")
-    assert await webhooks.receive(shop.database, shop.providers, "xendit", headers, nobodys) == []
+    assert await webhooks.receive(shop.under_lock, shop.providers, "xendit", headers, nobodys) == []
 
 
 async def test_who_does_not_pay_in_time_can_pay_no_more(shop: World, xendit: FakeXendit) -> None:

@@ -29,6 +29,7 @@ from petpro_payment.domain import Payment, Refund
 from petpro_payment.providers.provider import Providers
 from petpro_payment.refund_store import refunds_of
 from petpro_payment.store import find_payment
+from petpro_payment.under_lock import UnderLock
 from petpro_payment.worker import Timings, Worker
 
 PRICE = Money(Decimal("250000.00"), "IDR")
@@ -133,6 +134,7 @@ class World:
 
     def __init__(self, database: Database, providers: Providers, provider: str, tax_percent: str = "0") -> None:
         self.database = database
+        self.under_lock = UnderLock(database)
         self.providers = providers
         handlers = command_handlers(providers[provider].capabilities, Decimal(tax_percent))
         broker = cast(Broker, SimpleNamespace(service="payment"))
@@ -140,7 +142,7 @@ class World:
 
     def worker(self, timings: Timings = QUICK) -> Worker:
         """A worker of its own, as a replica or a restarted process would have."""
-        return Worker(self.database, self.providers, timings, Opener(KEY))
+        return Worker(self.database, UnderLock(self.database), self.providers, timings, Opener(KEY))
 
     async def order(self, payload: Message, attempt: int = 1, command_id: str = "") -> Said:
         """Delivers an order; the same order again is a copy of the same command. What was answered at once."""

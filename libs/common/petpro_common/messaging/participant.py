@@ -4,7 +4,7 @@ A handler runs in the transaction that claims the command, and returns what it d
 
     Succeeded(payload)   done, with a typed result
     Refused(reason)      nothing was changed, for good
-    Pending()            taken on; `answer` gives the definite outcome later, in the transaction that knows it
+    Pending()            taken on; `answer` gives the definite outcome later, with the transaction that knows it
 
 The reply is stored with the claim, and of the command only whom to answer: what it says may be secret. A copy of the
 command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes. That
@@ -14,7 +14,7 @@ Commands that come in one message are carried out in one transaction, one after 
 and are answered by one reply.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -26,7 +26,8 @@ from nats.aio.msg import Msg
 from sqlalchemy import text
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common.db import Database, LateWrite, Transaction
+from petpro_common import telemetry
+from petpro_common.db import Database, LateWrite, Row, Transaction
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
@@ -113,7 +114,10 @@ _STORE = text("""
          AS given(command_id, command, reply)
     WHERE message_id = given.command_id
 """)
-_LOCKED = text("SELECT command, reply FROM inbox WHERE message_id = :command_id FOR UPDATE")
+# In the order of `inbox.claim`.
+_LOCKED = text("""
+    SELECT message_id, command, reply FROM inbox WHERE message_id = ANY(:command_ids) ORDER BY message_id FOR UPDATE
+""")
 _traces: ContextVar[Mapping[str, str | None]] = ContextVar("petpro_traces_of_commands", default=MappingProxyType({}))
 _OUTCOMES = {
     Succeeded: saga_pb2.OUTCOME_SUCCEEDED,
@@ -157,7 +161,7 @@ async def _carry_out(tx: Transaction, received: Sequence[_Received], new: set[st
             if is_new and not isinstance(order.handler, Together):
                 decided[order.id] = await order.handler(tx, order.id, order.payload)
             each.replies.append(
-                _reply_to(order.command, decided[order.id]) if is_new else await _stored(tx, order.command)
+                _reply_to(order.command, decided[order.id]) if is_new else await _again(tx, order.command)
             )
             reply = _with_those_before(each.replies)
             if is_new:
@@ -204,18 +208,27 @@ def saga_of(data: bytes) -> str:
         return ""
 
 
-async def answer(tx: Transaction, command_id: str, decided: Succeeded | Refused) -> None:
-    """Gives the definite answer to a pending command; a second one, or one to an unknown command, changes nothing."""
-    row = (await tx.execute(_LOCKED, {"command_id": command_id})).first()
-    if row is None or row.command is None:
-        return
-    pending = saga_pb2.Reply.FromString(bytes(row.reply))
-    if pending.outcome != saga_pb2.OUTCOME_PENDING:
-        return
-    command = saga_pb2.Command.FromString(bytes(row.command))
-    reply = _with_those_before([*pending.before, _reply_to(command, decided)])
-    _store(tx, command, reply)
-    await _send(tx, command.reply_to, reply)
+def answer(tx: Transaction, command_id: str, decided: Succeeded | Refused) -> None:
+    """Gives the definite answer to a pending command, with the commit.
+
+    A second one, or one to an unknown command, changes nothing.
+    """
+    tx.at_end(_answer_all, (command_id, decided, telemetry.trace_headers()))
+
+
+async def _answer_all(tx: Transaction, given: list[tuple[str, Succeeded | Refused, Mapping[str, str]]]) -> None:
+    """Gives all answers of a transaction, of several to one command the first."""
+    stored = await _stored(tx, {command_id for command_id, _, _ in given})
+    for command_id, decided, trace in given:
+        row = stored.pop(command_id, None)
+        pending = saga_pb2.Reply.FromString(bytes(row.reply)) if row and row.command is not None else None
+        if row is None or pending is None or pending.outcome != saga_pb2.OUTCOME_PENDING:
+            continue
+        command = saga_pb2.Command.FromString(bytes(row.command))
+        reply = _with_those_before([*pending.before, _reply_to(command, decided)])
+        _store(tx, command, reply)
+        with telemetry.within_trace(trace):
+            await _send(tx, command.reply_to, reply)
 
 
 def _reply_to(command: saga_pb2.Command, decided: Answer) -> saga_pb2.Reply:
@@ -252,13 +265,18 @@ def _store(tx: Transaction, command: saga_pb2.Command, reply: saga_pb2.Reply) ->
     tx.write_late(_WRITE, (command.command_id, whom_to_answer.SerializeToString(), reply.SerializeToString()))
 
 
-async def _stored(tx: Transaction, command: saga_pb2.Command) -> saga_pb2.Reply:
+async def _again(tx: Transaction, command: saga_pb2.Command) -> saga_pb2.Reply:
     """The reply to a command that was carried out before, as one to this attempt."""
-    row = (await tx.execute(_LOCKED, {"command_id": command.command_id})).one()
-    reply = saga_pb2.Reply.FromString(bytes(row.reply))
+    stored = await _stored(tx, [command.command_id])
+    reply = saga_pb2.Reply.FromString(bytes(stored[command.command_id].reply))
     reply.ClearField("before")
     reply.attempt = command.attempt
     return reply
+
+
+async def _stored(tx: Transaction, command_ids: Iterable[str]) -> dict[str, Row]:
+    """What is stored of commands that were carried out before, by their ids, locked."""
+    return {row.message_id: row for row in await tx.execute(_LOCKED, {"command_ids": list(command_ids)})}
 
 
 def _columns(rows: list[tuple[str, bytes, bytes]]) -> Mapping[str, Any]:

@@ -172,7 +172,7 @@ async def test_that_the_last_is_pending_is_told_to_a_copy_and_the_definite_answe
     assert await desk.asked() == ALL
     async with desk.paying.transaction() as tx:
         sent = Succeeded(payment.RefundSubmitted(refund_status="succeeded"))
-        await answer(tx, desk.command_ids["SubmitRefund"], sent)
+        answer(tx, desk.command_ids["SubmitRefund"], sent)
     state = await desk.until(saga_id, status="completed")
     assert state.data["refund_status"] == "succeeded"
 
@@ -182,7 +182,7 @@ async def test_answered_before_anybody_asked_again_it_is_one_reply(desk: Desk) -
     saga_id = await desk.start()
     await desk.until_taken_on()
     async with desk.paying.transaction() as tx:
-        await answer(tx, desk.command_ids["SubmitRefund"], Refused("CLOSED"))
+        answer(tx, desk.command_ids["SubmitRefund"], Refused("CLOSED"))
     await desk.until(saga_id, status="compensated")
     told = await desk.rows(desk.booking, "SELECT kind, step FROM saga_timeline WHERE kind IN ('refused', 'ignored')")
     assert {(line.kind, line.step) for line in told} == {("refused", "send")}

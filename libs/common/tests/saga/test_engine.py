@@ -149,9 +149,9 @@ async def test_a_pending_step_is_answered_later_and_asking_again_does_not_run_it
         await eventually(asked_three_times)
         assert kennel.asked == ["take_place", "take"]
         async with kennel.payment.transaction() as tx:
-            await answer(tx, kennel.command_id, Succeeded(commands_pb2.PaymentTaken(external_reference="R-9")))
+            answer(tx, kennel.command_id, Succeeded(commands_pb2.PaymentTaken(external_reference="R-9")))
         async with kennel.payment.transaction() as tx:
-            await answer(tx, kennel.command_id, Refused("TOO_LATE"))
+            answer(tx, kennel.command_id, Refused("TOO_LATE"))
         state = await kennel.until(saga_id, "completed")
     assert state.data["receipt_number"] == "R-9"
 

@@ -107,7 +107,7 @@ class Kennels:
         self.waits_at.clear()
         async with self.paying.transaction() as tx:
             for command_id in self.held:
-                await participant.answer(tx, command_id, Succeeded())
+                participant.answer(tx, command_id, Succeeded())
 
     async def all_wait(self) -> bool:
         stand = {row.data["dog"]: f"{row.step} {row.direction}" for row in await self.rows("SELECT * FROM sagas")}

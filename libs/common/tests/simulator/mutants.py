@@ -196,15 +196,16 @@ def _dropped(_: Any) -> Any:
 
 
 def _answer_again(_: Any) -> Any:
-    async def answer(tx: Any, command_id: str, decided: Answer) -> None:
-        row = (await tx.execute(participant._LOCKED, {"command_id": command_id})).first()
-        if row and row.command:
-            command = saga_pb2.Command.FromString(bytes(row.command))
-            reply = participant._reply_to(command, decided)
-            participant._store(tx, command, reply)
-            await participant._send(tx, command.reply_to, reply)
+    async def answer_all(tx: Any, given: list[tuple[str, Answer, Any]]) -> None:
+        stored = await participant._stored(tx, [command_id for command_id, _, _ in given])
+        for command_id, decided, _ in given:
+            if (row := stored.get(command_id)) and row.command:
+                command = saga_pb2.Command.FromString(bytes(row.command))
+                reply = participant._reply_to(command, decided)
+                participant._store(tx, command, reply)
+                await participant._send(tx, command.reply_to, reply)
 
-    return answer
+    return answer_all
 
 
 def _succeeded_without_asking(_: Any) -> Any:
@@ -290,9 +291,9 @@ MUTANTS = (
     Mutant("the inbox claims outside the transaction", inbox, "claim", _outside_the_transaction),
     Mutant("a copy of a message is handled again", inbox, "claim", _always_new),
     Mutant("the outbox is written outside the transaction", outbox, "add", _outside_the_transaction),
-    Mutant("a definite answer changes later", participant, "answer", _answer_again),
-    Mutant("a pending step is never answered", participant, "answer", _dropped),
-    Mutant("a copy of a command is not given the stored reply", participant, "_stored", _succeeded_without_asking),
+    Mutant("a definite answer changes later", participant, "_answer_all", _answer_again),
+    Mutant("a pending step is never answered", participant, "answer", _not_written),
+    Mutant("a copy of a command is not given the stored reply", participant, "_again", _succeeded_without_asking),
     Mutant(
         "a command is carried out behind one that failed",
         participant._Received,

@@ -163,16 +163,14 @@ class Payment(Process):
     async def make_decision(self, decision: Any) -> None:
         async with self.database.transaction() as tx:
             decided = self.work.decide(tx, decision.key, decision.step)
-            await participant.answer(cast(Any, tx), decision.command_id, decided)
+            participant.answer(cast(Any, tx), decision.command_id, decided)
             _made(tx, decision)
 
     async def contradict(self, decision: Any) -> None:
         """The provider says the other thing later on."""
         async with self.database.transaction() as tx:
             was_done = tx.tables.works.get((decision.key, decision.step)) == DONE
-            await participant.answer(
-                cast(Any, tx), decision.command_id, Refused("AFTER_ALL") if was_done else Succeeded()
-            )
+            participant.answer(cast(Any, tx), decision.command_id, Refused("AFTER_ALL") if was_done else Succeeded())
 
 
 def _made(tx: Transaction, decision: Any) -> None:

@@ -252,7 +252,7 @@ def _save_sagas(tx: Transaction, params: Params) -> list[Any]:
 def _claim(tx: Transaction, params: Params) -> list[Any]:
     new = [message_id for message_id in sorted(params["message_ids"]) if message_id not in tx.tables.inbox]
     for message_id in new:
-        tx.put(tx.tables.inbox, message_id, SimpleNamespace(command=None, reply=None))
+        tx.put(tx.tables.inbox, message_id, SimpleNamespace(message_id=message_id, command=None, reply=None))
     return new
 
 
@@ -264,14 +264,13 @@ def _give_up(tx: Transaction, params: Params) -> list[Any]:
 
 def _store_replies(tx: Transaction, params: Params) -> list[Any]:
     for line in _lines(params):
-        row = SimpleNamespace(command=line["command"], reply=line["reply"])
-        tx.put(tx.tables.inbox, line["command_id"], row)
+        row = SimpleNamespace(message_id=line["command_id"], command=line["command"], reply=line["reply"])
+        tx.put(tx.tables.inbox, row.message_id, row)
     return []
 
 
 def _lock_command(tx: Transaction, params: Params) -> list[Any]:
-    row = tx.tables.inbox.get(params["command_id"])
-    return [row] if row else []
+    return [tx.tables.inbox[key] for key in params["command_ids"] if key in tx.tables.inbox]
 
 
 def _add_messages(tx: Transaction, params: Params) -> list[Any]:

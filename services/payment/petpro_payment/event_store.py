@@ -1,0 +1,52 @@
+"""What providers told us and answered, kept for ever: each event once, by its provider's name and its id."""
+
+from collections.abc import Sequence
+
+import orjson
+from sqlalchemy import text
+
+from petpro_common.db import LateWrite, Transaction
+from petpro_common.wire import Order
+from petpro_payment.batches import columns
+from petpro_payment.domain import Disposition
+from petpro_payment.providers.provider import ProviderEvent
+
+_KNOWN_EVENTS = text("""
+    SELECT provider, event_id FROM provider_events
+    JOIN unnest(CAST(:providers AS text[]), CAST(:event_ids AS text[])) AS told(provider, event_id)
+        USING (provider, event_id)
+""")
+_EVENT_COLUMNS = ("provider", "event_id", "type", "reference", "disposition", "payload", "source")
+# All of a transaction at once.
+_RECORD_EVENTS = text(f"""
+    INSERT INTO provider_events ({", ".join(_EVENT_COLUMNS)})
+    SELECT provider, event_id, type, reference, disposition, CAST(payload AS jsonb), source
+    FROM unnest({", ".join(f"CAST(:{name} AS text[])" for name in _EVENT_COLUMNS)})
+         AS told({", ".join(_EVENT_COLUMNS)})
+    ON CONFLICT DO NOTHING
+""")
+
+
+def known(events: Sequence[tuple[str, str]]) -> Order:
+    """Asks which of the events, each a provider and an id of its, were recorded before.
+
+    Exact after what locks the payments that the events are about.
+    """
+    return _KNOWN_EVENTS, {"providers": [name for name, _ in events], "event_ids": [id_ for _, id_ in events]}
+
+
+def record(tx: Transaction, provider: str, event: ProviderEvent, disposition: Disposition) -> None:
+    """Keeps what a provider told us, once per event id, for ever; it is written with the commit."""
+    row = {
+        "provider": provider,
+        "event_id": event.event_id,
+        "type": event.type,
+        "reference": event.reference,
+        "disposition": disposition.value,
+        "source": event.source.value,
+        "payload": orjson.dumps(dict(event.payload), default=str).decode(),
+    }
+    tx.write_late(_WRITE_EVENTS, row)
+
+
+_WRITE_EVENTS = LateWrite(_RECORD_EVENTS, columns)

@@ -1,0 +1,108 @@
+"""What comes at the same time shares a transaction, and each has its own outcome."""
+
+import asyncio
+from decimal import Decimal
+
+from sqlalchemy import text
+
+from petpro.payment.v1.commands_pb2 import SubmitRefund
+from petpro_common.db import Transaction
+from petpro_common.ids import new_id
+from petpro_payment import refunds
+from petpro_payment.domain import Disposition, Payment, PaymentStatus, Refund, RefundStatus
+from petpro_payment.outcomes import RefundSucceeded
+from petpro_payment.under_lock import UnderLock
+from services.payment.tests.world import PENDING, SUCCEEDED, Sale, World
+
+_TRANSACTION = text("SELECT pg_current_xact_id()::text")
+Found = tuple[Payment, Refund] | None
+
+
+class Odd(Exception):
+    """A fault of one piece of work."""
+
+
+async def taken_on(world: World, count: int) -> list[Sale]:
+    """Paid sales, each with a refund that is on its way, and whose saga waits for it."""
+    sales = [await world.paid(Sale()) for _ in range(count)]
+    for sale in sales:
+        assert (await world.order(sale.reserve("100000"))).outcome == SUCCEEDED
+        assert (await world.order(sale.submit())).outcome == PENDING
+    return sales
+
+
+async def transaction_of(tx: Transaction, _: object, __: bool) -> str:
+    return str((await tx.execute(_TRANSACTION)).scalar_one())
+
+
+async def succeed(tx: Transaction, found: Found, _: bool) -> Disposition:
+    assert found is not None
+    return await refunds.learn(tx, *found, RefundSucceeded(f"re-{found[1].id}"))
+
+
+async def fail(tx: Transaction, found: Found, _: bool) -> Disposition:
+    await succeed(tx, found, _)
+    raise Odd
+
+
+async def test_what_is_at_hand_shares_a_transaction_but_not_what_is_about_one_refund(world: World) -> None:
+    first, second = new_id(), new_id()
+    shared = await asyncio.gather(*(world.under_lock.on_refund(id_, transaction_of) for id_ in (first, second)))
+    alike = await asyncio.gather(*(world.under_lock.on_refund(first, transaction_of) for _ in range(3)))
+    assert (len(set(shared)), len(set(alike))) == (1, 3)
+    payments = await asyncio.gather(*(world.under_lock.on_payment(id_, transaction_of) for id_ in (first, second)))
+    assert len(set(payments)) == 1
+
+
+async def test_refunds_that_succeed_at_once_answer_their_own_sagas(world: World) -> None:
+    sales = await taken_on(world, 5)
+    learned = await asyncio.gather(*(world.under_lock.on_refund(sale.refund_id, succeed) for sale in sales))
+    assert set(learned) == {Disposition.APPLIED}
+    for sale in sales:
+        assert (await world.answer(sale.submit())).outcome == SUCCEEDED
+        [refund] = await world.refunds(sale)
+        assert (refund.status, refund.external_reference) == (RefundStatus.SUCCEEDED, f"re-{sale.refund_id}")
+        assert (await world.payment(sale)).refund_done == Decimal(100000)
+
+
+async def test_what_raises_takes_nothing_from_the_others(world: World) -> None:
+    sales = await taken_on(world, 3)
+    work = [succeed, fail, succeed]
+    learned = await asyncio.gather(
+        *(world.under_lock.on_refund(sale.refund_id, each) for sale, each in zip(sales, work, strict=True)),
+        return_exceptions=True,
+    )
+    assert [learned[0], type(learned[1]), learned[2]] == [Disposition.APPLIED, Odd, Disposition.APPLIED]
+    found = [(await world.refunds(sale))[0].status for sale in sales]
+    assert found == [RefundStatus.SUCCEEDED, RefundStatus.SUBMITTED, RefundStatus.SUCCEEDED]
+    assert [(await world.answer(sale.submit())).outcome for sale in sales] == [SUCCEEDED, PENDING, SUCCEEDED]
+
+
+async def test_two_refunds_of_one_payment_see_each_other(world: World) -> None:
+    [sale], other = await taken_on(world, 1), new_id()
+    await world.order(sale.reserve("150000", other))
+    await world.order(SubmitRefund(refund_id=str(other)))
+    seen: list[tuple[Decimal, PaymentStatus]] = []
+
+    async def look_and_succeed(tx: Transaction, found: Found, is_known: bool) -> Disposition:
+        assert found is not None
+        seen.append((found[0].refund_done, found[0].status))
+        return await succeed(tx, found, is_known)
+
+    await asyncio.gather(*(world.under_lock.on_refund(id_, look_and_succeed) for id_ in (sale.refund_id, other)))
+    assert seen[0] == (Decimal(0), PaymentStatus.SUCCESS)
+    assert seen[1][1] is PaymentStatus.PARTIALLY_REFUNDED
+    paid = await world.payment(sale)
+    assert (paid.status, paid.refund_done, paid.refund_reserved) == (
+        PaymentStatus.REFUNDED,
+        Decimal(250000),
+        Decimal(0),
+    )
+
+
+async def test_replicas_wait_for_each_other(world: World) -> None:
+    [sale] = await taken_on(world, 1)
+    replicas = [UnderLock(world.database) for _ in range(8)]
+    learned = await asyncio.gather(*(each.on_refund(sale.refund_id, succeed) for each in replicas))
+    assert sorted(learned) == sorted([Disposition.APPLIED, *[Disposition.IGNORED] * 7])
+    assert (await world.payment(sale)).refund_done == Decimal(100000)

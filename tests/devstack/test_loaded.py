@@ -26,7 +26,7 @@ ALL = {
     *("grpc", "grpc_health", "grpc_reflection", "grpc_status", "google"),
     *("protobuf", "protobuf_ext", "protovalidate"),
     *("nats", "orjson", "uuid_utils", "uvloop"),
-    *("psycopg", "psycopg_binary", "sqlalchemy", "greenlet"),
+    *("psycopg", "psycopg_binary", "sqlalchemy"),
     *("jwt", "cryptography", "_cffi_backend"),
     *("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"),
     *("structlog", "opentelemetry", "prometheus_client"),

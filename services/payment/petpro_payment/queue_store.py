@@ -1,4 +1,4 @@
-"""Every statement on money that waits for a person."""
+"""Every statement on money that waits for a person, or for a provider."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,6 +26,22 @@ _REFUNDS = f"""
 """
 _FOR_A_PERSON = text(_REFUNDS.format(which="refunds.status = 'manual'", since="refunds.updated_at"))
 _UNKNOWN = text(_REFUNDS.format(which="refunds.unknown_since IS NOT NULL", since="refunds.unknown_since"))
+# By the partial indexes of what waits for a person, and of what a provider is asked about.
+_WAITING_REFUNDS = text("""
+    SELECT 'refund for a person' AS what, count(*) AS found,
+        coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0) AS oldest_seconds
+    FROM refunds WHERE status = 'manual'
+    UNION ALL
+    SELECT 'reversed refund', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(reversed_at)), 0)
+    FROM refunds WHERE status = 'manual' AND reversed_at IS NOT NULL
+    UNION ALL
+    SELECT 'refund of unknown outcome', count(*),
+        coalesce(extract(epoch FROM clock_timestamp() - min(unknown_since)), 0)
+    FROM refunds WHERE unknown_since IS NOT NULL
+    UNION ALL
+    SELECT 'refund at the provider', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
+    FROM refunds WHERE due_at IS NOT NULL AND status IN ('submitted', 'pending')
+""")
 _QUARANTINED = text(f"""
     SELECT * FROM payments
     WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL
@@ -78,3 +94,8 @@ def close_quarantine(tx: Transaction, payment_id: UUID) -> None:
 def _window(min_age: int, after: tuple[datetime, UUID] | None, limit: int) -> dict[str, object]:
     after_at, after_id = after or (None, None)
     return {"min_age": min_age, "after_at": after_at, "after_id": after_id, "limit": limit}
+
+
+async def waiting(tx: Transaction) -> list[Row]:
+    """By what refunds wait for: how many, and how long the oldest has."""
+    return list(await tx.execute(_WAITING_REFUNDS))

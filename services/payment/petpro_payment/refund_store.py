@@ -107,30 +107,15 @@ _CLAIM = text(f"""
         FOR UPDATE SKIP LOCKED))
     RETURNING {REFUND_COLUMNS}, {PAYMENT_COLUMNS}
 """)
+# By the ids alone, as `store.postpone_payment`.
 _POSTPONE = LateWrite(
     text("""
     UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => given.seconds)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS given(id, seconds)
-    WHERE refunds.id = given.id AND status IN ('submitted', 'pending')
+    WHERE refunds.id = given.id AND status || '' IN ('submitted', 'pending')
 """),
     columns,
 )
-# By the partial indexes of what waits for a person, and of what a provider is asked about.
-_WAITING_REFUNDS = text("""
-    SELECT 'refund for a person' AS what, count(*) AS found,
-        coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0) AS oldest_seconds
-    FROM refunds WHERE status = 'manual'
-    UNION ALL
-    SELECT 'reversed refund', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(reversed_at)), 0)
-    FROM refunds WHERE status = 'manual' AND reversed_at IS NOT NULL
-    UNION ALL
-    SELECT 'refund of unknown outcome', count(*),
-        coalesce(extract(epoch FROM clock_timestamp() - min(unknown_since)), 0)
-    FROM refunds WHERE unknown_since IS NOT NULL
-    UNION ALL
-    SELECT 'refund at the provider', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
-    FROM refunds WHERE due_at IS NOT NULL AND status IN ('submitted', 'pending')
-""")
 _NEXT_DUE = text("""
     SELECT extract(epoch FROM least((SELECT min(due_at) FROM payments WHERE due_at IS NOT NULL),
                                     (SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL)) - clock_timestamp())
@@ -295,8 +280,3 @@ async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> tu
 def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:
     """Has a refund, if it is on its way by the end of the transaction, looked at again after so long."""
     tx.write_late(_POSTPONE, {"ids": refund_id, "seconds": seconds})
-
-
-async def waiting(tx: Transaction) -> list[Row]:
-    """By what refunds wait for: how many, and how long the oldest has."""
-    return list(await tx.execute(_WAITING_REFUNDS))

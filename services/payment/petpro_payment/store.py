@@ -51,6 +51,7 @@ _CLAIM_PAYMENTS = text(f"""
                          FOR UPDATE SKIP LOCKED))
     RETURNING {PAYMENT_COLUMNS}
 """)
+# By the ids alone: `|| ''` keeps off the index of what is open, which a plan made while nothing was would read whole.
 _POSTPONE_PAYMENT = LateWrite(
     text("""
     WITH later AS (
@@ -58,7 +59,7 @@ _POSTPONE_PAYMENT = LateWrite(
         FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS given(id, seconds))
     UPDATE payments
     SET due_at = CASE WHEN deadline > clock_timestamp() THEN least(later.at, deadline) ELSE later.at END
-    FROM later WHERE payments.id = later.id AND status IN ('pending', 'processing', 'unknown')
+    FROM later WHERE payments.id = later.id AND status || '' IN ('pending', 'processing', 'unknown')
 """),
     columns,
 )

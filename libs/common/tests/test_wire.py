@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
 
 import pytest
 from psycopg import DataError, OperationalError
@@ -13,45 +12,28 @@ from psycopg.errors import CheckViolation, FeatureNotSupported, InFailedSqlTrans
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
-from petpro_common.db import Database, LateWrite, Session, Transaction
+from libs.common.tests.dogs import ADD, ADD_MANY, NAMES, add, names, open_kennel
+from petpro_common.db import Database, Session
 from petpro_common.ids import new_id
 from petpro_common.testing.running import MakeDatabase, eventually
-from petpro_common.wire import Call, Rows, Wire
 
-_NAMES = text("SELECT name FROM dogs ORDER BY name")
-_RENAME = text("UPDATE dogs SET name = :after WHERE name = :before")
 _ALL = text("SELECT * FROM dogs")
-_ADD = text("INSERT INTO dogs (name) VALUES (:name)")
-_ADD_MANY = text("INSERT INTO dogs (name) SELECT unnest(CAST(:names AS text[]))")
 _OWN = text("SELECT pg_backend_pid()")
 _END = text("SELECT pg_terminate_backend(:pid)")
 _OURS = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = user")
 _LISTENS = text("SELECT FROM pg_stat_activity WHERE pid = :pid AND query = 'LISTEN dogs' AND state = 'idle'")
 _WAIT = text("SELECT pg_sleep(:seconds)")
-_LATE = LateWrite(_ADD_MANY, lambda names: {"names": names})
 
 
 @pytest.fixture
 async def database(database_of: MakeDatabase) -> Database:
-    made = await database_of("booking")
-    async with made.transaction() as tx:
-        await tx.execute(text("CREATE TABLE dogs (name text PRIMARY KEY CHECK (name <> 'cat'))"))
-    return made
-
-
-async def names(database: Database) -> list[str]:
-    async with database.transaction() as tx:
-        return (await tx.execute(_NAMES)).scalars()
-
-
-async def add(tx: Transaction, *dogs: str) -> None:
-    await tx.execute_all([(_ADD, {"name": name}) for name in dogs])
+    return await open_kennel(database_of)
 
 
 async def test_what_goes_out_together_comes_back_in_order(database: Database) -> None:
     async with database.transaction() as tx:
         added, found, none = await tx.execute_all(
-            [(_ADD, {"name": "Rex"}), (_NAMES, {}), (text("SELECT 1 WHERE false"), {})]
+            [(ADD, {"name": "Rex"}), (NAMES, {}), (text("SELECT 1 WHERE false"), {})]
         )
         assert (added.rowcount, found.one().name, none.first()) == (1, "Rex", None)
 
@@ -104,105 +86,6 @@ async def test_a_failed_statement_cannot_be_committed_over(database: Database) -
     assert await names(database) == []
 
 
-async def test_late_rows_and_the_commit_fail_as_one(database: Database) -> None:
-    async def write_late() -> None:
-        async with database.transaction() as tx:
-            await add(tx, "Rex")
-            tx.write_late(_LATE, "Bo")
-            tx.write_late(_LATE, "cat")
-
-    with pytest.raises(CheckViolation):
-        await write_late()
-    assert await names(database) == []
-
-
-async def test_a_part_that_fails_takes_back_only_itself(database: Database) -> None:
-    async def part(tx: Transaction) -> None:
-        async with tx.savepoint():
-            tx.write_late(_LATE, "Ada")
-            await add(tx, "Kim")
-            async with tx.savepoint():
-                await add(tx, "Max")
-            await add(tx, "cat")
-
-    async with database.transaction() as tx:
-        await add(tx, "Rex")
-        tx.write_late(_LATE, "Bo")
-        with pytest.raises(CheckViolation):
-            await part(tx)
-        async with tx.savepoint():
-            await add(tx, "Zoe")
-    assert await names(database) == ["Bo", "Rex", "Zoe"]
-
-
-async def test_a_part_that_fails_may_be_the_last_or_ask_nothing(database: Database) -> None:
-    async with database.transaction() as tx:
-        await add(tx, "Rex")
-        with pytest.raises(ValueError, match="nothing"):
-            async with tx.savepoint():
-                raise ValueError("nothing was asked")
-        with pytest.raises(CheckViolation):
-            async with tx.savepoint():
-                await add(tx, "cat")
-    assert await names(database) == ["Rex"]
-
-
-async def test_what_is_written_runs_in_its_place_at_no_round_trip_of_its_own(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exchanges: list[int] = []
-    run = Wire.run
-
-    async def counted(wire: Wire, calls: Sequence[Call]) -> list[Rows]:
-        exchanges.append(len(calls))
-        return await run(wire, calls)
-
-    monkeypatch.setattr(Wire, "run", counted)
-    async with database.transaction() as tx:
-        tx.write(_ADD, {"name": "Rex"})
-        tx.write(_RENAME, {"before": "Rex", "after": "Bo"})
-        assert (await tx.execute(_NAMES)).scalars() == ["Bo"]
-        tx.write(_ADD, {"name": "Kim"})
-    async with database.transaction() as tx:
-        tx.write(_ADD, {"name": "Ada"})
-    assert exchanges == [4, 2, 3]
-    assert await names(database) == ["Ada", "Bo", "Kim"]
-
-
-async def test_what_is_written_and_fails_raises_with_the_next_statement_or_the_commit(database: Database) -> None:
-    async def write(then_look: bool) -> None:
-        async with database.transaction() as tx:
-            await add(tx, "Rex")
-            tx.write(_ADD, {"name": "cat"})
-            if then_look:
-                with pytest.raises(CheckViolation):
-                    await tx.execute(_NAMES)
-
-    with pytest.raises(InFailedSqlTransaction):
-        await write(then_look=True)
-    with pytest.raises(CheckViolation):
-        await write(then_look=False)
-    assert await names(database) == []
-
-
-async def test_what_is_written_in_a_part_fails_within_the_part(database: Database) -> None:
-    async def part(tx: Transaction, *dogs: str, fault: Exception | None = None) -> None:
-        async with tx.savepoint():
-            for name in dogs:
-                tx.write(_ADD, {"name": name})
-            if fault:
-                raise fault
-
-    async with database.transaction() as tx:
-        tx.write(_ADD, {"name": "Rex"})
-        with pytest.raises(ValueError, match="nothing was sent"):
-            await part(tx, "Max", fault=ValueError("nothing was sent"))
-        with pytest.raises(CheckViolation):
-            await part(tx, "Zoe", "cat")
-        await part(tx, "Bo")
-    assert await names(database) == ["Bo", "Rex"]
-
-
 async def test_a_value_that_cannot_be_stored_leaves_the_transaction_as_it_was(database: Database) -> None:
     async with database.transaction() as tx:
         with pytest.raises(DataError, match="NUL"):
@@ -216,7 +99,7 @@ async def test_a_value_that_cannot_be_stored_leaves_the_transaction_as_it_was(da
 async def test_large_values_both_ways(database: Database) -> None:
     dogs = [f"{number:06}" + "x" * 4000 for number in range(1500)]
     async with database.transaction() as tx:
-        await tx.execute(_ADD_MANY, {"names": dogs})
+        await tx.execute(ADD_MANY, {"names": dogs})
     assert await names(database) == dogs
 
 
@@ -248,7 +131,7 @@ async def test_a_connection_that_the_server_has_closed_is_not_used_again(databas
         async with database.session() as killer, database.transaction() as tx:
             own = (await tx.execute(_OWN)).scalar_one()
             await killer.execute(_END, {"pid": own})
-            await tx.execute(_NAMES)
+            await tx.execute(NAMES)
 
     with pytest.raises(OperationalError):
         await lose_it_in_the_middle()
@@ -287,7 +170,7 @@ async def test_who_still_writes_hears_that_the_connection_is_lost(database: Data
         backend = (await session.execute(_OWN)).scalar_one()
         os.kill(backend, signal.SIGSTOP)
         try:
-            writing = asyncio.create_task(session.execute(_ADD, {"name": "x" * 60_000_000}))
+            writing = asyncio.create_task(session.execute(ADD, {"name": "x" * 60_000_000}))
             await asyncio.sleep(0.2)
             assert not writing.done()
             with socket.socket(fileno=os.dup(session._wire._socket)) as end:
@@ -338,10 +221,10 @@ async def test_notifications_come_until_the_connection_is_lost(database: Databas
 
 async def test_what_only_reads_begins_nothing_and_sees_what_is_committed(database: Database) -> None:
     async with database.reading() as reading:
-        assert (await reading.execute(_NAMES)).scalars() == []
+        assert (await reading.execute(NAMES)).scalars() == []
         async with database.transaction() as tx:
             await add(tx, "Rex")
-        assert (await reading.execute(_NAMES)).scalars() == ["Rex"]
+        assert (await reading.execute(NAMES)).scalars() == ["Rex"]
         states = text("SELECT DISTINCT state FROM pg_stat_activity WHERE usename = user AND pid <> pg_backend_pid()")
         async with database.session() as other:
             assert (await other.execute(states)).scalars() == ["idle"]

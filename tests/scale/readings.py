@@ -48,12 +48,14 @@ class Reading:
 
 
 class Watch:
-    """Sees all that services read from now on; all their sessions begin anew."""
+    """Sees all that services read from now on; all their sessions begin anew, and no table is vacuumed unasked."""
 
     def __init__(self, stack: RunningStack) -> None:
         self._log = Path(stack.endpoints["parts"]["postgres"]["log"])
         self._begins = 0
         with psycopg.connect(stack.endpoints["postgres"]["dsn"], autocommit=True) as superuser:
+            superuser.execute("ALTER SYSTEM SET autovacuum = off")
+            superuser.execute("SELECT pg_reload_conf()")
             for service in SERVICES:
                 for name, value in _SETTINGS.items():
                     superuser.execute(f"ALTER DATABASE {role_of(service)} SET {name} = '{value}'".encode())

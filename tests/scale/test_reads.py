@@ -1,13 +1,14 @@
 """With big tables, no statement reads more than it needs: neither a table nor an index from end to end.
 
 Statements are planned once and kept, so it matters when. What people do is held to it by three kinds of plans: made
-while all was empty; made when there was much, but nothing waited (partial indexes were empty); and made on what there
-is. What they look up is held to the last.
+while all was known to be empty; made when there was much, but nothing waited (partial indexes were empty); and made on
+what there is. What they look up is held to the last. PostgreSQL looks at the tables when this test says so, never by
+itself.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -40,41 +41,46 @@ async def world(quick_stack: RunningStack) -> AsyncIterator[World]:
         yield opened
 
 
-def check(watch: Watch, planned: str) -> None:
+def check(watch: Watch, planned: str, what: Callable[[Reading], bool]) -> None:
     """Nothing that was seen has read more than it needs."""
-    found = {(one.statement, one.of): str(one) for one in watch.readings() if reads_too_much(one)}
+    found = {(one.statement, one.of): str(one) for one in watch.readings() if what(one)}
     assert not found, "\n".join([f"Planned {planned}:", *sorted(found.values())])
 
 
+def reads_too_many_rows(one: Reading) -> bool:
+    return one.rows > MOST_ROWS + (WAITING if OF_WHAT_WAITS.search(one.statement) else 0)
+
+
 def reads_too_much(one: Reading) -> bool:
-    most = MOST_ROWS + (WAITING if OF_WHAT_WAITS.search(one.statement) else 0)
-    return one.rows > most or one.blocks > BLOCKS_A_LOOK * one.looks + BLOCKS_A_ROW * one.rows
+    return reads_too_many_rows(one) or one.blocks > BLOCKS_A_LOOK * one.looks + BLOCKS_A_ROW * one.rows
 
 
 async def test_no_statement_reads_more_than_it_needs(quick_stack: RunningStack, world: World) -> None:
+    vacuum(quick_stack)
     watch = Watch(quick_stack)
     clinic, regular = await asyncio.gather(world.clinic(capacity=9), world.customer())
     await live_a_day(world, clinic, regular)
     fill(quick_stack, clinic, regular)
     watch.forget()
     await live_a_day(world, clinic, regular)
-    check(watch, "while all was empty")
+    # By which of two indexes it finds one row is the same to PostgreSQL as long as there are none.
+    check(watch, "while all was empty", reads_too_many_rows)
 
     vacuum(quick_stack)
     await live_a_day(world, clinic, regular)
     fill_up(quick_stack, clinic, regular)
     watch.forget()
     await live_a_day(world, clinic, regular)
-    check(watch, "while nothing waited")
+    check(watch, "while nothing waited", reads_too_much)
 
     vacuum(quick_stack)
     watch.forget()
     new, booking = await live_a_day(world, clinic, regular)
     await look_around(world, clinic, regular, booking)
     await look_around(world, clinic, new, booking)
-    check(watch, "on what there is")
+    check(watch, "on what there is", reads_too_much)
 
     await world.rows("account", "SET enable_seqscan = off")
     await world.rows("account", "SELECT count(*) FROM pets")
     with pytest.raises(AssertionError, match="account reads 5"):
-        check(watch, "to read them all")
+        check(watch, "to read them all", reads_too_much)

@@ -84,6 +84,11 @@ class Presented:
     """Out of date, or its session revoked."""
 
 
+# Each row by its key: a plan by joins that was made while the tables were nearly empty reads them all, again and again.
+_SESSION_ID = (
+    select(REFRESH_TOKENS.c.session_id).where(REFRESH_TOKENS.c.token_hash == bindparam("token_hash")).scalar_subquery()
+)
+_USER_ID = select(SESSIONS.c.user_id).where(SESSIONS.c.id == _SESSION_ID).scalar_subquery()
 _PRESENTED = (
     select(
         SESSIONS.c.id.label("session_id"),
@@ -94,8 +99,8 @@ _PRESENTED = (
         SESSIONS.c.revoked_at.is_not(None).label("is_revoked"),
     )
     .select_from(REFRESH_TOKENS)
-    .join(SESSIONS, SESSIONS.c.id == REFRESH_TOKENS.c.session_id)
-    .join(USERS, USERS.c.id == SESSIONS.c.user_id)
+    .join(SESSIONS, SESSIONS.c.id == _SESSION_ID)
+    .join(USERS, USERS.c.id == _USER_ID)
     .where(REFRESH_TOKENS.c.token_hash == bindparam("token_hash"))
     .with_for_update(of=[SESSIONS, REFRESH_TOKENS])
 )

@@ -16,20 +16,23 @@ from petpro_notification.domain import APPOINTMENTS, Channel, Outcome, Type
 from petpro_notification.messages import Clinic, Offer
 from petpro_notification.tables import catalog_clinics, catalog_services, notifications
 
+# OFFSET 0 has each row looked up by its key: a plan made while there was little would join whole tables for ever.
 _CLAIM_DUE = text("""
-    WITH due AS (
-        SELECT id FROM deliveries WHERE status = 'pending' AND due_at <= statement_timestamp()
-        ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED
+    WITH claimed AS (
+        UPDATE deliveries SET tries = tries + 1, due_at = clock_timestamp() + CAST(:lease AS interval)
+        WHERE id = ANY(ARRAY(SELECT id FROM deliveries WHERE status = 'pending' AND due_at <= statement_timestamp()
+                             ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED))
+        RETURNING id, channel, tries, notification_id
     )
-    UPDATE deliveries AS d SET tries = d.tries + 1, due_at = clock_timestamp() + CAST(:lease AS interval)
-    FROM due, deliveries AS known JOIN notifications AS n ON n.id = known.notification_id
-        LEFT JOIN catalog_services AS service ON service.id = CAST(n.metadata->>'service_id' AS uuid)
-        LEFT JOIN catalog_clinics AS clinic
-            ON clinic.id = coalesce(CAST(n.metadata->>'clinic_id' AS uuid), service.clinic_id)
-    WHERE known.id = due.id AND d.id = due.id
-    RETURNING d.id, d.channel, d.tries, n.id AS notification_id, n.user_id, n.booking_id, n.type, n.title, n.content,
-              n.metadata AS facts, n.created_at, clinic.name AS clinic, clinic.timezone, service.name AS service,
-              service.duration_minutes
+    SELECT claimed.*, n.user_id, n.booking_id, n.type, n.title, n.content, n.metadata AS facts, n.created_at,
+        clinic.name AS clinic, clinic.timezone, service.name AS service, service.duration_minutes
+    FROM claimed
+    CROSS JOIN LATERAL (SELECT * FROM notifications WHERE id = claimed.notification_id OFFSET 0) AS n
+    LEFT JOIN LATERAL (
+        SELECT * FROM catalog_services WHERE id = CAST(n.metadata->>'service_id' AS uuid) OFFSET 0) AS service ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM catalog_clinics
+        WHERE id = coalesce(CAST(n.metadata->>'clinic_id' AS uuid), service.clinic_id) OFFSET 0) AS clinic ON true
 """)
 # The constraints of a delivery are checked when both are written.
 _ADD = text("""
@@ -47,8 +50,9 @@ _ADD = text("""
          AS delivery(id, notification_id, channel)
 """)
 _APPOINTMENTS = text("""
-    SELECT booking_id, metadata FROM notifications
-    WHERE booking_id = ANY(CAST(:booking_ids AS uuid[])) AND type = ANY(CAST(:types AS text[]))
+    SELECT booking_id, metadata FROM (
+        SELECT * FROM notifications
+        WHERE booking_id = ANY(CAST(:booking_ids AS uuid[])) AND type = ANY(CAST(:types AS text[])) OFFSET 0) AS told
     ORDER BY created_at, id
 """)
 # Messages of one booking come in order, but one that was set aside comes whenever a person has it handled again.
@@ -78,7 +82,8 @@ _RECORD = LateWrite(
         FROM unnest(CAST(:ids AS uuid[]), CAST(:tries AS integer[]), CAST(:statuses AS text[]),
                     CAST(:reasons AS text[]), CAST(:pauses AS interval[]))
              AS tried(id, tries, status, reason, pause)
-        WHERE d.id = tried.id AND d.status || '' = 'pending' AND (tried.status = 'sent' OR d.tries = tried.tries)
+        WHERE d.id = tried.id AND d.id = ANY(CAST(:ids AS uuid[])) AND d.status || '' = 'pending'
+            AND (tried.status = 'sent' OR d.tries = tried.tries)
     """),
     lambda outcomes: {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]},
 )

@@ -15,6 +15,7 @@ _KNOWN_EVENTS = text("""
     SELECT provider, event_id FROM provider_events
     JOIN unnest(CAST(:providers AS text[]), CAST(:event_ids AS text[])) AS told(provider, event_id)
         USING (provider, event_id)
+    WHERE provider = ANY(CAST(:providers AS text[])) AND event_id = ANY(CAST(:event_ids AS text[]))
 """)
 _EVENT_COLUMNS = ("provider", "event_id", "type", "reference", "disposition", "payload", "source")
 # All of a transaction at once.

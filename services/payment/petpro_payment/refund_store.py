@@ -19,10 +19,14 @@ _FIELDS = [field.name for field in fields(Refund)]
 _COLUMN = {"status": "state"}
 REFUND_COLUMNS = ", ".join(f"refunds.{_COLUMN.get(name, name)} AS refund_{name}" for name in _FIELDS)
 
-# Both rows are read as they are once they are locked, however long that took.
+# Both rows are read as they are once they are locked, however long that took. Each table is bounded by itself: a plan
+# made while one was nearly empty would walk it in the order of the join.
 _LOCK = text(f"""
+    WITH theirs AS MATERIALIZED (SELECT ARRAY(SELECT payment_id FROM refunds WHERE id = ANY(:ids)) AS payments)
     SELECT {PAYMENT_COLUMNS}, {REFUND_COLUMNS} FROM payments JOIN refunds ON refunds.payment_id = payments.id
-    WHERE refunds.id = ANY(:ids) ORDER BY payments.id, refunds.id FOR UPDATE OF payments, refunds
+    WHERE refunds.id = ANY(:ids) AND refunds.payment_id = ANY(CAST((SELECT payments FROM theirs) AS uuid[]))
+        AND payments.id = ANY(CAST((SELECT payments FROM theirs) AS uuid[]))
+    ORDER BY payments.id, refunds.id FOR UPDATE OF payments, refunds
 """)
 # Nothing is reserved that was called off before it came, and nothing twice. Under `hold` and the payments' locks.
 _INSERT = text("""
@@ -51,7 +55,7 @@ _SUBMIT = text("""
     FROM unnest(CAST(:ids AS uuid[]), CAST(:command_ids AS text[]), CAST(:musts AS boolean[]),
                 CAST(:traces AS text[]))
          AS given(id, command_id, must_succeed, trace)
-    WHERE refunds.id = given.id
+    WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
 """)
 _MARK_UNKNOWN = text("""
     UPDATE refunds SET unknown_since = clock_timestamp(), updated_at = clock_timestamp() WHERE id = :id
@@ -99,20 +103,23 @@ _RETRY = text("""
     WHERE id = :id
 """)
 _CLAIM = text(f"""
-    UPDATE refunds SET attempts = refunds.attempts + 1,
-        due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
-    FROM payments
-    WHERE payments.id = refunds.payment_id AND refunds.id = ANY(ARRAY(
-        SELECT id FROM refunds WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
-        FOR UPDATE SKIP LOCKED))
-    RETURNING {REFUND_COLUMNS}, {PAYMENT_COLUMNS}
+    WITH claimed AS (
+        UPDATE refunds SET attempts = refunds.attempts + 1,
+            due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
+        WHERE id = ANY(ARRAY(SELECT id FROM refunds WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
+                             FOR UPDATE SKIP LOCKED))
+        RETURNING {REFUND_COLUMNS}
+    )
+    SELECT claimed.*, {PAYMENT_COLUMNS} FROM claimed
+    CROSS JOIN LATERAL (SELECT * FROM payments WHERE id = claimed.refund_payment_id OFFSET 0) AS payments
 """)
 # By the ids alone, as `store.postpone_payment`.
 _POSTPONE = LateWrite(
     text("""
     UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => given.seconds)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS given(id, seconds)
-    WHERE refunds.id = given.id AND status || '' IN ('submitted', 'pending')
+    WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
+        AND status || '' IN ('submitted', 'pending')
 """),
     columns,
 )

@@ -59,7 +59,8 @@ _POSTPONE_PAYMENT = LateWrite(
         FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS given(id, seconds))
     UPDATE payments
     SET due_at = CASE WHEN deadline > clock_timestamp() THEN least(later.at, deadline) ELSE later.at END
-    FROM later WHERE payments.id = later.id AND status || '' IN ('pending', 'processing', 'unknown')
+    FROM later WHERE payments.id = later.id AND payments.id = ANY(CAST(:ids AS uuid[]))
+        AND status || '' IN ('pending', 'processing', 'unknown')
 """),
     columns,
 )

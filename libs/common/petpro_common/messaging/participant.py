@@ -112,7 +112,7 @@ _STORE = text("""
     UPDATE inbox SET command = given.command, reply = given.reply
     FROM unnest(CAST(:command_ids AS text[]), CAST(:commands AS bytea[]), CAST(:replies AS bytea[]))
          AS given(command_id, command, reply)
-    WHERE message_id = given.command_id
+    WHERE message_id = given.command_id AND message_id = ANY(CAST(:command_ids AS text[]))
 """)
 # In the order of `inbox.claim`.
 _LOCKED = text("""

@@ -68,7 +68,7 @@ _OF_EACH_STREAM = text("""
 _MARK = text("""
     UPDATE outbox SET published_at = clock_timestamp(), stream = acked.stream, stream_seq = acked.seq
     FROM unnest(CAST(:ids AS bigint[]), CAST(:streams AS text[]), CAST(:seqs AS bigint[])) AS acked(id, stream, seq)
-    WHERE outbox.id = acked.id
+    WHERE outbox.id = acked.id AND outbox.id = ANY(CAST(:ids AS bigint[]))
 """)
 # Oldest first: what tells that the broker has forgotten goes last, so a crash in between is noticed again.
 _UNMARK = text("""

@@ -54,7 +54,7 @@ _SAVE = text("""
                 CAST(:attempts AS int[]), CAST(:to_undos AS jsonb[]), CAST(:datas AS jsonb[]), CAST(:versions AS int[]),
                 CAST(:begins AS timestamptz[]), CAST(:dues AS timestamptz[]))
          AS new(id, status, step, direction, attempt, to_undo, data, version, step_began_at, due_at)
-    WHERE sagas.id = new.id
+    WHERE sagas.id = new.id AND sagas.id = ANY(CAST(:ids AS uuid[]))
 """)
 _POSTPONE = text("UPDATE sagas SET due_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id")
 _NEXT_DUE = text("SELECT EXTRACT(epoch FROM min(due_at) - clock_timestamp()) FROM sagas WHERE due_at IS NOT NULL")

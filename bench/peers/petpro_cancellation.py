@@ -26,7 +26,8 @@ from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.participant import Answer, Pending, Succeeded, Together, answer, command_consumer
 from petpro_common.messaging.relay import Relay
 from petpro_common.saga import Local, Remote, Saga, SagaEngine, SagaState, Step, StepKind
-from petpro_common.saga.model import Data
+from petpro_common.saga.engine import Operated, Start
+from petpro_common.saga.moves import Move
 
 ROLE = os.environ["PETPRO_ROLE"]
 ALONG = os.environ["PETPRO_ALONG"] == "yes"
@@ -85,13 +86,18 @@ class Engine(SagaEngine):
         super().__init__(database, [cancellation(service)], local)
         self._waiting: dict[int, asyncio.Event] = {}
         self._ended: list[int] = []
+        self._starts: Coalescer[Start, UUID | None] = Coalescer(
+            self._begin_all, lambda start: start.business_key, _BATCH
+        )
         database.listen("ended", self._tell)
 
     async def begin(self, number: int) -> None:
         """Starts a cancellation; one that was begun before is left to go on."""
-        data: Data = {"number": number}
+        await self._starts.do(Start("peer_cancellation", f"cancellation:{number}", {"number": number}))
+
+    async def _begin_all(self, starts: Sequence[Start]) -> Sequence[UUID | None]:
         async with self._database.transaction() as tx:
-            await self.start(tx, "peer_cancellation", f"cancellation:{number}", data)
+            return await self.start_all(tx, starts)
 
     async def run(self, number: int) -> None:
         """Starts a cancellation and waits for its end."""
@@ -99,11 +105,10 @@ class Engine(SagaEngine):
         await self.begin(number)
         await ended.wait()
 
-    async def _carry_out(self, tx: Transaction, *rest: Any) -> Any:
-        done = await super()._carry_out(tx, *rest)
-        if done.state.has_ended:
-            self._ended.append(done.state.data["number"])
-            tx.tell("ended")
+    async def _carry_out(self, tx: Transaction, moves: Sequence[Move]) -> list[Operated]:
+        done = await super()._carry_out(tx, moves)
+        self._ended += [each.state.data["number"] for each in done if each.state.has_ended]
+        tx.tell("ended")
         return done
 
     def _tell(self) -> None:

@@ -25,7 +25,7 @@ from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga.core import failure_reason
-from petpro_common.saga.engine import LocalHandler
+from petpro_common.saga.moves import LocalHandler
 
 CUSTOMER = "customer"
 CLINIC = "clinic"

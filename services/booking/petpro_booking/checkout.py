@@ -38,7 +38,7 @@ from petpro_common.messaging.participant import Answer, Pending, Refused, Succee
 from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga import store as saga_store
 from petpro_common.saga.core import TIMED_OUT, failure_reason
-from petpro_common.saga.engine import LocalHandler
+from petpro_common.saga.moves import LocalHandler
 from petpro_common.sealing import Sealer
 
 DECLINED_BY_CLINIC = "DECLINED_BY_CLINIC"

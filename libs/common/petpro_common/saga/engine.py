@@ -2,11 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
-from typing import TypeAlias
 from uuid import UUID
 
 import structlog
@@ -14,16 +12,17 @@ from nats.aio.msg import Msg
 from psycopg import Error as DatabaseError
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common import context, telemetry
+from petpro_common import telemetry
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.faults import OwnWords, told
 from petpro_common.ids import instant_of, new_id
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
-from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
+from petpro_common.messaging.participant import Refused, Succeeded
 from petpro_common.messaging.subjects import REPLIES, reply_subject
 from petpro_common.saga import core, messages, store
+from petpro_common.saga import moves as moving
 from petpro_common.saga.model import (
     BadSaga,
     Data,
@@ -31,21 +30,15 @@ from petpro_common.saga.model import (
     Happening,
     Local,
     Order,
-    Outcome,
-    Reply,
     Saga,
     SagaState,
     Signal,
     Status,
 )
+from petpro_common.saga.moves import LocalHandler, Move, local_reply
 from petpro_common.saga.operations import Operation, SagaNotFound, SagaVersionConflict
 from petpro_common.saga.timer import Timer
 
-Told: TypeAlias = Mapping[tuple[str, Direction], Reply]
-"""Answers that are at hand, each by its step and direction."""
-LocalHandler: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
-
-_NOTHING: Told = MappingProxyType({})
 _RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger()
@@ -54,6 +47,16 @@ _luck = secrets.SystemRandom().random
 
 class UnknownSaga(OwnWords, LookupError):
     """No such definition, in this version, or no handler for one of its local steps."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A saga to be started, in the trace of the call in hand. `data` is plain JSON."""
+
+    saga_type: str
+    business_key: str
+    data: Data
+    place: telemetry.Place = field(default_factory=telemetry.place)
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,27 @@ class SagaEngine:
 
         `data` is plain JSON. Returns its id, or None when the business key was used before: then nothing happens.
         """
-        saga = self._started[saga_type]
-        state = SagaState(new_id(), saga_type, saga.version, business_key, data)
-        now = await store.insert(tx, state, telemetry.trace_headers())
-        if now is None:
-            return None
-        await self._carry_out(tx, saga, core.begin(saga, state, now), now)
-        return state.id
+        [saga_id] = await self.start_all(tx, [Start(saga_type, business_key, data)])
+        return saga_id
+
+    async def start_all(self, tx: Transaction, starts: Sequence[Start]) -> list[UUID | None]:
+        """Starts sagas of different business keys as `start` does, by as many statements as for one; the id of each."""
+        fresh = [self._fresh(start) for start in starts]
+        begun = await store.insert_all(tx, fresh)
+        moves = []
+        for start, (state, _) in zip(starts, fresh, strict=True):
+            if now := begun.get(state.id):
+                saga = self._started[start.saga_type]
+                moves.append(Move(saga, core.begin(saga, state, now), now, place=start.place))
+        await self._carry_out(tx, moves)
+        return [state.id if state.id in begun else None for state, _ in fresh]
+
+    def _fresh(self, start: Start) -> tuple[SagaState, Mapping[str, str]]:
+        """A saga and its trace."""
+        saga = self._started[start.saga_type]
+        with telemetry.back_in(start.place):
+            trace = telemetry.trace_headers()
+        return SagaState(new_id(), saga.type, saga.version, start.business_key, start.data), trace
 
     async def answer(self, tx: Transaction, saga_id: UUID, step: str, decided: Succeeded | Refused) -> bool:
         """Gives the definite answer to a local step that is pending. Whether the saga was waiting for it."""
@@ -114,7 +131,7 @@ class SagaEngine:
         if row is None or row.step != step or row.direction != Direction.FORWARD:
             return False
         state = store.state_of(row)
-        signal = _local_reply(state.step, state.direction, state.attempt, decided)
+        signal = local_reply(state.step, state.direction, state.attempt, decided)
         return (await self._signal(tx, state, signal, row.now)).state.version > state.version
 
     async def operate(
@@ -136,7 +153,7 @@ class SagaEngine:
         if dry_run:
             return Operated(transition.state, transition.timeline)
         with telemetry.span(f"saga {row.saga_type} {operation.verb}", row.trace):
-            done = await self._carry_out(tx, saga, transition, row.now)
+            [done] = await self._carry_out(tx, [Move(saga, transition, row.now)])
         store.add_operation(tx, operation, before, done.state)
         await tx.flush()  # the caller may look at it
         return done
@@ -176,59 +193,41 @@ class SagaEngine:
             rows, claimed = await store.lock_with(tx, (saga_id for _, _, saga_id, _ in replies), claiming)
             if missing := {saga_id for _, _, saga_id, _ in replies} - rows.keys():
                 raise Unprocessable(f"no saga {missing.pop()}")
-            new = set(claimed.scalars())
+            new, moves = set(claimed.scalars()), []
             for message, message_id, saga_id, reply in replies:
                 if message_id in new:
                     row = rows[saga_id]
                     with in_hand(message, _trace_to_go_on(row, message)):
-                        await self._reply(tx, row, reply)
+                        moves.append(self._replied(row, reply))
+            await self._carry_out(tx, moves)
 
-    async def _reply(self, tx: Transaction, row: Row, reply: saga_pb2.Reply) -> None:
-        """Signals what the saga awaits, and goes on as far as the answers came along."""
+    def _replied(self, row: Row, reply: saga_pb2.Reply) -> Move:
+        """Signals what the saga awaits; the other answers that came along are at hand."""
         state = store.state_of(row)
         saga = self._definition(state.saga_type, state.definition_version)
         told = {(each.step, each.direction): each for each in messages.answers(saga, reply)}
         latest = next(reversed(told))
         awaited = (state.step, state.direction)
         signal = told.pop(awaited if awaited in told else latest)
-        await self._signal(tx, state, signal, row.now, told)
+        return Move(saga, core.advance(saga, state, signal, row.now, _luck()), row.now, told)
 
-    async def _signal(
-        self, tx: Transaction, state: SagaState, signal: Signal, now: datetime, told: Told = _NOTHING
-    ) -> Operated:
+    async def _signal(self, tx: Transaction, state: SagaState, signal: Signal, now: datetime) -> Operated:
         saga = self._definition(state.saga_type, state.definition_version)
-        return await self._carry_out(tx, saga, core.advance(saga, state, signal, now, _luck()), now, told)
+        [done] = await self._carry_out(tx, [Move(saga, core.advance(saga, state, signal, now, _luck()), now)])
+        return done
 
-    async def _carry_out(
-        self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime, told: Told = _NOTHING
-    ) -> Operated:
-        """Stores a transition and has its order done: here and now, as far as that goes, and then by command."""
-        state = transition.state
-        with context.about(saga_id=state.id, booking_id=state.data.get("booking_id")):
-            return await self._go_on(tx, saga, transition, now, told)
-
-    async def _go_on(
-        self, tx: Transaction, saga: Saga, transition: core.Transition, now: datetime, told: Told
-    ) -> Operated:
-        state = transition.state
-        timeline = list(transition.timeline)
-        while transition.order and (signal := await self._answer_at_hand(tx, state, transition.order, told)):
-            transition = core.advance(saga, state, signal, now, _luck())
-            state = transition.state
-            timeline += transition.timeline
-        if transition.order:
-            await self._send(tx, saga, state, transition.order)
-        self.timer.expect(state.due_at, now)
-        await store.save(tx, state, timeline)
-        self._report(state, now)
-        return Operated(state, tuple(timeline))
-
-    async def _answer_at_hand(self, tx: Transaction, state: SagaState, order: Order, told: Told) -> Reply | None:
-        """The answer to an order that needs no command: a local step's, or one that came along with another's."""
-        if isinstance(order.action, Local):
-            decided = await self._local[order.action.handler](tx, state)
-            return _local_reply(order.step.name, order.direction, order.attempt, decided)
-        return told.get((order.step.name, order.direction))
+    async def _carry_out(self, tx: Transaction, moves: Sequence[Move]) -> list[Operated]:
+        """Stores transitions of different sagas and has orders done: here and now, as far as that goes, and then by
+        command."""
+        await moving.go_on(tx, moves, self._local, _luck)
+        for move in moves:
+            with move.in_hand():
+                if move.order:
+                    await self._send(tx, move.saga, move.state, move.order)
+                self.timer.expect(move.state.due_at, move.now)
+                await store.save(tx, move.state, move.timeline)
+                self._report(move.state, move.now)
+        return [Operated(move.state, tuple(move.timeline)) for move in moves]
 
     async def _send(self, tx: Transaction, saga: Saga, state: SagaState, order: Order) -> None:
         subject, command = messages.commands(saga, state, order)
@@ -255,11 +254,3 @@ def _trace_to_go_on(row: Row, message: Msg) -> Mapping[str, str]:
     """That of the reply when it is the saga's own. A webhook or a worker answers in another trace, or in none."""
     headers = message.headers or {}
     return headers if telemetry.trace_id_in(headers) == telemetry.trace_id_in(row.trace) else row.trace
-
-
-def _local_reply(step: str, direction: Direction, attempt: int, decided: Answer) -> Reply:
-    if isinstance(decided, Pending):
-        return Reply(step, direction, attempt, Outcome.PENDING)
-    if isinstance(decided, Refused):
-        return Reply(step, direction, attempt, Outcome.REFUSED, decided.reason)
-    return Reply(step, direction, attempt, Outcome.SUCCEEDED, learned=decided.learned)

@@ -19,13 +19,16 @@ _COLUMNS = """
     step_began_at, due_at, trace, created_at, updated_at
 """
 _NOW = text("SELECT clock_timestamp()")
-# Once per business key: a second start inserts nothing.
+# Once per business key: a second start inserts nothing. In the order of the keys, as everybody, so that two that start
+# the same do not wait for each other in a circle.
 _INSERT = text("""
     INSERT INTO sagas (id, saga_type, definition_version, business_key, status, step, direction, attempt, to_undo, data,
-                       version, step_began_at, due_at, trace)
-    VALUES (:id, :saga_type, :definition_version, :business_key, :status, :step, :direction, :attempt,
-            CAST(:to_undo AS jsonb), CAST(:data AS jsonb), :version, :step_began_at, :due_at, CAST(:trace AS jsonb))
-    ON CONFLICT (business_key) DO NOTHING RETURNING clock_timestamp()
+                       version, trace)
+    SELECT id, saga_type, definition_version, business_key, 'running', '', 'forward', 0, '[]', data, 0, trace
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:saga_types AS text[]), CAST(:definition_versions AS int[]),
+                CAST(:business_keys AS text[]), CAST(:datas AS jsonb[]), CAST(:traces AS jsonb[]))
+         AS new(id, saga_type, definition_version, business_key, data, trace)
+    ON CONFLICT (business_key) DO NOTHING RETURNING id, clock_timestamp() AS now
 """)
 # The row locks make signals of one saga wait for each other. They are taken in one order, so that two batches do not
 # wait for each other in a circle.
@@ -109,26 +112,19 @@ async def now(tx: Transaction) -> datetime:
     return instant
 
 
-async def insert(tx: Transaction, state: SagaState, trace: Mapping[str, str]) -> datetime | None:
-    """Adds a saga; the instant by the database's clock, or None when its business key was used before."""
-    row = {
-        "id": state.id,
-        "saga_type": state.saga_type,
-        "definition_version": state.definition_version,
-        "business_key": state.business_key,
-        "status": state.status.value,
-        "step": state.step,
-        "direction": state.direction.value,
-        "attempt": state.attempt,
-        "to_undo": _json(state.to_undo),
-        "data": _json(dict(state.data)),
-        "version": state.version,
-        "step_began_at": state.step_began_at,
-        "due_at": state.due_at,
-        "trace": _json(dict(trace)),
+async def insert_all(tx: Transaction, sagas: Iterable[tuple[SagaState, Mapping[str, str]]]) -> Mapping[UUID, datetime]:
+    """Adds fresh sagas with their traces. Those whose business key was not used before, with the instant by the
+    database's clock."""
+    in_order = sorted(sagas, key=lambda saga: saga[0].business_key)
+    columns = {
+        "ids": [state.id for state, _ in in_order],
+        "saga_types": [state.saga_type for state, _ in in_order],
+        "definition_versions": [state.definition_version for state, _ in in_order],
+        "business_keys": [state.business_key for state, _ in in_order],
+        "datas": [_json(dict(state.data)) for state, _ in in_order],
+        "traces": [_json(dict(trace)) for _, trace in in_order],
     }
-    instant: datetime | None = (await tx.execute(_INSERT, row)).scalar()
-    return instant
+    return {row.id: row.now for row in await tx.execute(_INSERT, columns)}
 
 
 async def lock(tx: Transaction, saga_ids: Iterable[UUID]) -> dict[UUID, Row]:

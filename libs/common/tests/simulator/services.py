@@ -4,7 +4,7 @@ The work is careless on purpose: asked twice, it is done twice. Only the code un
 It keeps what the participants of PetPro keep: what was called off before it came is never done.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from petpro_common.messaging.subjects import COMMANDS as COMMANDS_STREAM
 from petpro_common.messaging.subjects import REPLIES
 from petpro_common.saga.engine import SagaEngine
 from petpro_common.saga.model import Direction, Saga, SagaState, StepKind
+from petpro_common.saga.moves import AllAtHand, LocalHandler, OneByOne
 
 Plans: TypeAlias = dict[tuple[str, str], "Plan"]
 VOID, PENDING, DONE, UNDONE = "called off", "pending", "done", "undone"
@@ -113,16 +114,20 @@ class Booking(Process):
     stream = REPLIES
 
     def make_consumer(self) -> Consumer:
-        local = {step: self._local(step, FORWARD) for step in LOCAL_STEPS}
-        local |= {f"un_{step}": self._local(step, BACKWARD) for step in LOCAL_STEPS}
+        local: dict[str, LocalHandler] = {step: self._together(step) for step in LOCAL_STEPS}
+        local |= {f"un_{step}": self._undone_by_itself(step) for step in LOCAL_STEPS}
         self.engine = SagaEngine(cast(Any, self.database), SAGAS, local)
         return self.engine.consumer(cast(Any, self.client))
 
-    def _local(self, step: str, direction: Direction) -> Callable[[Any, SagaState], Awaitable[Answer]]:
+    def _together(self, step: str) -> AllAtHand:
+        async def handle(tx: Any, states: Sequence[SagaState]) -> Sequence[Answer]:
+            return [self.work.do(tx, str(state.id), state.business_key, step) for state in states]
+
+        return AllAtHand(handle)
+
+    def _undone_by_itself(self, step: str) -> OneByOne:
         async def handle(tx: Any, state: SagaState) -> Answer:
-            if direction is BACKWARD:
-                return self.work.undo(tx, state.business_key, step)
-            return self.work.do(tx, str(state.id), state.business_key, step)
+            return self.work.undo(tx, state.business_key, step)
 
         return handle
 

@@ -21,7 +21,13 @@ _SINGULAR = {
     **{f"{name}s": name for name in ("id", "step", "direction", "attempt", "to_undo", "data", "version", "kind")},
     **{f"{name}s": name for name in ("message_id", "subject", "aggregate", "payload", "command_id", "command")},
     **{"statuses": "status", "begins": "step_began_at", "dues": "due_at", "details": "detail", "saga_ids": "saga_id"},
-    **{"headers": "headers", "replies": "reply"},
+    **{
+        "headers": "headers",
+        "replies": "reply",
+        "saga_types": "saga_type",
+        "definition_versions": "definition_version",
+    },
+    **{"business_keys": "business_key", "traces": "trace"},
 }
 
 
@@ -202,12 +208,18 @@ def _read(params: Params) -> dict[str, Any]:
     return {name: orjson.loads(value) if name in _JSON_COLUMNS else value for name, value in params.items()}
 
 
-def _insert_saga(tx: Transaction, params: Params) -> list[Any]:
-    if params["business_key"] in tx.tables.keys:
-        return []
-    tx.put(tx.tables.keys, params["business_key"], params["id"])
-    tx.put(tx.tables.sagas, params["id"], SimpleNamespace(**_read(params)))
-    return [tx.tables.clock.now()]
+_FRESH = {"status": "running", "step": "", "direction": "forward", "attempt": 0, "to_undo": [], "version": 0}
+
+
+def _insert_sagas(tx: Transaction, params: Params) -> list[Any]:
+    added = []
+    for line in _lines(params):
+        if line["business_key"] not in tx.tables.keys:
+            row = SimpleNamespace(**_FRESH, step_began_at=None, due_at=None, **_read(line))
+            tx.put(tx.tables.keys, row.business_key, row.id)
+            tx.put(tx.tables.sagas, row.id, row)
+            added.append(SimpleNamespace(id=row.id, now=tx.tables.clock.now()))
+    return added
 
 
 def _lock_sagas(tx: Transaction, params: Params) -> list[Any]:
@@ -346,7 +358,7 @@ def _lead(_: Transaction, __: Params) -> list[Any]:
 
 
 _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
-    id(store._INSERT): _insert_saga,
+    id(store._INSERT): _insert_sagas,
     id(store._LOCK): _lock_sagas,
     id(store._LOCK_DUE): _lock_due,
     id(store._NEXT_DUE): _seconds_to_next_due,

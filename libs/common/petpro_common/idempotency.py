@@ -5,7 +5,7 @@ reply; with another request it is refused. Two at the same time: the second wait
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,8 +15,10 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 
 from petpro_common import context
-from petpro_common.db import Database, LateWrite, Transaction
+from petpro_common.context import CallContext
+from petpro_common.db import Database, LateWrite, Rows, Transaction
 from petpro_common.errors import RequestIdReused
+from petpro_common.wire import Order
 
 IDEMPOTENCY_V1 = """
 CREATE TABLE idempotency_keys (
@@ -52,7 +54,17 @@ _KEEP = text("""
                          CAST(:hashes AS bytea[]), CAST(:replies AS bytea[]))
 """)
 
+# Each is looked up by its key, whatever is planned while the table is small.
+_STORED_ALL = text("""
+    SELECT given.caller, given.method, given.key, kept.request_hash, kept.reply
+    FROM unnest(CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[])) AS given(caller, method, key)
+    CROSS JOIN LATERAL (
+        SELECT request_hash, reply FROM idempotency_keys
+        WHERE caller = given.caller AND method = given.method AND key = given.key OFFSET 0) kept
+""")
+
 Reply = TypeVar("Reply", bound=Message)
+Done = TypeVar("Done")
 
 
 class ClaimedMeanwhile(Exception):
@@ -112,6 +124,45 @@ async def once(
         reply = await work(tx)
         tx.write_late(_STORED_REPLY, {**claim.name, "reply": reply.SerializeToString()})
         return reply
+
+
+async def together(database: Database, call: CallContext, work: Callable[[Transaction], Awaitable[Done]]) -> Done:
+    """Runs `work` in a transaction for several calls at once, as `call`; it looks up and keeps replies by itself.
+
+    It runs once more where another transaction has answered one of the same requests since it looked.
+    """
+    with context.within(call):
+        try:
+            return await _together(database, work)
+        except ClaimedMeanwhile:
+            return await _together(database, work)
+
+
+async def _together(database: Database, work: Callable[[Transaction], Awaitable[Done]]) -> Done:
+    with claims_in_one():
+        async with database.transaction() as tx:
+            return await work(tx)
+
+
+def looking_up(claims: Iterable[Claim | None]) -> Order:
+    """The statement that finds what was answered before, for a round trip with others; see `Stored`."""
+    names = [claim.name for claim in claims if claim]
+    return _STORED_ALL, {f"{part}s": [name[part] for name in names] for part in ("caller", "method", "key")}
+
+
+class Stored:
+    """The replies that `looking_up` has found.
+
+    What a request changes is locked before they are looked up: then its copy, which waited, finds the reply.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = {(row.caller, row.method, row.key): row for row in rows}
+
+    def answer(self, claim: Claim | None, reply_type: type[Reply]) -> Reply | RequestIdReused | None:
+        """What was answered to a request before, or the error when its id came with another; None when it is new."""
+        row = claim and self._rows.get((claim.caller, claim.method, claim.key))
+        return claim.answer(row.request_hash, row.reply, reply_type) if claim and row else None
 
 
 def keep(tx: Transaction, claim: Claim, reply: Message) -> None:

@@ -3,10 +3,12 @@
 What becomes of one to which nobody came is `no_show`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from petpro_booking import access, messages, policy, store, store_projections
+from petpro_booking import access, messages, policy, store, store_confirm
 from petpro_booking.domain import (
     BookingHasBegun,
     BookingNotFound,
@@ -16,24 +18,47 @@ from petpro_booking.domain import (
     must_be,
     new_reference_code,
 )
+from petpro_common import telemetry
 from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import invalid
 from petpro_common.ids import instant_of
 
 
-async def confirm_from(tx: Transaction, reservation: Row, booking_id: UUID, payment_id: UUID | None) -> Row:
-    """Turns a reservation into a booking, born confirmed, with a reference code of its own; tells everybody.
+@dataclass(frozen=True)
+class Paid:
+    """A reservation that becomes a booking of that id, in the trace of the work in hand; the caller holds its row lock
+    and its seat."""
 
-    The caller holds the reservation's row lock and its seat. Price, commission and policy are those of the hold.
+    reservation: Row
+    booking_id: UUID
+    payment_id: UUID | None
+    place: telemetry.Place = field(default_factory=telemetry.place)
+
+
+async def confirm(tx: Transaction, all_paid: Sequence[Paid]) -> None:
+    """Turns reservations into bookings, born confirmed, with reference codes of their own; tells everybody.
+
+    Price, commission and policy are those of the hold.
     """
-    slot = await store.get_slot(tx, reservation.slot_id)
-    zone = await store_projections.zone_of_clinic(tx, reservation.clinic_id)
-    if slot is None or zone is None:
+    slots = await store_confirm.slots_of(tx, (paid.reservation.slot_id for paid in all_paid))
+    codes = await _reference_codes(tx, all_paid)
+    rows = [_booking(paid, slot, codes[paid.booking_id]) for paid, slot in zip(all_paid, slots, strict=True)]
+    made = await store_confirm.insert_bookings(tx, rows)
+    for paid, slot, booking in zip(all_paid, slots, made, strict=True):
+        assert slot
+        store_confirm.confirm_reservation(tx, paid.reservation.id, paid.booking_id, paid.payment_id)
+        with telemetry.back_in(paid.place):
+            await messages.booking_confirmed(tx, booking, slot.slot_start_time)
+
+
+def _booking(paid: Paid, slot: Row | None, code: str) -> Mapping[str, Any]:
+    reservation = paid.reservation
+    if slot is None or slot.timezone is None:
         raise LookupError(f"slot or clinic of reservation {reservation.id} is gone")
-    row = {
-        "id": booking_id,
-        "created_at": instant_of(booking_id),
+    return {
+        "id": paid.booking_id,
+        "created_at": instant_of(paid.booking_id),
         "reservation_id": reservation.id,
         "user_id": reservation.user_id,
         "pet_id": reservation.pet_id,
@@ -43,26 +68,25 @@ async def confirm_from(tx: Transaction, reservation: Row, booking_id: UUID, paym
         "slot_date": slot.slot_date,
         "starts_at": slot.starts_at,
         "ends_at": slot.ends_at,
-        "timezone": zone,
-        "payment_id": payment_id,
-        "reference_code": await _reference_code(tx, booking_id, reservation.id),
+        "timezone": slot.timezone,
+        "payment_id": paid.payment_id,
+        "reference_code": code,
         "amount": reservation.price,
         "currency": reservation.currency,
         "commission_rate": reservation.commission_rate,
         "cancellation_policy": reservation.cancellation_policy,
         "notes": reservation.notes,
     }
-    booking = await store.insert_booking(tx, row)
-    store.confirm_reservation(tx, reservation.id, booking_id, payment_id)
-    await messages.booking_confirmed(tx, booking, slot.slot_start_time)
-    return booking
 
 
-async def _reference_code(tx: Transaction, booking_id: UUID, reservation_id: UUID) -> str:
-    while True:
-        code = new_reference_code()
-        if await store.claim_reference_code(tx, code, booking_id, reservation_id):
-            return code
+async def _reference_codes(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, str]:
+    """By booking; one that is taken is drawn again."""
+    codes: dict[UUID, str] = {}
+    while left := [paid for paid in all_paid if paid.booking_id not in codes]:
+        drawn = [(new_reference_code(), paid.booking_id, paid.reservation.id) for paid in left]
+        are_claimed = await store_confirm.claim_reference_codes(tx, drawn)
+        codes |= {booking_id: code for (code, booking_id, _), is_ in zip(drawn, are_claimed, strict=True) if is_}
+    return codes
 
 
 async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:

@@ -8,16 +8,19 @@
 begins. What goes back is decided at the request, by the policy snapshot of the booking, and does not change after.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from petpro_booking import access, policy, store, store_sagas
+from petpro.booking.v1 import booking_pb2
+from petpro_booking import access, messages, policy, starting, store, store_sagas
 from petpro_booking.domain import BookingHasBegun, BookingNotFound, CancellationInProgress, WrongBookingStatus
 from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
 from petpro_common.context import Caller
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
+from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
 from petpro_common.messaging.events import Event
 from petpro_common.messaging.outbox import add_event
@@ -25,31 +28,59 @@ from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga.core import failure_reason
-from petpro_common.saga.moves import LocalHandler
+from petpro_common.saga.engine import Start
+from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
+from petpro_common.wire import Order
 
 CUSTOMER = "customer"
 CLINIC = "clinic"
 
+Reply = booking_pb2.CancelBookingResponse
 
-async def request(tx: Transaction, engine: SagaEngine, caller: Caller, booking_id: UUID, reason: str) -> None:
-    """Starts to cancel a booking, as its customer or for the clinic.
 
-    Raises BookingNotFound, WrongBookingStatus, CancellationInProgress, or BookingHasBegun for a customer who is late.
+@dataclass(frozen=True, kw_only=True)
+class Wish(starting.Wish):
+    """A booking that its customer, or somebody for the clinic, wants cancelled."""
+
+    reason: str
+
+
+async def request(tx: Transaction, engine: SagaEngine, wishes: Sequence[Wish]) -> list[Reply | PetProError]:
+    """Starts to cancel different bookings: a reply or a typed error for each.
+
+    BookingNotFound, WrongBookingStatus, CancellationInProgress, or BookingHasBegun for a customer who is late.
     """
-    booking = await store.lock_booking(tx, booking_id)
+    return await starting.start(tx, engine, _WAYS, wishes)
+
+
+def _lock(wish: Wish) -> Order:
+    return store_sagas.locking_booking_for(wish.about, access.person_of(wish.caller))
+
+
+def _decide(wish: Wish, booking: Row | None) -> Start:
     if booking is None:
         raise BookingNotFound
-    by = await _who_may_cancel(tx, caller, booking)
+    acts_for_clinic = access.acts_where(wish.caller, is_of_clinic=booking.is_of_clinic)
+    by = _who_may_cancel(wish.caller, booking, acts_for_clinic=acts_for_clinic)
     refund = refund_due(booking, by)
     data = {
         **refund_data(booking, refund),
         "gives_money_back": refund.amount > 0,
         "must_succeed": by == CLINIC,
-        "reason": reason,
+        "reason": wish.reason,
         "by": by,
     }
     saga = CANCELLATION if by == CUSTOMER else CLINIC_CANCELLATION
-    await engine.start(tx, saga.type, f"cancellation:{booking_id}:{booking.cancellation_count + 1}", data)
+    return Start(saga.type, f"cancellation:{booking.id}:{booking.cancellation_count + 1}", data, wish.place)
+
+
+_WAYS = starting.Ways(
+    lock=_lock,
+    decide=_decide,
+    look=lambda wish: store.getting_booking(wish.about),
+    reply_type=Reply,
+    reply=lambda booking: Reply(booking=messages.booking(booking)),
+)
 
 
 def refund_data(booking: Any, refund: Money) -> dict[str, Any]:
@@ -85,7 +116,8 @@ async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quo
     booking = await store.look_at_booking(tx, booking_id)
     if booking is None:
         raise BookingNotFound
-    by = await _who_may_cancel(tx, caller, booking)
+    acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
+    by = _who_may_cancel(caller, booking, acts_for_clinic=acts_for_clinic)
     terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
     price, is_customer = paid(booking), by == CUSTOMER
     return policy.Quote(
@@ -99,42 +131,42 @@ async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quo
     )
 
 
-async def _who_may_cancel(tx: Transaction, caller: Caller, booking: Any) -> str:
-    """As whom the caller cancels a booking. Raises what `request` raises."""
-    by = await _who_cancels(tx, caller, booking)
+def _who_may_cancel(caller: Caller, booking: Any, *, acts_for_clinic: bool) -> str:
+    """As whom the caller cancels a booking. Raises what speaks against it."""
+    if not acts_for_clinic and str(booking.user_id) != caller.id:
+        raise BookingNotFound
     if booking.status != "confirmed":
         raise WrongBookingStatus(status=booking.status)
     if booking.cancellation_status == "requested":
         raise CancellationInProgress
-    if by == CUSTOMER and booking.now >= booking.starts_at:
+    if not acts_for_clinic and booking.now >= booking.starts_at:
         raise BookingHasBegun
-    return by
-
-
-async def _who_cancels(tx: Transaction, caller: Caller, booking: Any) -> str:
-    if await access.acts_for_clinic(tx, caller, booking.clinic_id):
-        return CLINIC
-    if str(booking.user_id) == caller.id:
-        return CUSTOMER
-    raise BookingNotFound
+    return CLINIC if acts_for_clinic else CUSTOMER
 
 
 def local_handlers() -> Mapping[str, LocalHandler]:
     """The local steps of both cancellation sagas by name."""
-    return {"lock_booking": lock_booking, "lift_lock": lift_lock, "cancel_booking": cancel_booking}
+    return {
+        "lock_booking": AllAtHand(lock_bookings),
+        "lift_lock": lift_lock,
+        "cancel_booking": AllAtHand(cancel_bookings),
+    }
 
 
-async def lock_booking(tx: Transaction, state: SagaState) -> Answer:
-    """Sets the semantic lock and freezes what goes back."""
-    is_set = await store_sagas.request_cancellation(
-        tx,
-        booking_id=_booking_id(state),
-        saga_id=state.id,
-        by=state.data["by"],
-        refund_amount=Decimal(state.data["refund_amount"]),
-        refund_status=_first_refund_status(state),
-    )
-    return Succeeded() if is_set else Refused("WRONG_BOOKING_STATUS")
+async def lock_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
+    """Sets the semantic locks and freezes what goes back."""
+    requests = [
+        store_sagas.Request(
+            booking_id=_booking_id(state),
+            saga_id=state.id,
+            by=state.data["by"],
+            refund_amount=Decimal(state.data["refund_amount"]),
+            refund_status=_first_refund_status(state),
+        )
+        for state in states
+    ]
+    are_set = await store_sagas.request_cancellations(tx, requests)
+    return [Succeeded() if is_set else Refused("WRONG_BOOKING_STATUS") for is_set in are_set]
 
 
 async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
@@ -150,12 +182,17 @@ async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
     return Succeeded()
 
 
-async def cancel_booking(tx: Transaction, state: SagaState) -> Answer:
-    """Cancels the booking, frees its seat and tells everybody. Done before, it changes nothing."""
-    told = state.data.get("refund_status")
-    booking = await store_sagas.cancel_booking(tx, _booking_id(state), state.data["reason"], told)
-    if booking is None:
-        return Succeeded()
+async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
+    """Cancels bookings, frees their seats and tells everybody. Of one that is cancelled already it changes nothing."""
+    ends = [(_booking_id(state), state.data["reason"], state.data.get("refund_status")) for state in states]
+    for state, booking in zip(states, await store_sagas.cancel_bookings(tx, ends), strict=True):
+        if booking:
+            with on_behalf(state):
+                await _cancelled(tx, state, booking)
+    return [Succeeded()] * len(states)
+
+
+async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
     event = {
         "booking_id": booking.id,
         "user_id": booking.user_id,
@@ -166,7 +203,6 @@ async def cancel_booking(tx: Transaction, state: SagaState) -> Answer:
         "currency": state.data["currency"],
     }
     await add_event(tx, "booking", "booking.cancelled", booking.id, event)
-    return Succeeded()
 
 
 async def refund_changed(tx: Transaction, event: Event) -> None:

@@ -10,13 +10,15 @@ Declined, the hold stays until it runs out and the customer may try again: each 
 payment of its own. Locks are taken in one order everywhere: saga, reservation, slot.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from secrets import compare_digest
 from uuid import UUID
 
-from petpro_booking import access, bookings, store, store_sagas
+from petpro.booking.v1 import booking_pb2
+from petpro_booking import access, bookings, messages, starting, store, store_sagas
+from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
     NotAwaitingApproval,
@@ -31,18 +33,21 @@ from petpro_booking.domain import (
 )
 from petpro_booking.saga import CHECKOUT
 from petpro_common.context import Caller
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
+from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
 from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga import store as saga_store
 from petpro_common.saga.core import TIMED_OUT, failure_reason
-from petpro_common.saga.moves import LocalHandler
+from petpro_common.saga.engine import Start
+from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
 from petpro_common.sealing import Sealer
 
 DECLINED_BY_CLINIC = "DECLINED_BY_CLINIC"
 APPROVAL_TIMED_OUT = "APPROVAL_TIMED_OUT"
+Reply = booking_pb2.CheckoutReservationResponse
 _ON_ITS_WAY = ("awaiting_approval", "awaiting_payment")
 
 
@@ -55,23 +60,35 @@ class Tender:
     notes: str
 
 
-async def start(
-    tx: Transaction,
-    engine: SagaEngine,
-    caller: Caller,
-    reservation_id: UUID,
-    lock_id: str,
-    tender: Tender,
-    for_payment: Sealer,
-) -> None:
-    """Starts to pay for a held seat. Nobody but payment will be able to read the token.
+@dataclass(frozen=True, kw_only=True)
+class Wish(starting.Wish):
+    """A held seat, named by its secret too, that its customer wants to pay."""
 
-    Raises ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired or CheckoutInProgress.
+    lock_id: str
+    tender: Tender
+
+
+async def start(
+    tx: Transaction, engine: SagaEngine, wishes: Sequence[Wish], for_payment: Sealer
+) -> list[Reply | PetProError]:
+    """Starts to pay for different held seats: a reply or a typed error for each. Only payment can read the tokens.
+
+    ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired or CheckoutInProgress.
     """
-    reservation = await store.lock_reservation(tx, reservation_id)
-    if reservation is None or reservation.user_id != caller.user_id:
+    ways: starting.Ways[Wish, Reply] = starting.Ways(
+        lock=lambda wish: store.locking_reservation(wish.about),
+        decide=lambda wish, reservation: _decide(wish, reservation, for_payment),
+        look=lambda wish: store.getting_reservation(wish.about),
+        reply_type=Reply,
+        reply=lambda row: Reply(reservation=messages.reservation(row, with_lock_id=True)),
+    )
+    return await starting.start(tx, engine, ways, wishes)
+
+
+def _decide(wish: Wish, reservation: Row | None, for_payment: Sealer) -> Start:
+    if reservation is None or reservation.user_id != wish.caller.user_id:
         raise ReservationNotFound
-    if not compare_digest(reservation.lock_id.encode(), lock_id.encode()):
+    if not compare_digest(reservation.lock_id.encode(), wish.lock_id.encode()):
         raise WrongLockId
     if reservation.checkout_status in _ON_ITS_WAY:
         raise CheckoutInProgress
@@ -81,7 +98,7 @@ async def start(
         raise ReservationNotPending(status=reservation.status)
     payment_id = str(new_id())
     data = {
-        "reservation_id": str(reservation_id),
+        "reservation_id": str(reservation.id),
         "booking_id": str(new_id()),
         "payment_id": payment_id,
         "entry_id": str(new_id()),
@@ -92,11 +109,11 @@ async def start(
         "commission_rate": str(reservation.commission_rate),
         "requires_approval": reservation.requires_approval,
         "pay_until": reservation.expires_at.isoformat(),
-        "payment_method": tender.payment_method,
-        "payment_token": for_payment.seal(tender.payment_token, payment_id),
-        "notes": tender.notes,
+        "payment_method": wish.tender.payment_method,
+        "payment_token": for_payment.seal(wish.tender.payment_token, payment_id),
+        "notes": wish.tender.notes,
     }
-    await engine.start(tx, CHECKOUT.type, f"checkout:{reservation_id}:{reservation.checkout_count + 1}", data)
+    return Start(CHECKOUT.type, f"checkout:{reservation.id}:{reservation.checkout_count + 1}", data, wish.place)
 
 
 async def approve(
@@ -138,25 +155,26 @@ async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_i
 def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
     """The local steps of the checkout saga by name. A clinic has `time_to_approve`, at most until the slot begins."""
 
-    async def begin_checkout(tx: Transaction, state: SagaState) -> Answer:
-        awaiting = "awaiting_approval" if state.data["requires_approval"] else "awaiting_payment"
-        store_sagas.begin_checkout(
-            tx,
-            reservation_id=_id(state, "reservation_id"),
-            saga_id=state.id,
-            booking_id=_id(state, "booking_id"),
-            payment_id=_id(state, "payment_id"),
-            notes=state.data["notes"],
-            status=awaiting,
-        )
-        if state.data["requires_approval"]:
-            await store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
-        return Succeeded()
+    async def begin_checkouts(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
+        for state in states:
+            awaiting = "awaiting_approval" if state.data["requires_approval"] else "awaiting_payment"
+            store_sagas.begin_checkout(
+                tx,
+                reservation_id=_id(state, "reservation_id"),
+                saga_id=state.id,
+                booking_id=_id(state, "booking_id"),
+                payment_id=_id(state, "payment_id"),
+                notes=state.data["notes"],
+                status=awaiting,
+            )
+            if state.data["requires_approval"]:
+                await store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
+        return [Succeeded()] * len(states)
 
     return {
-        "begin_checkout": begin_checkout,
+        "begin_checkout": AllAtHand(begin_checkouts),
         "await_approval": await_approval,
-        "confirm_booking": confirm_booking,
+        "confirm_booking": AllAtHand(confirm_bookings),
         "end_checkout": end_checkout,
     }
 
@@ -172,12 +190,27 @@ async def await_approval(tx: Transaction, state: SagaState) -> Answer:
     return Pending()
 
 
-async def confirm_booking(tx: Transaction, state: SagaState) -> Answer:
-    """Turns the paid reservation into a booking; takes the seat again when the hold has run out meanwhile.
+async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
+    """Turns paid reservations into bookings; takes the seat again when the hold has run out meanwhile.
 
     The row lock on the reservation decides between this and the expiry sweep: whoever comes first wins.
     """
-    reservation = await store.lock_reservation(tx, _id(state, "reservation_id"))
+    answers: list[Answer] = []
+    all_paid: list[Paid] = []
+    reservations = await store.lock_reservations(tx, (_id(state, "reservation_id") for state in states))
+    for state, reservation in zip(states, reservations, strict=True):
+        refused = await _why_not_confirmed(tx, reservation)
+        answers.append(refused or Succeeded())
+        if not refused:
+            payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
+            with on_behalf(state):
+                all_paid.append(Paid(reservation, _id(state, "booking_id"), payment_id))
+    if all_paid:
+        await bookings.confirm(tx, all_paid)
+    return answers
+
+
+async def _why_not_confirmed(tx: Transaction, reservation: Row | None) -> Refused | None:
     if reservation is None or reservation.status not in ("pending", "expired"):
         return Refused("RESERVATION_NOT_PENDING")
     if reservation.status == "expired":
@@ -185,9 +218,7 @@ async def confirm_booking(tx: Transaction, state: SagaState) -> Answer:
             await store.take_seat(tx, reservation.slot_id)
         except (SlotFull, SlotBlocked, SlotInPast, SlotNotFound) as gone:
             return Refused(gone.reason)
-    payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
-    await bookings.confirm_from(tx, reservation, _id(state, "booking_id"), payment_id)
-    return Succeeded()
+    return None
 
 
 async def end_checkout(tx: Transaction, state: SagaState) -> Answer:

@@ -1,18 +1,24 @@
 """BookingService: what was booked."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_booking import bookings, cancellation, messages, no_show, summary
+from petpro_booking.cancellation import Wish
 from petpro_booking.copies import Copies
 from petpro_booking.domain import ClinicNotFound
-from petpro_common.context import ends_what_was_begun, signed_in
+from petpro_common.coalescing import Coalescer
+from petpro_common.context import CallContext, ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
-from petpro_common.idempotency import once
+from petpro_common.errors import PetProError
+from petpro_common.idempotency import claim_of, once, together
 from petpro_common.pages import BadPageToken, page_size, read_token, write_token
 from petpro_common.saga import SagaEngine
 
+_BATCH = 64
+_CANCELLING = CallContext("/petpro.booking.v1.BookingService/CancelBooking", "of several calls")
 _STATUSES = {number: status for status, number in messages.BOOKING_STATUS.items()}
 
 
@@ -23,6 +29,9 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         self._database = database
         self._copies = copies
         self._engine = engine
+        self._cancellations: Coalescer[Wish, booking_pb2.CancelBookingResponse] = Coalescer(
+            self._cancel, lambda wish: wish.about, _BATCH
+        )
 
     async def ListBookings(
         self, request: booking_pb2.ListBookingsRequest, context: Any
@@ -55,14 +64,11 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
     async def CancelBooking(
         self, request: booking_pb2.CancelBookingRequest, context: Any
     ) -> booking_pb2.CancelBookingResponse:
-        caller, booking_id = signed_in(), UUID(request.booking_id)
+        wish = Wish(caller=signed_in(), about=UUID(request.booking_id), claim=claim_of(request), reason=request.reason)
+        return await self._cancellations.do(wish)
 
-        async def work(tx: Transaction) -> booking_pb2.CancelBookingResponse:
-            await cancellation.request(tx, self._engine, caller, booking_id, request.reason)
-            row = await bookings.get(tx, caller, booking_id)
-            return booking_pb2.CancelBookingResponse(booking=messages.booking(row))
-
-        return await once(self._database, request, booking_pb2.CancelBookingResponse, work)
+    async def _cancel(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CancelBookingResponse | PetProError]:
+        return await together(self._database, _CANCELLING, lambda tx: cancellation.request(tx, self._engine, wishes))
 
     async def RescheduleBooking(
         self, request: booking_pb2.RescheduleBookingRequest, context: Any

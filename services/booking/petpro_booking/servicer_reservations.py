@@ -1,6 +1,7 @@
 """ReservationService: holding a seat, and paying for it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,12 +16,13 @@ from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext, Caller, ends_what_was_begun, signed_in, within
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
-from petpro_common.idempotency import ClaimedMeanwhile, claim_of, claims_in_one, once
+from petpro_common.idempotency import ClaimedMeanwhile, claim_of, claims_in_one, once, together
 from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 
 _BATCH = 64
 _HOLDING = CallContext("/petpro.booking.v1.ReservationService/CreateReservation", "of several calls", begins_work=True)
+_CHECKING_OUT = replace(_HOLDING, method="/petpro.booking.v1.ReservationService/CheckoutReservation")
 
 
 class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
@@ -39,6 +41,9 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self._hold_seconds = hold_seconds
         self._holds: Coalescer[Wish, booking_pb2.CreateReservationResponse] = Coalescer(
             self._hold, lambda wish: wish.claim and (wish.claim.caller, wish.claim.key), _BATCH
+        )
+        self._checkouts: Coalescer[checkout.Wish, booking_pb2.CheckoutReservationResponse] = Coalescer(
+            self._check_out, lambda wish: wish.about, _BATCH
         )
 
     async def CreateReservation(
@@ -76,16 +81,22 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
     async def CheckoutReservation(
         self, request: booking_pb2.CheckoutReservationRequest, context: Any
     ) -> booking_pb2.CheckoutReservationResponse:
-        caller = signed_in()
-        tender = Tender(request.payment_method, request.payment_token, request.notes)
+        wish = checkout.Wish(
+            caller=signed_in(),
+            about=UUID(request.reservation_id),
+            claim=claim_of(request),
+            lock_id=request.lock_id,
+            tender=Tender(request.payment_method, request.payment_token, request.notes),
+        )
+        return await self._checkouts.do(wish)
 
-        async def work(tx: Transaction) -> booking_pb2.CheckoutReservationResponse:
-            reservation_id = UUID(request.reservation_id)
-            await checkout.start(tx, self._engine, caller, reservation_id, request.lock_id, tender, self._for_payment)
-            reservation = await self._seen_by(tx, caller, request.reservation_id)
-            return booking_pb2.CheckoutReservationResponse(reservation=reservation)
+    async def _check_out(
+        self, wishes: Sequence[checkout.Wish]
+    ) -> Sequence[booking_pb2.CheckoutReservationResponse | PetProError]:
+        async def work(tx: Transaction) -> list[booking_pb2.CheckoutReservationResponse | PetProError]:
+            return await checkout.start(tx, self._engine, wishes, self._for_payment)
 
-        return await once(self._database, request, booking_pb2.CheckoutReservationResponse, work)
+        return await together(self._database, _CHECKING_OUT, work)
 
     @ends_what_was_begun
     async def CancelReservation(

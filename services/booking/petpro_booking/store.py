@@ -7,14 +7,13 @@ id. A look-up by id adds the date that the id carries and reads one partition. T
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFound
-from petpro_booking.tables import bookings
 from petpro_common.db import Row, Transaction
+from petpro_common.wire import Order
 
 _THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
 _THIS = "id = :id AND created_at = uuid_extract_timestamp(:id)"
@@ -66,11 +65,6 @@ _GIVE_BACK = text(f"""
         checkout_status = CASE WHEN checkout_status = 'awaiting_approval' THEN 'none' ELSE checkout_status END
     WHERE {_THIS} AND status = 'pending' RETURNING *
 """)
-_CONFIRM_RESERVATION = text(f"""
-    UPDATE reservations SET status = 'confirmed', checkout_status = 'confirmed', failure_reason = NULL,
-        booking_id = :booking_id, payment_id = :payment_id, updated_at = CURRENT_TIMESTAMP
-    WHERE {_THIS} AND status IN ('pending', 'expired')
-""")
 # By the ids as one list: a join would be planned while a partition is empty, and read all of it for each hold then.
 _EXPIRE = text("""
     WITH due AS (
@@ -86,11 +80,6 @@ _NEXT_EXPIRY = text("""
     SELECT EXTRACT(epoch FROM min(expires_at) - clock_timestamp())::float FROM reservations WHERE status = 'pending'
 """)
 
-_CLAIM_CODE = text("""
-    INSERT INTO reference_codes (reference_code, booking_id, reservation_id)
-    VALUES (:reference_code, :booking_id, :reservation_id)
-    ON CONFLICT (reference_code) DO NOTHING RETURNING 1
-""")
 _GET_BOOKING = text(f"SELECT * FROM bookings WHERE {_THIS}")
 _LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS} FOR UPDATE")
 _LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
@@ -177,6 +166,11 @@ async def get_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
     return (await tx.execute(_GET_RESERVATION, {"id": reservation_id})).first()
 
 
+def getting_reservation(reservation_id: UUID) -> Order:
+    """The statement of `get_reservation`, for a round trip with others."""
+    return _GET_RESERVATION, {"id": reservation_id}
+
+
 async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
     """A reservation with its row lock: who holds it decides between confirm, cancel and expiry.
 
@@ -185,15 +179,19 @@ async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
     return (await tx.execute(_LOCK_RESERVATION, {"id": reservation_id})).first()
 
 
+def locking_reservation(reservation_id: UUID) -> Order:
+    """The statement of `lock_reservation`, for a round trip with others."""
+    return _LOCK_RESERVATION, {"id": reservation_id}
+
+
+async def lock_reservations(tx: Transaction, reservation_ids: Iterable[UUID]) -> list[Row | None]:
+    """As `lock_reservation`, in this order."""
+    return [rows.first() for rows in await tx.execute_all([locking_reservation(id_) for id_ in reservation_ids])]
+
+
 async def give_back(tx: Transaction, reservation_id: UUID) -> Row:
     """Cancels a pending reservation; the caller holds its row lock and frees the seat."""
     return (await tx.execute(_GIVE_BACK, {"id": reservation_id})).one()
-
-
-def confirm_reservation(tx: Transaction, reservation_id: UUID, booking_id: UUID, payment_id: UUID | None) -> None:
-    """Makes a reservation confirmed; the caller holds its row lock, and the seat."""
-    row = {"id": reservation_id, "booking_id": booking_id, "payment_id": payment_id}
-    tx.write(_CONFIRM_RESERVATION, row)
 
 
 async def expire(tx: Transaction, batch: int) -> Sequence[Row]:
@@ -207,24 +205,14 @@ async def seconds_to_next_expiry(tx: Transaction) -> float | None:
     return seconds
 
 
-async def claim_reference_code(tx: Transaction, code: str, booking_id: UUID, reservation_id: UUID) -> bool:
-    """Whether the code is now this booking's: it is unique over all time.
-
-    A second code for the booking, or a second booking of the reservation, is refused by the database (IntegrityError).
-    """
-    row = {"reference_code": code, "booking_id": booking_id, "reservation_id": reservation_id}
-    return (await tx.execute(_CLAIM_CODE, row)).first() is not None
-
-
-async def insert_booking(tx: Transaction, booking: Mapping[str, Any]) -> Row:
-    """A booking, born confirmed."""
-    row: Row = (await tx.execute(insert(bookings).values(booking).returning(bookings))).one()
-    return row
-
-
 async def get_booking(tx: Transaction, booking_id: UUID) -> Row | None:
     """A booking as it is, without a lock."""
     return (await tx.execute(_GET_BOOKING, {"id": booking_id})).first()
+
+
+def getting_booking(booking_id: UUID) -> Order:
+    """The statement of `get_booking`, for a round trip with others."""
+    return _GET_BOOKING, {"id": booking_id}
 
 
 async def lock_booking(tx: Transaction, booking_id: UUID) -> Row | None:

@@ -14,7 +14,6 @@ _IS_OF_CLINIC = text("""
     SELECT EXISTS (SELECT FROM catalog_clinics WHERE id = :clinic_id AND owner_id = :user_id)
         OR EXISTS (SELECT FROM catalog_staff WHERE user_id = :user_id AND clinic_id = :clinic_id)
 """)
-_ZONE_OF_CLINIC = text("SELECT timezone FROM catalog_clinics WHERE id = :clinic_id")
 _ZONE_OF_SERVICE = text("""
     SELECT clinic.timezone FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
     WHERE service.id = :service_id
@@ -25,12 +24,6 @@ async def is_of_clinic(tx: Transaction, user_id: UUID, clinic_id: UUID) -> bool:
     """Whether a person owns the clinic or is of its staff."""
     found: bool = (await tx.execute(_IS_OF_CLINIC, {"user_id": user_id, "clinic_id": clinic_id})).scalar_one()
     return found
-
-
-async def zone_of_clinic(tx: Transaction, clinic_id: UUID) -> str | None:
-    """The clinic's IANA zone; None when there is no copy of the clinic."""
-    zone: str | None = (await tx.execute(_ZONE_OF_CLINIC, {"clinic_id": clinic_id})).scalar()
-    return zone
 
 
 async def zone_of_service(tx: Transaction, service_id: UUID) -> str | None:

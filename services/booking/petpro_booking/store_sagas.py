@@ -1,5 +1,11 @@
-"""Every SQL statement of the sagas' local steps. Locks are taken in the order saga, reservation or booking, slot."""
+"""Every SQL statement of the sagas' starts and local steps.
 
+Locks are taken in the order saga, reservation or booking, slot. What is done for several is one statement for each, all
+in one round trip: one that takes a list prepares every partition of its tables.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -7,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_common.db import Row, Transaction
+from petpro_common.wire import Order
 
 _BEGIN_CHECKOUT = text("""
     UPDATE reservations SET checkout_status = :checkout_status, checkout_saga_id = :saga_id,
@@ -32,13 +39,20 @@ _CANCEL_RESERVATION = text("""
     UPDATE reservations SET status = 'cancelled', updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status = 'pending'
 """)
+# With whether somebody owns its clinic or is of its staff.
+_LOCK_BOOKING_FOR = text("""
+    SELECT *, clock_timestamp() AS now,
+        EXISTS (SELECT FROM catalog_clinics WHERE id = bookings.clinic_id AND owner_id = :user_id)
+        OR EXISTS (SELECT FROM catalog_staff WHERE user_id = :user_id AND clinic_id = bookings.clinic_id)
+            AS is_of_clinic
+    FROM bookings WHERE id = :id AND created_at = uuid_extract_timestamp(:id) FOR UPDATE
+""")
 _REQUEST_CANCELLATION = text("""
     UPDATE bookings SET cancellation_status = 'requested', cancellation_saga_id = :saga_id,
         cancellation_count = cancellation_count + 1, cancelled_by = :by, refund_amount = :refund_amount,
         refund_status = :refund_status, updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status = 'confirmed'
       AND cancellation_status IS DISTINCT FROM 'requested'
-    RETURNING id
 """)
 _REFUSE_CANCELLATION = text("""
     UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL, refund_amount = NULL,
@@ -107,18 +121,30 @@ def cancel_reservation(tx: Transaction, reservation_id: UUID) -> None:
     tx.write(_CANCEL_RESERVATION, {"id": reservation_id})
 
 
-async def request_cancellation(
-    tx: Transaction, booking_id: UUID, saga_id: UUID, by: str, refund_amount: Decimal, refund_status: str
-) -> bool:
-    """Sets the semantic lock; False, and nothing changes, where the booking is not confirmed or one stands."""
-    row = {
-        "id": booking_id,
-        "saga_id": saga_id,
-        "by": by,
-        "refund_amount": refund_amount,
-        "refund_status": refund_status,
-    }
-    return (await tx.execute(_REQUEST_CANCELLATION, row)).first() is not None
+def locking_booking_for(booking_id: UUID, user_id: UUID | None) -> Order:
+    """The statement of `store.lock_booking`, for a round trip with others.
+
+    Adds `is_of_clinic`: whether the person owns its clinic or is of its staff.
+    """
+    return _LOCK_BOOKING_FOR, {"id": booking_id, "user_id": user_id}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A cancellation that takes hold of its booking."""
+
+    booking_id: UUID
+    saga_id: UUID
+    by: str
+    refund_amount: Decimal
+    refund_status: str
+
+
+async def request_cancellations(tx: Transaction, requests: Iterable[Request]) -> list[bool]:
+    """Sets semantic locks; False, and nothing changes, where the booking is not confirmed or one stands."""
+    rows = [{**asdict(request), "id": request.booking_id} for request in requests]
+    done = await tx.execute_all([(_REQUEST_CANCELLATION, row) for row in rows])
+    return [each.rowcount > 0 for each in done]
 
 
 def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
@@ -126,12 +152,13 @@ def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
     tx.write(_REFUSE_CANCELLATION, {"id": booking_id})
 
 
-async def cancel_booking(tx: Transaction, booking_id: UUID, reason: str, told: str | None) -> Row | None:
-    """Makes the booking cancelled and gives its seat back; `told` is what payment answered of the refund.
+async def cancel_bookings(tx: Transaction, ends: Iterable[tuple[UUID, str, str | None]]) -> list[Row | None]:
+    """Makes bookings cancelled and gives their seats back: of each its id, why, and what payment told of the refund.
 
     None, and nothing changes, where it is cancelled already.
     """
-    return (await tx.execute(_CANCEL_BOOKING, {"id": booking_id, "reason": reason, "told": told})).first()
+    rows = [{"id": booking_id, "reason": reason, "told": told} for booking_id, reason, told in ends]
+    return [done.first() for done in await tx.execute_all([(_CANCEL_BOOKING, row) for row in rows])]
 
 
 def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str, before: str) -> None:

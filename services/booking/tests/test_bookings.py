@@ -60,7 +60,7 @@ async def test_one_reservation_never_becomes_two_bookings(world: World) -> None:
 
     async def confirm() -> None:
         async with world.database.transaction() as tx:
-            await bookings.confirm_from(tx, reservation, new_id(), None)
+            await bookings.confirm(tx, [bookings.Paid(reservation, new_id(), None)])
 
     await confirm()
     with pytest.raises(IntegrityError, match="reservation_id"):

@@ -128,5 +128,5 @@ async def _confirm(world: World, reservation_id: UUID, after: float) -> bool:
         assert reservation is not None
         if reservation.status != "pending":
             return False
-        await bookings.confirm_from(tx, reservation, new_id(), new_id())
+        await bookings.confirm(tx, [bookings.Paid(reservation, new_id(), new_id())])
     return True

@@ -111,7 +111,7 @@ class World:
         async with self.database.transaction() as tx:
             reservation = await store.lock_reservation(tx, UUID(held.id))
             assert reservation is not None
-            await bookings.confirm_from(tx, reservation, booking_id, new_id())
+            await bookings.confirm(tx, [bookings.Paid(reservation, booking_id, new_id())])
         return booking_id
 
     async def seats(self, slot_id: UUID) -> tuple[int, str]:

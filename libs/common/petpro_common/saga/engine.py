@@ -108,22 +108,15 @@ class SagaEngine:
 
     async def start_all(self, tx: Transaction, starts: Sequence[Start]) -> list[UUID | None]:
         """Starts sagas of different business keys as `start` does, by as many statements as for one; the id of each."""
-        fresh = [self._fresh(start) for start in starts]
-        begun = await store.insert_all(tx, fresh)
-        moves = []
-        for start, (state, _) in zip(starts, fresh, strict=True):
-            if now := begun.get(state.id):
-                saga = self._started[start.saga_type]
-                moves.append(Move(saga, core.begin(saga, state, now), now, place=start.place))
-        await self._carry_out(tx, moves)
-        return [state.id if state.id in begun else None for state, _ in fresh]
+        unused = dict(await store.claim(tx, {start.business_key for start in starts}))
+        moves = [self._begun(start, now) if (now := unused.pop(start.business_key, None)) else None for start in starts]
+        await self._carry_out(tx, [move for move in moves if move])
+        return [move.state.id if move else None for move in moves]
 
-    def _fresh(self, start: Start) -> tuple[SagaState, Mapping[str, str]]:
-        """A saga and its trace."""
+    def _begun(self, start: Start, now: datetime) -> Move:
         saga = self._started[start.saga_type]
-        with telemetry.back_in(start.place):
-            trace = telemetry.trace_headers()
-        return SagaState(new_id(), saga.type, saga.version, start.business_key, start.data), trace
+        state = SagaState(new_id(), saga.type, saga.version, start.business_key, start.data)
+        return Move(saga, core.begin(saga, state, now), now, place=start.place, is_fresh=True)
 
     async def answer(self, tx: Transaction, saga_id: UUID, step: str, decided: Succeeded | Refused) -> bool:
         """Gives the definite answer to a local step that is pending. Whether the saga was waiting for it."""
@@ -225,7 +218,10 @@ class SagaEngine:
                 if move.order:
                     await self._send(tx, move.saga, move.state, move.order)
                 self.timer.expect(move.state.due_at, move.now)
-                await store.save(tx, move.state, move.timeline)
+                if move.is_fresh:
+                    await store.add(tx, move.state, move.timeline, telemetry.trace_headers())
+                else:
+                    await store.save(tx, move.state, move.timeline)
                 self._report(move.state, move.now)
         return [Operated(move.state, tuple(move.timeline)) for move in moves]
 

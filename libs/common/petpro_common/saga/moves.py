@@ -49,6 +49,8 @@ class Move:
     told: Told = field(default_factory=dict)
     place: telemetry.Place = field(default_factory=telemetry.place)
     timeline: list[Happening] = field(default_factory=list)
+    is_fresh: bool = False
+    """Whether this transaction has started it: there is no row yet."""
 
     def __post_init__(self) -> None:
         self.timeline += self.transition.timeline

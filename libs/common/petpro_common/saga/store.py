@@ -19,16 +19,16 @@ _COLUMNS = """
     step_began_at, due_at, trace, created_at, updated_at
 """
 _NOW = text("SELECT clock_timestamp()")
-# Once per business key: a second start inserts nothing. In the order of the keys, as everybody, so that two that start
-# the same do not wait for each other in a circle.
-_INSERT = text("""
-    INSERT INTO sagas (id, saga_type, definition_version, business_key, status, step, direction, attempt, to_undo, data,
-                       version, trace)
-    SELECT id, saga_type, definition_version, business_key, 'running', '', 'forward', 0, '[]', data, 0, trace
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:saga_types AS text[]), CAST(:definition_versions AS int[]),
-                CAST(:business_keys AS text[]), CAST(:datas AS jsonb[]), CAST(:traces AS jsonb[]))
-         AS new(id, saga_type, definition_version, business_key, data, trace)
-    ON CONFLICT (business_key) DO NOTHING RETURNING id, clock_timestamp() AS now
+# Once per business key: who starts a saga of it waits for whoever does so too, and finds it then. The locks are
+# taken in the order of the keys, so that two that start the same do not wait for each other in a circle.
+_CLAIM = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended(business_key, 0))
+    FROM unnest(CAST(:business_keys AS text[])) AS business_key
+""")
+# Each key is looked up by itself, whatever is planned while there are no sagas.
+_UNUSED = text("""
+    SELECT key AS business_key, clock_timestamp() AS now FROM unnest(CAST(:business_keys AS text[])) AS asked(key)
+    LEFT JOIN LATERAL (SELECT id FROM sagas WHERE business_key = key OFFSET 0) used ON true WHERE used.id IS NULL
 """)
 # The row locks make signals of one saga wait for each other. They are taken in one order, so that two batches do not
 # wait for each other in a circle.
@@ -40,8 +40,7 @@ _LOCK_DUE = text(f"""
     SELECT {_COLUMNS}, clock_timestamp() AS now FROM sagas
     WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
 """)
-# The states and lines of a transaction at once.
-_SAVE = text("""
+_LINES = """
     WITH written AS (
         INSERT INTO saga_timeline (saga_id, kind, step, direction, attempt, detail)
         SELECT saga_id, kind, step, direction, attempt, detail
@@ -50,6 +49,19 @@ _SAVE = text("""
              WITH ORDINALITY AS line(saga_id, kind, step, direction, attempt, detail, number)
         ORDER BY number
     )
+"""
+# The sagas that a transaction has started, as far as they have come by its end, and their lines.
+_ADD = text(f"""{_LINES}
+    INSERT INTO sagas (id, saga_type, definition_version, business_key, status, step, direction, attempt, to_undo, data,
+                       version, step_began_at, due_at, trace)
+    SELECT * FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:saga_types AS text[]), CAST(:definition_versions AS int[]),
+        CAST(:business_keys AS text[]), CAST(:statuses AS text[]), CAST(:steps AS text[]), CAST(:directions AS text[]),
+        CAST(:attempts AS int[]), CAST(:to_undos AS jsonb[]), CAST(:datas AS jsonb[]), CAST(:versions AS int[]),
+        CAST(:begins AS timestamptz[]), CAST(:dues AS timestamptz[]), CAST(:traces AS jsonb[]))
+""")
+# The states of a transaction and their lines.
+_SAVE = text(f"""{_LINES}
     UPDATE sagas SET status = new.status, step = new.step, direction = new.direction, attempt = new.attempt,
         to_undo = new.to_undo, data = new.data, version = new.version,
         step_began_at = new.step_began_at, due_at = new.due_at, updated_at = clock_timestamp()
@@ -112,19 +124,13 @@ async def now(tx: Transaction) -> datetime:
     return instant
 
 
-async def insert_all(tx: Transaction, sagas: Iterable[tuple[SagaState, Mapping[str, str]]]) -> Mapping[UUID, datetime]:
-    """Adds fresh sagas with their traces. Those whose business key was not used before, with the instant by the
-    database's clock."""
-    in_order = sorted(sagas, key=lambda saga: saga[0].business_key)
-    columns = {
-        "ids": [state.id for state, _ in in_order],
-        "saga_types": [state.saga_type for state, _ in in_order],
-        "definition_versions": [state.definition_version for state, _ in in_order],
-        "business_keys": [state.business_key for state, _ in in_order],
-        "datas": [_json(dict(state.data)) for state, _ in in_order],
-        "traces": [_json(dict(trace)) for _, trace in in_order],
-    }
-    return {row.id: row.now for row in await tx.execute(_INSERT, columns)}
+async def claim(tx: Transaction, business_keys: Iterable[str]) -> Mapping[str, datetime]:
+    """Those of the keys of which there is no saga, nor will be by another transaction; the instant by the database's
+    clock."""
+    await tx.flush()  # this transaction may have added some
+    values = {"business_keys": sorted(business_keys)}
+    tx.write(_CLAIM, values)
+    return {row.business_key: row.now for row in await tx.execute(_UNUSED, values)}
 
 
 async def lock(tx: Transaction, saga_ids: Iterable[UUID]) -> dict[UUID, Row]:
@@ -153,6 +159,21 @@ async def save(tx: Transaction, state: SagaState, happenings: Sequence[Happening
     tx.write_late(_WRITE, (state, happenings))
 
 
+async def add(tx: Transaction, state: SagaState, happenings: Sequence[Happening], trace: Mapping[str, str]) -> None:
+    """Adds a saga whose key this transaction has claimed, and lines of its timeline, right before the commit."""
+    tx.write_late(_INSERT, (state, happenings, trace))
+
+
+def _added(fresh: list[tuple[SagaState, Sequence[Happening], Mapping[str, str]]]) -> Mapping[str, Any]:
+    return {
+        **_columns([(state, happenings) for state, happenings, _ in fresh]),
+        "saga_types": [state.saga_type for state, _, _ in fresh],
+        "definition_versions": [state.definition_version for state, _, _ in fresh],
+        "business_keys": [state.business_key for state, _, _ in fresh],
+        "traces": [_json(dict(trace)) for _, _, trace in fresh],
+    }
+
+
 def _columns(changes: list[tuple[SagaState, Sequence[Happening]]]) -> Mapping[str, Any]:
     states = list({state.id: state for state, _ in changes}.values())
     lines = [(state.id, line) for state, happenings in changes for line in happenings]
@@ -176,7 +197,7 @@ def _columns(changes: list[tuple[SagaState, Sequence[Happening]]]) -> Mapping[st
     }
 
 
-_WRITE = LateWrite(_SAVE, _columns)
+_INSERT, _WRITE = LateWrite(_ADD, _added), LateWrite(_SAVE, _columns)
 
 
 def postpone(tx: Transaction, saga_id: UUID, seconds: float) -> None:

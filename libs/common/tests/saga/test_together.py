@@ -1,5 +1,6 @@
 """Sagas that are started together, and local steps that are done for all sagas at them by one call."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -120,6 +121,20 @@ async def test_a_key_that_was_used_starts_nothing_and_is_in_nobodys_way(parade: 
 
 async def test_one_key_twice_at_once_starts_one(parade: Parade) -> None:
     assert [id_ is None for id_ in await parade.start("rex", "rex")] == [False, True]
+
+
+async def test_one_key_twice_in_a_transaction_starts_one(parade: Parade) -> None:
+    engine, rex = parade.engine, ("parade", "parade:rex", {"dog": "rex", "is_shy": False})
+    async with parade.database.transaction() as tx:
+        assert await engine.start(tx, *rex) is not None
+        assert await engine.start(tx, *rex) is None
+
+
+async def test_who_starts_what_another_transaction_is_starting_waits_for_it(parade: Parade) -> None:
+    begun = await asyncio.gather(*(parade.start("rex", "bo") for _ in range(8)))
+
+    assert [ids.count(None) for ids in zip(*begun, strict=True)] == [7, 7]
+    assert await parade.rows("SELECT count(*) FROM sagas") == [(2,)]
 
 
 async def test_none_is_started_when_the_step_of_one_fails(parade: Parade) -> None:

@@ -208,18 +208,25 @@ def _read(params: Params) -> dict[str, Any]:
     return {name: orjson.loads(value) if name in _JSON_COLUMNS else value for name, value in params.items()}
 
 
-_FRESH = {"status": "running", "step": "", "direction": "forward", "attempt": 0, "to_undo": [], "version": 0}
+def _claim_keys(_: Transaction, __: Params) -> list[Any]:
+    """Transactions are played one after the other."""
+    return []
 
 
-def _insert_sagas(tx: Transaction, params: Params) -> list[Any]:
-    added = []
+def _unused_keys(tx: Transaction, params: Params) -> list[Any]:
+    unused = [key for key in params["business_keys"] if key not in tx.tables.keys]
+    return [SimpleNamespace(business_key=key, now=tx.tables.clock.now()) for key in unused]
+
+
+def _add_sagas(tx: Transaction, params: Params) -> list[Any]:
     for line in _lines(params):
-        if line["business_key"] not in tx.tables.keys:
-            row = SimpleNamespace(**_FRESH, step_began_at=None, due_at=None, **_read(line))
-            tx.put(tx.tables.keys, row.business_key, row.id)
-            tx.put(tx.tables.sagas, row.id, row)
-            added.append(SimpleNamespace(id=row.id, now=tx.tables.clock.now()))
-    return added
+        row = SimpleNamespace(**_read(line))
+        if row.business_key in tx.tables.keys:
+            raise ValueError(f"a second saga of {row.business_key}")
+        tx.put(tx.tables.keys, row.business_key, row.id)
+        tx.put(tx.tables.sagas, row.id, row)
+    _write_lines(tx, params)
+    return []
 
 
 def _lock_sagas(tx: Transaction, params: Params) -> list[Any]:
@@ -256,9 +263,13 @@ def _lines(params: Params, prefix: str = "") -> list[dict[str, Any]]:
 def _save_sagas(tx: Transaction, params: Params) -> list[Any]:
     for line in _lines(params):
         tx.put(tx.tables.sagas, line["id"], _changed(tx.tables.sagas[line["id"]], **_read(line)))
+    _write_lines(tx, params)
+    return []
+
+
+def _write_lines(tx: Transaction, params: Params) -> None:
     for line in _lines(params, "line_"):
         tx.put(tx.tables.timeline, tx.tables.order.next(), SimpleNamespace(**line))
-    return []
 
 
 def _claim(tx: Transaction, params: Params) -> list[Any]:
@@ -358,7 +369,9 @@ def _lead(_: Transaction, __: Params) -> list[Any]:
 
 
 _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
-    id(store._INSERT): _insert_sagas,
+    id(store._CLAIM): _claim_keys,
+    id(store._UNUSED): _unused_keys,
+    id(store._ADD): _add_sagas,
     id(store._LOCK): _lock_sagas,
     id(store._LOCK_DUE): _lock_due,
     id(store._NEXT_DUE): _seconds_to_next_due,

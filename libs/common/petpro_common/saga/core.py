@@ -1,6 +1,6 @@
 """The transitions of a saga, as a pure function. The invariants stand at the top of the package."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
 
@@ -67,7 +67,7 @@ def advance(saga: Saga, state: SagaState, signal: Signal, now: datetime, luck: f
     line = (_line(signal.outcome.value, signal, signal.reason),)
     if signal.outcome is Outcome.PENDING:
         due_at = max(state.due_at or now, now + step.patience)  # a wait that has grown stays as long
-        return Transition(replace(state, due_at=due_at, version=state.version + 1), None, line)
+        return Transition(state._replace(due_at=due_at, version=state.version + 1), None, line)
     if signal.outcome is Outcome.SUCCEEDED:
         return _succeeded(saga, state, step, signal, now, line)
     return _refused(saga, state, step, signal, now, line)
@@ -108,7 +108,7 @@ def _woken(state: SagaState, now: datetime) -> SagaState:
     if state.status is not Status.PARKED:
         return state
     status = Status.RUNNING if state.direction is Direction.FORWARD else Status.COMPENSATING
-    return replace(state, status=status, step_began_at=now)
+    return state._replace(status=status, step_began_at=now)
 
 
 def _skip(saga: Saga, state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...]) -> Transition:
@@ -156,7 +156,7 @@ def _final(saga: Saga, state: SagaState) -> Step | None:
 
 def _outcome_unknown(saga: Saga, state: SagaState) -> SagaState:
     """What may have been done is undone like what was."""
-    return replace(state, to_undo=(*state.to_undo, *(step.name for step in _asked(saga, state) if step.undo)))
+    return state._replace(to_undo=(*state.to_undo, *(step.name for step in _asked(saga, state) if step.undo)))
 
 
 def _is_awaited(state: SagaState, signal: Signal) -> bool:
@@ -173,10 +173,10 @@ def _succeeded(
     saga: Saga, state: SagaState, step: Step, reply: Reply, now: datetime, line: tuple[Happening, ...]
 ) -> Transition:
     if state.direction is Direction.BACKWARD:
-        return _undo_next(saga, replace(state, to_undo=state.to_undo[:-1]), now, line)
+        return _undo_next(saga, state._replace(to_undo=state.to_undo[:-1]), now, line)
     undoable = (*state.to_undo, step.name) if step.undo else state.to_undo
     passed = step.kind is not StepKind.COMPENSATABLE
-    learned = replace(state, data={**state.data, **reply.learned}, to_undo=() if passed else undoable)
+    learned = state._replace(data={**state.data, **reply.learned}, to_undo=() if passed else undoable)
     return _go_on(saga, learned, saga.index(step.name) + 1, now, line)
 
 
@@ -198,7 +198,7 @@ def _timed_out(saga: Saga, state: SagaState, step: Step, now: datetime, luck: fl
 
 
 def _failed(state: SagaState, reason: str) -> SagaState:
-    return replace(state, data={**state.data, FAILURE_REASON: reason})
+    return state._replace(data={**state.data, FAILURE_REASON: reason})
 
 
 def _go_on(saga: Saga, state: SagaState, index: int, now: datetime, line: tuple[Happening, ...]) -> Transition:
@@ -214,14 +214,14 @@ def _undo_next(saga: Saga, state: SagaState, now: datetime, line: tuple[Happenin
     """Compensates the latest step that is not compensated yet, or ends."""
     if not state.to_undo:
         return _end(saga, state, Status.COMPENSATED, line)
-    compensating = replace(state, status=Status.COMPENSATING)
+    compensating = state._replace(status=Status.COMPENSATING)
     return _order(compensating, saga.step(state.to_undo[-1]), Direction.BACKWARD, now, line)
 
 
 def _order(
     state: SagaState, step: Step, direction: Direction, now: datetime, line: tuple[Happening, ...]
 ) -> Transition:
-    fresh = replace(state, step=step.name, direction=direction, attempt=0, step_began_at=now)
+    fresh = state._replace(step=step.name, direction=direction, attempt=0, step_began_at=now)
     return _ask(fresh, step, now, line, luck=1.0)
 
 
@@ -234,7 +234,7 @@ def _ask(state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...
     attempt = state.attempt + 1
     ceiling = min(step.patience * 2 ** min(state.attempt, 10), max(_LONGEST_PATIENCE, step.patience))
     due_at = now + step.patience + (ceiling - step.patience) * luck
-    asked = replace(state, attempt=attempt, due_at=due_at, version=state.version + 1)
+    asked = state._replace(attempt=attempt, due_at=due_at, version=state.version + 1)
     action = step.do if state.direction is Direction.FORWARD else step.undo
     if action is None:
         raise ValueError(f"{step.name} has no compensation")
@@ -244,12 +244,12 @@ def _ask(state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...
 
 def _end(saga: Saga, state: SagaState, status: Status, line: tuple[Happening, ...]) -> Transition:
     data = {name: value for name, value in state.data.items() if name not in saga.forgets}
-    ended = replace(state, data=data, status=status, due_at=None, version=state.version + 1)
+    ended = state._replace(data=data, status=status, due_at=None, version=state.version + 1)
     return Transition(ended, None, (*line, Happening("ended", detail=status.value)))
 
 
 def _park(state: SagaState, line: tuple[Happening, ...], why: str) -> Transition:
-    parked = replace(state, status=Status.PARKED, due_at=None, version=state.version + 1)
+    parked = state._replace(status=Status.PARKED, due_at=None, version=state.version + 1)
     return Transition(parked, None, (*line, Happening("parked", state.step, state.direction, state.attempt, why)))
 
 

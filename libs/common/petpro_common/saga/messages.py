@@ -12,6 +12,7 @@ from petpro_common.saga import core
 from petpro_common.saga.model import Data, Direction, Order, Outcome, Remote, Reply, Saga, SagaState, Step
 
 _DIRECTIONS = {Direction.FORWARD: saga_pb2.DIRECTION_FORWARD, Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD}
+_DIRECTION_OF = {number: direction for direction, number in _DIRECTIONS.items()}
 _OUTCOMES = {
     saga_pb2.OUTCOME_SUCCEEDED: Outcome.SUCCEEDED,
     saga_pb2.OUTCOME_REFUSED: Outcome.REFUSED,
@@ -30,10 +31,10 @@ def _command(saga: Saga, state: SagaState, step: Step, attempt: int) -> tuple[st
     action = step.do if state.direction is Direction.FORWARD else step.undo
     if not isinstance(action, Remote):
         raise TypeError(action)
-    message = action.build(state.data)
+    message, saga_id = action.build(state.data), str(state.id)
     command = saga_pb2.Command(
-        command_id=f"{state.id}:{step.name}:{state.direction}",
-        saga_id=str(state.id),
+        command_id=f"{saga_id}:{step.name}:{state.direction.value}",
+        saga_id=saga_id,
         saga_type=saga.type,
         step=step.name,
         direction=_DIRECTIONS[state.direction],
@@ -95,4 +96,4 @@ def _outcome_of(reply: saga_pb2.Reply) -> Outcome:
 
 
 def _direction_of(reply: saga_pb2.Reply) -> Direction:
-    return {number: direction for direction, number in _DIRECTIONS.items()}[reply.direction]
+    return _DIRECTION_OF[reply.direction]

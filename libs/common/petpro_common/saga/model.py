@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -198,9 +198,11 @@ def _faults_of_remote(step: Step, action: Remote) -> Iterator[str]:
         yield f"{step.name} learns from its compensation, which nobody reads"
 
 
-@dataclass(frozen=True)
-class SagaState:
-    """Where one saga stands. `version` counts transitions; `due_at` is when it is looked at again without a signal."""
+class SagaState(NamedTuple):
+    """Where one saga stands. `version` counts transitions; `due_at` is when it is looked at again without a signal.
+
+    Each transition makes a few: a frozen dataclass took a quarter of what deciding takes.
+    """
 
     id: UUID
     saga_type: str

@@ -1,6 +1,5 @@
 """What an operator may do to a saga and when, as tables: given a saga, when somebody asks this, then that."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -74,8 +73,8 @@ def _at(step: str, status: Status = RUNNING, direction: Direction = Direction.FO
     if step == "wash":
         to_undo = tuple(names)
     began = NOON - timedelta(days=2)
-    return replace(
-        FRESH, status=status, step=step, direction=direction, attempt=3, to_undo=to_undo, step_began_at=began, version=7
+    return FRESH._replace(
+        status=status, step=step, direction=direction, attempt=3, to_undo=to_undo, step_began_at=began, version=7
     )
 
 

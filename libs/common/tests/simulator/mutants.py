@@ -57,7 +57,7 @@ def _any_attempt(_: Any) -> Any:
 
 def _also_after_the_end(right: Any) -> Any:
     def is_awaited(state: SagaState, signal: Signal) -> bool:
-        return bool(right(replace(state, status=Status.RUNNING), signal))
+        return bool(right(state._replace(status=Status.RUNNING), signal))
 
     return is_awaited
 
@@ -65,7 +65,7 @@ def _also_after_the_end(right: Any) -> Any:
 def _drop_timeouts(right: Any) -> Any:
     def advance(saga: Saga, state: SagaState, signal: Signal, now: datetime, luck: float) -> core.Transition:
         if isinstance(signal, Timeout):
-            return core.Transition(replace(state, due_at=None))
+            return core.Transition(state._replace(due_at=None))
         transition: core.Transition = right(saga, state, signal, now, luck)
         return transition
 
@@ -74,7 +74,7 @@ def _drop_timeouts(right: Any) -> Any:
 
 def _skip_one(right: Any) -> Any:
     def undo_next(saga: Saga, state: SagaState, now: datetime, line: Any) -> Any:
-        return right(saga, replace(state, to_undo=state.to_undo[:-1]), now, line)
+        return right(saga, state._replace(to_undo=state.to_undo[:-1]), now, line)
 
     return undo_next
 
@@ -83,7 +83,7 @@ def _oldest_first(_: Any) -> Any:
     def undo_next(saga: Saga, state: SagaState, now: datetime, line: Any) -> Any:
         if not state.to_undo:
             return core._end(saga, state, Status.COMPENSATED, line)
-        turned = replace(state, status=Status.COMPENSATING, to_undo=(*state.to_undo[1:], state.to_undo[0]))
+        turned = state._replace(status=Status.COMPENSATING, to_undo=(*state.to_undo[1:], state.to_undo[0]))
         return core._order(turned, saga.step(state.to_undo[0]), Direction.BACKWARD, now, line)
 
     return undo_next
@@ -92,7 +92,7 @@ def _oldest_first(_: Any) -> Any:
 def _undo_what_was_refused(right: Any) -> Any:
     def refused(saga: Saga, state: SagaState, step: Any, reply: Reply, now: datetime, line: Any) -> Any:
         undoable = (*state.to_undo, step.name) if step.undo and state.direction is Direction.FORWARD else state.to_undo
-        return right(saga, replace(state, to_undo=undoable), step, reply, now, line)
+        return right(saga, state._replace(to_undo=undoable), step, reply, now, line)
 
     return refused
 
@@ -265,7 +265,7 @@ def _ack_first(right: Any) -> Any:
 
 def _forget_what_was_learned(right: Any) -> Any:
     async def save(tx: Any, state: SagaState, happenings: Any) -> None:
-        await right(tx, replace(state, to_undo=()), happenings)
+        await right(tx, state._replace(to_undo=()), happenings)
 
     return save
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import orjson
 from sqlalchemy import text
 
-from petpro_common.db import LateWrite, Transaction
+from petpro_common.db import LateWrite, Rows, Transaction
 from petpro_common.wire import Order
 from petpro_payment.batches import columns
 from petpro_payment.domain import Disposition
@@ -34,6 +34,11 @@ def known(events: Sequence[tuple[str, str]]) -> Order:
     Exact after what locks the payments that the events are about.
     """
     return _KNOWN_EVENTS, {"providers": [name for name, _ in events], "event_ids": [id_ for _, id_ in events]}
+
+
+def names(rows: Rows) -> set[tuple[str, str]]:
+    """The events that `known` found."""
+    return {(row.provider, row.event_id) for row in rows}
 
 
 def record(tx: Transaction, provider: str, event: ProviderEvent, disposition: Disposition) -> None:

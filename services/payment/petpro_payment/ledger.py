@@ -11,7 +11,7 @@ from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_payment import ledger_store, refund_store, store
 from petpro_payment.batches import require_different
-from petpro_payment.domain import PaymentStatus, Reason, Refund, RefundStatus, TooEarly, TooLate
+from petpro_payment.domain import Payment, PaymentStatus, Reason, Refund, RefundStatus, TooEarly, TooLate
 from petpro_payment.ledger_store import BeforeRefund, NewEntry
 from petpro_payment.splitting import fee_split, refund_split
 
@@ -67,19 +67,22 @@ async def post_refunds(tx: Transaction, orders: Sequence[Posting]) -> list[Answe
     Raises TooEarly without fee or refund, NotTogether when two orders are about one payment.
     """
     store.hold(tx, *(order.entry_id for order in orders))
-    found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
+    asked = ledger_store.before_refunds([(order.entry_id, order.booking_id, order.refund_id) for order in orders])
+    found, rows = await refund_store.lock_all_then(tx, (order.refund_id for order in orders), asked)
     require_different(payment.id for payment, _ in found.values())
-    there = [order for order in orders if order.refund_id in found]
-    asked = [(order.entry_id, order.booking_id, found[order.refund_id][0].id) for order in there]
-    before = await ledger_store.before_refunds(tx, asked)
-    decided = {order: _decide(order, found[order.refund_id][1], before[order.entry_id]) for order in there}
-    new = [entry for entry in decided.values() if isinstance(entry, NewEntry)]
-    ledger_store.insert_entries(tx, new)
-    return [_answer(decided[order]) if order in decided else await _without_refund(tx, order) for order in orders]
+    before = ledger_store.by_entry(rows)
+    decided = [_decide(order, found.get(order.refund_id), before[order.entry_id]) for order in orders]
+    ledger_store.insert_entries(tx, [entry for entry in decided if isinstance(entry, NewEntry)])
+    return [Succeeded(commands_pb2.RefundEntryPosted()) if isinstance(each, NewEntry) else each for each in decided]
 
 
-def _decide(order: Posting, refund: Refund, before: BeforeRefund) -> NewEntry | Answer:
-    if before.was_called_off or before.known_status == "cancelled":
+def _decide(order: Posting, found: tuple[Payment, Refund] | None, before: BeforeRefund) -> NewEntry | Answer:
+    if before.was_called_off:
+        return Refused(Reason.CALLED_OFF)
+    if found is None:
+        raise TooEarly(refund_id=order.refund_id)
+    _, refund = found
+    if before.known_status == "cancelled":
         return Refused(Reason.CALLED_OFF)
     if before.known_status is not None:
         return Succeeded(commands_pb2.RefundEntryPosted())
@@ -97,16 +100,6 @@ def _decide(order: Posting, refund: Refund, before: BeforeRefund) -> NewEntry | 
         currency=refund.currency,
         split=refund_split(before.fee, [before.earlier], refund.amount, refund.currency).negated(),
     )
-
-
-def _answer(decided: NewEntry | Answer) -> Answer:
-    return Succeeded(commands_pb2.RefundEntryPosted()) if isinstance(decided, NewEntry) else decided
-
-
-async def _without_refund(tx: Transaction, order: Posting) -> Answer:
-    if await store.was_called_off(tx, order.entry_id):
-        return Refused(Reason.CALLED_OFF)
-    raise TooEarly(refund_id=order.refund_id)
 
 
 async def cancel_refund(tx: Transaction, entry_id: UUID) -> Answer:

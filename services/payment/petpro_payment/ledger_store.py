@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import select, text, tuple_
 
-from petpro_common.db import Row, Transaction
+from petpro_common.db import Row, Rows, Transaction
+from petpro_common.wire import Order
 from petpro_payment.journal_store import ENTRY_POSTED
 from petpro_payment.splitting import Split
 from petpro_payment.tables import financial_entries as entries
@@ -43,8 +44,9 @@ _BEFORE_REFUNDS = text("""
         earlier.platform_fee AS earlier_platform_fee,
         earlier.tax_amount AS earlier_tax_amount,
         earlier.clinic_amount AS earlier_clinic_amount
-    FROM unnest(CAST(:entry_ids AS uuid[]), CAST(:booking_ids AS uuid[]), CAST(:payment_ids AS uuid[]))
-         AS asked(entry_id, booking_id, payment_id)
+    FROM unnest(CAST(:entry_ids AS uuid[]), CAST(:booking_ids AS uuid[]), CAST(:refund_ids AS uuid[]))
+         AS asked(entry_id, booking_id, refund_id)
+    LEFT JOIN LATERAL (SELECT payment_id FROM refunds WHERE id = asked.refund_id OFFSET 0) refund ON true
     LEFT JOIN LATERAL (
         SELECT platform_fee, tax_amount, clinic_amount FROM financial_entries
         WHERE booking_id = asked.booking_id AND type = 'booking_fee' AND status <> 'cancelled' OFFSET 0) fee ON true
@@ -52,7 +54,7 @@ _BEFORE_REFUNDS = text("""
         SELECT coalesce(sum(platform_fee), 0) AS platform_fee, coalesce(sum(tax_amount), 0) AS tax_amount,
             coalesce(sum(clinic_amount), 0) AS clinic_amount
         FROM financial_entries
-        WHERE booking_id = asked.booking_id AND payment_id = asked.payment_id AND type = 'refund'
+        WHERE booking_id = asked.booking_id AND payment_id = refund.payment_id AND type = 'refund'
             AND status <> 'cancelled') earlier
 """)
 _CANCEL = text(f"""
@@ -129,16 +131,18 @@ async def fee_of(tx: Transaction, booking_id: UUID) -> Row | None:
     return (await tx.execute(_FEE_OF, {"booking_id": booking_id})).first()
 
 
-async def before_refunds(tx: Transaction, asked: Sequence[tuple[UUID, UUID, UUID]]) -> dict[UUID, BeforeRefund]:
-    """What decides about refunds' entries, by the entries' ids; each is asked by (entry, booking, payment).
+def before_refunds(asked: Sequence[tuple[UUID, UUID, UUID]]) -> Order:
+    """Asks what decides about refunds' entries, each by (entry, booking, refund); see `by_entry`.
 
     Exact under `hold` of the entries and the payments' locks.
     """
-    if not asked:
-        return {}
-    entry_ids, booking_ids, payment_ids = (list(column) for column in zip(*asked, strict=True))
-    ids = {"entry_ids": entry_ids, "booking_ids": booking_ids, "payment_ids": payment_ids}
-    return {row.entry_id: _before_refund(row) for row in await tx.execute(_BEFORE_REFUNDS, ids)}
+    entry_ids, booking_ids, refund_ids = (list(column) for column in zip(*asked, strict=True))
+    return _BEFORE_REFUNDS, {"entry_ids": entry_ids, "booking_ids": booking_ids, "refund_ids": refund_ids}
+
+
+def by_entry(rows: Rows) -> dict[UUID, BeforeRefund]:
+    """What `before_refunds` has found, by the entries' ids."""
+    return {row.entry_id: _before_refund(row) for row in rows}
 
 
 def _before_refund(row: Row) -> BeforeRefund:
@@ -152,9 +156,9 @@ def cancel_entry(tx: Transaction, entry_id: UUID) -> None:
     tx.write(_CANCEL, {"id": entry_id})
 
 
-async def known(tx: Transaction, entry_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of the entries that there are."""
-    return set((await tx.execute(_KNOWN, {"ids": list(entry_ids)})).scalars()) if entry_ids else set()
+def known(entry_ids: Sequence[UUID]) -> Order:
+    """Asks which of the entries there are; it gives their ids."""
+    return _KNOWN, {"ids": list(entry_ids)}
 
 
 async def page(

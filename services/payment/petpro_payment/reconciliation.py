@@ -13,11 +13,11 @@ from petpro_common.db import Database
 from petpro_payment import reconciliation_store
 from petpro_payment.cursors import moment_after
 from petpro_payment.domain import Payment
+from petpro_payment.errand_store import Errand
 from petpro_payment.errors import ProviderAway
 from petpro_payment.outcomes import Captured, RefundAccepted, RefundFailed, RefundSucceeded, Unknown
 from petpro_payment.providers.movements import Kind, Movement, Page, Span, State
 from petpro_payment.providers.provider import Asked, Provider
-from petpro_payment.refund_store import Errand
 from petpro_payment.worker import refund_order
 
 _AT_ONCE = 8

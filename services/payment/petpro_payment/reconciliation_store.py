@@ -7,8 +7,9 @@ from sqlalchemy import text
 
 from petpro_common.db import Transaction
 from petpro_payment.domain import Payment
+from petpro_payment.errand_store import Errand
 from petpro_payment.providers.movements import Span
-from petpro_payment.refund_store import REFUND_COLUMNS, Errand, refund_of_row
+from petpro_payment.refund_store import REFUND_COLUMNS, refund_of_row
 from petpro_payment.store import PAYMENT_COLUMNS, payment_of_row
 
 _WITHIN = """

@@ -1,6 +1,6 @@
 """Every statement on refunds. Each change happens under the row lock of the refund's payment."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from uuid import UUID
@@ -9,15 +9,16 @@ from sqlalchemy import text
 
 from petpro_common import telemetry
 from petpro_common.db import LateWrite, Row, Rows, Transaction
+from petpro_common.wire import Order
 from petpro_payment import event_store
 from petpro_payment.batches import columns
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
 from petpro_payment.journal_store import posted
 from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
 
-_FIELDS = [field.name for field in fields(Refund)]
+REFUND_FIELDS = [field.name for field in fields(Refund)]
 _COLUMN = {"status": "state"}
-REFUND_COLUMNS = ", ".join(f"refunds.{_COLUMN.get(name, name)} AS refund_{name}" for name in _FIELDS)
+REFUND_COLUMNS = ", ".join(f"refunds.{_COLUMN.get(name, name)} AS refund_{name}" for name in REFUND_FIELDS)
 
 # Both rows are read as they are once they are locked, however long that took. Each table is bounded by itself: a plan
 # made while one was nearly empty would walk it in the order of the join.
@@ -61,25 +62,10 @@ _MARK_UNKNOWN = text("""
     UPDATE refunds SET unknown_since = clock_timestamp(), updated_at = clock_timestamp() WHERE id = :id
 """)
 _AWAIT_SETTLEMENT = text("""
-    UPDATE refunds SET settle_command_id = :command_id, settle_entry_id = :entry_id WHERE id = :id
-""")
-# One that has come to rest is asked about no more. The journal has money that is gone, or that has come back.
-_MOVE = text(f"""
-    WITH moved AS (
-        UPDATE refunds SET status = CAST(:to AS text), external_reference = coalesce(:external, external_reference),
-            failure_reason = :failure, updated_at = clock_timestamp(),
-            due_at = CASE WHEN CAST(:to AS text) IN ('submitted', 'pending') THEN due_at END
-        WHERE id = :id RETURNING id, payment_id, currency
-    ),
-    counted AS (
-        {COUNT_REFUND} FROM moved WHERE payments.id = moved.payment_id RETURNING clinic_id, provider
-    ),
-    recorded AS (
-        SELECT moved.id AS source_id, clinic_id, provider, currency, CAST(:done AS numeric) AS done,
-            CASE WHEN :done > 0 THEN 'refund' ELSE 'refund_returned' END AS kind
-        FROM moved, counted WHERE :done <> 0
-    ),
-    {posted(customer_liability="done", provider_clearing="-done")}
+    UPDATE refunds SET settle_command_id = given.command_id, settle_entry_id = given.entry_id
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:command_ids AS text[]), CAST(:entry_ids AS uuid[]))
+         AS given(id, command_id, entry_id)
+    WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
 """)
 # Money that a person has paid in another way: not the provider's, but our own.
 _PAY_OUT = text(f"""
@@ -87,9 +73,8 @@ _PAY_OUT = text(f"""
         UPDATE refunds SET status = 'succeeded', paid_out_reference = :reference, updated_at = clock_timestamp()
         WHERE id = :id RETURNING id, payment_id, currency, amount
     ),
-    counted AS (
-        {COUNT_REFUND} FROM moved WHERE payments.id = moved.payment_id RETURNING clinic_id, provider
-    ),
+    sums AS (SELECT payment_id, -amount AS reserved, amount AS done FROM moved),
+    counted AS ({COUNT_REFUND} RETURNING clinic_id, provider),
     recorded AS (
         SELECT 'refund_paid_out' AS kind, moved.id AS source_id, clinic_id, NULL AS provider, currency, moved.amount
         FROM moved, counted
@@ -102,17 +87,6 @@ _RETRY = text("""
         due_at = clock_timestamp(), updated_at = clock_timestamp()
     WHERE id = :id
 """)
-_CLAIM = text(f"""
-    WITH claimed AS (
-        UPDATE refunds SET attempts = refunds.attempts + 1,
-            due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
-        WHERE id = ANY(ARRAY(SELECT id FROM refunds WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
-                             FOR UPDATE SKIP LOCKED))
-        RETURNING {REFUND_COLUMNS}
-    )
-    SELECT claimed.*, {PAYMENT_COLUMNS} FROM claimed
-    CROSS JOIN LATERAL (SELECT * FROM payments WHERE id = claimed.refund_payment_id OFFSET 0) AS payments
-""")
 # By the ids alone, as `store.postpone_payment`.
 _POSTPONE = LateWrite(
     text("""
@@ -123,10 +97,6 @@ _POSTPONE = LateWrite(
 """),
     columns,
 )
-_NEXT_DUE = text("""
-    SELECT extract(epoch FROM least((SELECT min(due_at) FROM payments WHERE due_at IS NOT NULL),
-                                    (SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL)) - clock_timestamp())
-""")
 
 
 @dataclass(frozen=True)
@@ -142,17 +112,9 @@ class NewRefund:
     reason: str
 
 
-@dataclass(frozen=True)
-class Errand:
-    """A refund that is to be asked about, and the payment that it gives back."""
-
-    refund: Refund
-    payment: Payment
-
-
 def refund_of_row(row: Row) -> Refund:
     """The refund that a row with REFUND_COLUMNS holds."""
-    columns = {name: getattr(row, f"refund_{name}") for name in _FIELDS}
+    columns = {name: getattr(row, f"refund_{name}") for name in REFUND_FIELDS}
     known = {"status": RefundStatus(columns["status"]), "origin": Origin(columns["origin"])}
     return Refund(**{**columns, **known})
 
@@ -167,12 +129,20 @@ async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tu
     return _by_refund(await tx.execute(_LOCK, {"ids": list(refund_ids)}))
 
 
+async def lock_all_then(
+    tx: Transaction, refund_ids: Iterable[UUID], order: Order
+) -> tuple[dict[UUID, tuple[Payment, Refund]], Rows]:
+    """What `lock_all` gives, and what a statement does that runs under these locks, in one round trip."""
+    rows, found = await tx.execute_all([(_LOCK, {"ids": list(refund_ids)}), order])
+    return _by_refund(rows), found
+
+
 async def lock_all_of(
     tx: Transaction, refund_ids: Sequence[UUID], events: Sequence[tuple[str, str]]
 ) -> tuple[dict[UUID, tuple[Payment, Refund]], set[tuple[str, str]]]:
     """What `lock_all` gives, and those of the events about the refunds that are known, in one round trip."""
-    rows, known = await tx.execute_all([(_LOCK, {"ids": list(refund_ids)}), event_store.known(events)])
-    return _by_refund(rows), {(row.provider, row.event_id) for row in known}
+    found, known = await lock_all_then(tx, refund_ids, event_store.known(events))
+    return found, event_store.names(known)
 
 
 def _by_refund(rows: Rows) -> dict[UUID, tuple[Payment, Refund]]:
@@ -238,25 +208,11 @@ def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool, str | None]]
         tx.write(_SUBMIT, row)
 
 
-def await_settlement(tx: Transaction, refund_id: UUID, command_id: str, entry_id: UUID) -> None:
-    """Has this order wait for the money to be gone."""
-    tx.write(_AWAIT_SETTLEMENT, {"id": refund_id, "command_id": command_id, "entry_id": entry_id})
-
-
-def move(
-    tx: Transaction,
-    refund_id: UUID,
-    to: RefundStatus,
-    external: str,
-    failure: str,
-    sums: Mapping[str, Decimal],
-) -> None:
-    """Moves a refund on, and its payment's sums by `store.counts`; one that has come to rest is asked about no more.
-
-    What it adds to the sum of what is gone, or takes from it, is posted in the journal.
-    """
-    row = {"id": refund_id, "to": to.stored.value, "external": external or None, "failure": failure or None}
-    tx.write(_MOVE, {**row, **sums})
+def await_settlement(tx: Transaction, orders: Sequence[tuple[UUID, str, UUID]]) -> None:
+    """Has orders wait for the money to be gone. Each is a refund's id, a command id, and an entry's id."""
+    if orders:
+        ids, command_ids, entry_ids = (list(column) for column in zip(*orders, strict=True))
+        tx.write(_AWAIT_SETTLEMENT, {"ids": ids, "command_ids": command_ids, "entry_ids": entry_ids})
 
 
 def mark_unknown(tx: Transaction, refund_id: UUID) -> None:
@@ -264,24 +220,15 @@ def mark_unknown(tx: Transaction, refund_id: UUID) -> None:
     tx.write(_MARK_UNKNOWN, {"id": refund_id})
 
 
-def pay_out(tx: Transaction, refund_id: UUID, reference: str, sums: Mapping[str, Decimal]) -> None:
+def pay_out(tx: Transaction, refund_id: UUID, reference: str) -> None:
     """A refund that waited for a person has succeeded in another way. Under its payment's row lock."""
-    tx.write(_PAY_OUT, {"id": refund_id, "reference": reference, **sums})
+    tx.write(_PAY_OUT, {"id": refund_id, "reference": reference})
 
 
 def retry(tx: Transaction, refund_id: UUID) -> None:
     """A refund that waited for a person is sent to the provider again. Under its payment's row lock."""
     tx.tell(WORK)
     tx.write(_RETRY, {"id": refund_id})
-
-
-async def claim_refunds(tx: Transaction, lease_seconds: float, limit: int) -> tuple[list[Errand], float | None]:
-    """Takes due refunds on lease, skipping those that another worker holds; and tells the seconds until the next
-    payment or refund is due, None when none waits."""
-    claim = _CLAIM, {"lease": lease_seconds, "limit": limit}
-    rows, (next_due,) = await tx.execute_all([claim, (_NEXT_DUE, {})])
-    errands = [Errand(refund_of_row(row), payment_of_row(row)) for row in rows]
-    return errands, None if next_due[0] is None else float(next_due[0])
 
 
 def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:

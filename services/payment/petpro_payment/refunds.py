@@ -16,7 +16,7 @@ from petpro_common.ids import new_id
 from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.money import Money
-from petpro_payment import ledger_store, messages, metrics, refund_store, store
+from petpro_payment import ledger_store, messages, metrics, move_store, refund_store, store
 from petpro_payment.batches import require_different
 from petpro_payment.domain import (
     Disposition,
@@ -31,6 +31,7 @@ from petpro_payment.domain import (
     set_aside,
 )
 from petpro_payment.errors import RefundNotFound, RefundNotManual, RefundNotRetriable
+from petpro_payment.move_store import Moved
 from petpro_payment.outcomes import RefundByHand, RefundFailed, RefundOutcome, RefundRefused, Unknown
 from petpro_payment.providers.capabilities import why_not_refund
 from petpro_payment.providers.provider import Providers
@@ -121,7 +122,7 @@ async def release(tx: Transaction, refund_id: UUID) -> Answer:
         return Succeeded(commands_pb2.RefundReleased())
     _, refund = found
     if refund.status is RefundStatus.RESERVED:
-        await _move(tx, refund, RefundStatus.RELEASED)
+        move_store.move(tx, _moved(refund, RefundStatus.RELEASED))
     elif refund.status not in (RefundStatus.RELEASED, RefundStatus.REFUSED):
         raise TooLate(refund_id=refund_id, status=refund.status)
     return Succeeded(commands_pb2.RefundReleased())
@@ -163,20 +164,15 @@ async def settle(tx: Transaction, orders: Sequence[Settlement]) -> list[Answer]:
 
     Their entries may then be settled, which is done with the clinic's next settlement.
     """
-    found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
+    known = ledger_store.known([order.entry_id for order in orders])
+    found, entries = await refund_store.lock_all_then(tx, (order.refund_id for order in orders), known)
     if missing := {order.refund_id for order in orders} - found.keys():
         raise TooEarly(refund_id=missing.pop())
-    known = await ledger_store.known(tx, [order.entry_id for order in orders])
-    if missing := {order.entry_id for order in orders} - known:
+    if missing := {order.entry_id for order in orders} - set(entries.scalars()):
         raise TooEarly(entry_id=missing.pop())
-    return [await _settled(tx, order, found[order.refund_id][1]) for order in orders]
-
-
-async def _settled(tx: Transaction, order: Settlement, refund: Refund) -> Answer:
-    if refund.status is RefundStatus.SUCCEEDED:
-        return Succeeded(commands_pb2.RefundEntrySettled())
-    refund_store.await_settlement(tx, order.refund_id, order.command_id, order.entry_id)
-    return Pending()
+    waiting = [order for order in orders if found[order.refund_id][1].status is not RefundStatus.SUCCEEDED]
+    refund_store.await_settlement(tx, [(order.refund_id, order.command_id, order.entry_id) for order in waiting])
+    return [Pending() if order in waiting else Succeeded(commands_pb2.RefundEntrySettled()) for order in orders]
 
 
 async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decimal:
@@ -191,17 +187,26 @@ async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decima
     return amount
 
 
-async def learn(tx: Transaction, payment: Payment, refund: Refund, outcome: RefundOutcome) -> Disposition:
-    """Makes of a refund what the outcome says, under its payment's lock, and answers whoever waits for it."""
+async def learn(
+    tx: Transaction, payment: Payment, refund: Refund, outcome: RefundOutcome, pause: float | None = None
+) -> Disposition:
+    """Makes of a refund what the outcome says, under its payment's lock, and answers whoever waits for it.
+
+    If it is on its way then, it is looked at after `pause` seconds, where that is told. What it becomes is written with
+    the commit.
+    """
     status = refund_move(refund, outcome)
-    if status is None or refund.paid_out_reference:  # what a person has paid, no word on the own attempt undoes
+    is_still = status is None or refund.paid_out_reference  # what a person has paid, no word on the own attempt undoes
+    if pause is not None and (is_still or status is RefundStatus.UNKNOWN):
+        refund_store.postpone_refund(tx, refund.id, pause)
+    if status is None or is_still:
         return Disposition.IGNORED
     if status is RefundStatus.UNKNOWN:
         refund_store.mark_unknown(tx, refund.id)
         return Disposition.APPLIED
     external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""
-    await _move(tx, refund, status, external, failure)
+    move_store.move_late(tx, _moved(refund, status, external, failure, pause or 0.0))
     await messages.tell_refund(tx, payment, refund, status)
     if status.is_for_a_person:
         metrics.MANUAL_REFUNDS.inc()
@@ -217,7 +222,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
     """
     payment, refund = await _for_a_person(tx, refund_id)
     if not dry_run:
-        refund_store.pay_out(tx, refund_id, reference, store.counts(-refund.amount, refund.amount))
+        refund_store.pay_out(tx, refund_id, reference)
         await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
         _answer(tx, refund, RefundStatus.SUCCEEDED)
     return replace(refund, status=RefundStatus.SUCCEEDED)
@@ -259,8 +264,7 @@ def _answer(tx: Transaction, refund: Refund, status: RefundStatus) -> None:
         participant.answer(tx, refund.settle_command_id, Succeeded(commands_pb2.RefundEntrySettled()))
 
 
-async def _move(tx: Transaction, refund: Refund, status: RefundStatus, external: str = "", failure: str = "") -> None:
+def _moved(refund: Refund, status: RefundStatus, external: str = "", failure: str = "", pause: float = 0.0) -> Moved:
     reserved_before, done_before = set_aside(refund.status, refund.amount)
     reserved, done = set_aside(status, refund.amount)
-    sums = store.counts(reserved - reserved_before, done - done_before)
-    refund_store.move(tx, refund.id, status, external, failure, sums)
+    return Moved(refund, status, external, failure, reserved - reserved_before, done - done_before, pause)

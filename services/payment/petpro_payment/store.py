@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -41,16 +40,6 @@ _INSERT_PAYMENT = text("""
 _FIND_PAYMENT = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = :id")
 # In one order everywhere, so that two batches do not wait for each other in a circle.
 _LOCK_PAYMENTS = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
-# SKIP LOCKED: what another worker takes is its own. One that is not called off counts as asked from now on.
-_CLAIM_PAYMENTS = text(f"""
-    UPDATE payments SET status = CASE status WHEN 'pending' THEN 'processing' ELSE status END, attempts = attempts + 1,
-        asked_at = CASE WHEN cancel_requested_at IS NOT NULL OR deadline <= clock_timestamp() THEN asked_at
-                        ELSE clock_timestamp() END,
-        due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
-    WHERE id = ANY(ARRAY(SELECT id FROM payments WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
-                         FOR UPDATE SKIP LOCKED))
-    RETURNING {PAYMENT_COLUMNS}
-""")
 # By the ids alone: `|| ''` keeps off the index of what is open, which a plan made while nothing was would read whole.
 _POSTPONE_PAYMENT = LateWrite(
     text("""
@@ -119,13 +108,14 @@ _WAITING_PAYMENTS = text("""
     WHERE status IN ('pending', 'processing', 'unknown')
       AND deadline < clock_timestamp() - make_interval(secs => CAST(:seconds AS double precision))
 """)
-# Moves the sums, and the status with them; the CHECK refunds_within_capture refuses what would exceed the captured
-# amount, whatever the code believes.
+# Moves a payment's sums by those of its refunds (CTE `sums`), and the status with them; the CHECK
+# refunds_within_capture refuses what would exceed the captured amount, whatever the code believes.
 COUNT_REFUND = """
-    UPDATE payments SET refund_reserved = refund_reserved + :reserved, refund_done = refund_done + :done,
-        status = CASE refund_done + :done WHEN 0 THEN 'success' WHEN captured THEN 'refunded'
-                                          ELSE 'partially_refunded' END,
+    UPDATE payments SET refund_reserved = refund_reserved + sums.reserved, refund_done = refund_done + sums.done,
+        status = CASE refund_done + sums.done WHEN 0 THEN 'success' WHEN captured THEN 'refunded'
+                                              ELSE 'partially_refunded' END,
         updated_at = clock_timestamp()
+    FROM sums WHERE payments.id = sums.payment_id
 """
 _PUT_MEMBER = text("""
     INSERT INTO clinic_members (source_id, clinic_id, user_id, version)
@@ -178,12 +168,6 @@ async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UU
     """Those of the payments that there are, by id, under their row locks."""
     rows = await tx.execute(_LOCK_PAYMENTS, {"ids": list(payment_ids)})
     return {row.id: payment_of_row(row) for row in rows}
-
-
-async def claim_payments(tx: Transaction, lease_seconds: float, limit: int) -> list[Payment]:
-    """Takes due payments on lease, skipping those that another worker holds; from then on they count as asked."""
-    rows = await tx.execute(_CLAIM_PAYMENTS, {"lease": lease_seconds, "limit": limit})
-    return [payment_of_row(row) for row in rows]
 
 
 def postpone_payment(tx: Transaction, payment_id: UUID, seconds: float) -> None:
@@ -246,12 +230,12 @@ async def waiting(tx: Transaction, seconds: float) -> list[Row]:
     return list(await tx.execute(_WAITING_PAYMENTS, {"seconds": seconds}))
 
 
-async def lock_payments_of(
+async def lock_all_of(
     tx: Transaction, payment_ids: Sequence[UUID], events: Sequence[tuple[str, str]]
 ) -> tuple[dict[UUID, Payment], set[tuple[str, str]]]:
     """Payments under their row locks, and those of the events about them that are known, in one round trip."""
     rows, known = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": list(payment_ids)}), event_store.known(events)])
-    return {row.id: payment_of_row(row) for row in rows}, {(row.provider, row.event_id) for row in known}
+    return {row.id: payment_of_row(row) for row in rows}, event_store.names(known)
 
 
 def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID | None, version: int) -> None:
@@ -263,8 +247,3 @@ def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID 
 async def members(tx: Transaction, clinic_id: UUID) -> list[tuple[UUID, UUID | None]]:
     """(source_id, user_id) of all who are known to act for the clinic."""
     return [(row.source_id, row.user_id) for row in await tx.execute(_MEMBERS, {"clinic_id": clinic_id})]
-
-
-def counts(reserved: Decimal, done: Decimal) -> dict[str, Decimal]:
-    """The values of COUNT_REFUND: by how much the payment's sums move."""
-    return {"reserved": reserved, "done": done}

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -23,8 +23,9 @@ from petpro_common.context import CallContext
 from petpro_common.db import Database, Transaction
 from petpro_common.kill_points import Moment
 from petpro_common.sealing import Opener
-from petpro_payment import answers, metrics, payments, refund_store, refunds, store
-from petpro_payment.domain import Payment, Refund
+from petpro_payment import answers, errand_store, metrics, payments, refunds, store
+from petpro_payment.domain import Disposition, Payment, Refund
+from petpro_payment.errand_store import Errand, Item
 from petpro_payment.outcomes import (
     CalledOff,
     Captured,
@@ -48,7 +49,6 @@ _RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger()
 _Outcome = TypeVar("_Outcome")
-Item: TypeAlias = Payment | refund_store.Errand
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class Worker:
         self._providers = providers
         self._timings = timings
         self._woken = asyncio.Event()
+        self._next_look: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
         self._busy = 0
         for name in providers:  # from nothing on: a rate does not see a series begin at one
             metrics.UNKNOWN_OUTCOMES.labels(name)
@@ -98,27 +100,35 @@ class Worker:
                     for item in due:
                         self._busy += 1
                         group.create_task(self._work(item))
-                await self._sleep(pause)
+                self._look_in(pause)
+                await self._woken.wait()
 
     async def _claim_or_wait(self, limit: int) -> tuple[list[Item], float]:
         """What is due, on lease, and the seconds until something else may be: none when there may be more at once."""
-        async with self._database.transaction() as tx:
-            due, due_in = await self._claim(tx, limit)
+        due, due_in = await errand_store.claim(self._database, self._timings.lease, limit)
         if len(due) == limit:
             return due, 0.0
         pause = _LONGEST_SLEEP_SECONDS if due_in is None else min(max(due_in, 0.01), _LONGEST_SLEEP_SECONDS)
         return due, pause
 
+    def _look_in(self, seconds: float) -> None:
+        """Has the worker look for what is due after so many seconds, unless it will sooner."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if self._next_look and self._looks_at <= at:
+            return
+        if self._next_look:
+            self._next_look.cancel()
+        self._looks_at, self._next_look = at, loop.call_at(at, self._look)
+
+    def _look(self) -> None:
+        self._next_look = None
+        self._woken.set()
+
     async def claim(self, limit: int) -> list[Item]:
         """Takes what is due on lease."""
-        async with self._database.transaction() as tx:
-            due, _ = await self._claim(tx, limit)
-            return due
-
-    async def _claim(self, tx: Transaction, limit: int) -> tuple[list[Item], float | None]:
-        due: list[Item] = [*await store.claim_payments(tx, self._timings.lease, limit)]
-        errands, due_in = await refund_store.claim_refunds(tx, self._timings.lease, limit - len(due))
-        return due + errands, due_in
+        due, _ = await errand_store.claim(self._database, self._timings.lease, limit)
+        return due
 
     async def round(self) -> int:
         """Claims what is due and brings each item one step on; how many there were."""
@@ -126,8 +136,8 @@ class Worker:
         await asyncio.gather(*map(self.step, due))
         return len(due)
 
-    async def step(self, item: Item) -> bool:
-        """Asks the provider about one item and records what it said; whether it is to be looked at again."""
+    async def step(self, item: Item) -> float | None:
+        """Asks the provider about one item and records what it said; the seconds until it is looked at again, if so."""
         if isinstance(item, Payment):
             return await self.record_payment(item, await self.ask_about_payment(item))
         return await self.record_refund(item.refund, await self.ask_about_refund(item))
@@ -137,24 +147,27 @@ class Worker:
         provider = self._providers[payment.provider]
         return await self._asked(provider, self._payment_outcome(provider, payment))
 
-    async def record_payment(self, asked: Payment, outcome: PaymentOutcome) -> bool:
+    async def record_payment(self, asked: Payment, outcome: PaymentOutcome) -> float | None:
         """Records what was learned; an open payment is looked at again, at once when it was called off meanwhile."""
 
-        async def record(tx: Transaction, payment: Payment | None, _: bool) -> bool:
+        is_over = isinstance(outcome, Captured | Declined | CalledOff)
+        pause = None if is_over else self._timings.pause(asked.attempts)
+
+        async def record(tx: Transaction, payment: Payment | None, _: bool) -> Disposition:
+            nonlocal pause
             if payment is None:
-                return False
+                return Disposition.IGNORED
             disposition = await payments.learn(tx, payment, outcome)
             answers.keep(tx, payment.provider, payment.id, asked.attempts, outcome, disposition)
-            if isinstance(outcome, Captured | Declined | CalledOff):
-                return False
-            called_off_meanwhile = payment.is_called_off and not asked.is_called_off
-            pause = 0.0 if called_off_meanwhile else self._timings.pause(asked.attempts)
-            store.postpone_payment(tx, asked.id, pause)
-            return True
+            if pause is not None:
+                pause = 0.0 if payment.is_called_off and not asked.is_called_off else pause
+                store.postpone_payment(tx, asked.id, pause)
+            return disposition
 
-        return await self._under_lock.on_payment(asked.id, record)
+        await self._under_lock.on_payment(asked.id, record)
+        return pause
 
-    async def ask_about_refund(self, errand: refund_store.Errand) -> RefundOutcome:
+    async def ask_about_refund(self, errand: Errand) -> RefundOutcome:
         """What has become of a refund. No transaction is open."""
         refund, payment = errand.refund, errand.payment
         if payment.external_reference is None:
@@ -164,20 +177,21 @@ class Worker:
             return by_hand
         return await self._asked(provider, _refund_outcome(provider, refund, refund_order(errand)))
 
-    async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> bool:
+    async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> float | None:
         """Records what was learned; a refund that is still on its way is looked at again."""
 
-        async def record(tx: Transaction, found: tuple[Payment, Refund] | None, _: bool) -> bool:
-            if found is None:
-                return False
-            disposition = await refunds.learn(tx, *found, outcome)
-            answers.keep(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
-            if isinstance(outcome, RefundSucceeded | RefundRefused | RefundByHand):
-                return False
-            refund_store.postpone_refund(tx, asked.id, self._timings.pause(asked.attempts))
-            return True
+        is_over = isinstance(outcome, RefundSucceeded | RefundRefused | RefundByHand)
+        pause = None if is_over else self._timings.pause(asked.attempts)
 
-        return await self._under_lock.on_refund(asked.id, record)
+        async def record(tx: Transaction, found: tuple[Payment, Refund] | None, _: bool) -> Disposition:
+            if found is None:
+                return Disposition.IGNORED
+            disposition = await refunds.learn(tx, *found, outcome, pause)
+            answers.keep(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
+            return disposition
+
+        await self._under_lock.on_refund(asked.id, record)
+        return pause
 
     async def _payment_outcome(self, provider: Provider, payment: Payment) -> PaymentOutcome:
         calling_off = payment.is_called_off or payment.is_overdue
@@ -219,23 +233,18 @@ class Worker:
         return outcome
 
     async def _work(self, item: Item) -> None:
-        is_open = True
         try:
             call = CallContext(*_call(item))
             with _traced(call.method, item), context.within(call), context.about(booking_id=_booking_of(item)):
-                is_open = await self.step(item)
+                again_in = await self.step(item)
+            if again_in is not None:
+                self._look_in(again_in)
         except Exception as fault:  # noqa: BLE001  # one item must not end the worker; its lease runs out
             self._report(fault)
         finally:
             self._busy -= 1
-            if is_open or self._busy == _AT_ONCE - 1:
+            if self._busy == _AT_ONCE - 1:
                 self._woken.set()
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        except TimeoutError:
-            return
 
     def _report(self, fault: Exception) -> None:
         telemetry.BACKGROUND_FAILURES.labels("payment worker").inc()
@@ -255,7 +264,7 @@ def _traced(name: str, item: Item) -> AbstractContextManager[None]:
     return telemetry.span(name, trace, SpanKind.INTERNAL)
 
 
-def refund_order(errand: refund_store.Errand) -> RefundOrder:
+def refund_order(errand: Errand) -> RefundOrder:
     """The order for a refund, by which it is also looked for."""
     refund, payment = errand.refund, errand.payment
     return RefundOrder(

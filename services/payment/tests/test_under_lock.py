@@ -31,10 +31,6 @@ async def taken_on(world: World, count: int) -> list[Sale]:
     return sales
 
 
-async def transaction_of(tx: Transaction, _: object, __: bool) -> str:
-    return str((await tx.execute(_TRANSACTION)).scalar_one())
-
-
 async def succeed(tx: Transaction, found: Found, _: bool) -> Disposition:
     assert found is not None
     return await refunds.learn(tx, *found, RefundSucceeded(f"re-{found[1].id}"))
@@ -45,13 +41,35 @@ async def fail(tx: Transaction, found: Found, _: bool) -> Disposition:
     raise Odd
 
 
-async def test_what_is_at_hand_shares_a_transaction_but_not_what_is_about_one_refund(world: World) -> None:
+async def test_what_is_at_hand_shares_a_transaction(world: World) -> None:
+    transactions = []
+
+    async def note_transaction(tx: Transaction, _: object, __: bool) -> Disposition:
+        transactions.append((await tx.execute(_TRANSACTION)).scalar_one())
+        return Disposition.IGNORED
+
     first, second = new_id(), new_id()
-    shared = await asyncio.gather(*(world.under_lock.on_refund(id_, transaction_of) for id_ in (first, second)))
-    alike = await asyncio.gather(*(world.under_lock.on_refund(first, transaction_of) for _ in range(3)))
-    assert (len(set(shared)), len(set(alike))) == (1, 3)
-    payments = await asyncio.gather(*(world.under_lock.on_payment(id_, transaction_of) for id_ in (first, second)))
-    assert len(set(payments)) == 1
+    await asyncio.gather(*(world.under_lock.on_refund(id_, note_transaction) for id_ in (first, second, first)))
+    assert len(set(transactions)) == 1
+    await asyncio.gather(*(world.under_lock.on_payment(id_, note_transaction) for id_ in (first, second, first)))
+    assert (len(transactions), len(set(transactions))) == (6, 2)
+
+
+async def test_what_is_about_one_refund_is_done_in_turn(world: World) -> None:
+    [sale] = await taken_on(world, 1)
+    seen: list[tuple[RefundStatus, bool]] = []
+
+    async def look_and_succeed(tx: Transaction, found: Found, is_known: bool) -> Disposition:
+        assert found is not None
+        seen.append((found[1].status, is_known))
+        return await succeed(tx, found, is_known)
+
+    event = ("sandbox", "evt-1")
+    learned = await asyncio.gather(*(world.under_lock.on_refund(sale.refund_id, look_and_succeed, event) for _ in "ab"))
+    assert learned == [Disposition.APPLIED, Disposition.IGNORED]
+    assert seen == [(RefundStatus.SUBMITTED, False), (RefundStatus.SUCCEEDED, True)]
+    assert (await world.payment(sale)).refund_done == Decimal(100000)
+    assert (await world.answer(sale.submit())).outcome == SUCCEEDED
 
 
 async def test_refunds_that_succeed_at_once_answer_their_own_sagas(world: World) -> None:

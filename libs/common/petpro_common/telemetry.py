@@ -197,10 +197,15 @@ def call_out(name: str) -> Iterator[None]:
         yield
 
 
+def is_recorded(carrier: Mapping[str, str]) -> bool:
+    """Whether spans of the trace in `carrier` are recorded."""
+    return carrier.get("traceparent", "").endswith(_RECORDED)
+
+
 @contextmanager
 def published(subject: str, headers: dict[str, str]) -> Iterator[dict[str, str]]:
     """A span for the way of a message to the broker, where its trace is recorded; its headers then lead on from it."""
-    if not headers.get("traceparent", "").endswith(_RECORDED):
+    if not is_recorded(headers):
         yield headers
         return
     with span(f"publish {subject}", headers, trace.SpanKind.PRODUCER):

@@ -31,12 +31,12 @@ async def post_fee(
     Raises TooEarly when the payment is not captured.
     """
     store.hold(tx, entry_id)
-    payment = await store.lock_payment(tx, payment_id)
+    payment, fees = await store.lock_payment_then(tx, payment_id, ledger_store.fee_of(booking_id))
     if payment is not None and payment.status is PaymentStatus.AT_CLINIC:
         return Succeeded(commands_pb2.BookingFeePosted())  # no money of this booking is ours to divide
     if payment is None or payment.paid_at is None or payment.money != money:
         raise TooEarly(payment_id=payment_id)
-    if await ledger_store.fee_of(tx, booking_id) is None:
+    if not fees.all():
         split = fee_split(money.amount, money.currency, commission_percent, tax_percent)
         fee = NewEntry(
             id=entry_id,

@@ -31,7 +31,7 @@ _INSERT = text(f"""
 """)
 _FIND = text("SELECT * FROM financial_entries WHERE id = :id")
 _FEE_OF = text("""
-    SELECT * FROM financial_entries WHERE booking_id = :booking_id AND type = 'booking_fee' AND status <> 'cancelled'
+    SELECT id FROM financial_entries WHERE booking_id = :booking_id AND type = 'booking_fee' AND status <> 'cancelled'
 """)
 # Everything by which refunds' entries are decided, each looked up by its booking however many are asked about.
 # Exact under the payments' locks and `hold`. (OFFSET 0 has each looked up by its key: a plan made while there is little
@@ -126,9 +126,9 @@ async def find_entry(tx: Transaction, entry_id: UUID) -> Row | None:
     return (await tx.execute(_FIND, {"id": entry_id})).first()
 
 
-async def fee_of(tx: Transaction, booking_id: UUID) -> Row | None:
-    """The booking's active fee entry; there is at most one."""
-    return (await tx.execute(_FEE_OF, {"booking_id": booking_id})).first()
+def fee_of(booking_id: UUID) -> Order:
+    """Asks for the booking's active fee entry; there is at most one."""
+    return _FEE_OF, {"booking_id": booking_id}
 
 
 def before_refunds(asked: Sequence[tuple[UUID, UUID, UUID]]) -> Order:

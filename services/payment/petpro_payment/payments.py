@@ -23,10 +23,9 @@ async def take(tx: Transaction, command_id: str, ordered: dict[str, Any], cannot
     """Takes a payment on. The worker asks the provider after the commit, unless it `cannot` take it."""
     payment_id: UUID = ordered["id"]
     store.hold(tx, payment_id)
-    if await store.was_called_off(tx, payment_id):
+    payment, is_new = await store.add_payment(tx, ordered)
+    if payment is None:
         return Refused(Reason.CALLED_OFF)
-    is_new = await store.insert_payment(tx, ordered)
-    payment = await _locked(tx, payment_id)
     if not is_new:
         return await _ordered_again(tx, command_id, payment)
     if payment.amount and cannot:
@@ -43,12 +42,13 @@ async def take_at_clinic(tx: Transaction, command_id: str, ordered: dict[str, An
     """Notes that the clinic takes the money. No provider is asked, and nothing will be given back."""
     payment_id: UUID = ordered["id"]
     store.hold(tx, payment_id)
-    if await store.was_called_off(tx, payment_id):
+    payment, is_new = await store.add_payment(tx, ordered)
+    if payment is None:
         return Refused(Reason.CALLED_OFF)
-    if await store.insert_payment(tx, ordered):
+    if is_new:
         store.leave_to_clinic(tx, payment_id)
         return Succeeded(messages.payment_at_clinic())
-    return await _ordered_again(tx, command_id, await _locked(tx, payment_id))
+    return await _ordered_again(tx, command_id, payment)
 
 
 async def _ordered_again(tx: Transaction, command_id: str, payment: Payment) -> Answer:

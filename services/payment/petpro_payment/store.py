@@ -9,8 +9,9 @@ import orjson
 from sqlalchemy import text
 
 from petpro_common import telemetry
-from petpro_common.db import LateWrite, Row, Transaction
+from petpro_common.db import LateWrite, Row, Rows, Transaction
 from petpro_common.money import Money
+from petpro_common.wire import Order
 from petpro_payment import event_store
 from petpro_payment.batches import columns
 from petpro_payment.domain import Payment, PaymentStatus
@@ -30,11 +31,14 @@ _HOLD = text("""
 """)
 _CALL_OFF = text("INSERT INTO called_off_orders (id) VALUES (:id) ON CONFLICT DO NOTHING")
 _WAS_CALLED_OFF = text("SELECT EXISTS (SELECT FROM called_off_orders WHERE id = :id)")
+# Nothing is added that was called off before it came, and nothing twice. Under `hold`.
 _INSERT_PAYMENT = text("""
     INSERT INTO payments (id, booking_id, user_id, clinic_id, provider, amount, currency, payment_method, payment_token,
                           deadline, command_id, trace, due_at)
-    VALUES (:id, :booking_id, :user_id, :clinic_id, :provider, :amount, :currency, :payment_method, :payment_token,
-            :deadline, :command_id, :trace, clock_timestamp())
+    SELECT CAST(:id AS uuid), CAST(:booking_id AS uuid), CAST(:user_id AS uuid), CAST(:clinic_id AS uuid), :provider,
+        CAST(:amount AS numeric), :currency, :payment_method, :payment_token, CAST(:deadline AS timestamptz),
+        :command_id, :trace, clock_timestamp()
+    WHERE NOT EXISTS (SELECT FROM called_off_orders WHERE id = CAST(:id AS uuid))
     ON CONFLICT DO NOTHING RETURNING id
 """)
 _FIND_PAYMENT = text(f"SELECT {PAYMENT_COLUMNS} FROM payments WHERE id = :id")
@@ -148,10 +152,15 @@ async def was_called_off(tx: Transaction, order_id: UUID) -> bool:
     return bool((await tx.execute(_WAS_CALLED_OFF, {"id": order_id})).scalar())
 
 
-async def insert_payment(tx: Transaction, values: Mapping[str, Any]) -> bool:
-    """Adds a payment, due at once, in the trace in hand. False when its id is there already: then nothing changes."""
+async def add_payment(tx: Transaction, values: Mapping[str, Any]) -> tuple[Payment | None, bool]:
+    """Adds a payment, due at once, in the trace in hand, unless it is there or was called off before. Under `hold`.
+
+    The payment under its row lock, None when it was called off; and whether it is new.
+    """
     tx.tell(WORK)
-    return (await tx.execute(_INSERT_PAYMENT, {**values, "trace": telemetry.traceparent()})).first() is not None
+    insert = _INSERT_PAYMENT, {**values, "trace": telemetry.traceparent()}
+    added, found = await tx.execute_all([insert, (_LOCK_PAYMENTS, {"ids": [values["id"]]})])
+    return next(map(payment_of_row, found), None), bool(added.all())
 
 
 async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
@@ -162,6 +171,12 @@ async def find_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
 async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     """A payment under its row lock, which every change of it and of its refunds takes first."""
     return (await lock_payments(tx, [payment_id])).get(payment_id)
+
+
+async def lock_payment_then(tx: Transaction, payment_id: UUID, order: Order) -> tuple[Payment | None, Rows]:
+    """What `lock_payment` gives, and what a statement does that runs under this lock, in one round trip."""
+    rows, found = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": [payment_id]}), order])
+    return next(map(payment_of_row, rows), None), found
 
 
 async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:

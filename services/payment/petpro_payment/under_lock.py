@@ -30,7 +30,7 @@ _OnPayment: TypeAlias = Callable[[Transaction, Payment | None, bool], Coroutine[
 _OnRefund: TypeAlias = Callable[[Transaction, tuple[Payment, Refund] | None, bool], Coroutine[Any, Any, Disposition]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Wish:
     """What is to be done with the payment or refund of an id, in the context of whoever wishes it."""
 
@@ -68,13 +68,13 @@ class UnderLock:
         with _as_one_call(wishes):
             async with self._database.transaction() as tx:
                 found, known = await store.lock_all_of(tx, _ids(wishes), _events(wishes))
-                return await _in_turn(tx, wishes, found, known, store.lock_payment, lambda payment: payment.id)
+                return await _in_turn(tx, wishes, found, known, store.lock_payments, lambda payment: payment.id)
 
     async def _on_refunds(self, wishes: Sequence[_Wish]) -> Sequence[Disposition]:
         with _as_one_call(wishes):
             async with self._database.transaction() as tx:
                 found, known = await refund_store.lock_all_of(tx, _ids(wishes), _events(wishes))
-                return await _in_turn(tx, wishes, found, known, refund_store.lock, lambda rows: rows[0].id)
+                return await _in_turn(tx, wishes, found, known, refund_store.lock_all, lambda rows: rows[0].id)
 
 
 async def _in_turn(
@@ -82,24 +82,28 @@ async def _in_turn(
     wishes: Sequence[_Wish],
     found: Mapping[UUID, _Rows],
     known: set[EventName],
-    lock: Callable[[Transaction, UUID], Awaitable[_Rows | None]],
+    lock_all: Callable[[Transaction, Sequence[UUID]], Awaitable[Mapping[UUID, _Rows]]],
     payment_of: Callable[[_Rows], UUID],
 ) -> Sequence[Disposition]:
-    """Has all wishes carried out. What one has changed the next one about the same payment finds so."""
-    changed: set[UUID] = set()
-    came_to = []
-    for wish in wishes:
-        rows = found.get(wish.id)
-        if rows and payment_of(rows) in changed:
+    """Has all wishes carried out. Those about a payment that has changed wait, and find it as it is then."""
+    came_to: dict[_Wish, Disposition] = {}
+    left = wishes
+    while left:
+        changed: set[UUID] = set()
+        for wish in left:
+            rows = found.get(wish.id)
+            if rows and payment_of(rows) in changed:
+                continue
+            came_to[wish] = await wish.carry_out(tx, rows, known)
+            if wish.event:
+                known.add(wish.event)
+            if rows and came_to[wish] in _CHANGED:
+                changed.add(payment_of(rows))
+        left = [wish for wish in left if wish not in came_to]
+        if left:
             await tx.flush()
-            rows = await lock(tx, wish.id)
-        disposition = await wish.carry_out(tx, rows, known)
-        if rows and disposition in _CHANGED:
-            changed.add(payment_of(rows))
-        if wish.event:
-            known.add(wish.event)
-        came_to.append(disposition)
-    return came_to
+            found = await lock_all(tx, _ids(left))
+    return [came_to[wish] for wish in wishes]
 
 
 def _ids(wishes: Sequence[_Wish]) -> list[UUID]:

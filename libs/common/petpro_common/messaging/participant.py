@@ -15,6 +15,7 @@ and are answered by one reply.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -135,7 +136,8 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
 
     async def handle(messages: Sequence[Msg]) -> None:
         received = [_read(message, by_type) for message in messages]
-        _traces.set({order.id: _traceparent(each.message) for each in received for order in each.orders})
+        traces = [(each.orders, (each.message.headers or {}).get("traceparent")) for each in received]
+        _traces.set({order.id: trace for orders, trace in traces for order in orders})
         async with database.transaction() as tx:
             new = await inbox.claim(tx, (order.id for each in received for order in each.orders))
             while due := [each for each in received if each.goes_on]:
@@ -156,8 +158,7 @@ async def _carry_out(tx: Transaction, received: Sequence[_Received], new: set[st
     decided = await _decide_together(tx, [each.left[0] for each in received if each.left[0].id in new])
     for each in received:
         order, is_new = each.left[0], each.left[0].id in new
-        booking_id = getattr(order.payload, "booking_id", "")
-        with in_hand(each.message, subject=order.subject, saga_id=order.command.saga_id, booking_id=booking_id):
+        with _in_hand(each, order, decided.get(order.id)):
             if is_new and not isinstance(order.handler, Together):
                 decided[order.id] = await order.handler(tx, order.id, order.payload)
             each.replies.append(
@@ -168,6 +169,15 @@ async def _carry_out(tx: Transaction, received: Sequence[_Received], new: set[st
                 _store(tx, order.command, reply)
             if not each.goes_on and not (is_new and reply.outcome == saga_pb2.OUTCOME_PENDING):
                 await _send(tx, order.command.reply_to, reply)
+
+
+def _in_hand(each: _Received, order: _Order, decided: Answer | None) -> AbstractContextManager[None]:
+    """Makes a command the call in hand, unless it is decided, nobody is told, and its trace is not recorded."""
+    tells_nobody = isinstance(decided, Pending) or (isinstance(decided, Succeeded) and len(each.left) > 1)
+    if tells_nobody and not telemetry.is_recorded(each.message.headers or {}):
+        return nullcontext()
+    booking_id = getattr(order.payload, "booking_id", "")
+    return in_hand(each.message, subject=order.subject, saga_id=order.command.saga_id, booking_id=booking_id)
 
 
 async def _decide_together(tx: Transaction, orders: Sequence[_Order]) -> dict[str, Answer]:
@@ -194,10 +204,6 @@ def _read(message: Msg, by_type: Mapping[str, _Kind]) -> _Received:
 def _order(command: saga_pb2.Command, by_type: Mapping[str, _Kind]) -> _Order:
     kind, handler, subject = by_type[command.payload.TypeName()]
     return _Order(command, handler, subject, kind.FromString(command.payload.value))
-
-
-def _traceparent(message: Msg) -> str | None:
-    return (message.headers or {}).get("traceparent")
 
 
 def saga_of(data: bytes) -> str:

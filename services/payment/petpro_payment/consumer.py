@@ -38,15 +38,13 @@ def command_handlers(
         cannot = why_not_take(provider, order.payment_method, Money(ordered["amount"], ordered["currency"]))
         return await payments.take(tx, command_id, ordered, cannot)
 
-    async def post_fee(tx: Transaction, _: str, order: commands_pb2.PostBookingFee) -> Answer:
-        money, rate = _readable(Money.from_proto, order.amount), _readable(_percent, order.commission_rate)
-        ids = _ids(order.entry_id, order.payment_id, order.booking_id, order.clinic_id)
-        return await ledger.post_fee(tx, ids[0], ids[1], ids[2], ids[3], money, rate, tax_percent)
+    async def post_fees(tx: Transaction, given: Orders) -> Sequence[Answer]:
+        return await ledger.post_fees(tx, [_fee(order) for _, order in given], tax_percent)
 
     handlers: Mapping[type[Message], Handler] = {
         commands_pb2.TakePayment: take,
         commands_pb2.CancelPayment: _cancel_payment,
-        commands_pb2.PostBookingFee: post_fee,
+        commands_pb2.PostBookingFee: Together(post_fees),
         commands_pb2.ReserveRefund: Together(_reserve_refunds),
         commands_pb2.ReleaseRefund: _release_refund,
         commands_pb2.PostRefundEntry: Together(_post_refund_entries),
@@ -59,6 +57,14 @@ def command_handlers(
 
 async def _cancel_payment(tx: Transaction, command_id: str, order: commands_pb2.CancelPayment) -> Answer:
     return await payments.cancel(tx, command_id, *_ids(order.payment_id))
+
+
+def _fee(order: commands_pb2.PostBookingFee) -> ledger.Fee:
+    entry_id, payment_id, booking_id, clinic_id = _ids(
+        order.entry_id, order.payment_id, order.booking_id, order.clinic_id
+    )
+    money, percent = _readable(Money.from_proto, order.amount), _readable(_percent, order.commission_rate)
+    return ledger.Fee(entry_id, payment_id, booking_id, clinic_id, money, percent)
 
 
 async def _reserve_refunds(tx: Transaction, given: Orders) -> Sequence[Answer]:

@@ -16,39 +16,52 @@ from petpro_payment.ledger_store import BeforeRefund, NewEntry
 from petpro_payment.splitting import fee_split, refund_split
 
 
-async def post_fee(
-    tx: Transaction,
-    entry_id: UUID,
-    payment_id: UUID,
-    booking_id: UUID,
-    clinic_id: UUID,
-    money: Money,
-    commission_percent: Decimal,
-    tax_percent: Decimal,
-) -> Answer:
-    """Writes a booking's fee, pending until a settlement pays it to the clinic.
+@dataclass(frozen=True)
+class Fee:
+    """An order to write a booking's fee."""
 
-    Raises TooEarly when the payment is not captured.
+    entry_id: UUID
+    payment_id: UUID
+    booking_id: UUID
+    clinic_id: UUID
+    money: Money
+    commission_percent: Decimal
+
+
+async def post_fees(tx: Transaction, orders: Sequence[Fee], tax_percent: Decimal) -> list[Answer]:
+    """Writes bookings' fees, pending until a settlement pays them to the clinic.
+
+    Raises TooEarly when a payment is not captured, NotTogether when two orders are about one payment.
     """
-    store.hold(tx, entry_id)
-    payment, fees = await store.lock_payment_then(tx, payment_id, ledger_store.fee_of(booking_id))
+    require_different(order.payment_id for order in orders)
+    store.hold(tx, *(order.entry_id for order in orders))
+    asked = ledger_store.with_fee([order.booking_id for order in orders])
+    payments, with_fee = await store.lock_payments_then(tx, [order.payment_id for order in orders], asked)
+    posted = set(with_fee.scalars())
+    due = [order for order in orders if _is_ours_to_divide(order, payments.get(order.payment_id))]
+    ledger_store.insert_entries(tx, [_entry(order, tax_percent) for order in due if order.booking_id not in posted])
+    return [Succeeded(commands_pb2.BookingFeePosted()) for _ in orders]
+
+
+def _is_ours_to_divide(order: Fee, payment: Payment | None) -> bool:
+    """Whether we have the booking's money, and not the clinic. Raises TooEarly."""
     if payment is not None and payment.status is PaymentStatus.AT_CLINIC:
-        return Succeeded(commands_pb2.BookingFeePosted())  # no money of this booking is ours to divide
-    if payment is None or payment.paid_at is None or payment.money != money:
-        raise TooEarly(payment_id=payment_id)
-    if not fees.all():
-        split = fee_split(money.amount, money.currency, commission_percent, tax_percent)
-        fee = NewEntry(
-            id=entry_id,
-            booking_id=booking_id,
-            clinic_id=clinic_id,
-            payment_id=payment_id,
-            type="booking_fee",
-            currency=money.currency,
-            split=split,
-        )
-        ledger_store.insert_entries(tx, [fee])
-    return Succeeded(commands_pb2.BookingFeePosted())
+        return False
+    if payment is None or payment.paid_at is None or payment.money != order.money:
+        raise TooEarly(payment_id=order.payment_id)
+    return True
+
+
+def _entry(order: Fee, tax_percent: Decimal) -> NewEntry:
+    return NewEntry(
+        id=order.entry_id,
+        booking_id=order.booking_id,
+        clinic_id=order.clinic_id,
+        payment_id=order.payment_id,
+        type="booking_fee",
+        currency=order.money.currency,
+        split=fee_split(order.money.amount, order.money.currency, order.commission_percent, tax_percent),
+    )
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ _INSERT = text(f"""
     {ENTRY_POSTED}
 """)
 _FIND = text("SELECT * FROM financial_entries WHERE id = :id")
-_FEE_OF = text("""
-    SELECT id FROM financial_entries WHERE booking_id = :booking_id AND type = 'booking_fee' AND status <> 'cancelled'
+_WITH_FEE = text("""
+    SELECT booking_id FROM financial_entries
+    WHERE booking_id = ANY(:ids) AND type = 'booking_fee' AND status <> 'cancelled'
 """)
 # Everything by which refunds' entries are decided, each looked up by its booking however many are asked about.
 # Exact under the payments' locks and `hold`. (OFFSET 0 has each looked up by its key: a plan made while there is little
@@ -126,9 +127,9 @@ async def find_entry(tx: Transaction, entry_id: UUID) -> Row | None:
     return (await tx.execute(_FIND, {"id": entry_id})).first()
 
 
-def fee_of(booking_id: UUID) -> Order:
-    """Asks for the booking's active fee entry; there is at most one."""
-    return _FEE_OF, {"booking_id": booking_id}
+def with_fee(booking_ids: Sequence[UUID]) -> Order:
+    """Asks which of the bookings have an active fee entry, of which there is at most one; it gives their ids."""
+    return _WITH_FEE, {"ids": list(booking_ids)}
 
 
 def before_refunds(asked: Sequence[tuple[UUID, UUID, UUID]]) -> Order:

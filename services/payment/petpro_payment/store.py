@@ -173,10 +173,12 @@ async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
     return (await lock_payments(tx, [payment_id])).get(payment_id)
 
 
-async def lock_payment_then(tx: Transaction, payment_id: UUID, order: Order) -> tuple[Payment | None, Rows]:
-    """What `lock_payment` gives, and what a statement does that runs under this lock, in one round trip."""
-    rows, found = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": [payment_id]}), order])
-    return next(map(payment_of_row, rows), None), found
+async def lock_payments_then(
+    tx: Transaction, payment_ids: Sequence[UUID], order: Order
+) -> tuple[dict[UUID, Payment], Rows]:
+    """What `lock_payments` gives, and what a statement does that runs under these locks, in one round trip."""
+    rows, found = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": list(payment_ids)}), order])
+    return {row.id: payment_of_row(row) for row in rows}, found
 
 
 async def lock_payments(tx: Transaction, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
@@ -249,8 +251,8 @@ async def lock_all_of(
     tx: Transaction, payment_ids: Sequence[UUID], events: Sequence[tuple[str, str]]
 ) -> tuple[dict[UUID, Payment], set[tuple[str, str]]]:
     """Payments under their row locks, and those of the events about them that are known, in one round trip."""
-    rows, known = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": list(payment_ids)}), event_store.known(events)])
-    return {row.id: payment_of_row(row) for row in rows}, event_store.names(known)
+    found, known = await lock_payments_then(tx, payment_ids, event_store.known(events))
+    return found, event_store.names(known)
 
 
 def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID | None, version: int) -> None:

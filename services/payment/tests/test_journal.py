@@ -7,6 +7,10 @@ from psycopg import IntegrityError
 from sqlalchemy import text
 
 from petpro_common.ids import new_id
+from petpro_common.money import Money
+from petpro_payment import ledger
+from petpro_payment.batches import NotTogether
+from petpro_payment.ledger import Fee
 from petpro_payment.outcomes import RefundFailed
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import PRICE, Sale, World
@@ -48,6 +52,27 @@ async def test_what_is_taken_is_owed_to_the_customer_until_it_is_shared_out(worl
     await world.order(sale.fee())
     shares = {"platform_revenue": -25000, "clinic_payable": -225000}
     assert await balances(world, sale) == {"provider_clearing": 250000, **shares}
+
+
+async def test_fees_that_are_posted_together_are_each_posted_once(world: World) -> None:
+    paid, earlier = await world.paid(Sale()), [Sale(), Sale(price=Money(Decimal("90000.00"), "IDR"))]
+    for sale in earlier:
+        await world.order(sale.take())
+    await world.work()
+    fees = [
+        Fee(sale.entry_id, sale.payment_id, sale.booking_id, sale.clinic_id, sale.price, Decimal(10))
+        for sale in (paid, *earlier)
+    ]
+    async with world.database.transaction() as tx:
+        assert len(await ledger.post_fees(tx, fees, Decimal(0))) == 3
+    assert [[entry.platform_fee for entry in await world.entries(sale)] for sale in (paid, *earlier)] == [
+        [Decimal(25000)],
+        [Decimal(25000)],
+        [Decimal(9000)],
+    ]
+    with pytest.raises(NotTogether):
+        async with world.database.transaction() as tx:
+            await ledger.post_fees(tx, [fees[0], fees[0]], Decimal(0))
 
 
 async def test_a_refund_takes_from_each_what_it_had_got(world: World, provider: PlayedProvider) -> None:

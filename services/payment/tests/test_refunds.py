@@ -8,6 +8,7 @@ from psycopg import IntegrityError
 
 from petpro.payment.v1 import commands_pb2
 from petpro_common.ids import new_id
+from petpro_common.testing import running
 from petpro_payment import backlog
 from petpro_payment.domain import PaymentStatus, RefundStatus, TooEarly, TooLate
 from petpro_payment.outcomes import RefundFailed
@@ -40,6 +41,24 @@ async def test_a_refund_from_reservation_to_settlement(world: World, provider: P
     assert (back.total_amount, back.platform_fee, back.clinic_amount) == (-100000, -10000, -90000)
     assert (fee.status, back.status) == ("pending", "pending")
     assert await world.events(sale) == ["payment.captured", "refund.submitted", "refund.succeeded"]
+
+
+async def reaches(world: World, sale: Sale, status: RefundStatus) -> None:
+    async with asyncio.timeout(30):
+        while (await world.refunds(sale))[0].status is not status:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_worker_that_runs_asks_again_about_what_is_on_its_way(world: World, provider: PlayedProvider) -> None:
+    sales = [await world.paid(Sale()) for _ in range(2)]
+    async with running(world.worker().run()):
+        for sale in sales:
+            await world.order(sale.reserve("100000"))
+            await world.order(sale.submit())
+            await reaches(world, sale, RefundStatus.PENDING)
+        for sale in sales:
+            provider.send_back(sale.refund_id)
+            await reaches(world, sale, RefundStatus.SUCCEEDED)
 
 
 async def test_every_order_twice_is_done_once(world: World, provider: PlayedProvider) -> None:

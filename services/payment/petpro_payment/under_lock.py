@@ -23,7 +23,7 @@ from petpro_payment.domain import Disposition, Payment, Refund
 EventName: TypeAlias = tuple[str, str]
 """A provider's name, and the id of an event of its."""
 
-_BATCH = 32
+_BATCH = 96  # mostly three are about one refund
 _CHANGED = (Disposition.APPLIED, Disposition.QUARANTINED)
 _Rows = TypeVar("_Rows")
 _OnPayment: TypeAlias = Callable[[Transaction, Payment | None, bool], Coroutine[Any, Any, Disposition]]

@@ -134,3 +134,19 @@ async def test_what_is_done_at_the_end_is_done_once_for_all_but_a_part_that_fail
             await part(tx)
         tx.at_end(take_in, "Bo")
     assert await names(database) == ["Rex+Bo"]
+
+
+async def test_statements_at_once_commit_or_fail_as_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    exchanges: list[int] = []
+    run = Wire.run
+
+    async def count(wire: Wire, calls: Sequence[Call]) -> list[Rows]:
+        exchanges.append(len(calls))
+        return await run(wire, calls)
+
+    monkeypatch.setattr(Wire, "run", count)
+    added, found = await database.at_once([(ADD, {"name": "Rex"}), (NAMES, {})])
+    assert (added.rowcount, found.scalars(), exchanges) == (1, ["Rex"], [4])
+    with pytest.raises(CheckViolation):
+        await database.at_once([(ADD, {"name": "Bo"}), (ADD, {"name": "cat"})])
+    assert await names(database) == ["Rex"]

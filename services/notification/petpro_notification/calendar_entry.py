@@ -75,6 +75,8 @@ def _escaped(text: str) -> str:
 
 def _folded(line: str) -> str:
     """Lines longer than 75 octets go on in the next, which begins with a space; no character is torn apart."""
+    if len(line.encode()) <= _LINE_OCTETS:
+        return line
     parts: list[str] = []
     part = ""
     for character in line:

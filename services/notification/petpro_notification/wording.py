@@ -3,10 +3,11 @@
 A template's first line is the title; what follows the blank line is the content.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from babel.dates import format_date, format_time
@@ -18,6 +19,7 @@ from petpro_notification.store import Names
 
 # Rupiah are "Rp150.000" to Indonesians, and "IDR 150,000" (with a no-break space) to others.
 _LANGUAGES = {"en": ("en_GB", "¤¤\N{NO-BREAK SPACE}"), "id": ("id_ID", "¤")}
+_KEPT = 1000  # days, times and amounts, as they were written: the same come again
 _FACTS = (
     "reference_code",
     "slot_date",
@@ -61,11 +63,13 @@ class Wording:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters["day"] = lambda value: format_date(date.fromisoformat(value), "full", locale)
-        self._templates.filters["clock"] = lambda value: format_time(time.fromisoformat(value), "short", locale=locale)
-        self._templates.filters["money"] = lambda value, currency: _money(
-            Decimal(value), currency, currency_sign, locale
-        )
+        self._templates.globals.clear()  # none is used, and each time all are copied
+        filters: dict[str, Callable[..., str]] = {
+            "day": lambda value: format_date(date.fromisoformat(value), "full", locale),
+            "clock": lambda value: format_time(time.fromisoformat(value), "short", locale=locale),
+            "money": lambda value, currency: _money(Decimal(value), currency, currency_sign, locale),
+        }
+        self._templates.filters.update({name: lru_cache(_KEPT)(write) for name, write in filters.items()})
         self._templates.tests["positive"] = lambda value: value is not None and Decimal(value) > 0
 
     def words(self, type_: Type, facts: Mapping[str, Any], names: Names) -> Words:

@@ -72,6 +72,7 @@ class Transaction(Session):
         self.has_messages = False
         self.messages: list[Any] = []
         self.told: set[str] = set()
+        self.to_do: list[Callable[[], None]] = []
         self._ahead: list[Order] = [_BEGIN]  # goes out with the next statement
         self._late: dict[LateWrite, list[Any]] = {}
         self._at_end: dict[AtEnd, list[Any]] = {}
@@ -96,6 +97,10 @@ class Transaction(Session):
     def tell(self, topic: str) -> None:
         """Has those who listen to `topic` (`Database.listen`) called after the commit."""
         self.told.add(topic)
+
+    def after_commit(self, work: Callable[[], None]) -> None:
+        """Has `work` done right after the commit; never when this is rolled back, or may have been."""
+        self.to_do.append(work)
 
     def write_late(self, write: "LateWrite", row: Any) -> None:
         """Has the row written right before the commit, by one statement with all others that `write` is given.
@@ -139,14 +144,14 @@ class Transaction(Session):
         """A part of the transaction that is rolled back by itself when its block raises."""
         late = {write: list(rows) for write, rows in self._late.items()}
         at_end = {work: list(items) for work, items in self._at_end.items()}
-        ahead, count, written = self._ahead, len(self._ahead), len(self.messages)
+        ahead, count, written, to_do = self._ahead, len(self._ahead), len(self.messages), len(self.to_do)
         self._ahead.append(_SAVEPOINT)
         try:
             yield
             await self._release()
         except BaseException:
             self._late, self._at_end = late, at_end
-            del self.messages[written:]  # they are gone with their rows
+            del self.messages[written:], self.to_do[to_do:]  # they are gone with their rows
             if self._ahead is ahead:  # nothing has been sent since
                 del ahead[count:]
             else:
@@ -233,6 +238,8 @@ class Database:
         for topic in tx.told:
             for listener in self._listeners.get(topic, ()):
                 listener()
+        for work in tx.to_do:
+            work()
 
     async def at_once(self, orders: Sequence[Order]) -> list[Rows]:
         """A transaction of statements between which nothing has to be decided, in one round trip: what each gave.

@@ -150,3 +150,28 @@ async def test_statements_at_once_commit_or_fail_as_one(database: Database, monk
     with pytest.raises(CheckViolation):
         await database.at_once([(ADD, {"name": "Bo"}), (ADD, {"name": "cat"})])
     assert await names(database) == ["Rex"]
+
+
+async def test_what_follows_the_commit_follows_nothing_that_was_rolled_back(database: Database) -> None:
+    done: list[str] = []
+
+    async def part(tx: Transaction) -> None:
+        async with tx.savepoint():
+            tx.after_commit(lambda: done.append("a part that failed"))
+            raise ValueError("ill")
+
+    async def fail() -> None:
+        async with database.transaction() as tx:
+            tx.after_commit(lambda: done.append("what did not commit"))
+            tx.write(ADD, {"name": "cat"})
+
+    async with database.transaction() as tx:
+        await add(tx, "Rex")
+        tx.after_commit(lambda: done.append("all"))
+        with pytest.raises(ValueError, match="ill"):
+            await part(tx)
+        assert not done
+    assert done == ["all"]
+    with pytest.raises(CheckViolation):
+        await fail()
+    assert done == ["all"]

@@ -25,7 +25,7 @@ async def main() -> None:
         naming = Naming(service.database, directory, wording)
         deliveries = Deliveries(service.database, directory, naming, Post(settings), settings)
         add_NotificationServiceServicer_to_server(NotificationServicer(service.database), service.server)
-        service.consume(consumer(service.database, service.broker, wording))
+        service.consume(consumer(service.database, service.broker, wording, deliveries))
         service.background(deliveries.run())
         service.background(keep_looking("deliveries waiting", deliveries.look))
         await service.serve()

@@ -7,14 +7,15 @@ from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.events import AllAtHand, Event, Handler, event_consumer
 from petpro_notification import messages, notifications, store
+from petpro_notification.notifications import Courier
 from petpro_notification.wording import Wording
 
 
-def consumer(database: Database, broker: Broker, wording: Wording) -> Consumer:
+def consumer(database: Database, broker: Broker, wording: Wording, courier: Courier) -> Consumer:
     """The consumer of every event that this service hears."""
 
     async def tell(tx: Transaction, events: Sequence[tuple[str, Event]]) -> None:
-        await notifications.tell(tx, wording, [messages.told(*event) for event in events])
+        await notifications.tell(tx, wording, [messages.told(*event) for event in events], courier)
 
     telling = dict.fromkeys(messages.TELLING, AllAtHand(tell))
     naming: dict[str, Handler] = {"clinic.changed": on_clinic_changed, "service.changed": on_service_changed}

@@ -2,7 +2,9 @@
 
 Invariants:
 
-1. A due delivery is tried by one worker at a time: it is claimed with a lease that outlasts the try.
+1. A due delivery is tried by one worker at a time: it is claimed with a lease that outlasts the try. What this process
+   writes itself is claimed as it is written, as far as there is room to try it at once, and handed over in memory after
+   the commit; when the process dies meanwhile it is due again after the lease, as all that is claimed.
 2. Nothing is asked or sent inside a transaction.
 3. A crash between sending and recording sends once more, under the same Message-ID; it never loses a mail. An outcome
    waits for no other try: those that are known while others are being recorded are recorded together after them.
@@ -11,6 +13,7 @@ Invariants:
 
 import asyncio
 import contextlib
+import contextvars
 import random
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,7 +25,7 @@ from grpc import aio
 from prometheus_client import Counter, Gauge
 from psycopg import Error as DatabaseError
 
-from petpro_common import context, kill_points, telemetry
+from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext
 from petpro_common.db import Database
@@ -60,10 +63,22 @@ class Deliveries:
         self._settings = settings
         self._tried: Coalescer[_Tried, None] = Coalescer(self._record_all, lambda _: None, _BATCH)
         self._woken = asyncio.Event()
+        self.lease = timedelta(seconds=settings.delivery_lease_seconds)
+        self._handed_over: set[asyncio.Task[None]] = set()
+        self._is_running = False
+        self._context = contextvars.copy_context()  # a delivery belongs to no message
         database.listen(DUE, self._woken.set)
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of the database is logged and tried again."""
+        self._is_running = True
+        try:
+            await self._run()
+        finally:
+            self._is_running = False
+            await tasks.end(self._handed_over)
+
+    async def _run(self) -> None:
         while True:
             try:
                 taken = await self.deliver_due()
@@ -88,11 +103,29 @@ class Deliveries:
         WAITING.set(found.deliveries)
         OLDEST_SECONDS.set(found.oldest_seconds)
 
+    @property
+    def room(self) -> int:
+        """How many deliveries can be tried at once beside those in hand; none while this does not run."""
+        return max(_BATCH - len(self._handed_over), 0) if self._is_running else 0
+
+    def take(self, claimed: Sequence[Due]) -> None:
+        """Tries deliveries that were claimed as they were written, beside those that are due."""
+        for due in claimed if self._is_running else ():
+            trying = asyncio.create_task(self._try(due), context=self._context.copy())
+            self._handed_over.add(trying)
+            trying.add_done_callback(self._handed_over.discard)
+
+    async def _try(self, due: Due) -> None:
+        try:
+            await self._deliver(due)
+        except (DatabaseError, OSError) as fault:
+            telemetry.BACKGROUND_FAILURES.labels("deliveries").inc()
+            _log.warning("a delivery is tried again", cause=type(fault).__name__)
+
     async def deliver_due(self) -> int:
         """Tries one batch of due deliveries, side by side; how many there were."""
-        lease = timedelta(seconds=self._settings.delivery_lease_seconds)
         async with self._database.transaction() as tx:
-            claimed = await store.claim_due(tx, _BATCH, lease)
+            claimed = await store.claim_due(tx, _BATCH, self.lease)
         await asyncio.gather(*(self._deliver(due) for due in claimed))
         return len(claimed)
 

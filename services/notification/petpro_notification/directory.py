@@ -42,8 +42,9 @@ class Directory:
 
     async def _ask_for(self, user_ids: Sequence[UUID]) -> Sequence[Person | Exception | None]:
         asked = [str(user_id) for user_id in user_ids]
+        people_of = account_pb2.BatchGetUsersRequest(user_ids=dict.fromkeys(asked))
         try:
-            reply = await self._account.BatchGetUsers(account_pb2.BatchGetUsersRequest(user_ids=asked))
+            reply = await self._account.BatchGetUsers(people_of)
         except aio.AioRpcError as fault:
             return [fault] * len(asked)
         people = {user.id: _person(user) for user in reply.users}

@@ -27,10 +27,10 @@ class Naming:
         if not self._lacks_something(due, due.names) or not await self._ask(due, due.names):
             return Words(due.title, due.content), due.names
         async with self._database.transaction() as tx:
-            (names,) = await store.names_of(tx, [about(due.facts)])
-            words = self._wording.words(due.type, due.facts, names)
+            (known,) = await store.known_of(tx, [(None, *about(due.facts))])
+            words = self._wording.words(due.type, due.facts, known.names)
             store.set_words(tx, due.notification_id, words.title, words.content)
-        return words, names
+        return words, known.names
 
     def _lacks_something(self, due: Due, names: Names) -> bool:
         clinic_id, service_id = about(due.facts)

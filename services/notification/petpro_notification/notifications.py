@@ -1,8 +1,9 @@
 """Use cases: tell a person something, list what they were told, mark it as read."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
 from uuid import UUID
 
 from petpro_common.db import Row, Transaction
@@ -10,39 +11,48 @@ from petpro_common.ids import new_id
 from petpro_notification import store
 from petpro_notification.domain import DELIVERED_BY, NotificationNotFound, Type, merged, said_already_by
 from petpro_notification.messages import Told
-from petpro_notification.store import New
+from petpro_notification.store import Due, Known, New
 from petpro_notification.wording import Wording
 
 DUE = "deliveries"
-"""Told of when somebody is to be written to."""
+"""Told of when somebody is to be written to by whoever claims it first."""
 
 
-async def tell(tx: Transaction, wording: Wording, news: Sequence[Told]) -> None:
+class Courier(Protocol):
+    """Who brings what was just told to people, in this process."""
+
+    lease: timedelta
+    """How long what it takes is its alone."""
+
+    @property
+    def room(self) -> int:
+        """How many deliveries it can take on."""
+
+    def take(self, claimed: Sequence[Due]) -> None:
+        """Takes on deliveries that are claimed for it; called after the commit."""
+
+
+async def tell(tx: Transaction, wording: Wording, news: Sequence[Told], courier: Courier) -> None:
     """Writes notifications, each about something else, and a delivery of each for each channel; none of what was told
-    before or is out of date.
+    before or is out of date. The courier gets as many deliveries as it has room for, the others are due.
 
     What the person was told of the booking before completes what the event itself says: a cancellation event carries
     no reference code, its notification does.
     """
     if not (due := [told for told in news if not await _needs_no_telling(tx, told)]):
         return
-    earlier = await store.appointments_of(tx, [told.booking_id for told in due if told.booking_id])
-    facts = [_known_of(*earlier.get(told.booking_id, ()), told.facts) for told in due]
-    names = await store.names_of(tx, [about(each) for each in facts])
-    words = map(wording.words, [told.type for told in due], facts, names)
-    new = [
-        New(new_id(), told.user_id, told.booking_id, told.type, each.title, each.content, known)
-        for told, each, known in zip(due, words, facts, strict=True)
-    ]
-    store.add_notifications(tx, new, DELIVERED_BY)
-    tx.tell(DUE)
+    known = await store.known_of(tx, [(told.booking_id, *about(told.facts)) for told in due])
+    new = [_new(wording, *each) for each in zip(due, known, strict=True)]
+    claimed = store.add_notifications(tx, new, DELIVERED_BY, courier.room, courier.lease)
+    tx.after_commit(partial(courier.take, claimed))
+    if len(claimed) < len(new) * len(DELIVERED_BY):
+        tx.tell(DUE)
 
 
-def _known_of(*said: Mapping[str, Any]) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    for each in said:
-        facts = merged(facts, each)
-    return facts
+def _new(wording: Wording, told: Told, known: Known) -> New:
+    facts = merged(known.facts, told.facts)
+    said = wording.words(told.type, facts, known.names)
+    return New(new_id(), told.user_id, told.booking_id, told.type, said.title, said.content, facts, known)
 
 
 async def _needs_no_telling(tx: Transaction, told: Told) -> bool:

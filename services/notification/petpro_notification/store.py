@@ -45,15 +45,31 @@ _ADD = text("""
              AS new(id, user_id, booking_id, type, title, content, facts)
     )
     INSERT INTO deliveries (id, notification_id, channel, status, tries, due_at, created_at)
-    SELECT id, notification_id, channel, 'pending', 0, now(), now()
-    FROM unnest(CAST(:delivery_ids AS uuid[]), CAST(:notification_ids AS uuid[]), CAST(:channels AS text[]))
-         AS delivery(id, notification_id, channel)
+    SELECT id, notification_id, channel, 'pending', tries,
+        CASE WHEN tries > 0 THEN clock_timestamp() + CAST(:lease AS interval) ELSE now() END, now()
+    FROM unnest(CAST(:delivery_ids AS uuid[]), CAST(:notification_ids AS uuid[]), CAST(:channels AS text[]),
+                CAST(:tries AS integer[]))
+         AS delivery(id, notification_id, channel, tries)
 """)
-_APPOINTMENTS = text("""
-    SELECT booking_id, metadata FROM (
-        SELECT * FROM notifications
-        WHERE booking_id = ANY(CAST(:booking_ids AS uuid[])) AND type = ANY(CAST(:types AS text[])) OFFSET 0) AS told
-    ORDER BY created_at, id
+# Facts of later rows come after those of earlier ones, and the last of a name counts.
+_KNOWN = text("""
+    SELECT said.facts, now() AS told_at,
+        clinic.name AS clinic, clinic.timezone, service.name AS service, service.duration_minutes
+    FROM unnest(CAST(:booking_ids AS uuid[]), CAST(:clinic_ids AS uuid[]), CAST(:service_ids AS uuid[]))
+         WITH ORDINALITY AS asked(booking_id, clinic_id, service_id, place)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(jsonb_object_agg(fact.key, fact.value ORDER BY told.created_at, told.id), '{}') AS facts
+        FROM (SELECT * FROM notifications
+              WHERE booking_id = asked.booking_id AND type = ANY(CAST(:types AS text[])) OFFSET 0) AS told
+        CROSS JOIN jsonb_each(told.metadata) AS fact WHERE fact.value <> 'null') AS said
+    LEFT JOIN LATERAL (
+        SELECT * FROM catalog_services
+        WHERE id = coalesce(asked.service_id, CAST(said.facts->>'service_id' AS uuid)) OFFSET 0) AS service ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM catalog_clinics
+        WHERE id = coalesce(asked.clinic_id, CAST(said.facts->>'clinic_id' AS uuid), service.clinic_id)
+        OFFSET 0) AS clinic ON true
+    ORDER BY asked.place
 """)
 # Messages of one booking come in order, but one that was set aside comes whenever a person has it handled again.
 _IS_OUT_OF_DATE = text("""
@@ -64,14 +80,6 @@ _IS_OUT_OF_DATE = text("""
                 <> (CAST(:slot_date AS date), CAST(:slot_time AS time))
             FROM notifications WHERE booking_id = :booking_id AND type = ANY(CAST(:types AS text[]))
             ORDER BY created_at DESC, id DESC LIMIT 1), false)
-""")
-_NAMES = text("""
-    SELECT clinic.name AS clinic, clinic.timezone, service.name AS service, service.duration_minutes
-    FROM unnest(CAST(:clinic_ids AS uuid[]), CAST(:service_ids AS uuid[])) WITH ORDINALITY
-         AS asked(clinic_id, service_id, place)
-    LEFT JOIN catalog_services service ON service.id = asked.service_id
-    LEFT JOIN catalog_clinics clinic ON clinic.id = COALESCE(asked.clinic_id, service.clinic_id)
-    ORDER BY asked.place
 """)
 # By the ids: PostgreSQL must not see that the index of what is due would do, or it reads all of that for each try.
 _RECORD = LateWrite(
@@ -107,6 +115,15 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What was known before somebody is told: facts of the booking, names, and the instant of the transaction."""
+
+    facts: Mapping[str, Any]
+    names: Names
+    told_at: datetime
+
+
+@dataclass(frozen=True)
 class New:
     """A notification that is to be written."""
 
@@ -117,6 +134,7 @@ class New:
     title: str
     content: str
     facts: Mapping[str, Any]
+    known: Known
 
 
 @dataclass(frozen=True)
@@ -142,10 +160,13 @@ async def waiting(tx: Transaction) -> Row:
     return (await tx.execute(_WAITING)).one()
 
 
-def add_notifications(tx: Transaction, new: Sequence[New], channels: Sequence[Channel]) -> None:
-    """Writes unread notifications, shown to people as soon as this commits, and a delivery of each for each channel,
-    due at once; a notification has one per channel at most (UNIQUE)."""
-    deliveries = [(new_id(), each.id, channel) for each in new for channel in channels]
+def add_notifications(
+    tx: Transaction, new: Sequence[New], channels: Sequence[Channel], claims: int, lease: timedelta
+) -> Sequence[Due]:
+    """Writes unread notifications, shown to people as soon as this commits, and a delivery of each for each channel; a
+    notification has one per channel at most (UNIQUE). The first `claims` are claimed as by `claim_due`, and returned;
+    the others are due."""
+    deliveries = [(new_id(), each, channel) for each in new for channel in channels]
     row = {
         "ids": [each.id for each in new],
         "user_ids": [each.user_id for each in new],
@@ -155,10 +176,18 @@ def add_notifications(tx: Transaction, new: Sequence[New], channels: Sequence[Ch
         "contents": [each.content for each in new],
         "facts": [orjson.dumps(each.facts).decode() for each in new],
         "delivery_ids": [id_ for id_, _, _ in deliveries],
-        "notification_ids": [notification_id for _, notification_id, _ in deliveries],
+        "notification_ids": [each.id for _, each, _ in deliveries],
         "channels": [channel for _, _, channel in deliveries],
+        "tries": [int(place < claims) for place in range(len(deliveries))],
+        "lease": lease,
     }
     tx.write(_ADD, row)
+    return [_claimed(*delivery) for delivery in deliveries[:claims]]
+
+
+def _claimed(id_: UUID, new: New, channel: Channel) -> Due:
+    said = (new.user_id, new.booking_id, new.type, new.title, new.content, new.facts)
+    return Due(id_, channel, 1, new.id, *said, new.known.told_at, new.known.names)
 
 
 def set_words(tx: Transaction, id_: UUID, title: str, content: str) -> None:
@@ -166,16 +195,17 @@ def set_words(tx: Transaction, id_: UUID, title: str, content: str) -> None:
     tx.write(update(notifications).where(notifications.c.id == id_).values(title=title, content=content))
 
 
-async def appointments_of(
-    tx: Transaction, booking_ids: Sequence[UUID]
-) -> Mapping[UUID | None, Sequence[Mapping[str, Any]]]:
-    """By booking, the facts of what its customer was told of its time and place, oldest first."""
-    if not booking_ids:
-        return {}
-    known: dict[UUID | None, list[Mapping[str, Any]]] = {}
-    for row in await tx.execute(_APPOINTMENTS, {"booking_ids": list(booking_ids), "types": list(APPOINTMENTS)}):
-        known.setdefault(row.booking_id, []).append(row.metadata)
-    return known
+async def known_of(tx: Transaction, asked: Sequence[tuple[UUID | None, UUID | None, UUID | None]]) -> Sequence[Known]:
+    """For each booking, clinic and service, in order: what the booking's customer was told of its time and place, the
+    latest word of each fact, and the names. An id that is not told is taken from the facts, a clinic also from its
+    service."""
+    booking_ids, clinic_ids, service_ids = map(list, zip(*asked, strict=True))
+    ids = {"booking_ids": booking_ids, "clinic_ids": clinic_ids, "service_ids": service_ids}
+    rows = await tx.execute(_KNOWN, {**ids, "types": list(APPOINTMENTS)})
+    return [
+        Known(row.facts, Names(row.clinic, row.timezone, row.service, row.duration_minutes), row.told_at)
+        for row in rows
+    ]
 
 
 async def is_out_of_date(tx: Transaction, booking_id: UUID, facts: Mapping[str, Any]) -> bool:
@@ -267,10 +297,3 @@ def keep_offer(tx: Transaction, offer: Offer) -> None:
         index_elements=["id"], set_=row, where=catalog_services.c.version < kept.excluded.version
     )
     tx.write(newer)
-
-
-async def names_of(tx: Transaction, asked: Sequence[tuple[UUID | None, UUID | None]]) -> Sequence[Names]:
-    """The names of clinics and services, in order. Where only the service is told, its clinic is taken."""
-    clinic_ids, service_ids = zip(*asked, strict=True)
-    rows = await tx.execute(_NAMES, {"clinic_ids": list(clinic_ids), "service_ids": list(service_ids)})
-    return [Names(**row._asdict()) for row in rows]

@@ -54,11 +54,11 @@ class World:
         """What the consumer does with an event."""
         await self.tell_all((event_type, fields))
 
-    async def tell_all(self, *events: tuple[str, dict[str, Any]]) -> None:
-        """What the consumer does with events that come together."""
+    async def tell_all(self, *events: tuple[str, dict[str, Any]], courier: Deliveries | None = None) -> None:
+        """What the consumer does with events that come together; a courier that does not run has no room."""
         async with self.database.transaction() as tx:
             news = [messages.told(*event) for event in events]
-            await notifications.tell(tx, Wording(self.settings.language), news)
+            await notifications.tell(tx, Wording(self.settings.language), news, courier or self.deliveries())
 
     async def rows(self, statement: str) -> list[Any]:
         async with self.database.transaction() as tx:

@@ -1,0 +1,105 @@
+"""What this process has told it brings to people itself, claimed as it is written; whoever dies leaves it to others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from petpro_common import tasks
+from petpro_common.ids import new_id
+from petpro_common.testing import eventually
+from petpro_notification import messages, notifications
+from petpro_notification.deliveries import Deliveries
+from petpro_notification.wording import Wording
+from services.notification.tests.conftest import World, confirmed
+
+AT_ONCE = 16
+
+
+@asynccontextmanager
+async def running(world: World, **settings: Any) -> AsyncIterator[Deliveries]:
+    """A worker that finds nothing by looking."""
+    deliveries = world.deliveries(**{"delivery_poll_seconds": 3600, **settings})
+    work = asyncio.create_task(deliveries.run())
+    await eventually(lambda: deliveries.room > 0)
+    try:
+        yield deliveries
+    finally:
+        await tasks.end([work])
+
+
+def bookings_of_siti(world: World, count: int) -> list[tuple[str, dict[str, Any]]]:
+    siti = new_id()
+    world.account.add(siti, "siti@example.com", "Siti Aminah")
+    return [("booking.confirmed", confirmed(siti, new_id())) for _ in range(count)]
+
+
+async def standing(world: World) -> list[tuple[str, int]]:
+    return [(row.status, row.tries) for row in await world.rows("SELECT status, tries FROM deliveries ORDER BY tries")]
+
+
+async def test_what_was_just_told_leaves_without_being_looked_for(world: World) -> None:
+    async def is_sent() -> bool:
+        return await standing(world) == [("sent", 1)] * 3
+
+    async with world.mail.up(), running(world) as deliveries:
+        await world.tell_all(*bookings_of_siti(world, 3), courier=deliveries)
+        await eventually(is_sent)
+    assert len({mail["Message-ID"] for mail in world.mail.mails}) == len(world.mail.mails) == 3
+    assert len(world.account.asked) == 1
+
+
+async def test_of_more_than_there_is_room_for_the_rest_is_due_at_once(world: World) -> None:
+    async def all_tried() -> bool:
+        return world.mail.connections == AT_ONCE + 4
+
+    world.mail.holds_its_answer = True
+    async with world.mail.up(), running(world) as deliveries:
+        await world.tell_all(*bookings_of_siti(world, AT_ONCE + 4), courier=deliveries)
+        assert deliveries.room == 0
+        await eventually(all_tried)
+        assert await standing(world) == [("pending", 1)] * (AT_ONCE + 4)
+        await world.tell_all(*bookings_of_siti(world, 1), courier=deliveries)
+        assert (await standing(world))[0] == ("pending", 0)
+
+
+async def test_nothing_leaves_of_what_was_rolled_back(world: World) -> None:
+    async def tell_in_vain(deliveries: Deliveries) -> None:
+        async with world.database.transaction() as tx:
+            news = [messages.told(*event) for event in bookings_of_siti(world, 1)]
+            await notifications.tell(tx, Wording("en"), news, deliveries)
+            raise ValueError("in vain")
+
+    async with world.mail.up(), running(world) as deliveries:
+        with pytest.raises(ValueError, match="in vain"):
+            await tell_in_vain(deliveries)
+        assert deliveries.room == AT_ONCE
+    assert not world.mail.mails
+    assert await standing(world) == []
+
+
+async def test_who_dies_with_mails_in_hand_leaves_them_to_others_after_the_lease(world: World) -> None:
+    world.mail.holds_its_answer = True
+    async with world.mail.up():
+        async with running(world) as deliveries:
+            await world.tell_all(*bookings_of_siti(world, 1), courier=deliveries)
+            await world.mail.arrived.wait()
+        world.mail.holds_its_answer = False
+        other = world.deliveries()
+        assert await other.deliver_due() == 0, "the dead worker's lease still stands"
+        await world.make_due()
+        assert await other.deliver_due() == 1
+    first, second = world.mail.mails
+    assert {name: first[name] for name in first} == {name: second[name] for name in second}
+    assert first.as_bytes() == second.as_bytes()
+    assert await standing(world) == [("sent", 2)]
+
+
+async def test_who_does_not_run_takes_nothing(world: World) -> None:
+    async with running(world) as ended:
+        pass
+    await world.tell_all(*bookings_of_siti(world, 1), courier=ended)
+    async with world.mail.up():
+        assert await world.deliveries().deliver_due() == 1

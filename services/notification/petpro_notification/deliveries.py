@@ -3,8 +3,8 @@
 Invariants:
 
 1. A due delivery is tried by one worker at a time: it is claimed with a lease that outlasts the try. What this process
-   writes itself is claimed as it is written, as far as there is room to try it at once, and handed over in memory after
-   the commit; when the process dies meanwhile it is due again after the lease, as all that is claimed.
+   writes itself is claimed as it is written and handed over in memory after the commit; what then waits too long for
+   its try, or is lost with the process, is due again after its lease, as all that is claimed.
 2. Nothing is asked or sent inside a transaction.
 3. A crash between sending and recording sends once more, under the same Message-ID; it never loses a mail. An outcome
    waits for no other try: those that are known while others are being recorded are recorded together after them.
@@ -13,9 +13,10 @@ Invariants:
 
 import asyncio
 import contextlib
-import contextvars
 import random
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -25,7 +26,7 @@ from grpc import aio
 from prometheus_client import Counter, Gauge
 from psycopg import Error as DatabaseError
 
-from petpro_common import context, kill_points, tasks, telemetry
+from petpro_common import context, kill_points, telemetry
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext
 from petpro_common.db import Database
@@ -45,6 +46,7 @@ OLDEST_SECONDS = Gauge(
     "petpro_deliveries_oldest_seconds", "How long the oldest of petpro_deliveries_waiting has waited; 0 without any"
 )
 _BATCH = 16
+_MOST_HANDED_OVER = 64
 _Tried: TypeAlias = tuple[Due, Outcome]
 
 _log = structlog.get_logger()
@@ -64,37 +66,39 @@ class Deliveries:
         self._tried: Coalescer[_Tried, None] = Coalescer(self._record_all, lambda _: None, _BATCH)
         self._woken = asyncio.Event()
         self.lease = timedelta(seconds=settings.delivery_lease_seconds)
-        self._handed_over: set[asyncio.Task[None]] = set()
+        self._handed_over: deque[tuple[Due, float]] = deque()  # and until when a try may begin
         self._is_running = False
-        self._context = contextvars.copy_context()  # a delivery belongs to no message
-        database.listen(DUE, self._woken.set)
+        self._look_at = 0.0  # when what others may have left is looked for
+        database.listen(DUE, self._look_now)
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of the database is logged and tried again."""
         self._is_running = True
         try:
-            await self._run()
+            while True:
+                if await self._deliver_or_log() < _BATCH:
+                    await self._rest()
         finally:
             self._is_running = False
-            await tasks.end(self._handed_over)
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                taken = await self.deliver_due()
-            except (DatabaseError, OSError) as fault:
-                telemetry.BACKGROUND_FAILURES.labels("deliveries").inc()
-                _log.warning("deliveries try again", cause=type(fault).__name__)
-                taken = 0
-            if taken < _BATCH:
-                await self._rest()
+    async def _deliver_or_log(self) -> int:
+        try:
+            return await self._deliver_some()
+        except (DatabaseError, OSError) as fault:
+            telemetry.BACKGROUND_FAILURES.labels("deliveries").inc()
+            _log.warning("deliveries try again", cause=type(fault).__name__)
+            return 0
 
     async def _rest(self) -> None:
-        """Until something is due that this process wrote, or might be that another did."""
+        """Until something is at hand that this process wrote, or might be due that another did."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.delivery_poll_seconds):
                 await self._woken.wait()
         self._woken.clear()
+
+    def _look_now(self) -> None:
+        self._look_at = 0.0
+        self._woken.set()
 
     async def look(self) -> None:
         """Sets the gauges to what is still to be delivered."""
@@ -105,29 +109,44 @@ class Deliveries:
 
     @property
     def room(self) -> int:
-        """How many deliveries can be tried at once beside those in hand; none while this does not run."""
-        return max(_BATCH - len(self._handed_over), 0) if self._is_running else 0
+        """How many more deliveries may be handed over; none while this does not run."""
+        return max(_MOST_HANDED_OVER - len(self._handed_over), 0) if self._is_running else 0
 
     def take(self, claimed: Sequence[Due]) -> None:
-        """Tries deliveries that were claimed as they were written, beside those that are due."""
-        for due in claimed if self._is_running else ():
-            trying = asyncio.create_task(self._try(due), context=self._context.copy())
-            self._handed_over.add(trying)
-            trying.add_done_callback(self._handed_over.discard)
-
-    async def _try(self, due: Due) -> None:
-        try:
-            await self._deliver(due)
-        except (DatabaseError, OSError) as fault:
-            telemetry.BACKGROUND_FAILURES.labels("deliveries").inc()
-            _log.warning("a delivery is tried again", cause=type(fault).__name__)
+        """Has deliveries tried that were claimed as they were written: with the next batch."""
+        until = time.monotonic() + self._settings.delivery_lease_seconds - self._settings.delivery_try_seconds
+        self._handed_over += [(due, until) for due in claimed]
+        self._woken.set()
 
     async def deliver_due(self) -> int:
         """Tries one batch of due deliveries, side by side; how many there were."""
+        return await self._deliver_all(await self._claim(_BATCH))
+
+    async def _deliver_some(self) -> int:
+        """Tries a batch of what was handed over, and now and then of what is due; how many there were."""
+        claimed: Sequence[Due] = ()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + self._settings.delivery_poll_seconds
+            most = _BATCH // 2 if self._handed_over else _BATCH
+            claimed = await self._claim(most)
+            if len(claimed) == most:
+                self._look_at = 0.0
+        return await self._deliver_all([*claimed, *self._handed_over_in_time(_BATCH - len(claimed))])
+
+    def _handed_over_in_time(self, most: int) -> Iterator[Due]:
+        """What another might claim before its try has ended is left to the lease."""
+        for _ in range(min(most, len(self._handed_over))):
+            due, until = self._handed_over.popleft()
+            if time.monotonic() < until:
+                yield due
+
+    async def _claim(self, most: int) -> Sequence[Due]:
         async with self._database.transaction() as tx:
-            claimed = await store.claim_due(tx, _BATCH, self.lease)
-        await asyncio.gather(*(self._deliver(due) for due in claimed))
-        return len(claimed)
+            return await store.claim_due(tx, most, self.lease)
+
+    async def _deliver_all(self, due: Sequence[Due]) -> int:
+        await asyncio.gather(*map(self._deliver, due))
+        return len(due)
 
     async def _deliver(self, due: Due) -> None:
         with context.within(CallContext("delivery", str(due.id))), context.about(booking_id=due.booking_id):

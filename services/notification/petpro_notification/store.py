@@ -45,11 +45,10 @@ _ADD = text("""
              AS new(id, user_id, booking_id, type, title, content, facts)
     )
     INSERT INTO deliveries (id, notification_id, channel, status, tries, due_at, created_at)
-    SELECT id, notification_id, channel, 'pending', tries,
-        CASE WHEN tries > 0 THEN clock_timestamp() + CAST(:lease AS interval) ELSE now() END, now()
-    FROM unnest(CAST(:delivery_ids AS uuid[]), CAST(:notification_ids AS uuid[]), CAST(:channels AS text[]),
-                CAST(:tries AS integer[]))
-         AS delivery(id, notification_id, channel, tries)
+    SELECT id, notification_id, channel, 'pending', CASE WHEN place <= :claims THEN 1 ELSE 0 END,
+        CASE WHEN place <= :claims THEN clock_timestamp() + CAST(:lease AS interval) ELSE now() END, now()
+    FROM unnest(CAST(:delivery_ids AS uuid[]), CAST(:notification_ids AS uuid[]), CAST(:channels AS text[]))
+         WITH ORDINALITY AS delivery(id, notification_id, channel, place)
 """)
 # Facts of later rows come after those of earlier ones, and the last of a name counts.
 _KNOWN = text("""
@@ -178,7 +177,7 @@ def add_notifications(
         "delivery_ids": [id_ for id_, _, _ in deliveries],
         "notification_ids": [each.id for _, each, _ in deliveries],
         "channels": [channel for _, _, channel in deliveries],
-        "tries": [int(place < claims) for place in range(len(deliveries))],
+        "claims": claims,
         "lease": lease,
     }
     tx.write(_ADD, row)

@@ -15,7 +15,7 @@ from petpro_notification.deliveries import Deliveries
 from petpro_notification.wording import Wording
 from services.notification.tests.conftest import World, confirmed
 
-AT_ONCE = 16
+AT_ONCE, HANDED_OVER = 16, 64
 
 
 @asynccontextmanager
@@ -52,17 +52,27 @@ async def test_what_was_just_told_leaves_without_being_looked_for(world: World) 
 
 
 async def test_of_more_than_there_is_room_for_the_rest_is_due_at_once(world: World) -> None:
-    async def all_tried() -> bool:
-        return world.mail.connections == AT_ONCE + 4
+    async def as_many_as_may_are_tried() -> bool:
+        return world.mail.connections == AT_ONCE
 
     world.mail.holds_its_answer = True
     async with world.mail.up(), running(world) as deliveries:
-        await world.tell_all(*bookings_of_siti(world, AT_ONCE + 4), courier=deliveries)
-        assert deliveries.room == 0
-        await eventually(all_tried)
-        assert await standing(world) == [("pending", 1)] * (AT_ONCE + 4)
-        await world.tell_all(*bookings_of_siti(world, 1), courier=deliveries)
-        assert (await standing(world))[0] == ("pending", 0)
+        await world.tell_all(*bookings_of_siti(world, HANDED_OVER + 1), courier=deliveries)
+        await eventually(as_many_as_may_are_tried)
+        assert await standing(world) == [("pending", 1)] * (HANDED_OVER + 1), "what is due is tried beside the rest"
+        assert deliveries.room == AT_ONCE - 1
+
+
+async def test_what_waits_too_long_for_its_try_is_left_to_its_lease(world: World) -> None:
+    async def all_are_given_up() -> bool:
+        return deliveries.room == HANDED_OVER and len(await world.rows("SELECT FROM deliveries WHERE reason > ''")) > 0
+
+    world.mail.holds_its_answer = True
+    async with world.mail.up(), running(world, delivery_lease_seconds=2, delivery_try_seconds=1) as deliveries:
+        await world.tell_all(*bookings_of_siti(world, AT_ONCE + 1), courier=deliveries)
+        await eventually(all_are_given_up)
+    assert len(await world.rows("SELECT FROM deliveries WHERE reason IS NULL AND tries = 1")) == 1
+    assert len(world.mail.mails) == AT_ONCE
 
 
 async def test_nothing_leaves_of_what_was_rolled_back(world: World) -> None:
@@ -75,7 +85,7 @@ async def test_nothing_leaves_of_what_was_rolled_back(world: World) -> None:
     async with world.mail.up(), running(world) as deliveries:
         with pytest.raises(ValueError, match="in vain"):
             await tell_in_vain(deliveries)
-        assert deliveries.room == AT_ONCE
+        assert deliveries.room == HANDED_OVER
     assert not world.mail.mails
     assert await standing(world) == []
 

@@ -90,10 +90,12 @@ class Deliveries:
             return 0
 
     async def _rest(self) -> None:
-        """Until something is at hand that this process wrote, or might be due that another did."""
+        """Until something is at hand that this process wrote, or might be due that another did; and a moment longer,
+        for what comes within it leaves with it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.delivery_poll_seconds):
                 await self._woken.wait()
+        await asyncio.sleep(self._settings.delivery_gather_seconds)
         self._woken.clear()
 
     def _look_now(self) -> None:

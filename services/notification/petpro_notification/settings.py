@@ -22,6 +22,7 @@ class Settings(ServiceSettings):
     mail_from: str
     language: Literal["en", "id"] = "en"
     delivery_poll_seconds: float = Field(default=0.5, gt=0)
+    delivery_gather_seconds: float = Field(default=0.1, ge=0)
     delivery_lease_seconds: float = Field(default=60.0, gt=0)
     delivery_try_seconds: float = Field(default=25.0, gt=0)
     delivery_max_tries: int = Field(default=20, ge=1)

@@ -51,6 +51,17 @@ async def test_what_was_just_told_leaves_without_being_looked_for(world: World) 
     assert len(world.account.asked) == 1
 
 
+async def test_what_is_told_within_a_moment_leaves_together(world: World) -> None:
+    async def all_have_left() -> bool:
+        return len(world.mail.mails) == 3
+
+    async with world.mail.up(), running(world, delivery_gather_seconds=1) as deliveries:
+        for event in bookings_of_siti(world, 3):
+            await world.tell_all(event, courier=deliveries)
+        await eventually(all_have_left)
+    assert len(world.account.asked) == 1
+
+
 async def test_of_more_than_there_is_room_for_the_rest_is_due_at_once(world: World) -> None:
     async def as_many_as_may_are_tried() -> bool:
         return world.mail.connections == AT_ONCE

@@ -64,7 +64,7 @@ async def test_what_is_told_within_a_moment_leaves_together(world: World) -> Non
 
 async def test_of_more_than_there_is_room_for_the_rest_is_due_at_once(world: World) -> None:
     async def as_many_as_may_are_tried() -> bool:
-        return world.mail.connections == AT_ONCE
+        return len(world.mail.mails) == AT_ONCE
 
     world.mail.holds_its_answer = True
     async with world.mail.up(), running(world) as deliveries:

@@ -5,8 +5,7 @@ reply; with another request it is refused. Two at the same time: the second wait
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -65,10 +64,6 @@ _STORED_ALL = text("""
 
 Reply = TypeVar("Reply", bound=Message)
 Done = TypeVar("Done")
-
-
-class ClaimedMeanwhile(Exception):
-    """Another transaction has answered the same request since this one looked."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +128,11 @@ async def together(database: Database, call: CallContext, work: Callable[[Transa
     """
     with context.within(call):
         try:
-            return await _together(database, work)
-        except ClaimedMeanwhile:
-            return await _together(database, work)
-
-
-async def _together(database: Database, work: Callable[[Transaction], Awaitable[Done]]) -> Done:
-    with claims_in_one():
+            async with database.transaction() as tx:
+                return await work(tx)
+        except UniqueViolation as fault:
+            if fault.diag.table_name != "idempotency_keys":
+                raise
         async with database.transaction() as tx:
             return await work(tx)
 
@@ -166,19 +159,8 @@ class Stored:
 
 
 def keep(tx: Transaction, claim: Claim, reply: Message) -> None:
-    """Claims and stores at once what was asked and answered in this transaction; it commits `with claims_in_one`."""
+    """Claims and stores at once what was asked and answered in this transaction; see `together`."""
     tx.write_late(_CLAIMED_REPLIES, (claim, reply.SerializeToString()))
-
-
-@contextmanager
-def claims_in_one() -> Iterator[None]:
-    """Around a transaction that keeps replies: raises ClaimedMeanwhile when it could not commit for another one's."""
-    try:
-        yield
-    except UniqueViolation as fault:
-        if fault.diag.table_name == "idempotency_keys":
-            raise ClaimedMeanwhile from fault
-        raise
 
 
 def _columns(replies: list[tuple[Claim, bytes]]) -> Mapping[str, Any]:

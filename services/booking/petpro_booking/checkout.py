@@ -199,7 +199,7 @@ async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequ
     all_paid: list[Paid] = []
     reservations = await store.lock_reservations(tx, (_id(state, "reservation_id") for state in states))
     for state, reservation in zip(states, reservations, strict=True):
-        refused = await _why_not_confirmed(tx, reservation)
+        refused = await _refused_a_seat(tx, reservation)
         answers.append(refused or Succeeded())
         if not refused:
             payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
@@ -210,7 +210,8 @@ async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequ
     return answers
 
 
-async def _why_not_confirmed(tx: Transaction, reservation: Row | None) -> Refused | None:
+async def _refused_a_seat(tx: Transaction, reservation: Row | None) -> Refused | None:
+    """Takes the seat again when the hold has run out; what speaks against the booking, if anything does."""
     if reservation is None or reservation.status not in ("pending", "expired"):
         return Refused("RESERVATION_NOT_PENDING")
     if reservation.status == "expired":

@@ -13,10 +13,10 @@ from petpro_booking.copies import Copies
 from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
 from petpro_booking.holds import Wish
 from petpro_common.coalescing import Coalescer
-from petpro_common.context import CallContext, Caller, ends_what_was_begun, signed_in, within
+from petpro_common.context import CallContext, Caller, ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
-from petpro_common.idempotency import ClaimedMeanwhile, claim_of, claims_in_one, once, together
+from petpro_common.idempotency import claim_of, once, together
 from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 
@@ -59,16 +59,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         return await self._holds.do(wish)
 
     async def _hold(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
-        with within(_HOLDING):
-            try:
-                return await self._hold_once(wishes)
-            except ClaimedMeanwhile:
-                return await self._hold_once(wishes)
-
-    async def _hold_once(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
-        with claims_in_one():
-            async with self._database.transaction() as tx:
-                return await holds.hold(tx, wishes, self._hold_seconds)
+        return await together(self._database, _HOLDING, lambda tx: holds.hold(tx, wishes, self._hold_seconds))
 
     async def GetReservation(
         self, request: booking_pb2.GetReservationRequest, context: Any

@@ -42,10 +42,15 @@ class Sink(trace_service_pb2_grpc.TraceServiceServicer):
         return [span for span in self.spans if span.trace == trace]
 
     def way_to(self, last: Span) -> list[Span]:
-        """The spans from the first one of the trace that has come to this one."""
+        """The spans from the first one of the trace to this one; empty while one of them is yet to come.
+
+        Each service sends its spans when it likes to: a child often comes before its parent.
+        """
         by_id = {span.id: span for span in self.of(last.trace)}
         way = [last]
-        while way[0].parent in by_id:
+        while way[0].parent:
+            if way[0].parent not in by_id:
+                return []
             way.insert(0, by_id[way[0].parent])
         return way
 

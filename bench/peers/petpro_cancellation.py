@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from bench.peers import steps, worker
 from petpro.payment.v1 import commands_pb2 as payment
-from petpro_common import memory, telemetry
+from petpro_common import logs, memory
 from petpro_common.coalescing import Coalescer
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging.broker import Broker
@@ -173,7 +173,7 @@ class Participants:
 async def main() -> None:
     """Starts one half or both, and serves orders."""
     memory.hoard_nothing()
-    telemetry.configure_logging("peer", "ERROR")
+    logs.configure("peer", "ERROR")
     nats = urlsplit(os.environ["PEER_NATS_URL"])
     broker = Broker(nats.username or "", f"nats://{nats.hostname}:{nats.port}", nats.password or "")
     url = os.environ["PEER_DATABASE_URL"]

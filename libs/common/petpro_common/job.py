@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import structlog
 
-from petpro_common import telemetry
+from petpro_common import logs
 from petpro_common.db import Database
 from petpro_common.housekeeping import purge_all
 from petpro_common.settings import ServiceSettings
@@ -51,7 +51,7 @@ async def run(package: str, name: str, settings: ServiceSettings) -> None:
 def main(package: str, name: str) -> None:
     """Does the job with what the environment says; a fault ends the process with an error."""
     settings: ServiceSettings = importlib.import_module(f"{package}.settings").Settings.load()
-    telemetry.configure_logging(settings.service, settings.log_level)
+    logs.configure(settings.service, settings.log_level)
     asyncio.run(run(package, name, settings))
 
 

@@ -32,6 +32,7 @@ from petpro_common import (
     faults,
     housekeeping,
     kill_points,
+    logs,
     memory,
     rpc,
     saturation,
@@ -71,7 +72,7 @@ class Service:
         self.name = settings.service
         self.settings = settings
         memory.hoard_nothing()
-        telemetry.configure_logging(self.name, settings.log_level)
+        logs.configure(self.name, settings.log_level)
         telemetry.configure_tracing(self.name, settings.otlp_endpoint)
         kill_points.arm(settings.kill_at, settings.kill_on)
         self.database = self._open(settings.database_url)

@@ -1,25 +1,18 @@
-"""Logs, traces and metrics of a service.
+"""Traces and metrics of a service; its logs are made in `logs`.
 
-Logs are JSON lines on standard output with the trace and request ids of the call in hand, and the saga and booking that
-it is about; they hold ids, never personal data, tokens or bodies. Traces follow W3C Trace Context over gRPC and
-messages, and leave by OTLP when an endpoint is set. Metrics are Prometheus text on the metrics address.
+Traces follow W3C Trace Context over gRPC and messages, and leave by OTLP when an endpoint is set. Metrics are
+Prometheus text on the metrics address.
 """
 
-import logging
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from random import getrandbits
 from typing import Any, TypeAlias
 
-import structlog
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
-from structlog.typing import EventDict, WrappedLogger
-
-from petpro_common import context, faults
 
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -83,53 +76,6 @@ Place: TypeAlias = Context
 _RECORDED = "-01"  # the flags of a traceparent (W3C Trace Context)
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("petpro")
-
-
-def _add_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    span = trace.get_current_span().get_span_context()
-    if span.is_valid:
-        event["trace_id"] = format(span.trace_id, "032x")
-    call = context.current()
-    if call:
-        event["request_id"] = call.request_id
-    for name, id_ in context.subject().items():
-        event.setdefault(name, id_)
-    return event
-
-
-def configure_logging(service: str, level: str) -> None:
-    """JSON lines on standard output, from structlog and from libraries alike."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_ids,
-        faults.render,
-    ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(),
-        ],
-    )
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore"):  # urls hold references
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    sys.excepthook = faults.log_the_last
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 class _Unrecorded(trace.NoOpTracer):

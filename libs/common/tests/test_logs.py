@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -12,11 +14,11 @@ from petpro_common.errors import NotFound
 SECRET = "kucing-oranye"
 
 BEGIN = f"""
-import asyncio, logging
+import asyncio, logging, sys
 import structlog
-from petpro_common import faults, telemetry
+from petpro_common import faults, logs
 
-telemetry.configure_logging("account", "info")
+logs.configure("account", "info")
 
 def sign_in(password="{SECRET}"):
     try:
@@ -60,14 +62,15 @@ sign_in()
 }
 
 
+def _said(doing: str, stdout: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """A process that logs as a service does and then does that."""
+    argv = [sys.executable, "-c", BEGIN + doing]
+    return subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_fault_is_logged_by_its_kind_and_frames_and_never_by_its_words(way: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", BEGIN + WAYS[way]],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = _said(WAYS[way])
     fault, cause = json.loads(ran.stdout)["exception"]
     assert (fault["kind"], cause["kind"]) == ("builtins.ValueError", "builtins.KeyError")
     assert fault["frames"][-1].endswith(":sign_in")
@@ -75,6 +78,24 @@ def test_a_fault_is_logged_by_its_kind_and_frames_and_never_by_its_words(way: st
     assert SECRET not in ran.stdout + ran.stderr
     assert ran.stderr == ""
     assert ran.returncode == (1 if way == "the end of the process" else 0)
+
+
+def test_a_line_tells_of_what_json_does_not_know() -> None:
+    told = """
+structlog.get_logger().info("paid", amount=2**70, reference="\\udce9", ids={1})
+structlog.get_logger().debug("not asked for")
+logging.getLogger("library").warning("paid")
+"""
+    lines = [json.loads(line) for line in _said(told).stdout.splitlines()]
+    assert [(line["event"], line["level"], line["service"]) for line in lines[:1]] == [("paid", "info", "account")]
+    assert (lines[0]["amount"], lines[0]["reference"], lines[0]["ids"]) == (2**70, "\udce9", "{1}")
+    assert [line["event"] for line in lines[1:]] == ["paid"]
+
+
+def test_a_line_that_cannot_be_written_fails_nothing() -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = _said('structlog.get_logger().info("paid")\nsys.exit(7)', stdout=full)
+    assert ran.returncode == 7
 
 
 class KennelFull(NotFound):

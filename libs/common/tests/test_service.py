@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from devstack import testing
 from devstack.ports import free_port
 from petpro.notification.v1 import notification_pb2
-from petpro_common import telemetry
+from petpro_common import logs
 from petpro_common.service import BackgroundFailed, Service
 from petpro_common.settings import ServiceSettings
 from petpro_common.testing import KeyRing, eventually
@@ -51,7 +51,7 @@ async def health(address: str, name: str, seconds: float = 30) -> int:
 async def test_it_stays_ready_while_the_broker_is_away(
     settings: Settings, start_own_stack: testing.StartStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
     stack = start_own_stack(["nats"])
     nats = testing.broker(stack)
     own = {"nats_url": nats.url, "nats_password": SecretStr(nats.passwords["notification"])}
@@ -75,7 +75,7 @@ async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: BaseException
 ) -> None:
     assert notification_pb2.DESCRIPTOR.package == "petpro.notification.v1", "reflection needs the contract loaded"
-    monkeypatch.setattr(telemetry, "configure_logging", lambda *_: None)  # the log is pytest's own here
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # the log is pytest's own here
     break_down = asyncio.Event()
 
     async def work() -> None:
@@ -99,7 +99,7 @@ async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
 async def test_with_certificates_probes_are_answered_in_clear_text_and_nobody_else(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
     folder = Authority().issue(tmp_path / "tls")
     more = {"tls_folder": str(folder), "probe_address": f"127.0.0.1:{free_port()}"}
     told = settings.model_copy(update=more)

@@ -7,8 +7,9 @@ looked for, and their headers fit a line.
 
 import time
 from email import policy
+from email.encoders import encode_base64
 from email.mime.multipart import MIMEMultipart
-from email.mime.text import MIMEText
+from email.mime.nonmultipart import MIMENonMultipart
 from email.utils import format_datetime, parseaddr
 
 import aiosmtplib
@@ -121,13 +122,15 @@ class Post:
         )
 
 
-def _text(text: str, subtype: str) -> MIMEText:
+def _text(text: str, subtype: str, **parameters: str) -> MIMENonMultipart:
     """Encoded whatever it holds: as it is, a line could be longer than mail servers take."""
-    return MIMEText(text, subtype, "utf-8")
+    part = MIMENonMultipart("text", subtype, policy=None, charset="utf-8", **parameters)
+    part.set_payload(text.encode())
+    encode_base64(part)
+    return part
 
 
-def _attached(entry: CalendarEntry) -> MIMEText:
-    attachment = _text(entry.text, "calendar")
-    attachment.set_param("method", entry.method)
+def _attached(entry: CalendarEntry) -> MIMENonMultipart:
+    attachment = _text(entry.text, "calendar", method=entry.method)
     attachment.add_header("Content-Disposition", "attachment", filename="appointment.ics")
     return attachment

@@ -42,12 +42,13 @@ def results_of(section: dict[str, Any]) -> Results:
 
 
 def machine() -> str:
-    """Processor, cores and memory in words."""
+    """Processor, cores, memory, kernel and Python in words."""
     said = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in said if line.startswith("model name")), platform.machine())
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores of {model}, {gigabytes:.0f} GiB, {platform.system()} {platform.release()}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{cores} cores of {model}, {gigabytes:.0f} GiB, {platform.system()} {platform.release()}, {python}"
 
 
 def _rounded(value: Any) -> Any:

@@ -3,9 +3,8 @@
 What becomes of one to which nobody came is `no_show`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from petpro_booking import access, messages, policy, store, store_confirm
@@ -22,7 +21,6 @@ from petpro_common import telemetry
 from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import invalid
-from petpro_common.ids import instant_of
 
 
 @dataclass(frozen=True)
@@ -39,54 +37,22 @@ class Paid:
 async def confirm(tx: Transaction, all_paid: Sequence[Paid]) -> None:
     """Turns reservations into bookings, born confirmed, with reference codes of their own; tells everybody.
 
-    Price, commission and policy are those of the hold.
+    Price, commission and policy are those of the hold. A code that is taken is drawn again.
     """
-    slots = await store_confirm.slots_of(tx, (paid.reservation.slot_id for paid in all_paid))
-    codes = await _reference_codes(tx, all_paid)
-    rows = [_booking(paid, slot, codes[paid.booking_id]) for paid, slot in zip(all_paid, slots, strict=True)]
-    made = await store_confirm.insert_bookings(tx, rows)
-    for paid, slot, booking in zip(all_paid, slots, made, strict=True):
-        assert slot
-        store_confirm.confirm_reservation(tx, paid.reservation.id, paid.booking_id, paid.payment_id)
+    made: dict[UUID, Row] = {}
+    while left := [paid for paid in all_paid if paid.booking_id not in made]:
+        made |= await store_confirm.insert_bookings(tx, [_draft(paid) for paid in left])
+    store_confirm.confirm_reservations(
+        tx, [(paid.reservation.id, paid.booking_id, paid.payment_id) for paid in all_paid]
+    )
+    for paid in all_paid:
         with telemetry.back_in(paid.place):
-            await messages.booking_confirmed(tx, booking, slot.slot_start_time)
+            await messages.booking_confirmed(tx, made[paid.booking_id])
 
 
-def _booking(paid: Paid, slot: Row | None, code: str) -> Mapping[str, Any]:
-    reservation = paid.reservation
-    if slot is None or slot.timezone is None:
-        raise LookupError(f"slot or clinic of reservation {reservation.id} is gone")
-    return {
-        "id": paid.booking_id,
-        "created_at": instant_of(paid.booking_id),
-        "reservation_id": reservation.id,
-        "user_id": reservation.user_id,
-        "pet_id": reservation.pet_id,
-        "clinic_id": reservation.clinic_id,
-        "service_id": reservation.service_id,
-        "slot_id": slot.id,
-        "slot_date": slot.slot_date,
-        "starts_at": slot.starts_at,
-        "ends_at": slot.ends_at,
-        "timezone": slot.timezone,
-        "payment_id": paid.payment_id,
-        "reference_code": code,
-        "amount": reservation.price,
-        "currency": reservation.currency,
-        "commission_rate": reservation.commission_rate,
-        "cancellation_policy": reservation.cancellation_policy,
-        "notes": reservation.notes,
-    }
-
-
-async def _reference_codes(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, str]:
-    """By booking; one that is taken is drawn again."""
-    codes: dict[UUID, str] = {}
-    while left := [paid for paid in all_paid if paid.booking_id not in codes]:
-        drawn = [(new_reference_code(), paid.booking_id, paid.reservation.id) for paid in left]
-        are_claimed = await store_confirm.claim_reference_codes(tx, drawn)
-        codes |= {booking_id: code for (code, booking_id, _), is_ in zip(drawn, are_claimed, strict=True) if is_}
-    return codes
+def _draft(paid: Paid) -> store_confirm.Draft:
+    held = paid.reservation
+    return store_confirm.Draft(held.id, held.slot_id, paid.booking_id, paid.payment_id, new_reference_code())
 
 
 async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:

@@ -53,8 +53,8 @@ async def request(tx: Transaction, engine: SagaEngine, wishes: Sequence[Wish]) -
     return await starting.start(tx, engine, _WAYS, wishes)
 
 
-def _lock(wish: Wish) -> Order:
-    return store_sagas.locking_booking_for(wish.about, access.person_of(wish.caller))
+def _lock(wishes: Sequence[Wish]) -> Order:
+    return store_sagas.locking_bookings_for((wish.about, access.person_of(wish.caller)) for wish in wishes)
 
 
 def _decide(wish: Wish, booking: Row | None) -> Start:
@@ -77,7 +77,7 @@ def _decide(wish: Wish, booking: Row | None) -> Start:
 _WAYS = starting.Ways(
     lock=_lock,
     decide=_decide,
-    look=lambda wish: store.getting_booking(wish.about),
+    look=store.getting_bookings,
     reply_type=Reply,
     reply=lambda booking: Reply(booking=messages.booking(booking)),
 )
@@ -157,7 +157,7 @@ async def lock_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequenc
     """Sets the semantic locks and freezes what goes back."""
     requests = [
         store_sagas.Request(
-            booking_id=_booking_id(state),
+            id=_booking_id(state),
             saga_id=state.id,
             by=state.data["by"],
             refund_amount=Decimal(state.data["refund_amount"]),
@@ -184,8 +184,11 @@ async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
 
 async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
     """Cancels bookings, frees their seats and tells everybody. Of one that is cancelled already it changes nothing."""
-    ends = [(_booking_id(state), state.data["reason"], state.data.get("refund_status")) for state in states]
-    for state, booking in zip(states, await store_sagas.cancel_bookings(tx, ends), strict=True):
+    endings = [
+        store_sagas.Ending(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
+        for state in states
+    ]
+    for state, booking in zip(states, await store_sagas.cancel_bookings(tx, endings), strict=True):
         if booking:
             with on_behalf(state):
                 await _cancelled(tx, state, booking)
@@ -209,7 +212,7 @@ async def refund_changed(tx: Transaction, event: Event) -> None:
     """Keeps the refund status of a cancelled booking, or a no-show: refund.succeeded and refund.manual of payment."""
     status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
     before = event.get("status_before") or ("succeeded" if status == "manual" else "pending")  # as told by an older one
-    store_sagas.set_refund_status(tx, UUID(event["booking_id"]), status, before)
+    store_sagas.set_refund_status(tx, store_sagas.Told(UUID(event["booking_id"]), status, before))
 
 
 def _first_refund_status(state: SagaState) -> str:

@@ -76,9 +76,9 @@ async def start(
     ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired or CheckoutInProgress.
     """
     ways: starting.Ways[Wish, Reply] = starting.Ways(
-        lock=lambda wish: store.locking_reservation(wish.about),
+        lock=lambda wishes: store.locking_reservations(wish.about for wish in wishes),
         decide=lambda wish, reservation: _decide(wish, reservation, for_payment),
-        look=lambda wish: store.getting_reservation(wish.about),
+        look=store.getting_reservations,
         reply_type=Reply,
         reply=lambda row: Reply(reservation=messages.reservation(row, with_lock_id=True)),
     )
@@ -156,17 +156,8 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
     """The local steps of the checkout saga by name. A clinic has `time_to_approve`, at most until the slot begins."""
 
     async def begin_checkouts(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
+        store_sagas.begin_checkouts(tx, map(_try, states))
         for state in states:
-            awaiting = "awaiting_approval" if state.data["requires_approval"] else "awaiting_payment"
-            store_sagas.begin_checkout(
-                tx,
-                reservation_id=_id(state, "reservation_id"),
-                saga_id=state.id,
-                booking_id=_id(state, "booking_id"),
-                payment_id=_id(state, "payment_id"),
-                notes=state.data["notes"],
-                status=awaiting,
-            )
             if state.data["requires_approval"]:
                 await store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
         return [Succeeded()] * len(states)
@@ -177,6 +168,17 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
         "confirm_booking": AllAtHand(confirm_bookings),
         "end_checkout": end_checkout,
     }
+
+
+def _try(state: SagaState) -> store_sagas.Try:
+    return store_sagas.Try(
+        id=_id(state, "reservation_id"),
+        saga_id=state.id,
+        booking_id=_id(state, "booking_id"),
+        payment_id=_id(state, "payment_id"),
+        notes=state.data["notes"],
+        checkout_status="awaiting_approval" if state.data["requires_approval"] else "awaiting_payment",
+    )
 
 
 async def await_approval(tx: Transaction, state: SagaState) -> Answer:
@@ -198,10 +200,11 @@ async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequ
     answers: list[Answer] = []
     all_paid: list[Paid] = []
     reservations = await store.lock_reservations(tx, (_id(state, "reservation_id") for state in states))
-    for state, reservation in zip(states, reservations, strict=True):
+    for state in states:
+        reservation = reservations.get(_id(state, "reservation_id"))
         refused = await _refused_a_seat(tx, reservation)
         answers.append(refused or Succeeded())
-        if not refused:
+        if reservation and not refused:
             payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
             with on_behalf(state):
                 all_paid.append(Paid(reservation, _id(state, "booking_id"), payment_id))

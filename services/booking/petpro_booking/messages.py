@@ -162,15 +162,15 @@ async def reservation_cancelled(tx: Transaction, row: Row) -> None:
     await add_event(tx, "booking", "reservation.cancelled", row.id, _hold(row))
 
 
-async def booking_confirmed(tx: Transaction, row: Row, slot_time: time) -> None:
-    """A reservation was paid for."""
+async def booking_confirmed(tx: Transaction, row: Row) -> None:
+    """A reservation was paid for; `row` with the `slot_start_time`."""
     fields = {
         **_visit(row),
         "reference_code": row.reference_code,
         "pet_id": row.pet_id,
         "service_id": row.service_id,
         "slot_date": row.slot_date,
-        "slot_time": _minutes(slot_time),
+        "slot_time": _minutes(row.slot_start_time),
         "amount": row.amount,
         "currency": row.currency,
     }

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from petpro_common import idempotency, telemetry
 from petpro_common.context import Caller
-from petpro_common.db import Row, Transaction
+from petpro_common.db import Row, Rows, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.saga import SagaEngine
 from petpro_common.saga.engine import Start
@@ -38,12 +38,12 @@ Reply = TypeVar("Reply", bound=Message)
 class Ways(Generic[Asked, Reply]):
     """What is particular to one kind of saga."""
 
-    lock: Callable[[Asked], Order]
-    """The statement that locks what a wish is about."""
+    lock: Callable[[Sequence[Asked]], Order]
+    """The statement that locks what wishes are about, in the order of the ids."""
     decide: Callable[[Asked, Row | None], Start]
     """The saga, by what was locked. Raises a typed error that speaks against it."""
-    look: Callable[[Asked], Order]
-    """The statement that looks at it again once the saga has begun."""
+    look: Callable[[Sequence[UUID]], Order]
+    """The statement that looks at it again once the sagas have begun."""
     reply_type: type[Reply]
     reply: Callable[[Row], Reply]
     """The reply, by what was looked at."""
@@ -53,24 +53,29 @@ async def start(
     tx: Transaction, engine: SagaEngine, ways: Ways[Asked, Reply], wishes: Sequence[Asked]
 ) -> list[Reply | PetProError]:
     """Starts a saga for each of the wishes, which are about different things: a reply or a typed error for each."""
-    in_order = sorted(wishes, key=lambda wish: wish.about)
-    looking_up = idempotency.looking_up(wish.claim for wish in in_order)
-    *locked, found = await tx.execute_all([*map(ways.lock, in_order), looking_up])
-    stored, starts = idempotency.Stored(found), list[tuple[Asked, Start]]()
+    looking_up = idempotency.looking_up(wish.claim for wish in wishes)
+    locking, found = await tx.execute_all([ways.lock(wishes), looking_up])
+    locked, stored = _by_id(locking), idempotency.Stored(found)
+    starts: dict[UUID, Start] = {}
     outcomes: dict[UUID, Reply | PetProError] = {}
-    for wish, rows in zip(in_order, locked, strict=True):
+    for wish in wishes:
         if before := stored.answer(wish.claim, ways.reply_type):
             outcomes[wish.about] = before
             continue
         try:
-            starts.append((wish, ways.decide(wish, rows.first())))
+            starts[wish.about] = ways.decide(wish, locked.get(wish.about))
         except PetProError as refused:
             outcomes[wish.about] = refused
     if starts:
-        await engine.start_all(tx, [start for _, start in starts])
-        begun = await tx.execute_all([ways.look(wish) for wish, _ in starts])
-        for (wish, _), rows in zip(starts, begun, strict=True):
-            reply = outcomes[wish.about] = ways.reply(rows.one())
-            if wish.claim:
-                idempotency.keep(tx, wish.claim, reply)
+        await engine.start_all(tx, list(starts.values()))
+        begun = _by_id(await tx.execute(*ways.look(list(starts))))
+        for wish in wishes:
+            if wish.about in starts:
+                reply = outcomes[wish.about] = ways.reply(begun[wish.about])
+                if wish.claim:
+                    idempotency.keep(tx, wish.claim, reply)
     return [outcomes[wish.about] for wish in wishes]
+
+
+def _by_id(rows: Rows) -> dict[UUID, Row]:
+    return {row.id: row for row in rows}

@@ -4,6 +4,7 @@ Locks are taken in one order everywhere, so that nobody waits in a circle: saga,
 id. A look-up by id adds the date that the id carries and reads one partition. Times are the database's.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -12,11 +13,23 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFound
+from petpro_booking.for_each import ForEach
 from petpro_common.db import Row, Transaction
 from petpro_common.wire import Order
 
 _THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
 _THIS = "id = :id AND created_at = uuid_extract_timestamp(:id)"
+
+
+def _get_all(table: str) -> ForEach:
+    return ForEach(
+        f"""
+        SELECT found.* FROM {{given}} CROSS JOIN LATERAL (
+            SELECT * FROM {table} WHERE id = given.id AND created_at = uuid_extract_timestamp(given.id) OFFSET 0) found
+        """,
+        id="uuid",
+    )
+
 
 _TAKE_SEAT = text(f"""
     UPDATE slots SET booked_count = booked_count + 1, updated_at = CURRENT_TIMESTAMP,
@@ -28,24 +41,11 @@ _WHY_NO_SEAT = text(f"""
     SELECT status, booked_count = capacity AS is_full, starts_at <= CURRENT_TIMESTAMP AS has_begun
     FROM slots WHERE {_THIS_SLOT}
 """)
-_FREE_SEAT = text(f"""
-    UPDATE slots SET booked_count = booked_count - 1, updated_at = CURRENT_TIMESTAMP,
+# One slot a statement, which prepares one partition of `slots`: a list of them prepares each, and there are many.
+_FREE_SEATS = text(f"""
+    UPDATE slots SET booked_count = greatest(booked_count - :seats, 0), updated_at = CURRENT_TIMESTAMP,
         status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
     WHERE {_THIS_SLOT} AND booked_count > 0
-""")
-_FREE_SEATS = text("""
-    WITH freed AS (
-        SELECT slot_id, count(*) AS seats FROM unnest(CAST(:slot_ids AS uuid[])) AS slot_id GROUP BY slot_id
-    ),
-    locked AS (
-        SELECT slots.id, slots.slot_date, freed.seats FROM freed JOIN slots
-            ON slots.id = freed.slot_id
-            AND slots.slot_date = (uuid_extract_timestamp(freed.slot_id) AT TIME ZONE 'UTC')::date
-        ORDER BY slots.id FOR UPDATE OF slots
-    )
-    UPDATE slots SET booked_count = greatest(slots.booked_count - locked.seats, 0), updated_at = CURRENT_TIMESTAMP,
-        status = CASE WHEN slots.status = 'blocked' THEN 'blocked' ELSE 'available' END
-    FROM locked WHERE slots.id = locked.id AND slots.slot_date = locked.slot_date
 """)
 _LOCK_SLOTS = text("""
     SELECT id, service_id FROM slots
@@ -56,10 +56,16 @@ _LOCK_SLOTS = text("""
 _GET_SLOT = text(f"SELECT * FROM slots WHERE {_THIS_SLOT}")
 
 _GET_RESERVATION = text(f"SELECT * FROM reservations WHERE {_THIS}")
-_LOCK_RESERVATION = text(f"""
-    SELECT *, clock_timestamp() AS now, expires_at <= clock_timestamp() AS has_run_out
-    FROM reservations WHERE {_THIS} FOR UPDATE
-""")
+_GET_RESERVATIONS = _get_all("reservations")
+_LOCK_RESERVATIONS = ForEach(
+    """
+    SELECT held.*, clock_timestamp() AS now, held.expires_at <= clock_timestamp() AS has_run_out
+    FROM {given} CROSS JOIN LATERAL (
+        SELECT * FROM reservations WHERE id = given.id AND created_at = uuid_extract_timestamp(given.id)
+        OFFSET 0 FOR UPDATE) held
+    """,
+    id="uuid",
+)
 _GIVE_BACK = text(f"""
     UPDATE reservations SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP,
         checkout_status = CASE WHEN checkout_status = 'awaiting_approval' THEN 'none' ELSE checkout_status END
@@ -81,6 +87,7 @@ _NEXT_EXPIRY = text("""
 """)
 
 _GET_BOOKING = text(f"SELECT * FROM bookings WHERE {_THIS}")
+_GET_BOOKINGS = _get_all("bookings")
 _LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS} FOR UPDATE")
 _LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
 _MOVE_BOOKING = text(f"""
@@ -142,12 +149,13 @@ async def take_seat(tx: Transaction, slot_id: UUID) -> Row:
 
 def free_seat(tx: Transaction, slot_id: UUID) -> None:
     """Gives one seat back, never below none; a blocked slot stays blocked. The caller gives each seat back once."""
-    tx.write(_FREE_SEAT, {"slot_id": slot_id})
+    free_seats(tx, [slot_id])
 
 
 def free_seats(tx: Transaction, slot_ids: Iterable[UUID]) -> None:
     """As `free_seat`, once for each time that a slot is named; slots are locked in the order of their ids."""
-    tx.write(_FREE_SEATS, {"slot_ids": list(slot_ids)})
+    for slot_id, seats in sorted(Counter(slot_ids).items()):
+        tx.write(_FREE_SEATS, {"slot_id": slot_id, "seats": seats})
 
 
 async def lock_slots(tx: Transaction, slot_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
@@ -166,9 +174,9 @@ async def get_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
     return (await tx.execute(_GET_RESERVATION, {"id": reservation_id})).first()
 
 
-def getting_reservation(reservation_id: UUID) -> Order:
-    """The statement of `get_reservation`, for a round trip with others."""
-    return _GET_RESERVATION, {"id": reservation_id}
+def getting_reservations(reservation_ids: Iterable[UUID]) -> Order:
+    """The statement of `get_reservation` for several, for a round trip with others."""
+    return _GET_RESERVATIONS.order({"id": id_} for id_ in reservation_ids)
 
 
 async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
@@ -176,17 +184,17 @@ async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
 
     Adds `now`, and `has_run_out`: whether its time was over when the row was read.
     """
-    return (await tx.execute(_LOCK_RESERVATION, {"id": reservation_id})).first()
+    return (await lock_reservations(tx, [reservation_id])).get(reservation_id)
 
 
-def locking_reservation(reservation_id: UUID) -> Order:
-    """The statement of `lock_reservation`, for a round trip with others."""
-    return _LOCK_RESERVATION, {"id": reservation_id}
+async def lock_reservations(tx: Transaction, reservation_ids: Iterable[UUID]) -> Mapping[UUID, Row]:
+    """As `lock_reservation`: those of them that there are, by id, locked in the order of their ids."""
+    return {row.id: row for row in await tx.execute(*locking_reservations(reservation_ids))}
 
 
-async def lock_reservations(tx: Transaction, reservation_ids: Iterable[UUID]) -> list[Row | None]:
-    """As `lock_reservation`, in this order."""
-    return [rows.first() for rows in await tx.execute_all([locking_reservation(id_) for id_ in reservation_ids])]
+def locking_reservations(reservation_ids: Iterable[UUID]) -> Order:
+    """The statement of `lock_reservations`, for a round trip with others."""
+    return _LOCK_RESERVATIONS.order({"id": id_} for id_ in reservation_ids)
 
 
 async def give_back(tx: Transaction, reservation_id: UUID) -> Row:
@@ -210,9 +218,9 @@ async def get_booking(tx: Transaction, booking_id: UUID) -> Row | None:
     return (await tx.execute(_GET_BOOKING, {"id": booking_id})).first()
 
 
-def getting_booking(booking_id: UUID) -> Order:
-    """The statement of `get_booking`, for a round trip with others."""
-    return _GET_BOOKING, {"id": booking_id}
+def getting_bookings(booking_ids: Iterable[UUID]) -> Order:
+    """The statement of `get_booking` for several, for a round trip with others."""
+    return _GET_BOOKINGS.order({"id": id_} for id_ in booking_ids)
 
 
 async def lock_booking(tx: Transaction, booking_id: UUID) -> Row | None:

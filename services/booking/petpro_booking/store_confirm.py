@@ -1,55 +1,84 @@
-"""The statements by which reservations become bookings: each for all of them in one round trip."""
+"""The statements by which reservations become bookings: each for all of them."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import insert, text
-
-from petpro_booking.tables import bookings
+from petpro_booking.for_each import ForEach
 from petpro_common.db import Row, Transaction
 
-_SLOT_AND_ZONE = text("""
-    SELECT *, (SELECT timezone FROM catalog_clinics WHERE id = slots.clinic_id) FROM slots
-    WHERE id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
-""")
-_CLAIM_CODE = text("""
-    INSERT INTO reference_codes (reference_code, booking_id, reservation_id)
-    VALUES (:reference_code, :booking_id, :reservation_id)
-    ON CONFLICT (reference_code) DO NOTHING
-""")
-_INSERT_BOOKING = insert(bookings).returning(bookings)
-_CONFIRM_RESERVATION = text("""
-    UPDATE reservations SET status = 'confirmed', checkout_status = 'confirmed', failure_reason = NULL,
-        booking_id = :booking_id, payment_id = :payment_id, updated_at = CURRENT_TIMESTAMP
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status IN ('pending', 'expired')
-""")
-
-
-async def slots_of(tx: Transaction, slot_ids: Iterable[UUID]) -> list[Row | None]:
-    """Slots as they are, in this order; adds the `timezone` of the clinic."""
-    found = await tx.execute_all([(_SLOT_AND_ZONE, {"slot_id": slot_id}) for slot_id in slot_ids])
-    return [rows.first() for rows in found]
-
-
-async def claim_reference_codes(tx: Transaction, wanted: Iterable[tuple[str, UUID, UUID]]) -> list[bool]:
-    """Whether each code is now that booking's, of that reservation: it is unique over all time.
-
-    A second code for a booking, or a second booking of a reservation, is refused by the database (IntegrityError).
+# Reservation, slot and clinic are each looked up by their keys, whatever is planned while tables are small.
+_INSERT_BOOKINGS = ForEach(
     """
-    rows = [
-        {"reference_code": code, "booking_id": booking_id, "reservation_id": reservation_id}
-        for code, booking_id, reservation_id in wanted
-    ]
-    return [done.rowcount > 0 for done in await tx.execute_all([(_CLAIM_CODE, row) for row in rows])]
+    WITH paid AS (
+        SELECT given.*, reservation.*, slot.*,
+            (SELECT timezone FROM catalog_clinics WHERE id = slot.clinic_id) AS timezone
+        FROM {given} CROSS JOIN LATERAL (
+            SELECT user_id, pet_id, service_id, price, currency, commission_rate, cancellation_policy, notes
+            FROM reservations
+            WHERE id = given.reservation_id AND created_at = uuid_extract_timestamp(given.reservation_id) OFFSET 0
+        ) reservation CROSS JOIN LATERAL (
+            SELECT clinic_id, slot_date, slot_start_time, starts_at, ends_at FROM slots
+            WHERE id = given.slot_id AND slot_date = (uuid_extract_timestamp(given.slot_id) AT TIME ZONE 'UTC')::date
+            OFFSET 0
+        ) slot
+    ), claimed AS (
+        INSERT INTO reference_codes (reference_code, booking_id, reservation_id)
+        SELECT reference_code, booking_id, reservation_id FROM paid
+        ON CONFLICT (reference_code) DO NOTHING RETURNING booking_id
+    ), made AS (
+        INSERT INTO bookings (id, created_at, reservation_id, user_id, pet_id, clinic_id, service_id, slot_id,
+            slot_date, starts_at, ends_at, timezone, payment_id, reference_code, amount, currency, commission_rate,
+            cancellation_policy, notes)
+        SELECT booking_id, uuid_extract_timestamp(booking_id), reservation_id, user_id, pet_id, clinic_id, service_id,
+            slot_id, slot_date, starts_at, ends_at, timezone, payment_id, reference_code, price, currency,
+            commission_rate, cancellation_policy, notes
+        FROM paid WHERE booking_id IN (SELECT booking_id FROM claimed)
+        RETURNING id, user_id, pet_id, clinic_id, service_id, slot_date, reference_code, amount, currency
+    )
+    SELECT made.*, paid.slot_start_time FROM made JOIN paid ON paid.booking_id = made.id
+    """,
+    reservation_id="uuid",
+    slot_id="uuid",
+    booking_id="uuid",
+    payment_id="uuid",
+    reference_code="text",
+)
+_CONFIRM_RESERVATIONS = ForEach(
+    """
+    UPDATE reservations SET status = 'confirmed', checkout_status = 'confirmed', failure_reason = NULL,
+        booking_id = given.booking_id, payment_id = given.payment_id, updated_at = CURRENT_TIMESTAMP
+    FROM {given} WHERE {theirs} AND reservations.status IN ('pending', 'expired')
+    """,
+    "reservations",
+    id="uuid",
+    booking_id="uuid",
+    payment_id="uuid",
+)
 
 
-async def insert_bookings(tx: Transaction, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Bookings, born confirmed."""
-    return [made.one() for made in await tx.execute_all([(_INSERT_BOOKING, row) for row in rows])]
+@dataclass(frozen=True)
+class Draft:
+    """A booking of a reservation, which holds a seat of that slot, under a code that may be another's."""
+
+    reservation_id: UUID
+    slot_id: UUID
+    booking_id: UUID
+    payment_id: UUID | None
+    reference_code: str
 
 
-def confirm_reservation(tx: Transaction, reservation_id: UUID, booking_id: UUID, payment_id: UUID | None) -> None:
-    """Makes a reservation confirmed; the caller holds its row lock, and the seat."""
-    row = {"id": reservation_id, "booking_id": booking_id, "payment_id": payment_id}
-    tx.write(_CONFIRM_RESERVATION, row)
+async def insert_bookings(tx: Transaction, drafts: Sequence[Draft]) -> Mapping[UUID, Row]:
+    """Bookings, born confirmed, by id, with the `slot_start_time`; those are left out whose code is another's.
+
+    A code is unique over all time. A second code for a booking, or a second booking of a reservation, is refused by the
+    database (UniqueViolation), and so is one whose clinic is not known (NotNullViolation).
+    """
+    made = await tx.execute(*_INSERT_BOOKINGS.order(map(vars, drafts)))
+    return {row.id: row for row in made}
+
+
+def confirm_reservations(tx: Transaction, confirmed: Iterable[tuple[UUID, UUID, UUID | None]]) -> None:
+    """Makes reservations confirmed, each with its booking and payment; the caller holds their row locks and seats."""
+    names = ("id", "booking_id", "payment_id")
+    tx.write(*_CONFIRM_RESERVATIONS.order(dict(zip(names, each, strict=True)) for each in confirmed))

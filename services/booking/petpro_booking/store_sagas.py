@@ -1,26 +1,37 @@
 """Every SQL statement of the sagas' starts and local steps.
 
-Locks are taken in the order saga, reservation or booking, slot. What is done for several is one statement for each, all
-in one round trip: one that takes a list prepares every partition of its tables.
+Locks are taken in the order saga, reservation or booking, slot, and several of a kind in the order of their ids. What
+is done to several reservations or bookings is one statement.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import text
 
+from petpro_booking import store
+from petpro_booking.for_each import ForEach
 from petpro_common.db import Row, Transaction
 from petpro_common.wire import Order
 
-_BEGIN_CHECKOUT = text("""
-    UPDATE reservations SET checkout_status = :checkout_status, checkout_saga_id = :saga_id,
-        checkout_count = checkout_count + 1, failure_reason = NULL, booking_id = :booking_id, payment_id = :payment_id,
-        notes = :notes, updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
-""")
+_BEGIN_CHECKOUTS = ForEach(
+    """
+    UPDATE reservations SET checkout_status = given.checkout_status, checkout_saga_id = given.saga_id,
+        checkout_count = checkout_count + 1, failure_reason = NULL, booking_id = given.booking_id,
+        payment_id = given.payment_id, notes = nullif(given.notes, ''), updated_at = clock_timestamp()
+    FROM {given} WHERE {theirs}
+    """,
+    "reservations",
+    id="uuid",
+    saga_id="uuid",
+    booking_id="uuid",
+    payment_id="uuid",
+    notes="text",
+    checkout_status="text",
+)
 _EXTEND_HOLD = text("""
     UPDATE reservations SET expires_at = greatest(expires_at, least(clock_timestamp() + :more, starts_at)),
         updated_at = clock_timestamp()
@@ -39,21 +50,37 @@ _CANCEL_RESERVATION = text("""
     UPDATE reservations SET status = 'cancelled', updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status = 'pending'
 """)
-# With whether somebody owns its clinic or is of its staff.
-_LOCK_BOOKING_FOR = text("""
-    SELECT *, clock_timestamp() AS now,
-        EXISTS (SELECT FROM catalog_clinics WHERE id = bookings.clinic_id AND owner_id = :user_id)
-        OR EXISTS (SELECT FROM catalog_staff WHERE user_id = :user_id AND clinic_id = bookings.clinic_id)
+# OFFSET 0: PostgreSQL might read all clinics, and all staff, to look them up in memory.
+_LOCK_BOOKINGS_FOR = ForEach(
+    """
+    SELECT booking.*, clock_timestamp() AS now,
+        EXISTS (SELECT FROM catalog_clinics WHERE id = booking.clinic_id AND owner_id = given.user_id OFFSET 0)
+        OR EXISTS (SELECT FROM catalog_staff WHERE user_id = given.user_id AND clinic_id = booking.clinic_id OFFSET 0)
             AS is_of_clinic
-    FROM bookings WHERE id = :id AND created_at = uuid_extract_timestamp(:id) FOR UPDATE
-""")
-_REQUEST_CANCELLATION = text("""
-    UPDATE bookings SET cancellation_status = 'requested', cancellation_saga_id = :saga_id,
-        cancellation_count = cancellation_count + 1, cancelled_by = :by, refund_amount = :refund_amount,
-        refund_status = :refund_status, updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status = 'confirmed'
-      AND cancellation_status IS DISTINCT FROM 'requested'
-""")
+    FROM {given} CROSS JOIN LATERAL (
+        SELECT * FROM bookings WHERE id = given.id AND created_at = uuid_extract_timestamp(given.id)
+        OFFSET 0 FOR UPDATE) booking
+    """,
+    id="uuid",
+    user_id="uuid",
+)
+# No comparison of the status that a partial index would fit: one holds all confirmed bookings.
+_REQUEST_CANCELLATIONS = ForEach(
+    """
+    UPDATE bookings SET cancellation_status = 'requested', cancellation_saga_id = given.saga_id,
+        cancellation_count = cancellation_count + 1, cancelled_by = given.by, refund_amount = given.refund_amount,
+        refund_status = given.refund_status, updated_at = clock_timestamp()
+    FROM {given} WHERE {theirs}
+      AND bookings.status || '' = 'confirmed' AND bookings.cancellation_status IS DISTINCT FROM 'requested'
+    RETURNING bookings.cancellation_saga_id
+    """,
+    "bookings",
+    id="uuid",
+    saga_id="uuid",
+    by="text",
+    refund_amount="numeric",
+    refund_status="text",
+)
 _REFUSE_CANCELLATION = text("""
     UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL, refund_amount = NULL,
         refund_status = 'refused', updated_at = clock_timestamp()
@@ -61,43 +88,50 @@ _REFUSE_CANCELLATION = text("""
 """)
 # Once: a booking that is cancelled stays as it is, and its seat is given back once. What payment told of the refund
 # since then is newer than its answer to the saga.
-_CANCEL_BOOKING = text("""
-    WITH cancelled AS (
-        UPDATE bookings SET status = 'cancelled', cancellation_status = 'cancelled', cancellation_reason = :reason,
-            refund_status = CASE WHEN refund_status = 'pending' AND CAST(:told AS text) IS NOT NULL THEN :told
-                                 ELSE refund_status END,
-            updated_at = clock_timestamp()
-        WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status <> 'cancelled'
-        RETURNING id, user_id, clinic_id, slot_id, slot_date, refund_status
-    ), freed AS (
-        UPDATE slots SET booked_count = booked_count - 1, updated_at = CURRENT_TIMESTAMP,
-            status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
-        FROM cancelled WHERE slots.id = slot_id AND slots.slot_date = cancelled.slot_date AND booked_count > 0
-    )
-    SELECT id, user_id, clinic_id, refund_status FROM cancelled
-""")
+_CANCEL_BOOKINGS = ForEach(
+    """
+    UPDATE bookings SET status = 'cancelled', cancellation_status = 'cancelled', cancellation_reason = given.reason,
+        refund_status = CASE WHEN bookings.refund_status = 'pending' AND given.told IS NOT NULL THEN given.told
+                             ELSE bookings.refund_status END,
+        updated_at = clock_timestamp()
+    FROM {given} WHERE {theirs} AND bookings.status <> 'cancelled'
+    RETURNING bookings.id, bookings.user_id, bookings.clinic_id, bookings.slot_id, bookings.refund_status
+    """,
+    "bookings",
+    id="uuid",
+    reason="text",
+    told="text",
+)
 # A refund's status only moves on, from where payment says it stood: an event that comes late or twice changes nothing.
-_SET_REFUND_STATUS = text("""
-    UPDATE bookings SET refund_status = :refund_status, updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
-      AND (cancellation_status IN ('requested', 'cancelled') OR status = 'no-show')
-      AND refund_status IN ('pending', :before)
-""")
+_SET_REFUND_STATUSES = ForEach(
+    """
+    UPDATE bookings SET refund_status = given.refund_status, updated_at = clock_timestamp()
+    FROM {given} WHERE {theirs}
+      AND (bookings.cancellation_status IN ('requested', 'cancelled') OR bookings.status = 'no-show')
+      AND bookings.refund_status IN ('pending', given.before)
+    """,
+    "bookings",
+    id="uuid",
+    refund_status="text",
+    before="text",
+)
 
 
-def begin_checkout(
-    tx: Transaction, reservation_id: UUID, saga_id: UUID, booking_id: UUID, payment_id: UUID, notes: str, status: str
-) -> None:
-    """Notes on the reservation which try is on its way; the caller holds its row lock."""
-    row = {
-        "id": reservation_id,
-        "saga_id": saga_id,
-        "booking_id": booking_id,
-        "payment_id": payment_id,
-        "notes": notes or None,
-        "checkout_status": status,
-    }
-    tx.write(_BEGIN_CHECKOUT, row)
+@dataclass(frozen=True)
+class Try:
+    """A checkout that begins: of which reservation, which booking is to come of it, and how far it has come."""
+
+    id: UUID
+    saga_id: UUID
+    booking_id: UUID
+    payment_id: UUID
+    notes: str
+    checkout_status: str
+
+
+def begin_checkouts(tx: Transaction, tries: Iterable[Try]) -> None:
+    """Notes on reservations which try is on its way; the caller holds their row locks."""
+    tx.write(*_BEGIN_CHECKOUTS.order(map(vars, tries)))
 
 
 async def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> datetime:
@@ -121,30 +155,29 @@ def cancel_reservation(tx: Transaction, reservation_id: UUID) -> None:
     tx.write(_CANCEL_RESERVATION, {"id": reservation_id})
 
 
-def locking_booking_for(booking_id: UUID, user_id: UUID | None) -> Order:
-    """The statement of `store.lock_booking`, for a round trip with others.
+def locking_bookings_for(wanted: Iterable[tuple[UUID, UUID | None]]) -> Order:
+    """The statement of `store.lock_booking` for several, each for somebody, for a round trip with others.
 
-    Adds `is_of_clinic`: whether the person owns its clinic or is of its staff.
+    Adds `is_of_clinic`: whether that person owns its clinic or is of its staff.
     """
-    return _LOCK_BOOKING_FOR, {"id": booking_id, "user_id": user_id}
+    return _LOCK_BOOKINGS_FOR.order({"id": booking_id, "user_id": user_id} for booking_id, user_id in wanted)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A cancellation that takes hold of its booking."""
+    """A cancellation that takes hold of a booking."""
 
-    booking_id: UUID
+    id: UUID
     saga_id: UUID
     by: str
     refund_amount: Decimal
     refund_status: str
 
 
-async def request_cancellations(tx: Transaction, requests: Iterable[Request]) -> list[bool]:
+async def request_cancellations(tx: Transaction, requests: Sequence[Request]) -> list[bool]:
     """Sets semantic locks; False, and nothing changes, where the booking is not confirmed or one stands."""
-    rows = [{**asdict(request), "id": request.booking_id} for request in requests]
-    done = await tx.execute_all([(_REQUEST_CANCELLATION, row) for row in rows])
-    return [each.rowcount > 0 for each in done]
+    are_set = set((await tx.execute(*_REQUEST_CANCELLATIONS.order(map(vars, requests)))).scalars())
+    return [request.saga_id in are_set for request in requests]
 
 
 def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
@@ -152,16 +185,40 @@ def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
     tx.write(_REFUSE_CANCELLATION, {"id": booking_id})
 
 
-async def cancel_bookings(tx: Transaction, ends: Iterable[tuple[UUID, str, str | None]]) -> list[Row | None]:
-    """Makes bookings cancelled and gives their seats back: of each its id, why, and what payment told of the refund.
+@dataclass(frozen=True)
+class Ending:
+    """A booking that is cancelled, why, and what payment told of the refund."""
 
-    None, and nothing changes, where it is cancelled already.
-    """
-    rows = [{"id": booking_id, "reason": reason, "told": told} for booking_id, reason, told in ends]
-    return [done.first() for done in await tx.execute_all([(_CANCEL_BOOKING, row) for row in rows])]
+    id: UUID
+    reason: str
+    told: str | None
 
 
-def set_refund_status(tx: Transaction, booking_id: UUID, refund_status: str, before: str) -> None:
-    """Notes what became of the refund of a cancelled booking or of a no-show, which stood at `before` until then."""
-    row = {"id": booking_id, "refund_status": refund_status, "before": before}
-    tx.write(_SET_REFUND_STATUS, row)
+async def cancel_bookings(tx: Transaction, endings: Sequence[Ending]) -> list[Row | None]:
+    """Makes bookings cancelled and gives their seats back. None, and nothing changes, where it is cancelled already."""
+    cancelled = {row.id: row for row in await tx.execute(*_CANCEL_BOOKINGS.order(map(vars, endings)))}
+    store.free_seats(tx, [row.slot_id for row in cancelled.values()])
+    return [cancelled.pop(ending.id, None) for ending in endings]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of the refund of a cancelled booking or of a no-show, which stood at `before` until then."""
+
+    id: UUID
+    refund_status: str
+    before: str
+
+
+def set_refund_status(tx: Transaction, told: Told) -> None:
+    """Notes it right before the commit, with all others of the transaction."""
+    tx.at_end(_set_refund_statuses, told)
+
+
+async def _set_refund_statuses(tx: Transaction, told: list[Told]) -> None:
+    """What is told of one booking is written one after the other, in its order."""
+    while told:
+        first: dict[UUID, Told] = {}
+        later = [each for each in told if first.setdefault(each.id, each) is not each]
+        tx.write(*_SET_REFUND_STATUSES.order(map(vars, first.values())))
+        told = later

@@ -109,10 +109,11 @@ async def test_a_look_up_by_id_reads_one_partition_also_under_a_generic_plan(wor
     budi, slot_id = new_id(), await world.open_slot()
     booking_id = await world.book(budi, slot_id)
     [reservation] = await world.sql("SELECT id FROM reservations")
+    locking, _ = store.locking_reservations([reservation.id])
     looked_up = {
         store._GET_SLOT.text.replace(":slot_id", "$1"): slot_id,
         store._TAKE_SEAT.text.replace(":slot_id", "$1"): slot_id,
-        store._LOCK_RESERVATION.text.replace(":id", "$1"): reservation.id,
+        str(locking).replace(":id", "$1"): reservation.id,
         store._LOCK_BOOKING.text.replace(":id", "$1"): booking_id,
         store._GET_BOOKING.text.replace(":id", "$1"): booking_id,
     }

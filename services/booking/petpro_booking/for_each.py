@@ -1,0 +1,42 @@
+"""Statements about rows of partitioned tables that are given by their ids, for one of them or for several.
+
+Both shapes are made of one text. For one, its id is a parameter and not a row, so PostgreSQL prepares the partition in
+which it lies and no other. For several, all partitions are prepared once: with the many indexes of such a table that
+takes three times as long as to change a row.
+"""
+
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import text
+
+from petpro_common.wire import Order
+
+
+class ForEach:
+    """A statement in which `{given}` stands for the given rows, named `given`, whose columns are of these types.
+
+    `{theirs}` are those rows of the table whose ids are given. The first column is the id.
+    """
+
+    def __init__(self, statement: str, table: str = "", **types: str) -> None:
+        self._columns = tuple(types)
+        self._by_id = itemgetter(self._columns[0])
+        theirs = f"{table}.id = given.id AND {table}.created_at = uuid_extract_timestamp(given.id)"
+        one = ", ".join(f"CAST(:{name} AS {type_}) AS {name}" for name, type_ in types.items())
+        lists = ", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in types.items())
+        self._one = text(statement.format(given=f"(SELECT {one}) AS given", theirs=theirs))
+        self._several = text(
+            statement.format(
+                given=f"unnest({lists}) AS given({', '.join(types)})",
+                theirs=f"{theirs} AND {table}.id = ANY(CAST(:id AS uuid[]))",
+            )
+        )
+
+    def order(self, rows: Iterable[Mapping[str, Any]]) -> Order:
+        """The statement for these rows; it comes upon them, and locks what it changes, in the order of their ids."""
+        in_order = sorted(rows, key=self._by_id)
+        if len(in_order) == 1:
+            return self._one, in_order[0]
+        return self._several, {name: [row[name] for row in in_order] for name in self._columns}

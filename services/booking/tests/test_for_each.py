@@ -1,0 +1,76 @@
+"""What is done to one row or to several is the same."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from petpro_booking import store, store_sagas
+from petpro_common.ids import new_id
+from services.booking.tests.world import World
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_bookings_are_cancelled_in_any_number_and_only_once(world: World, count: int) -> None:
+    slot_id = await world.open_slot(capacity=5)
+    ids = [await world.book(new_id(), slot_id) for _ in range(count)]
+    endings = [store_sagas.Ending(id_, "ill", None) for id_ in reversed(ids)]
+    async with world.database.transaction() as tx:
+        cancelled = await store_sagas.cancel_bookings(tx, endings)
+    assert [booking and booking.id for booking in cancelled] == [ending.id for ending in endings]
+    assert await world.seats(slot_id) == (0, "available")
+
+    another = await world.book(new_id(), slot_id)
+    async with world.database.transaction() as tx:
+        once_more = await store_sagas.cancel_bookings(tx, [*endings, store_sagas.Ending(another, "ill", "manual")])
+    assert [booking and booking.id for booking in once_more] == [None] * count + [another]
+    assert await world.seats(slot_id) == (0, "available")
+
+
+async def test_what_is_told_of_one_refund_at_once_is_written_in_its_order(world: World) -> None:
+    slot_id = await world.open_slot(capacity=5)
+    first, second = [await world.book(new_id(), slot_id) for _ in range(2)]
+    requests = [store_sagas.Request(id_, new_id(), "customer", Decimal(1), "pending") for id_ in (second, first)]
+    async with world.database.transaction() as tx:
+        assert await store_sagas.request_cancellations(tx, requests) == [True, True]
+        again = [store_sagas.Request(first, new_id(), "customer", Decimal(2), "none"), requests[0]]
+        assert await store_sagas.request_cancellations(tx, again) == [False, False]
+    told = [(first, "succeeded", "pending"), (second, "manual", "succeeded"), (first, "manual", "succeeded")]
+    async with world.database.transaction() as tx:
+        for each in told:
+            store_sagas.set_refund_status(tx, store_sagas.Told(*each))
+    async with world.database.reading() as tx:
+        rows = await tx.execute(*store.getting_bookings([first, second]))
+    assert {row.id: row.refund_status for row in rows} == {first: "manual", second: "manual"}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_who_waits_for_somebody_elses_change_finds_it(world: World, count: int) -> None:
+    slot_id = await world.open_slot(capacity=5)
+    ids = [await world.book(new_id(), slot_id) for _ in range(count)]
+
+    async def cancel() -> list[Any]:
+        async with world.database.transaction() as tx:
+            return await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
+
+    async def lock() -> list[str]:
+        async with world.database.transaction() as tx:
+            rows = await tx.execute(*store_sagas.locking_bookings_for((id_, None) for id_ in ids))
+        return [row.status for row in rows]
+
+    async with world.database.transaction() as tx:
+        first = await store_sagas.cancel_bookings(tx, [store_sagas.Ending(ids[-1], "ill", None)])
+        waiting = asyncio.gather(cancel(), lock())
+        await until_somebody_waits(world, 2)
+    cancelled, statuses = await waiting
+    assert first[0]
+    assert [booking is not None for booking in cancelled] == [True] * (count - 1) + [False]
+    assert statuses[-1] == "cancelled"
+    assert await world.seats(slot_id) == (0, "available")
+
+
+async def until_somebody_waits(world: World, count: int) -> None:
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while len(await world.sql(waiting)) < count:
+        await asyncio.sleep(0.01)

@@ -1,0 +1,102 @@
+"""Statements on several given rows find them by their keys, also by a plan that was made while there was nothing.
+
+`tests/scale` holds everything that services run to that; that a statement is given several rows is rare there.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from petpro_booking import store, store_confirm, store_sagas
+from petpro_booking.for_each import ForEach
+from petpro_common.db import Database
+from petpro_common.ids import id_of_date, new_id
+
+GIVEN, ALL = 8, 600
+STATEMENTS = {
+    name: statement
+    for module in (store, store_confirm, store_sagas)
+    for name, statement in vars(module).items()
+    if isinstance(statement, ForEach)
+}
+FILL = """
+    WITH made AS (
+        SELECT uuidv7(n * interval '-1 minute') AS id, n, :clinic_id AS someone, now() + interval '3 days' AS at
+        FROM generate_series(1, :all) AS n
+    ), slots AS (
+        INSERT INTO slots (id, slot_date, service_id, clinic_id, slot_start_time, slot_end_time, starts_at, ends_at)
+        VALUES (:slot_id, (now() + interval '3 days')::date, :clinic_id, :clinic_id, '08:00', '09:00',
+            now() + interval '3 days', now() + interval '3 days 1 hour') RETURNING id, slot_date
+    ), clinic AS (
+        INSERT INTO catalog_clinics
+        VALUES (:clinic_id, :clinic_id, 'Klinik', 'approved', 'Asia/Jakarta', 10, '{}', '{}', 1)
+    ), codes AS (
+        INSERT INTO reference_codes SELECT 'PP-' || n, id, id FROM made
+    ), held AS (
+        INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, lock_id,
+            expires_at, starts_at, price, currency, commission_rate, cancellation_policy, requires_approval)
+        SELECT made.id, uuid_extract_timestamp(made.id), someone, someone, someone, slots.id, slot_date, someone, '',
+            at, at, 1, 'IDR', 10, '{}', false
+        FROM made, slots
+    )
+    INSERT INTO bookings (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, reference_code,
+        amount, currency, commission_rate, cancellation_policy, starts_at, ends_at, timezone)
+    SELECT made.id, uuid_extract_timestamp(made.id), someone, someone, someone, slots.id, slot_date, someone,
+        'PP-' || n, 1, 'IDR', 10, '{}', at, at + interval '1 hour', 'Asia/Jakarta'
+    FROM made, slots
+"""
+OWN_WORDS = {
+    "by": "customer",
+    "checkout_status": "awaiting_payment",
+    "refund_amount": "1",
+    "refund_status": "pending",
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_given_rows_are_found_by_their_keys(booking_database: Database, name: str) -> None:
+    statement, slot_id = STATEMENTS[name], id_of_date(datetime.now(UTC).date() + timedelta(days=3))
+    async with booking_database.session() as session:
+        await session.execute(text(f"PREPARE given AS {_numbered(statement)}"))
+        await session.execute(text(_call(statement, [new_id() for _ in range(GIVEN)], slot_id)))
+        await session.execute(text(FILL), {"all": ALL, "clinic_id": new_id(), "slot_id": slot_id})
+        some = text("SELECT id FROM bookings ORDER BY id OFFSET 50 LIMIT :given")
+        ids = (await session.execute(some, {"given": GIVEN})).scalars()
+        if name == "_INSERT_BOOKINGS":
+            await session.execute(text("DELETE FROM bookings"))
+            await session.execute(text("DELETE FROM reference_codes"))
+        explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {_call(statement, ids, slot_id)}")
+        plan = (await session.execute(explain)).scalar_one()[0]["Plan"]
+    read = {node["Relation Name"]: _rows(node) for node in _nodes(plan)}
+    assert GIVEN <= max(read.values()) <= GIVEN * GIVEN, read
+
+
+def _numbered(statement: ForEach) -> str:
+    numbers = {name: f"${number}" for number, name in enumerate(statement._columns, 1)}
+    return re.sub(r"(?<!:):(\w+)", lambda found: numbers[found[1]], str(statement._several))
+
+
+def _call(statement: ForEach, ids: list[UUID], slot_id: UUID) -> str:
+    lists = ("'{" + ",".join(_value(column, id_, slot_id) for id_ in ids) + "}'" for column in statement._columns)
+    return f"EXECUTE given ({', '.join(lists)})"
+
+
+def _value(column: str, id_: UUID, slot_id: UUID) -> str:
+    known = {"id": id_, "reservation_id": id_, "slot_id": slot_id, **OWN_WORDS}
+    return str(known.get(column) or (new_id() if column.endswith("_id") else id_.hex[-12:]))
+
+
+def _rows(node: dict[str, Any]) -> float:
+    return float((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "Relation Name" in plan and plan["Node Type"] != "ModifyTable":
+        yield plan
+    for below in plan.get("Plans", []):
+        yield from _nodes(below)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from petpro_common.errors import NotFound, WrongState
@@ -125,8 +125,7 @@ _UNPAID = (PaymentStatus.FAILED, PaymentStatus.CANCELLED)
 _SET_ASIDE = (RefundStatus.RESERVED, RefundStatus.SUBMITTED, RefundStatus.PENDING, RefundStatus.MANUAL)
 
 
-@dataclass(frozen=True)
-class Payment:
+class Payment(NamedTuple):
     """One payment as the database has it; the fields are its columns, `now` the database's clock."""
 
     id: UUID
@@ -186,8 +185,7 @@ class Payment:
         return self.captured - self.refund_reserved - self.refund_done
 
 
-@dataclass(frozen=True)
-class Refund:
+class Refund(NamedTuple):
     """One refund as the database has it; the fields are its columns."""
 
     id: UUID

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from petpro_common.db import Database, Row
 from petpro_payment.domain import Payment, Refund
-from petpro_payment.refund_store import REFUND_COLUMNS, REFUND_FIELDS, refund_of_row
+from petpro_payment.refund_store import REFUND_COLUMNS, both_of_row
 from petpro_payment.store import PAYMENT_COLUMNS, payment_of_row
 
 # SKIP LOCKED: what another worker takes is its own. One that is not called off counts as asked from now on.
@@ -29,9 +29,9 @@ _CLAIM = text(f"""
                              LIMIT :limit - (SELECT count(*) FROM taken) FOR UPDATE SKIP LOCKED))
         RETURNING {REFUND_COLUMNS}
     )
-    SELECT {", ".join(f"NULL AS refund_{name}" for name in REFUND_FIELDS)}, taken.* FROM taken
+    SELECT taken.*, {", ".join(f"NULL AS refund_{name}" for name in Refund._fields)} FROM taken
     UNION ALL
-    SELECT claimed.*, {PAYMENT_COLUMNS} FROM claimed
+    SELECT {PAYMENT_COLUMNS}, claimed.* FROM claimed
     CROSS JOIN LATERAL (SELECT * FROM payments WHERE id = claimed.refund_payment_id OFFSET 0) AS payments
 """)
 _NEXT_DUE = text("""
@@ -62,5 +62,7 @@ async def claim(database: Database, lease_seconds: float, limit: int) -> tuple[l
 
 
 def _item(row: Row) -> Item:
-    payment = payment_of_row(row)
-    return payment if row.refund_id is None else Errand(refund_of_row(row), payment)
+    if row.refund_id is None:
+        return payment_of_row(row)
+    payment, refund = both_of_row(row)
+    return Errand(refund, payment)

@@ -9,7 +9,7 @@ from petpro_common.db import Transaction
 from petpro_payment.domain import Payment
 from petpro_payment.errand_store import Errand
 from petpro_payment.providers.movements import Span
-from petpro_payment.refund_store import REFUND_COLUMNS, refund_of_row
+from petpro_payment.refund_store import REFUND_COLUMNS, both_of_row
 from petpro_payment.store import PAYMENT_COLUMNS, payment_of_row
 
 _WITHIN = """
@@ -36,7 +36,7 @@ async def payments(tx: Transaction, provider: str, span: Span, after: tuple[date
 async def refunds(tx: Transaction, provider: str, span: Span, after: tuple[datetime, UUID] | None) -> list[Errand]:
     """Refunds of the provider's payments that were sent to it, and last changed within the span, the oldest first."""
     rows = await tx.execute(_REFUNDS, _values(provider, span, after))
-    return [Errand(refund_of_row(row), payment_of_row(row)) for row in rows]
+    return [Errand(refund, payment) for payment, refund in map(both_of_row, rows)]
 
 
 def _values(provider: str, span: Span, after: tuple[datetime, UUID] | None) -> dict[str, object]:

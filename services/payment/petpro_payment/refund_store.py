@@ -1,7 +1,7 @@
 """Every statement on refunds. Each change happens under the row lock of the refund's payment."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
@@ -16,9 +16,9 @@ from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
 from petpro_payment.journal_store import posted
 from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
 
-REFUND_FIELDS = [field.name for field in fields(Refund)]
 _COLUMN = {"status": "state"}
-REFUND_COLUMNS = ", ".join(f"refunds.{_COLUMN.get(name, name)} AS refund_{name}" for name in REFUND_FIELDS)
+REFUND_COLUMNS = ", ".join(f"refunds.{_COLUMN.get(name, name)} AS refund_{name}" for name in Refund._fields)
+_ORIGIN, _STATUS = Refund._fields.index("origin"), Refund._fields.index("status")
 
 # Both rows are read as they are once they are locked, however long that took. Each table is bounded by itself: a plan
 # made while one was nearly empty would walk it in the order of the join.
@@ -113,10 +113,15 @@ class NewRefund:
 
 
 def refund_of_row(row: Row) -> Refund:
-    """The refund that a row with REFUND_COLUMNS holds."""
-    columns = {name: getattr(row, f"refund_{name}") for name in REFUND_FIELDS}
-    known = {"status": RefundStatus(columns["status"]), "origin": Origin(columns["origin"])}
-    return Refund(**{**columns, **known})
+    """The refund that a row holds which begins with REFUND_COLUMNS."""
+    values = list(row[: len(Refund._fields)])
+    values[_ORIGIN], values[_STATUS] = Origin(values[_ORIGIN]), RefundStatus(values[_STATUS])
+    return Refund._make(values)
+
+
+def both_of_row(row: Row) -> tuple[Payment, Refund]:
+    """The payment and the refund that a row holds which begins with PAYMENT_COLUMNS, REFUND_COLUMNS."""
+    return payment_of_row(row), refund_of_row(row[len(Payment._fields) :])
 
 
 async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | None:
@@ -146,7 +151,7 @@ async def lock_all_of(
 
 
 def _by_refund(rows: Rows) -> dict[UUID, tuple[Payment, Refund]]:
-    return {row.refund_id: (payment_of_row(row), refund_of_row(row)) for row in rows}
+    return {row.refund_id: both_of_row(row) for row in rows}
 
 
 async def add(tx: Transaction, new: Sequence[NewRefund]) -> set[UUID]:

@@ -4,7 +4,7 @@ Whatever happens to a refund happens under the row lock of its payment, so its s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
@@ -225,7 +225,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
         refund_store.pay_out(tx, refund_id, reference)
         await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
         _answer(tx, refund, RefundStatus.SUCCEEDED)
-    return replace(refund, status=RefundStatus.SUCCEEDED)
+    return refund._replace(status=RefundStatus.SUCCEEDED)
 
 
 async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_run: bool) -> Refund:
@@ -243,7 +243,7 @@ async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_r
         raise RefundNotRetriable(provider=payment.provider, cause=cannot)
     if not dry_run:
         refund_store.retry(tx, refund_id)
-    return replace(refund, status=RefundStatus.SUBMITTED)
+    return refund._replace(status=RefundStatus.SUBMITTED)
 
 
 async def _for_a_person(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund]:

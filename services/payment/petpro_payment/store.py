@@ -1,7 +1,6 @@
 """Every statement on payments, on what providers told us, and on who acts for a clinic."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +20,10 @@ from petpro_payment.outcomes import Captured, Processing
 WORK = "payments or refunds are due"
 """What a transaction tells the worker that has made one due at once."""
 
-PAYMENT_FIELDS = [field.name for field in fields(Payment) if field.name != "now"]
-PAYMENT_COLUMNS = ", ".join([*(f"payments.{name}" for name in PAYMENT_FIELDS), "clock_timestamp() AS now"])
+PAYMENT_COLUMNS = ", ".join(
+    "clock_timestamp() AS now" if name == "now" else f"payments.{name}" for name in Payment._fields
+)
+_STATUS = Payment._fields.index("status")
 
 # An order and its compensation may come at once, to two replicas, before there is a row to lock.
 _HOLD = text("""
@@ -132,9 +133,10 @@ _MEMBERS = text("SELECT source_id, user_id FROM clinic_members WHERE clinic_id =
 
 
 def payment_of_row(row: Row) -> Payment:
-    """The payment that a row with PAYMENT_COLUMNS holds."""
-    columns = {name: getattr(row, name) for name in PAYMENT_FIELDS}
-    return Payment(**{**columns, "status": PaymentStatus(row.status), "now": row.now})
+    """The payment that a row holds which begins with PAYMENT_COLUMNS."""
+    values = list(row[: len(Payment._fields)])
+    values[_STATUS] = PaymentStatus(values[_STATUS])
+    return Payment._make(values)
 
 
 def hold(tx: Transaction, *order_ids: UUID) -> None:

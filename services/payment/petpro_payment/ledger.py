@@ -81,7 +81,7 @@ async def post_refunds(tx: Transaction, orders: Sequence[Posting]) -> list[Answe
     """
     store.hold(tx, *(order.entry_id for order in orders))
     asked = ledger_store.before_refunds([(order.entry_id, order.booking_id, order.refund_id) for order in orders])
-    found, rows = await refund_store.lock_all_then(tx, (order.refund_id for order in orders), asked)
+    found, [rows] = await refund_store.reserved_or_locked(tx, [order.refund_id for order in orders], asked)
     require_different(payment.id for payment, _ in found.values())
     before = ledger_store.by_entry(rows)
     decided = [_decide(order, found.get(order.refund_id), before[order.entry_id]) for order in orders]

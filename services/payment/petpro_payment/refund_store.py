@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import text
 
@@ -29,7 +30,12 @@ _LOCK = text(f"""
         AND payments.id = ANY(CAST((SELECT payments FROM theirs) AS uuid[]))
     ORDER BY payments.id, refunds.id FOR UPDATE OF payments, refunds
 """)
-# Nothing is reserved that was called off before it came, and nothing twice. Under `hold` and the payments' locks.
+# What decides about orders to reserve. Exact under `hold`.
+_BEFORE = text("""
+    SELECT asked.id, EXISTS (SELECT FROM called_off_orders WHERE id = asked.id OFFSET 0) AS was_called_off,
+        (SELECT status FROM refunds WHERE id = asked.id) AS known_status
+    FROM unnest(CAST(:ids AS uuid[])) AS asked(id)
+""")
 _INSERT = text("""
     WITH added AS (
         INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, trace,
@@ -40,14 +46,11 @@ _INSERT = text("""
                     CAST(:origins AS text[]), CAST(:amounts AS numeric[]), CAST(:currencies AS text[]),
                     CAST(:statuses AS text[]), CAST(:reasons AS text[]), CAST(:musts AS boolean[]))
              AS new(id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed)
-        WHERE NOT EXISTS (SELECT FROM called_off_orders WHERE called_off_orders.id = new.id OFFSET 0)
-        ON CONFLICT DO NOTHING RETURNING id, payment_id, amount
+        RETURNING payment_id, amount
     )
     UPDATE payments SET refund_reserved = refund_reserved + added.amount, updated_at = clock_timestamp()
-    FROM added WHERE payments.id = added.payment_id RETURNING added.id
+    FROM added WHERE payments.id = added.payment_id AND payments.id = ANY(CAST(:payment_ids AS uuid[]))
 """)
-_FIND = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE id = :id")
-_PAYMENT_OF = text("SELECT payment_id FROM refunds WHERE id = :id")
 _OF_PAYMENT = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE payment_id = :payment_id ORDER BY created_at, id")
 _WHOLE = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE payment_id = :payment_id AND origin <> 'cancellation'")
 _SUBMIT = text("""
@@ -98,6 +101,8 @@ _POSTPONE = LateWrite(
     columns,
 )
 
+_reserved: WeakKeyDictionary[Transaction, dict[UUID, tuple[Payment, Refund]]] = WeakKeyDictionary()
+
 
 @dataclass(frozen=True)
 class NewRefund:
@@ -131,6 +136,7 @@ async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | Non
 
 async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
     """Those of the refunds that there are, by id, with their payments; all under their row locks."""
+    _reserved.pop(tx, None)
     return _by_refund(await tx.execute(_LOCK, {"ids": list(refund_ids)}))
 
 
@@ -150,17 +156,39 @@ async def lock_all_of(
     return found, event_store.names(known)
 
 
+async def reserved_or_locked(
+    tx: Transaction, refund_ids: Sequence[UUID], *orders: Order
+) -> tuple[dict[UUID, tuple[Payment, Refund]], list[Rows]]:
+    """What `lock_all` gives, and what statements do that run under these locks, in one round trip; none without any.
+
+    What the transaction has itself reserved is not read again: nobody else knows of it before the commit.
+    """
+    reserved = _reserved.get(tx, {})
+    known = {refund_id: reserved[refund_id] for refund_id in refund_ids if refund_id in reserved}
+    left = [refund_id for refund_id in refund_ids if refund_id not in known]
+    locks = [(_LOCK, {"ids": left})] if left else []
+    if not locks and not orders:
+        return known, []
+    gave = await tx.execute_all([*locks, *orders])
+    return (known | _by_refund(gave[0]), gave[1:]) if locks else (known, gave)
+
+
 def _by_refund(rows: Rows) -> dict[UUID, tuple[Payment, Refund]]:
     return {row.refund_id: both_of_row(row) for row in rows}
 
 
-async def add(tx: Transaction, new: Sequence[NewRefund]) -> set[UUID]:
-    """Adds refunds, each of another payment, and counts them as set aside; `submitted` ones are due at once.
+def before(refund_ids: Sequence[UUID]) -> Order:
+    """Asks what stands of refunds that are to be reserved: their `id`, `was_called_off`, and `known_status`.
 
-    The ids of those that were added: not what is there already, or was called off before.
+    Exact under `hold` of the refunds and the payments' locks.
     """
+    return _BEFORE, {"ids": list(refund_ids)}
+
+
+def add(tx: Transaction, new: Sequence[NewRefund]) -> None:
+    """Adds refunds, each of another locked payment, and counts them as set aside; `submitted` ones are due at once."""
     if not new:
-        return set()
+        return
     if any(refund.status is RefundStatus.SUBMITTED for refund in new):
         tx.tell(WORK)
     columns = {
@@ -175,19 +203,35 @@ async def add(tx: Transaction, new: Sequence[NewRefund]) -> set[UUID]:
         "musts": [refund.origin is not Origin.CANCELLATION for refund in new],
         "trace": telemetry.traceparent(),
     }
-    return set((await tx.execute(_INSERT, columns)).scalars())
+    tx.write(_INSERT, columns)
+    _reserved.setdefault(tx, {}).update({refund.id: _added(refund) for refund in new})
 
 
-async def find_refund(tx: Transaction, refund_id: UUID) -> Refund | None:
-    """A refund. It cannot change while the caller holds its payment's lock."""
-    row = (await tx.execute(_FIND, {"id": refund_id})).first()
-    return refund_of_row(row) if row else None
-
-
-async def payment_of(tx: Transaction, refund_id: UUID) -> UUID | None:
-    """The payment that a refund belongs to, which never changes."""
-    found: UUID | None = (await tx.execute(_PAYMENT_OF, {"id": refund_id})).scalar()
-    return found
+def _added(new: NewRefund) -> tuple[Payment, Refund]:
+    """A refund as it is once it is added, and its payment."""
+    payment = new.payment._replace(refund_reserved=new.payment.refund_reserved + new.amount)
+    return payment, Refund(
+        id=new.id,
+        payment_id=payment.id,
+        booking_id=new.booking_id,
+        origin=new.origin,
+        amount=new.amount,
+        currency=payment.currency,
+        status=new.status,
+        reason=new.reason,
+        must_succeed=new.origin is not Origin.CANCELLATION,
+        external_reference=None,
+        failure_reason=None,
+        command_id=None,
+        settle_command_id=None,
+        settle_entry_id=None,
+        paid_out_reference=None,
+        attempts=0,
+        retries=0,
+        created_at=payment.now,
+        updated_at=payment.now,
+        trace=telemetry.traceparent(),
+    )
 
 
 async def refunds_of(tx: Transaction, payment_id: UUID) -> Sequence[Refund]:
@@ -207,6 +251,7 @@ def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool, str | None]]
     Each is a refund's id, a command id, whether the refund must succeed, and the trace of the order.
     """
     if orders:
+        _reserved.pop(tx, None)
         tx.tell(WORK)
         ids, command_ids, musts, traces = (list(column) for column in zip(*orders, strict=True))
         row = {"ids": ids, "command_ids": command_ids, "musts": musts, "traces": traces}

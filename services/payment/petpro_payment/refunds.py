@@ -3,7 +3,7 @@
 Whatever happens to a refund happens under the row lock of its payment, so its sums are always those of its refunds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from petpro.payment.v1 import commands_pb2
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.ids import new_id
 from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
@@ -76,41 +76,26 @@ async def reserve(tx: Transaction, orders: Sequence[Reservation]) -> list[Answer
     """
     require_different(order.payment_id for order in orders)
     store.hold(tx, *(order.refund_id for order in orders))
-    payments = await store.lock_payments(tx, [order.payment_id for order in orders])
-    new = [_reserved(payments[order.payment_id], order) for order in orders if _fits(payments, order)]
-    added = await refund_store.add(tx, new)
-    return [
-        Succeeded(commands_pb2.RefundReserved())
-        if order.refund_id in added
-        else await _why_not(tx, order.refund_id, payments.get(order.payment_id))
-        for order in orders
-    ]
+    asked = refund_store.before([order.refund_id for order in orders])
+    payments, rows = await store.lock_payments_then(tx, [order.payment_id for order in orders], asked)
+    before = {row.id: row for row in rows}
+    decided = [_decide(order, payments.get(order.payment_id), before[order.refund_id]) for order in orders]
+    refund_store.add(tx, [each for each in decided if isinstance(each, NewRefund)])
+    return [Succeeded(commands_pb2.RefundReserved()) if isinstance(each, NewRefund) else each for each in decided]
 
 
-def _fits(payments: Mapping[UUID, Payment], order: Reservation) -> bool:
-    payment = payments.get(order.payment_id)
-    return payment is not None and (
-        order.money.currency == payment.currency and 0 < order.money.amount <= payment.refundable
-    )
-
-
-def _reserved(payment: Payment, order: Reservation) -> NewRefund:
-    amount, booking_id = order.money.amount, order.booking_id
-    status, origin = RefundStatus.RESERVED, Origin.CANCELLATION
-    return NewRefund(order.refund_id, payment, booking_id, origin, amount, status, order.reason)
-
-
-async def _why_not(tx: Transaction, refund_id: UUID, payment: Payment | None) -> Answer:
-    """The answer to an order to reserve that changes nothing."""
-    if await store.was_called_off(tx, refund_id):
+def _decide(order: Reservation, payment: Payment | None, before: Row) -> NewRefund | Answer:
+    if before.was_called_off:
         return Refused(Reason.CALLED_OFF)
     if payment is None or not payment.captured:
         return Refused(Reason.PAYMENT_NOT_CAPTURED)
-    known = await refund_store.find_refund(tx, refund_id)
-    if known is None:
+    if before.known_status is not None:
+        is_released = before.known_status == RefundStatus.RELEASED
+        return Refused(Reason.CALLED_OFF) if is_released else Succeeded(commands_pb2.RefundReserved())
+    if order.money.currency != payment.currency or not 0 < order.money.amount <= payment.refundable:
         return Refused(Reason.REFUND_EXCEEDS_PAYMENT)
-    is_released = known.status is RefundStatus.RELEASED
-    return Refused(Reason.CALLED_OFF) if is_released else Succeeded(commands_pb2.RefundReserved())
+    status, origin = RefundStatus.RESERVED, Origin.CANCELLATION
+    return NewRefund(order.refund_id, payment, order.booking_id, origin, order.money.amount, status, order.reason)
 
 
 async def release(tx: Transaction, refund_id: UUID) -> Answer:
@@ -130,7 +115,7 @@ async def release(tx: Transaction, refund_id: UUID) -> Answer:
 
 async def submit(tx: Transaction, orders: Sequence[Submission]) -> list[Answer]:
     """Has reserved refunds sent to the provider after the commit. Raises TooEarly when one is not there yet."""
-    found = await refund_store.lock_all(tx, (order.refund_id for order in orders))
+    found, _ = await refund_store.reserved_or_locked(tx, [order.refund_id for order in orders])
     due = [order for order in orders if order.refund_id in found and _is_to_submit(found[order.refund_id][1])]
     traced = [
         (each.refund_id, each.command_id, each.must_succeed, participant.trace_of(each.command_id)) for each in due
@@ -183,7 +168,7 @@ async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decima
     amount = payment.refundable
     if amount:
         status, reason = RefundStatus.SUBMITTED, origin.value
-        await refund_store.add(tx, [NewRefund(new_id(), payment, payment.booking_id, origin, amount, status, reason)])
+        refund_store.add(tx, [NewRefund(new_id(), payment, payment.booking_id, origin, amount, status, reason)])
     return amount
 
 

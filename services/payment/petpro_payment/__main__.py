@@ -41,7 +41,10 @@ async def main() -> None:
         opener = Opener(settings.service_key.get_secret_value())
         worker = Worker(service.database, under_lock, providers, timings, opener)
         orders = command_handlers(
-            providers[settings.provider].capabilities, settings.platform_tax_percent, settings.pay_at_clinic
+            providers[settings.provider].capabilities,
+            settings.platform_tax_percent,
+            settings.pay_at_clinic,
+            worker.errands,
         )
         service.background(worker.run())
         service.background(backlog.run(service.database))

@@ -16,6 +16,7 @@ from petpro_common.messaging.events import Event, EventHandler
 from petpro_common.messaging.participant import Answer, Handler, Together
 from petpro_common.money import Money
 from petpro_payment import ledger, messages, orders, payments, refunds, store
+from petpro_payment.errands import Errands
 from petpro_payment.providers.capabilities import Capabilities, why_not_take
 
 Orders: TypeAlias = Sequence[tuple[str, Any]]
@@ -23,12 +24,14 @@ Orders: TypeAlias = Sequence[tuple[str, Any]]
 
 
 def command_handlers(
-    provider: Capabilities, tax_percent: Decimal, pay_at_clinic: bool = True
+    provider: Capabilities, tax_percent: Decimal, pay_at_clinic: bool = True, errands: Errands | None = None
 ) -> Mapping[type[Message], Handler]:
     """One handler per order, which keeps who ordered what, and why.
 
     `provider` takes new payments, the clinic those that are to be paid there; `tax_percent` is of the platform's fee.
+    What the provider is to be asked goes by `errands` to the worker of this process, or waits until one finds it.
     """
+    handed_over = Errands() if errands is None else errands
 
     async def take(tx: Transaction, command_id: str, order: commands_pb2.TakePayment) -> Answer:
         if pay_at_clinic and order.payment_method == payments.AT_CLINIC:
@@ -36,10 +39,14 @@ def command_handlers(
             return await payments.take_at_clinic(tx, command_id, at_clinic)
         ordered = _readable(messages.new_payment, order, command_id, provider.name)
         cannot = why_not_take(provider, order.payment_method, Money(ordered["amount"], ordered["currency"]))
-        return await payments.take(tx, command_id, ordered, cannot)
+        return await payments.take(tx, command_id, ordered, handed_over, cannot)
 
     async def post_fees(tx: Transaction, given: Orders) -> Sequence[Answer]:
         return await ledger.post_fees(tx, [_fee(order) for _, order in given], tax_percent)
+
+    async def submit_refunds(tx: Transaction, given: Orders) -> Sequence[Answer]:
+        submissions = [_submission(command_id, order) for command_id, order in given]
+        return await refunds.submit(tx, submissions, handed_over)
 
     handlers: Mapping[type[Message], Handler] = {
         commands_pb2.TakePayment: take,
@@ -49,7 +56,7 @@ def command_handlers(
         commands_pb2.ReleaseRefund: _release_refund,
         commands_pb2.PostRefundEntry: Together(_post_refund_entries),
         commands_pb2.CancelRefundEntry: _cancel_refund_entry,
-        commands_pb2.SubmitRefund: Together(_submit_refunds),
+        commands_pb2.SubmitRefund: Together(submit_refunds),
         commands_pb2.SettleRefundEntry: Together(_settle_refund_entries),
     }
     return orders.kept(handlers)
@@ -88,10 +95,6 @@ async def _post_refund_entries(tx: Transaction, given: Orders) -> Sequence[Answe
 
 async def _cancel_refund_entry(tx: Transaction, _: str, order: commands_pb2.CancelRefundEntry) -> Answer:
     return await ledger.cancel_refund(tx, *_ids(order.entry_id))
-
-
-async def _submit_refunds(tx: Transaction, given: Orders) -> Sequence[Answer]:
-    return await refunds.submit(tx, [_submission(command_id, order) for command_id, order in given])
 
 
 def _submission(command_id: str, order: commands_pb2.SubmitRefund) -> refunds.Submission:

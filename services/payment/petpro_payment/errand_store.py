@@ -1,12 +1,10 @@
 """What the worker is to ask providers about: due payments and refunds, taken on lease."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
-
 from sqlalchemy import text
 
 from petpro_common.db import Database, Row
-from petpro_payment.domain import Payment, Refund
+from petpro_payment.domain import Refund
+from petpro_payment.errands import Errand, Item
 from petpro_payment.refund_store import REFUND_COLUMNS, both_of_row
 from petpro_payment.store import PAYMENT_COLUMNS, payment_of_row
 
@@ -38,17 +36,6 @@ _NEXT_DUE = text("""
     SELECT extract(epoch FROM least((SELECT min(due_at) FROM payments WHERE due_at IS NOT NULL),
                                     (SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL)) - clock_timestamp())
 """)
-
-
-@dataclass(frozen=True)
-class Errand:
-    """A refund that is to be asked about, and the payment that it gives back."""
-
-    refund: Refund
-    payment: Payment
-
-
-Item: TypeAlias = Payment | Errand
 
 
 async def claim(database: Database, lease_seconds: float, limit: int) -> tuple[list[Item], float | None]:

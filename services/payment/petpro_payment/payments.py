@@ -11,6 +11,7 @@ from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_payment import messages, metrics, refund_store, refunds, store
 from petpro_payment.domain import Disposition, Move, Origin, Payment, PaymentStatus, Reason, payment_move
+from petpro_payment.errands import Errands
 from petpro_payment.outcomes import CalledOff, Captured, Declined, PaymentOutcome, Processing
 
 AT_CLINIC = "pay_at_clinic"
@@ -19,11 +20,14 @@ AT_CLINIC = "pay_at_clinic"
 _log = structlog.get_logger()
 
 
-async def take(tx: Transaction, command_id: str, ordered: dict[str, Any], cannot: Reason | None = None) -> Answer:
+async def take(
+    tx: Transaction, command_id: str, ordered: dict[str, Any], errands: Errands, cannot: Reason | None = None
+) -> Answer:
     """Takes a payment on. The worker asks the provider after the commit, unless it `cannot` take it."""
     payment_id: UUID = ordered["id"]
     store.hold(tx, payment_id)
-    payment, is_new = await store.add_payment(tx, ordered)
+    is_claimed = bool(ordered["amount"] and not cannot and errands.room)
+    payment, is_new = await store.add_payment(tx, ordered, errands.lease_seconds if is_claimed else None)
     if payment is None:
         return Refused(Reason.CALLED_OFF)
     if not is_new:
@@ -32,6 +36,7 @@ async def take(tx: Transaction, command_id: str, ordered: dict[str, Any], cannot
         await learn(tx, payment, Declined(cannot))
         return Refused(cannot)
     if payment.amount:
+        errands.hand_over(tx, [payment] if is_claimed else [])
         return Pending()
     free = Captured("", payment.money, payment.now)
     await learn(tx, payment, free)

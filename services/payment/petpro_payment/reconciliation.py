@@ -13,7 +13,7 @@ from petpro_common.db import Database
 from petpro_payment import reconciliation_store
 from petpro_payment.cursors import moment_after
 from petpro_payment.domain import Payment
-from petpro_payment.errand_store import Errand
+from petpro_payment.errands import Errand
 from petpro_payment.errors import ProviderAway
 from petpro_payment.outcomes import Captured, RefundAccepted, RefundFailed, RefundSucceeded, Unknown
 from petpro_payment.providers.movements import Kind, Movement, Page, Span, State

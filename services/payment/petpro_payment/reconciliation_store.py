@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from petpro_common.db import Transaction
 from petpro_payment.domain import Payment
-from petpro_payment.errand_store import Errand
+from petpro_payment.errands import Errand
 from petpro_payment.providers.movements import Span
 from petpro_payment.refund_store import REFUND_COLUMNS, both_of_row
 from petpro_payment.store import PAYMENT_COLUMNS, payment_of_row

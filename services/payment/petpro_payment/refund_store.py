@@ -55,10 +55,11 @@ _OF_PAYMENT = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE payment_id = :pa
 _WHOLE = text(f"SELECT {REFUND_COLUMNS} FROM refunds WHERE payment_id = :payment_id AND origin <> 'cancellation'")
 _SUBMIT = text("""
     UPDATE refunds SET status = 'submitted', command_id = given.command_id, must_succeed = given.must_succeed,
-        trace = given.trace, due_at = clock_timestamp(), updated_at = clock_timestamp()
+        trace = given.trace, attempts = attempts + CASE WHEN given.lease > 0 THEN 1 ELSE 0 END,
+        due_at = clock_timestamp() + make_interval(secs => given.lease), updated_at = clock_timestamp()
     FROM unnest(CAST(:ids AS uuid[]), CAST(:command_ids AS text[]), CAST(:musts AS boolean[]),
-                CAST(:traces AS text[]))
-         AS given(id, command_id, must_succeed, trace)
+                CAST(:traces AS text[]), CAST(:leases AS double precision[]))
+         AS given(id, command_id, must_succeed, trace, lease)
     WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
 """)
 _MARK_UNKNOWN = text("""
@@ -245,17 +246,24 @@ async def whole_refund(tx: Transaction, payment_id: UUID) -> Refund | None:
     return refund_of_row(row) if row else None
 
 
-def submit(tx: Transaction, orders: Sequence[tuple[UUID, str, bool, str | None]]) -> None:
-    """Has the worker send refunds to the provider at once, and these orders wait for the outcomes.
+def submit(tx: Transaction, orders: Sequence[Refund], claimed: int, lease_seconds: float) -> None:
+    """Has refunds sent to the provider, and their `command_id`, `must_succeed` and `trace` wait for the outcomes.
 
-    Each is a refund's id, a command id, whether the refund must succeed, and the trace of the order.
+    The first `claimed` of them are on lease with the caller, the others due at once.
     """
-    if orders:
-        _reserved.pop(tx, None)
+    if not orders:
+        return
+    _reserved.pop(tx, None)
+    if len(orders) > claimed:
         tx.tell(WORK)
-        ids, command_ids, musts, traces = (list(column) for column in zip(*orders, strict=True))
-        row = {"ids": ids, "command_ids": command_ids, "musts": musts, "traces": traces}
-        tx.write(_SUBMIT, row)
+    row = {
+        "ids": [refund.id for refund in orders],
+        "command_ids": [refund.command_id for refund in orders],
+        "musts": [refund.must_succeed for refund in orders],
+        "traces": [refund.trace for refund in orders],
+        "leases": [lease_seconds if number < claimed else 0.0 for number in range(len(orders))],
+    }
+    tx.write(_SUBMIT, row)
 
 
 def await_settlement(tx: Transaction, orders: Sequence[tuple[UUID, str, UUID]]) -> None:

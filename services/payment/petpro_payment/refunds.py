@@ -30,6 +30,7 @@ from petpro_payment.domain import (
     refund_move,
     set_aside,
 )
+from petpro_payment.errands import Errand, Errands
 from petpro_payment.errors import RefundNotFound, RefundNotManual, RefundNotRetriable
 from petpro_payment.move_store import Moved
 from petpro_payment.outcomes import RefundByHand, RefundFailed, RefundOutcome, RefundRefused, Unknown
@@ -113,19 +114,22 @@ async def release(tx: Transaction, refund_id: UUID) -> Answer:
     return Succeeded(commands_pb2.RefundReleased())
 
 
-async def submit(tx: Transaction, orders: Sequence[Submission]) -> list[Answer]:
+async def submit(tx: Transaction, orders: Sequence[Submission], errands: Errands) -> list[Answer]:
     """Has reserved refunds sent to the provider after the commit. Raises TooEarly when one is not there yet."""
     found, _ = await refund_store.reserved_or_locked(tx, [order.refund_id for order in orders])
-    due = [order for order in orders if order.refund_id in found and _is_to_submit(found[order.refund_id][1])]
-    traced = [
-        (each.refund_id, each.command_id, each.must_succeed, participant.trace_of(each.command_id)) for each in due
-    ]
-    refund_store.submit(tx, traced)
+    ordered = [_ordered(found[order.refund_id][1], order) for order in orders if order.refund_id in found]
+    new = [refund for refund in ordered if found[refund.id][1].status is RefundStatus.RESERVED]
+    again = [refund for refund in ordered if found[refund.id][1].status.is_submitted]
+    claimed = new[: errands.room]
+    refund_store.submit(tx, [*new, *again], len(claimed), errands.lease_seconds)
+    errands.hand_over(tx, [Errand(refund._replace(attempts=1), found[refund.id][0]) for refund in claimed])
     return [await _submitted(tx, order.refund_id, found.get(order.refund_id)) for order in orders]
 
 
-def _is_to_submit(refund: Refund) -> bool:
-    return refund.status is RefundStatus.RESERVED or refund.status.is_submitted
+def _ordered(refund: Refund, order: Submission) -> Refund:
+    """A refund as it is once it is submitted by the order."""
+    status, command_id, trace = RefundStatus.SUBMITTED, order.command_id, participant.trace_of(order.command_id)
+    return refund._replace(status=status, command_id=command_id, must_succeed=order.must_succeed, trace=trace)
 
 
 async def _submitted(tx: Transaction, refund_id: UUID, found: tuple[Payment, Refund] | None) -> Answer:

@@ -32,13 +32,21 @@ _HOLD = text("""
 """)
 _CALL_OFF = text("INSERT INTO called_off_orders (id) VALUES (:id) ON CONFLICT DO NOTHING")
 _WAS_CALLED_OFF = text("SELECT EXISTS (SELECT FROM called_off_orders WHERE id = :id)")
-# Nothing is added that was called off before it came, and nothing twice. Under `hold`.
+# Nothing is added that was called off before it came, and nothing twice. One on lease is as if claimed. Under `hold`.
 _INSERT_PAYMENT = text("""
     INSERT INTO payments (id, booking_id, user_id, clinic_id, provider, amount, currency, payment_method, payment_token,
-                          deadline, command_id, trace, due_at)
+                          deadline, command_id, trace, status, attempts, asked_at, due_at)
     SELECT CAST(:id AS uuid), CAST(:booking_id AS uuid), CAST(:user_id AS uuid), CAST(:clinic_id AS uuid), :provider,
         CAST(:amount AS numeric), :currency, :payment_method, :payment_token, CAST(:deadline AS timestamptz),
-        :command_id, :trace, clock_timestamp()
+        :command_id, :trace, claim.status, claim.attempts, claim.asked_at, claim.due_at
+    FROM (SELECT CAST(:lease AS double precision) AS lease) AS given CROSS JOIN LATERAL (
+        SELECT 'pending', 0, CAST(NULL AS timestamptz), clock_timestamp() WHERE lease IS NULL
+        UNION ALL
+        SELECT 'processing', 1, CASE WHEN CAST(:deadline AS timestamptz) <= clock_timestamp() THEN NULL
+                                     ELSE clock_timestamp() END,
+            clock_timestamp() + make_interval(secs => lease)
+        WHERE lease IS NOT NULL
+    ) AS claim(status, attempts, asked_at, due_at)
     WHERE NOT EXISTS (SELECT FROM called_off_orders WHERE id = CAST(:id AS uuid))
     ON CONFLICT DO NOTHING RETURNING id
 """)
@@ -154,13 +162,17 @@ async def was_called_off(tx: Transaction, order_id: UUID) -> bool:
     return bool((await tx.execute(_WAS_CALLED_OFF, {"id": order_id})).scalar())
 
 
-async def add_payment(tx: Transaction, values: Mapping[str, Any]) -> tuple[Payment | None, bool]:
-    """Adds a payment, due at once, in the trace in hand, unless it is there or was called off before. Under `hold`.
+async def add_payment(
+    tx: Transaction, values: Mapping[str, Any], lease_seconds: float | None = None
+) -> tuple[Payment | None, bool]:
+    """Adds a payment in the trace in hand, unless it is there or was called off before. Under `hold`.
 
-    The payment under its row lock, None when it was called off; and whether it is new.
+    It is on lease with the caller for so long, as if claimed, else due at once. The payment under its row lock, None
+    when it was called off; and whether it is new.
     """
-    tx.tell(WORK)
-    insert = _INSERT_PAYMENT, {**values, "trace": telemetry.traceparent()}
+    if lease_seconds is None:
+        tx.tell(WORK)
+    insert = _INSERT_PAYMENT, {**values, "trace": telemetry.traceparent(), "lease": lease_seconds}
     added, found = await tx.execute_all([insert, (_LOCK_PAYMENTS, {"ids": [values["id"]]})])
     return next(map(payment_of_row, found), None), bool(added.all())
 

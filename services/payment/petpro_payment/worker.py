@@ -8,14 +8,11 @@ reference, and orders again, under the same idempotency key, only what the provi
 import asyncio
 import random
 from collections.abc import Awaitable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
-from uuid import UUID
 
 import structlog
-from opentelemetry.trace import SpanKind
 from psycopg import Error as DatabaseError
 
 from petpro_common import context, kill_points, telemetry
@@ -25,7 +22,7 @@ from petpro_common.kill_points import Moment
 from petpro_common.sealing import Opener
 from petpro_payment import answers, errand_store, metrics, payments, refunds, store
 from petpro_payment.domain import Disposition, Payment, Refund
-from petpro_payment.errand_store import Errand, Item
+from petpro_payment.errands import LONGEST_ASKING, Errand, Errands, Item, booking_of, call_of, traced
 from petpro_payment.outcomes import (
     CalledOff,
     Captured,
@@ -43,7 +40,6 @@ from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, Pro
 from petpro_payment.under_lock import UnderLock
 
 _AT_ONCE = 16
-_SPANS_OF_ONE = 10
 _LONGEST_SLEEP_SECONDS = 1.0
 _RETRY_SECONDS = 0.5
 
@@ -72,36 +68,50 @@ class Worker:
     def __init__(
         self, database: Database, under_lock: UnderLock, providers: Providers, timings: Timings, opener: Opener
     ) -> None:
+        self.errands = Errands(timings.lease)
+        """By which it is given what this process claims as it orders it."""
         self._under_lock = under_lock
         self._opener = opener
         self._database = database
         self._providers = providers
         self._timings = timings
         self._woken = asyncio.Event()
+        self._is_to_look = True
         self._next_look: asyncio.TimerHandle | None = None
         self._looks_at = 0.0
         self._busy = 0
         for name in providers:  # from nothing on: a rate does not see a series begin at one
             metrics.UNKNOWN_OUTCOMES.labels(name)
-        database.listen(store.WORK, self._woken.set)
+        database.listen(store.WORK, self._look_now)
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of the database is logged and tried again."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self._woken.clear()
-                pause = _LONGEST_SLEEP_SECONDS
-                if self._busy < _AT_ONCE:
-                    try:
-                        due, pause = await self._claim_or_wait(_AT_ONCE - self._busy)
-                    except (DatabaseError, OSError) as fault:
-                        self._report(fault)
-                        due, pause = [], _RETRY_SECONDS
-                    for item in due:
+        self.errands.serve(lambda: _AT_ONCE - self._busy, self._woken.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._woken.clear()
+                    due = await self._due()
+                    for item in [*due, *self.errands.in_time(_AT_ONCE - self._busy - len(due))]:
                         self._busy += 1
                         group.create_task(self._work(item))
-                self._look_in(pause)
-                await self._woken.wait()
+                    await self._woken.wait()
+        finally:
+            self.errands.close()
+
+    async def _due(self) -> list[Item]:
+        """What is due, on lease, if it is time to look. To what was handed over half of what is free is left."""
+        free = _AT_ONCE - self._busy
+        if not self._is_to_look or not free:
+            return []
+        self._is_to_look = False
+        try:
+            due, pause = await self._claim_or_wait((free + 1) // 2 if self.errands.are_waiting else free)
+        except (DatabaseError, OSError) as fault:
+            self._report(fault)
+            due, pause = [], _RETRY_SECONDS
+        self._look_in(pause)
+        return due
 
     async def _claim_or_wait(self, limit: int) -> tuple[list[Item], float]:
         """What is due, on lease, and the seconds until something else may be: none when there may be more at once."""
@@ -123,6 +133,10 @@ class Worker:
 
     def _look(self) -> None:
         self._next_look = None
+        self._look_now()
+
+    def _look_now(self) -> None:
+        self._is_to_look = True
         self._woken.set()
 
     async def claim(self, limit: int) -> list[Item]:
@@ -222,7 +236,8 @@ class Worker:
         kill_points.reach(Moment.BEFORE_CALL)
         try:
             with telemetry.call_out(f"ask {provider.capabilities.name}"):
-                outcome = await asyncio.wait_for(asking, self._timings.lease * 0.8)
+                async with asyncio.timeout(self._timings.lease * LONGEST_ASKING):
+                    outcome = await asking
         except Exception as fault:  # noqa: BLE001  # no fault may pass for an outcome
             _log.error("asking the provider failed", provider=provider.capabilities.name, exc_info=fault)
             outcome = Unknown(type(fault).__name__)
@@ -234,8 +249,8 @@ class Worker:
 
     async def _work(self, item: Item) -> None:
         try:
-            call = CallContext(*_call(item))
-            with _traced(call.method, item), context.within(call), context.about(booking_id=_booking_of(item)):
+            call = CallContext(*call_of(item))
+            with traced(call.method, item), context.within(call), context.about(booking_id=booking_of(item)):
                 again_in = await self.step(item)
             if again_in is not None:
                 self._look_in(again_in)
@@ -249,19 +264,6 @@ class Worker:
     def _report(self, fault: Exception) -> None:
         telemetry.BACKGROUND_FAILURES.labels("payment worker").inc()
         _log.error("worker tries again", exc_info=fault)
-
-
-def _call(item: Item) -> tuple[str, str]:
-    return ("worker payment", str(item.id)) if isinstance(item, Payment) else ("worker refund", str(item.refund.id))
-
-
-def _traced(name: str, item: Item) -> AbstractContextManager[None]:
-    """The trace in which it was ordered. What takes long is looked at often: only the first looks have a span."""
-    asked = item if isinstance(item, Payment) else item.refund
-    trace = {"traceparent": asked.trace} if asked.trace else {}
-    if asked.attempts > _SPANS_OF_ONE:
-        return telemetry.within_trace(trace)
-    return telemetry.span(name, trace, SpanKind.INTERNAL)
 
 
 def refund_order(errand: Errand) -> RefundOrder:
@@ -285,10 +287,6 @@ def _by_hand(provider: Capabilities, refund: Refund, payment: Payment) -> Refund
     since = payment.now - payment.paid_at
     cause = why_not_refund(provider, payment.payment_method, refund.money, payment.captured, since)
     return None if cause is None else RefundByHand(cause)
-
-
-def _booking_of(item: Item) -> UUID:
-    return item.booking_id if isinstance(item, Payment) else item.refund.booking_id
 
 
 async def _refund_outcome(provider: Provider, refund: Refund, order: RefundOrder) -> RefundOutcome:

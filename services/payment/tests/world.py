@@ -136,7 +136,10 @@ class World:
         self.database = database
         self.under_lock = UnderLock(database)
         self.providers = providers
-        handlers = command_handlers(providers[provider].capabilities, Decimal(tax_percent))
+        self.runner = self.worker()
+        """By which orders are carried out as they come, once somebody has it run."""
+        errands = self.runner.errands
+        handlers = command_handlers(providers[provider].capabilities, Decimal(tax_percent), errands=errands)
         broker = cast(Broker, SimpleNamespace(service="payment"))
         self._consumer = command_consumer(database, broker, handlers)
 
@@ -147,19 +150,20 @@ class World:
     async def order(self, payload: Message, attempt: int = 1, command_id: str = "") -> Said:
         """Delivers an order; the same order again is a copy of the same command. What was answered at once."""
         command_id = command_id or _command_id(payload)
-        command = saga_pb2.Command(
-            command_id=command_id,
-            saga_id="0198f0a0-0000-7000-8000-000000000001",
-            saga_type="checkout",
-            step=payload.DESCRIPTOR.name,
-            attempt=attempt,
-            reply_to="petpro.replies.checkout",
-        )
-        command.payload.Pack(payload)
-        message = cast(Msg, SimpleNamespace(subject="order", data=command.SerializeToString(), headers={}))
-        await self._consumer._handle([message])
+        await self._deliver(_command(payload, command_id, attempt))
         stored = await self.rows("SELECT reply FROM inbox WHERE message_id = :id", id=command_id)
         return _said(stored[0].reply)
+
+    async def order_along(self, *payloads: Message) -> list[Said]:
+        """Delivers orders that come in one message; what was answered to each at once."""
+        first, *others = (_command(payload, _command_id(payload), 1) for payload in payloads)
+        first.next.extend(others)
+        await self._deliver(first)
+        return [await self.answer(payload) for payload in payloads]
+
+    async def _deliver(self, command: saga_pb2.Command) -> None:
+        message = cast(Msg, SimpleNamespace(subject="order", data=command.SerializeToString(), headers={}))
+        await self._consumer._handle([message])
 
     async def answer(self, payload: Message) -> Said:
         """What the order is answered by now."""
@@ -227,6 +231,19 @@ def _command_id(order: Any) -> str:
     """One step of one saga: the kind of order, and what it is about."""
     about = getattr(order, "entry_id", "") or getattr(order, "refund_id", "") or order.payment_id
     return f"{order.DESCRIPTOR.name}-{about}"
+
+
+def _command(payload: Message, command_id: str, attempt: int) -> saga_pb2.Command:
+    command = saga_pb2.Command(
+        command_id=command_id,
+        saga_id="0198f0a0-0000-7000-8000-000000000001",
+        saga_type="checkout",
+        step=payload.DESCRIPTOR.name,
+        attempt=attempt,
+        reply_to="petpro.replies.checkout",
+    )
+    command.payload.Pack(payload)
+    return command
 
 
 def _said(stored: bytes) -> Said:

@@ -1,0 +1,112 @@
+"""What is ordered goes in memory to the worker that runs here, and is never lost with it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from petpro_common.db import Database
+from petpro_payment import errand_store
+from petpro_payment.domain import PaymentStatus, RefundStatus
+from petpro_payment.errands import Errands, Item
+from services.payment.tests.played import PlayedProvider
+from services.payment.tests.world import PENDING, SUCCEEDED, WAITING, Sale, World
+
+_NOTHING: Callable[[], None] = lambda: None  # noqa: E731
+_CLAIMED = "SELECT status, attempts, due_at > now() + interval '50 s' AS is_on_lease FROM "
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[None]:
+    runner = asyncio.create_task(world.runner.run())
+    await asyncio.sleep(0.05)
+    try:
+        yield
+    finally:
+        runner.cancel()
+        with suppress(asyncio.CancelledError):
+            await runner
+
+
+async def comes_to_rest(world: World) -> None:
+    deadline = time.monotonic() + 20
+    while await world.rows(WAITING):
+        assert time.monotonic() < deadline, "something still waits"
+        await asyncio.sleep(0.01)
+
+
+async def test_what_is_ordered_here_needs_no_claim(
+    world: World, provider: PlayedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def claim(_: Database, __: float, ___: int) -> tuple[list[Item], None]:
+        return [], None
+
+    monkeypatch.setattr(errand_store, "claim", claim)
+    sale = Sale()
+    async with running(world):
+        assert (await world.order(sale.take())).outcome == PENDING
+        await comes_to_rest(world)
+        assert (await world.order(sale.fee())).outcome == SUCCEEDED
+        said = await world.order_along(sale.reserve("250000"), sale.refund_entry(), sale.submit())
+        assert [each.outcome for each in said[:2]] == [SUCCEEDED, SUCCEEDED]
+        deadline = time.monotonic() + 20
+        while not provider.refunds:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+    payment, [refund] = await world.payment(sale), await world.refunds(sale)
+    assert (payment.attempts, refund.attempts, refund.command_id is not None) == (1, 1, True)
+    assert provider.charges == [sale.payment_id]
+
+
+async def test_what_is_lost_with_the_process_is_due_after_its_lease(world: World, provider: PlayedProvider) -> None:
+    world.runner.errands.serve(lambda: 8, _NOTHING)
+    sale = Sale()
+    await world.order(sale.take())
+    assert [tuple(row) for row in await world.rows(_CLAIMED + "payments")] == [("processing", 1, True)]
+    assert await world.worker().round() == 0
+    await world.one_step()
+    assert (await world.payment(sale)).status is PaymentStatus.SUCCESS
+
+    await world.order(sale.fee())
+    await world.order_along(sale.reserve("250000"), sale.refund_entry(), sale.submit())
+    assert [tuple(row) for row in await world.rows(_CLAIMED + "refunds")] == [("submitted", 1, True)]
+    await world.one_step()
+    provider.send_back(sale.refund_id)
+    await world.work()
+    [refund] = await world.refunds(sale)
+    assert refund.status is RefundStatus.SUCCEEDED
+    assert (len(provider.charges), len(provider.refunds)) == (1, 1)
+
+
+async def test_what_finds_no_room_is_due_at_once(world: World) -> None:
+    world.runner.errands.serve(lambda: 1, _NOTHING)
+    for _ in range(2):
+        await world.order(Sale().take())
+    rows = await world.rows(_CLAIMED + "payments ORDER BY attempts")
+    assert [tuple(row) for row in rows] == [("pending", 0, False), ("processing", 1, True)]
+    assert await world.worker().round() == 1
+
+
+async def test_what_comes_too_late_is_left_to_its_lease(world: World) -> None:
+    slow = Errands(lease_seconds=0.1)
+    payment = await world.payment(await world.paid(Sale()))
+    async with world.database.transaction() as tx:
+        slow.hand_over(tx, [payment])
+    assert slow.are_waiting
+    await asyncio.sleep(0.05)
+    assert list(slow.in_time(8)) == []
+
+
+async def test_what_is_rolled_back_is_not_handed_over(world: World) -> None:
+    errands = Errands(lease_seconds=60.0)
+    payment = await world.payment(await world.paid(Sale()))
+    with suppress(LookupError):
+        async with world.database.transaction() as tx:
+            errands.hand_over(tx, [payment])
+            raise LookupError
+    async with world.database.transaction() as tx:
+        errands.hand_over(tx, [payment])
+        assert list(errands.in_time(8)) == []
+    assert list(errands.in_time(8)) == [payment]

@@ -13,7 +13,17 @@ _CLAIM = text("""
     SELECT message_id FROM unnest(CAST(:message_ids AS text[])) AS message_id ORDER BY message_id
     ON CONFLICT DO NOTHING RETURNING message_id
 """)
-_GIVE_UP = text("DELETE FROM inbox WHERE message_id = ANY(:message_ids)")
+# Commands are written once, with their replies: to claim them by a row and change that cost as much again. So whoever
+# has one in hand is waited for by a lock; the primary key has the last word.
+_LOCK = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended(command_id, 1))
+    FROM unnest(CAST(:command_ids AS text[])) AS command_id
+""")
+_UNKNOWN = text("""
+    SELECT command_id FROM unnest(CAST(:command_ids AS text[])) AS given(command_id)
+    LEFT JOIN LATERAL (SELECT message_id FROM inbox WHERE message_id = command_id OFFSET 0) known ON true
+    WHERE known.message_id IS NULL
+""")
 
 
 async def claim(tx: Transaction, message_ids: Iterable[str]) -> set[str]:
@@ -29,7 +39,11 @@ def claiming(message_ids: Iterable[str]) -> Order:
     return _CLAIM, {"message_ids": list(message_ids)}
 
 
-def give_up(tx: Transaction, message_ids: Iterable[str]) -> None:
-    """Takes back what this transaction has claimed and not handled."""
-    if left := list(message_ids):
-        tx.write(_GIVE_UP, {"message_ids": left})
+async def unknown(tx: Transaction, command_ids: Iterable[str]) -> set[str]:
+    """Those of the commands that nobody has handled, nor will before this transaction ends; it stores what it handles.
+
+    As with `claim`, a copy that is handled at the same instant waits here. Locks are taken in the order of the ids.
+    """
+    values = {"command_ids": sorted(command_ids)}
+    tx.write(_LOCK, values)
+    return set((await tx.execute(_UNKNOWN, values)).scalars())

@@ -6,7 +6,7 @@ A handler runs in the transaction that claims the command, and returns what it d
     Refused(reason)      nothing was changed, for good
     Pending()            taken on; `answer` gives the definite outcome later, with the transaction that knows it
 
-The reply is stored with the claim, and of the command only whom to answer: what it says may be secret. A copy of the
+With the reply, of the command is stored only whom to answer: what it says may be secret. A copy of the
 command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes. That
 a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again.
 
@@ -108,14 +108,19 @@ class _Received:
         return bool(self.left) and not has_failed
 
 
-# The replies of a transaction at once.
-_STORE = text("""
-    UPDATE inbox SET command = given.command, reply = given.reply
-    FROM unnest(CAST(:command_ids AS text[]), CAST(:commands AS bytea[]), CAST(:replies AS bytea[]))
+_GIVEN = """
+    unnest(CAST(:command_ids AS text[]), CAST(:commands AS bytea[]), CAST(:replies AS bytea[]))
          AS given(command_id, command, reply)
+"""
+# What a transaction has carried out, at once. A copy that somebody stored meanwhile has it fail.
+_STORE = text(f"INSERT INTO inbox (message_id, command, reply) SELECT command_id, command, reply FROM {_GIVEN}")  # noqa: S608
+# The definite answers of a transaction, at once.
+_CHANGE = text(f"""
+    UPDATE inbox SET command = given.command, reply = given.reply
+    FROM {_GIVEN}
     WHERE message_id = given.command_id AND message_id = ANY(CAST(:command_ids AS text[]))
-""")
-# In the order of `inbox.claim`.
+""")  # noqa: S608
+# In the order of `inbox.unknown`.
 _LOCKED = text("""
     SELECT message_id, command, reply FROM inbox WHERE message_id = ANY(:command_ids) ORDER BY message_id FOR UPDATE
 """)
@@ -139,10 +144,9 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
         traces = [(each.orders, (each.message.headers or {}).get("traceparent")) for each in received]
         _traces.set({order.id: trace for orders, trace in traces for order in orders})
         async with database.transaction() as tx:
-            new = await inbox.claim(tx, (order.id for each in received for order in each.orders))
+            new = await inbox.unknown(tx, (order.id for each in received for order in each.orders))
             while due := [each for each in received if each.goes_on]:
                 await _carry_out(tx, due, new)
-            inbox.give_up(tx, new & {order.id for each in received for order in each.left})
 
     subjects = [f"petpro.commands.{broker.service}.>"]
     return Consumer(database, broker, COMMANDS, subjects, handle, lambda m: saga_of(m.data))
@@ -166,7 +170,7 @@ async def _carry_out(tx: Transaction, received: Sequence[_Received], new: set[st
             )
             reply = _with_those_before(each.replies)
             if is_new:
-                _store(tx, order.command, reply)
+                _store(tx, _WRITE, order.command, reply)
             if not each.goes_on and not (is_new and reply.outcome == saga_pb2.OUTCOME_PENDING):
                 await _send(tx, order.command.reply_to, reply)
 
@@ -232,7 +236,7 @@ async def _answer_all(tx: Transaction, given: list[tuple[str, Succeeded | Refuse
             continue
         command = saga_pb2.Command.FromString(bytes(row.command))
         reply = _with_those_before([*pending.before, _reply_to(command, decided)])
-        _store(tx, command, reply)
+        _store(tx, _REWRITE, command, reply)
         with telemetry.within_trace(trace):
             await _send(tx, command.reply_to, reply)
 
@@ -263,12 +267,12 @@ def _with_those_before(replies: Sequence[saga_pb2.Reply]) -> saga_pb2.Reply:
     return reply
 
 
-def _store(tx: Transaction, command: saga_pb2.Command, reply: saga_pb2.Reply) -> None:
+def _store(tx: Transaction, write: LateWrite, command: saga_pb2.Command, reply: saga_pb2.Reply) -> None:
     whom_to_answer = saga_pb2.Command()
     whom_to_answer.CopyFrom(command)
     whom_to_answer.ClearField("payload")
     whom_to_answer.ClearField("next")
-    tx.write_late(_WRITE, (command.command_id, whom_to_answer.SerializeToString(), reply.SerializeToString()))
+    tx.write_late(write, (command.command_id, whom_to_answer.SerializeToString(), reply.SerializeToString()))
 
 
 async def _again(tx: Transaction, command: saga_pb2.Command) -> saga_pb2.Reply:
@@ -290,7 +294,7 @@ def _columns(rows: list[tuple[str, bytes, bytes]]) -> Mapping[str, Any]:
     return {"command_ids": command_ids, "commands": commands, "replies": replies}
 
 
-_WRITE = LateWrite(_STORE, _columns)
+_WRITE, _REWRITE = LateWrite(_STORE, _columns), LateWrite(_CHANGE, _columns)
 
 
 async def _send(tx: Transaction, subject: str, reply: saga_pb2.Reply) -> None:

@@ -177,11 +177,21 @@ def _outside_the_transaction(right: Any) -> Any:
     return write
 
 
-def _always_new(_: Any) -> Any:
-    async def claim(tx: Transaction, message_ids: Iterable[str]) -> set[str]:
-        return set(message_ids)
+def _stored_outside_the_transaction(right: Any) -> Any:
+    def store(tx: Transaction, *args: Any) -> None:
+        other = Transaction(tx.tables)
+        right(other, *args)
+        for write, rows in other._late.items():
+            other.write(write.statement, write.columns(rows))
 
-    return claim
+    return store
+
+
+def _always_new(_: Any) -> Any:
+    async def unknown(tx: Transaction, command_ids: Iterable[str]) -> set[str]:
+        return set(command_ids)
+
+    return unknown
 
 
 def _not_written(_: Any) -> Any:
@@ -202,7 +212,7 @@ def _answer_again(_: Any) -> Any:
             if (row := stored.get(command_id)) and row.command:
                 command = saga_pb2.Command.FromString(bytes(row.command))
                 reply = participant._reply_to(command, decided)
-                participant._store(tx, command, reply)
+                participant._store(tx, participant._REWRITE, command, reply)
                 await participant._send(tx, command.reply_to, reply)
 
     return answer_all
@@ -288,8 +298,8 @@ MUTANTS = (
     Mutant("the pivot is asked again under a new key", messages, "_command", _key_by_attempt),
     Mutant("what is to be undone is not stored", store, "save", _forget_what_was_learned),
     Mutant("the state is stored outside the transaction", store, "save", _outside_the_transaction),
-    Mutant("the inbox claims outside the transaction", inbox, "claim", _outside_the_transaction),
-    Mutant("a copy of a message is handled again", inbox, "claim", _always_new),
+    Mutant("a reply is stored outside the transaction", participant, "_store", _stored_outside_the_transaction),
+    Mutant("a copy of a command is handled again", inbox, "unknown", _always_new),
     Mutant("the outbox is written outside the transaction", outbox, "add", _outside_the_transaction),
     Mutant("a definite answer changes later", participant, "_answer_all", _answer_again),
     Mutant("a pending step is never answered", participant, "answer", _not_written),
@@ -300,7 +310,6 @@ MUTANTS = (
         "goes_on",
         _whatever_came_of_those_before,
     ),
-    Mutant("a command that was not carried out stays claimed", inbox, "give_up", _not_written),
     Mutant("what went along is neither undone nor asked about", core, "_asked", _forget_what_went_along),
     Mutant("answers that came along are lost", messages, "answers", _only_the_last),
     Mutant("the relay marks what it has not published", Relay, "_publish_lane", _mark_first),

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import orjson
+from psycopg.errors import UniqueViolation
 
 from libs.common.tests.simulator.pauses import Clock, Pause
 from petpro_common import db
@@ -106,10 +107,6 @@ class Transaction(db.Transaction):
         else:
             self._taken_back.append(lambda: table.pop(key))
         table[key] = row
-
-    def drop(self, table: dict[Any, Any], key: Any) -> None:
-        before = table.pop(key)
-        self._taken_back.append(lambda: table.__setitem__(key, before))
 
     def effect(self, business_key: str, step: str, direction: str) -> None:
         """Something real is done: the invariants count these."""
@@ -279,13 +276,21 @@ def _claim(tx: Transaction, params: Params) -> list[Any]:
     return new
 
 
-def _give_up(tx: Transaction, params: Params) -> list[Any]:
-    for message_id in params["message_ids"]:
-        tx.drop(tx.tables.inbox, message_id)
+def _lock_commands(_: Transaction, __: Params) -> list[Any]:
     return []
 
 
+def _unknown_commands(tx: Transaction, params: Params) -> list[Any]:
+    return [command_id for command_id in params["command_ids"] if command_id not in tx.tables.inbox]
+
+
 def _store_replies(tx: Transaction, params: Params) -> list[Any]:
+    if known := tx.tables.inbox.keys() & set(params["command_ids"]):
+        raise UniqueViolation(", ".join(known))
+    return _change_replies(tx, params)
+
+
+def _change_replies(tx: Transaction, params: Params) -> list[Any]:
     for line in _lines(params):
         row = SimpleNamespace(message_id=line["command_id"], command=line["command"], reply=line["reply"])
         tx.put(tx.tables.inbox, row.message_id, row)
@@ -377,8 +382,10 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(store._NEXT_DUE): _seconds_to_next_due,
     id(store._SAVE): _save_sagas,
     id(inbox._CLAIM): _claim,
-    id(inbox._GIVE_UP): _give_up,
+    id(inbox._LOCK): _lock_commands,
+    id(inbox._UNKNOWN): _unknown_commands,
     id(participant._STORE): _store_replies,
+    id(participant._CHANGE): _change_replies,
     id(participant._LOCKED): _lock_command,
     id(outbox._ADD): _add_messages,
     id(consumer._PARK): _park,

@@ -1,0 +1,74 @@
+"""Copies of one command that are in hand at the same instant: it is carried out once."""
+
+import asyncio
+
+import pytest
+from psycopg.errors import UniqueViolation
+from sqlalchemy import TextClause, text
+
+from petpro.payment.v1 import commands_pb2 as payment
+from petpro.saga.v1 import saga_pb2
+from petpro_common.db import Database, Transaction
+from petpro_common.messaging.participant import Answer, Refused, command_consumer
+from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually
+
+SUBJECT = "petpro.commands.payment.reserve_refund"
+WAITS = text("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+REPLIES = text("SELECT message_id FROM outbox")
+CLAIM = text("INSERT INTO inbox (message_id) VALUES (:message_id)")
+STORED = text("SELECT reply FROM inbox WHERE message_id = 'refund-1'")
+
+
+def command() -> bytes:
+    asked = saga_pb2.Command(command_id="refund-1", saga_id="rex", reply_to="petpro.replies.refund", attempt=1)
+    asked.payload.Pack(payment.ReserveRefund(refund_id="rex"))
+    return asked.SerializeToString()
+
+
+async def rows(database: Database, statement: TextClause) -> list[tuple[object, ...]]:
+    async with database.reading() as tx:
+        return [tuple(row) for row in await tx.execute(statement)]
+
+
+async def test_a_copy_waits_and_is_given_the_stored_reply(database_of: MakeDatabase, broker_of: MakeBroker) -> None:
+    database, broker = await database_of("payment"), await broker_of("payment")
+    carried_out: list[str] = []
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def reserve(_: Transaction, command_id: str, __: object) -> Answer:
+        carried_out.append(command_id)
+        begun.set()
+        await goes_on.wait()
+        return Refused("NO_FEE")
+
+    async def handle() -> None:
+        await command_consumer(database, broker, {payment.ReserveRefund: reserve}).redrive(SUBJECT, {}, command())
+
+    async def a_copy_waits() -> bool:
+        return bool(await rows(database, WAITS))
+
+    first = asyncio.create_task(handle())
+    await begun.wait()
+    copy = asyncio.create_task(handle())
+    await eventually(a_copy_waits)
+    goes_on.set()
+    await asyncio.gather(first, copy)
+    assert carried_out == ["refund-1"]
+    assert await rows(database, REPLIES) == [("refund-1.1.OUTCOME_REFUSED",)]
+
+
+async def test_what_somebody_stored_meanwhile_is_not_carried_out_again(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    """Of an older release, which claims a command by a row of the inbox."""
+    database, broker = await database_of("payment"), await broker_of("payment")
+
+    async def reserve(_: Transaction, command_id: str, __: object) -> Answer:
+        async with database.transaction() as tx:
+            tx.write(CLAIM, {"message_id": command_id})
+        return Refused("NO_FEE")
+
+    with pytest.raises(UniqueViolation):
+        await command_consumer(database, broker, {payment.ReserveRefund: reserve}).redrive(SUBJECT, {}, command())
+    assert await rows(database, REPLIES) == []
+    assert await rows(database, STORED) == [(None,)]

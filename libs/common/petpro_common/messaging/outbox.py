@@ -19,19 +19,16 @@ from petpro_common.telemetry import trace_headers
 # All messages of a transaction at once, numbered in the order in which they were added, and with each the numbers of
 # those of its aggregate that wait.
 _ADD = text("""
-    WITH added AS (
-        INSERT INTO outbox (message_id, subject, aggregate, headers, payload)
-        SELECT message_id, subject, aggregate, headers, payload
-        FROM unnest(CAST(:message_ids AS text[]), CAST(:subjects AS text[]), CAST(:aggregates AS text[]),
-                    CAST(:headers AS jsonb[]), CAST(:payloads AS bytea[]))
-             WITH ORDINALITY AS given(message_id, subject, aggregate, headers, payload, number)
-        ORDER BY number
-        ON CONFLICT (message_id) DO NOTHING RETURNING id, message_id, aggregate
-    )
-    SELECT id, message_id,
+    INSERT INTO outbox (message_id, subject, aggregate, headers, payload)
+    SELECT message_id, subject, aggregate, headers, payload
+    FROM unnest(CAST(:message_ids AS text[]), CAST(:subjects AS text[]), CAST(:aggregates AS text[]),
+                CAST(:headers AS jsonb[]), CAST(:payloads AS bytea[]))
+         WITH ORDINALITY AS given(message_id, subject, aggregate, headers, payload, number)
+    ORDER BY number
+    ON CONFLICT (message_id) DO NOTHING
+    RETURNING id, message_id,
         ARRAY(SELECT waiting.id FROM outbox waiting
-              WHERE waiting.aggregate = added.aggregate AND waiting.published_at IS NULL LIMIT :most) AS before
-    FROM added ORDER BY id
+              WHERE waiting.aggregate = outbox.aggregate AND waiting.published_at IS NULL LIMIT :most) AS before
 """)
 _MOST_BEFORE = 32
 

@@ -48,10 +48,12 @@ _RETRY_SECONDS = 0.5
 _LEADER_LOCK = 0x52454C4159  # "RELAY"
 
 # PostgreSQL expects next to nothing unpublished, and would sort the whole backlog anew for each batch. Without sorts
-# and bitmaps on this connection it walks the index in order, and a batch costs the same whatever is behind it.
+# and bitmaps on this connection it walks the index in order, and a batch costs the same whatever is behind it. What was
+# published is joined by hash: in nested loops `_MARK` would compare each row with all others.
 _LEAD = text("""
     SELECT pg_try_advisory_lock(:lock),
-        set_config('enable_sort', 'off', false) AS sort, set_config('enable_bitmapscan', 'off', false) AS bitmapscan
+        set_config('enable_sort', 'off', false) AS sort, set_config('enable_bitmapscan', 'off', false) AS bitmapscan,
+        set_config('enable_hashjoin', 'on', false) AS hashjoin, set_config('enable_nestloop', 'off', false) AS nestloop
 """)
 # Beside the transaction that wrote: commits that notify would wait for each other.
 _TELL = text("SELECT pg_notify('outbox', '')")

@@ -3,7 +3,7 @@
 What becomes of one to which nobody came is `no_show`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -22,6 +22,8 @@ from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import invalid
 
+_MOST_DRAWS = 8
+
 
 @dataclass(frozen=True)
 class Paid:
@@ -37,17 +39,27 @@ class Paid:
 async def confirm(tx: Transaction, all_paid: Sequence[Paid]) -> None:
     """Turns reservations into bookings, born confirmed, with reference codes of their own; tells everybody.
 
-    Price, commission and policy are those of the hold. A code that is taken is drawn again.
+    Price, commission and policy are those of the hold. Raises LookupError where a slot is gone.
     """
-    made: dict[UUID, Row] = {}
-    while left := [paid for paid in all_paid if paid.booking_id not in made]:
-        made |= await store_confirm.insert_bookings(tx, [_draft(paid) for paid in left])
+    made = await _made(tx, all_paid)
     store_confirm.confirm_reservations(
         tx, [(paid.reservation.id, paid.booking_id, paid.payment_id) for paid in all_paid]
     )
     for paid in all_paid:
         with telemetry.back_in(paid.place):
             await messages.booking_confirmed(tx, made[paid.booking_id])
+
+
+async def _made(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, Row]:
+    """The bookings by id. A code that is taken is drawn again; that many times it is not the code."""
+    made: dict[UUID, Row] = {}
+    left = list(all_paid)
+    for _ in range(_MOST_DRAWS):
+        made |= await store_confirm.insert_bookings(tx, map(_draft, left))
+        left = [paid for paid in left if paid.booking_id not in made]
+        if not left:
+            return made
+    raise LookupError(f"a slot is gone of the reservations {[str(paid.reservation.id) for paid in left]}")
 
 
 def _draft(paid: Paid) -> store_confirm.Draft:

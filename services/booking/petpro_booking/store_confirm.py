@@ -1,6 +1,6 @@
 """The statements by which reservations become bookings: each for all of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -68,7 +68,7 @@ class Draft:
     reference_code: str
 
 
-async def insert_bookings(tx: Transaction, drafts: Sequence[Draft]) -> Mapping[UUID, Row]:
+async def insert_bookings(tx: Transaction, drafts: Iterable[Draft]) -> Mapping[UUID, Row]:
     """Bookings, born confirmed, by id, with the `slot_start_time`; those are left out whose code is another's.
 
     A code is unique over all time. A second code for a booking, or a second booking of a reservation, is refused by the

@@ -3,7 +3,8 @@
 import asyncio
 import re
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from psycopg import IntegrityError
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import bookings, domain, store
 from petpro_common.context import Role
+from petpro_common.db import Row
 from petpro_common.ids import new_id
 from services.booking.tests.world import Metadata, World, reason
 
@@ -76,6 +78,14 @@ async def test_a_reference_code_that_is_taken_is_drawn_again(world: World, monke
     found = [await get(world, booking_id, world.as_ani) for booking_id in made]
     assert [booking.reference_code for booking in found] == ["PP-22222222", "PP-33333333"]
     assert domain.new_reference_code() not in ("PP-22222222", "PP-33333333")
+
+
+async def test_no_booking_is_made_for_a_slot_that_is_gone(world: World) -> None:
+    held = await world.hold(new_id(), await world.open_slot())
+    gone = SimpleNamespace(id=UUID(held.id), slot_id=new_id())
+    async with world.database.transaction() as tx:
+        with pytest.raises(LookupError, match=held.id):
+            await bookings.confirm(tx, [bookings.Paid(cast(Row, gone), new_id(), None)])
 
 
 async def test_who_sees_a_booking(world: World) -> None:

@@ -3,6 +3,7 @@
 Partitioned tables rely on that: the id alone tells the partition in which its row lies.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -40,3 +41,9 @@ def instant_of(id_: UUID) -> datetime:
 def date_of(id_: UUID) -> date:
     """The UTC date that a UUIDv7 carries. Raises ValueError as `instant_of` does."""
     return instant_of(id_).date()
+
+
+def span(ids: Sequence[UUID]) -> tuple[UUID, UUID]:
+    """The earliest and the latest of ids. Those of other versions, which carry no time, do not count beside UUIDv7s."""
+    timed = [id_ for id_ in ids if id_.version == 7] or ids
+    return min(timed), max(timed)

@@ -1,13 +1,15 @@
 """What is done to one row or to several is the same."""
 
 import asyncio
+from datetime import date
 from decimal import Decimal
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from petpro_booking import store, store_sagas
-from petpro_common.ids import new_id
+from petpro_common.ids import id_of_date, new_id
 from services.booking.tests.world import World
 
 
@@ -68,6 +70,35 @@ async def test_who_waits_for_somebody_elses_change_finds_it(world: World, count:
     assert [booking is not None for booking in cancelled] == [True] * (count - 1) + [False]
     assert statuses[-1] == "cancelled"
     assert await world.seats(slot_id) == (0, "available")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_change_that_has_to_wait_for_another_is_made_to_all(world: World, count: int) -> None:
+    slot_id = await world.open_slot(capacity=5)
+    ids = [await world.book(new_id(), slot_id) for _ in range(count)]
+
+    async def cancel() -> list[Any]:
+        async with world.database.transaction() as tx:
+            return await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
+
+    async with world.database.transaction() as tx:
+        request = store_sagas.Request(ids[-1], new_id(), "customer", Decimal(1), "pending")
+        await store_sagas.request_cancellations(tx, [request])
+        waiting = asyncio.create_task(cancel())
+        await until_somebody_waits(world, 1)
+    cancelled = await waiting
+    assert all(cancelled)
+    assert cancelled[-1].refund_status == "pending"
+
+
+@pytest.mark.parametrize("stranger", [UUID(int=0), uuid4(), UUID(int=2**128 - 1), id_of_date(date(2039, 1, 1))])
+async def test_an_id_that_nothing_has_is_in_nobodys_way(world: World, stranger: UUID) -> None:
+    slot_id = await world.open_slot(capacity=5)
+    ids = [await world.book(new_id(), slot_id), stranger]
+    async with world.database.transaction() as tx:
+        first, second = await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
+    assert first
+    assert second is None
 
 
 async def until_somebody_waits(world: World, count: int) -> None:

@@ -50,6 +50,7 @@ FILL = """
         'PP-' || n, 1, 'IDR', 10, '{}', at, at + interval '1 hour', 'Asia/Jakarta'
     FROM made, slots
 """
+_NAME = re.compile(r"(?<!:):(\w+)")
 OWN_WORDS = {
     "by": "customer",
     "checkout_status": "awaiting_payment",
@@ -65,8 +66,8 @@ async def test_given_rows_are_found_by_their_keys(booking_database: Database, na
         await session.execute(text(f"PREPARE given AS {_numbered(statement)}"))
         await session.execute(text(_call(statement, [new_id() for _ in range(GIVEN)], slot_id)))
         await session.execute(text(FILL), {"all": ALL, "clinic_id": new_id(), "slot_id": slot_id})
-        some = text("SELECT id FROM bookings ORDER BY id OFFSET 50 LIMIT :given")
-        ids = (await session.execute(some, {"given": GIVEN})).scalars()
+        far_apart = text("SELECT id FROM bookings ORDER BY id")
+        ids = (await session.execute(far_apart)).scalars()[:: ALL // GIVEN]
         if name == "_INSERT_BOOKINGS":
             await session.execute(text("DELETE FROM bookings"))
             await session.execute(text("DELETE FROM reference_codes"))
@@ -77,18 +78,27 @@ async def test_given_rows_are_found_by_their_keys(booking_database: Database, na
 
 
 def _numbered(statement: ForEach) -> str:
-    numbers = {name: f"${number}" for number, name in enumerate(statement._columns, 1)}
-    return re.sub(r"(?<!:):(\w+)", lambda found: numbers[found[1]], str(statement._several))
+    numbers = {name: f"${number}" for number, name in enumerate(_names(statement), 1)}
+    return _NAME.sub(lambda found: numbers[found[1]], str(statement._several))
+
+
+def _names(statement: ForEach) -> list[str]:
+    return list(dict.fromkeys(_NAME.findall(str(statement._several))))
 
 
 def _call(statement: ForEach, ids: list[UUID], slot_id: UUID) -> str:
-    lists = ("'{" + ",".join(_value(column, id_, slot_id) for id_ in ids) + "}'" for column in statement._columns)
-    return f"EXECUTE given ({', '.join(lists)})"
+    rows = ({column: _value(column, id_, slot_id) for column in statement._columns} for id_ in ids)
+    _, values = statement.order(rows)
+    return f"EXECUTE given ({', '.join(_literal(values[name]) for name in _names(statement))})"
 
 
-def _value(column: str, id_: UUID, slot_id: UUID) -> str:
-    known = {"id": id_, "reservation_id": id_, "slot_id": slot_id, **OWN_WORDS}
-    return str(known.get(column) or (new_id() if column.endswith("_id") else id_.hex[-12:]))
+def _value(column: str, id_: UUID, slot_id: UUID) -> UUID | str:
+    known: dict[str, UUID | str] = {"id": id_, "reservation_id": id_, "slot_id": slot_id, **OWN_WORDS}
+    return known.get(column) or (new_id() if column.endswith("_id") else id_.hex[-12:])
+
+
+def _literal(value: Any) -> str:
+    return f"'{{{','.join(map(str, value))}}}'" if isinstance(value, list) else f"'{value}'"
 
 
 def _rows(node: dict[str, Any]) -> float:

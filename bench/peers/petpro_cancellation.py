@@ -2,13 +2,14 @@
 
     engine --outbox, relay--> JetStream --> participants --outbox, relay--> JetStream --> engine
 
-Booking's steps are local ones, payment's are commands, as in PetPro. The provider is asked by a worker, between two
+Booking's steps are local ones, payment's are commands, as in PetPro. A step is given all sagas that are at it, and has
+PostgreSQL change the rows of all by one statement (`together`). The provider is asked by a worker, between two
 transactions: the command is taken on, and answered when the provider has answered.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -17,7 +18,7 @@ import uvloop
 from google.protobuf.message import Message
 from sqlalchemy import text
 
-from bench.peers import steps, worker
+from bench.peers import steps, together, worker
 from petpro.payment.v1 import commands_pb2 as payment
 from petpro_common import logs, memory
 from petpro_common.coalescing import Coalescer
@@ -27,15 +28,17 @@ from petpro_common.messaging.participant import Answer, Pending, Succeeded, Toge
 from petpro_common.messaging.relay import Relay
 from petpro_common.saga import Local, Remote, Saga, SagaEngine, SagaState, Step, StepKind
 from petpro_common.saga.engine import Operated, Start
-from petpro_common.saga.moves import Move
+from petpro_common.saga.moves import AllAtHand, Move
 
 ROLE = os.environ["PETPRO_ROLE"]
 ALONG = os.environ["PETPRO_ALONG"] == "yes"
 POOL = 10
 _BATCH = 64
 _LOW_BITS = (1 << 120) - 1
-STATEMENTS = {name: text(statement) for name, statement in steps.statements(guarded=False).items()}
-RELEASE = text("UPDATE bookings SET cancellation_status = 'none' WHERE id = :booking AND status = 'confirmed'")
+RELEASE = text("""
+    UPDATE bookings SET cancellation_status = 'none'
+    WHERE id = ANY(CAST(:bookings AS uuid[])) AND status = 'confirmed'
+""")
 TAKEN_ON = text("UPDATE refunds SET status = 'submitted' WHERE id = ANY(CAST(:refunds AS uuid[]))")
 
 
@@ -60,18 +63,17 @@ def cancellation(service: str) -> Saga:
     ))  # fmt: skip
 
 
-async def _write(tx: Transaction, step: str, number: int) -> Succeeded:
-    tx.write(STATEMENTS[step], steps.parameters(number))
-    return Succeeded()
+def _local(step: str) -> AllAtHand:
+    async def handle(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
+        tx.write(*together.order(step, [state.data["number"] for state in states]))
+        return [Succeeded()] * len(states)
+
+    return AllAtHand(handle)
 
 
-def _local(step: str) -> Callable[[Transaction, SagaState], Awaitable[Answer]]:
-    return lambda tx, state: _write(tx, step, state.data["number"])
-
-
-async def _release(tx: Transaction, state: SagaState) -> Answer:
-    tx.write(RELEASE, {"booking": steps.identity(1, state.data["number"])})
-    return Succeeded()
+async def _release(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
+    tx.write(RELEASE, {"bookings": [steps.identity(1, state.data["number"]) for state in states]})
+    return [Succeeded()] * len(states)
 
 
 def _number_of(command: Any) -> int:
@@ -82,7 +84,7 @@ class Engine(SagaEngine):
     """Tells whoever waits that a saga has ended, once that has committed."""
 
     def __init__(self, database: Database, service: str) -> None:
-        local = {"request": _local("request"), "cancel_booking": _local("cancel_booking"), "release": _release}
+        local = {step: _local(step) for step in ("request", "cancel_booking")} | {"release": AllAtHand(_release)}
         super().__init__(database, [cancellation(service)], local)
         self._waiting: dict[int, asyncio.Event] = {}
         self._ended: list[int] = []
@@ -140,8 +142,7 @@ class Participants:
 
     def _writes(self, step: str) -> Together:
         async def handle(tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
-            for _, command in commands:
-                tx.write(STATEMENTS[step], steps.parameters(_number_of(command)))
+            tx.write(*together.order(step, [_number_of(command) for _, command in commands]))
             return [Succeeded()] * len(commands)
 
         return Together(handle)

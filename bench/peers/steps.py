@@ -52,7 +52,8 @@ _WRITES: Mapping[str, str] = {
         INSERT INTO events (booking_id, type, body)
         SELECT id, 'booking.cancelled', jsonb_build_object('booking_id', id, 'refund_amount', CAST(:amount AS numeric))
         FROM booking""",
-    # The provider has given the money: refund, payment and entry say so.
+    # The provider has given the money: refund, payment and entry say so. The entry is found by its own id: nothing
+    # indexes it by its refund, and to walk all of them grew with every saga that had ended.
     "settle_refund": """
         WITH refund AS (
             UPDATE refunds SET status = 'succeeded', updated_at = clock_timestamp()
@@ -62,7 +63,7 @@ _WRITES: Mapping[str, str] = {
                 refund_done = refund_done + refund.amount, updated_at = clock_timestamp()
             FROM refund WHERE payments.id = refund.payment_id)
         UPDATE financial_entries SET status = 'settled', settlement_date = clock_timestamp()
-        FROM refund WHERE financial_entries.refund_id = refund.id""",
+        FROM refund WHERE financial_entries.id = :entry AND financial_entries.refund_id = refund.id""",
 }
 
 _ONCE: Mapping[str, str] = {

@@ -66,6 +66,8 @@ _WRITES: Mapping[str, str] = {
         FROM refund WHERE financial_entries.id = :entry AND financial_entries.refund_id = refund.id""",
 }
 
+_KINDS = {"booking": 1, "payment": 2, "refund": 3, "entry": 4}
+
 _ONCE: Mapping[str, str] = {
     "request": " AND cancellation_status = 'none'",
     "reserve_refund": " AND NOT EXISTS (SELECT FROM refunds WHERE refunds.id = :refund)",
@@ -85,15 +87,14 @@ def identity(kind: int, number: int) -> UUID:
     return UUID(int=kind << 120 | number)
 
 
+def parameter(name: str, number: int) -> UUID | Decimal:
+    """What a statement is told about the `number`-th booking by one of its parameters."""
+    return AMOUNT if name == "amount" else identity(_KINDS[name], number)
+
+
 def parameters(number: int) -> dict[str, UUID | Decimal]:
     """What the statements are told about the `number`-th booking."""
-    return {
-        "booking": identity(1, number),
-        "payment": identity(2, number),
-        "refund": identity(3, number),
-        "entry": identity(4, number),
-        "amount": AMOUNT,
-    }
+    return {name: parameter(name, number) for name in (*_KINDS, "amount")}
 
 
 @functools.cache

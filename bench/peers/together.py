@@ -65,11 +65,12 @@ _SEVERAL: Mapping[str, str] = {
 }
 _ONE = {step: text(statement) for step, statement in steps.statements(guarded=False).items()}
 _ALL = {step: text(statement) for step, statement in _SEVERAL.items()}
+_TOLD = {step: tuple(statement.compile().params) for step, statement in _ONE.items()}
 
 
 def order(step: str, numbers: Iterable[int]) -> Order:
     """What a step has PostgreSQL do for these bookings."""
-    rows = [steps.parameters(number) for number in sorted(numbers)]
-    if len(rows) == 1:
-        return _ONE[step], rows[0]
-    return _ALL[step], {name: [row[name] for row in rows] for name in rows[0]}
+    in_order = sorted(numbers)
+    if len(in_order) == 1:
+        return _ONE[step], {name: steps.parameter(name, in_order[0]) for name in _TOLD[step]}
+    return _ALL[step], {name: [steps.parameter(name, number) for number in in_order] for name in _TOLD[step]}

@@ -67,4 +67,5 @@ async def test_steps_do_the_same_for_several_sagas_as_for_each_by_itself(databas
             await _take(database, step, batches)
         one_by_one, at_once = [await _found(database) for database in databases]
         assert one_by_one == at_once, step
-    assert len(at_once["events"]) == len(at_once["refunds"]) == len(OTHERS)
+    found = await _found(databases[0])
+    assert len(found["events"]) == len(found["refunds"]) == len(OTHERS)

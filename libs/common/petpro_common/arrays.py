@@ -6,6 +6,7 @@ lists of what most statements are given are written here; the others are left to
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from struct import Struct
 from types import NoneType
 from typing import Any
@@ -14,6 +15,8 @@ from uuid import UUID
 _HEAD = Struct("!iiIii")  # dimensions, whether there is a NULL, type of the elements, how many, number of the first
 _LENGTH = Struct("!i").pack
 _NULL = _LENGTH(-1)
+_BIGINT = Struct("!q").pack
+_EPOCH, _MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,17 @@ _KINDS = {
     str: _Kind(1009, 25, str.encode),
     UUID: _Kind(2951, 2950, lambda id_: id_.bytes),
     bytes: _Kind(1001, 17, bytes),
+    int: _Kind(1016, 20, _BIGINT),
+    datetime: _Kind(1185, 1184, lambda at: _BIGINT((at - _EPOCH) // _MICROSECOND)),
 }
 
 
 def written(values: object) -> tuple[int, bytes] | None:
-    """The OID and the bytes of an array; None for what is no list, or empty, mixed, or of another type."""
+    """The OID and the bytes of an array; None for what is no list, or empty, mixed, or of another type.
+
+    Whole numbers are bigints, however small: a statement is prepared for the types of its parameters. Raises TypeError
+    for an instant without a zone.
+    """
     if not isinstance(values, list):
         return None
     types = set(map(type, values))

@@ -10,7 +10,7 @@ import select
 from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.adapt import Transformer
@@ -79,18 +79,13 @@ class _Prepared:
     make_row: Callable[[Sequence[Any]], Row] | None = None
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A statement with its values as they go over the wire."""
 
-    sql: str
-    types: tuple[int, ...]
-    values: Sequence[Any]
-    formats: Sequence[Any]
-
-    @property
-    def name(self) -> tuple[str, tuple[int, ...]]:
-        return self.sql, self.types
+    name: tuple[str, tuple[int, ...]]
+    """Its text, and the types of its parameters: what it is prepared for."""
+    values: Sequence[Any] = ()
+    formats: Sequence[Any] = ()
 
 
 class Wire:
@@ -146,7 +141,7 @@ class Wire:
             await self._flush()
             results = await self._results()
         except asyncio.CancelledError:
-            await self._give_up(is_committing=any(call.sql == COMMIT for call in calls))
+            await self._give_up(is_committing=any(call.name[0] == COMMIT for call in calls))
             raise
         self._is_in_exchange = False
         return self._rows_of(calls, fresh, iter(results))
@@ -174,23 +169,27 @@ class Wire:
         ready = compiled(statement, values)
         wired = ready.wired
         if not wired.names:
-            return Call(wired.sql, (), (), ())
+            return Call((wired.sql, ()))
         arguments = ready.arguments(values)
         written = {place: array for place in wired.lists if (array := arrays.written(arguments[place]))}
+        if len(written) == len(arguments):
+            oids, lists = zip(*written.values(), strict=True)
+            return Call((wired.sql, oids), lists, (Format.BINARY,) * len(lists))
         for place in written:
             arguments[place] = None
         dumped = list(self._transformer.dump_sequence(arguments, wired.formats))
         types, formats = list(self._transformer.types or ()), list(self._transformer.formats or ())
         for place, (oid, data) in written.items():
             dumped[place], types[place], formats[place] = data, oid, Format.BINARY
-        return Call(wired.sql, tuple(types), dumped, formats)
+        return Call((wired.sql, tuple(types)), dumped, formats)
 
     def _send(self, call: Call, fresh: dict[tuple[str, tuple[int, ...]], _Prepared]) -> None:
         prepared = self._prepared.get(call.name) or fresh.get(call.name)
         if prepared is None:
             self._names += 1
             prepared = fresh[call.name] = _Prepared(b"s%d" % self._names)
-            self._server.send_prepare(prepared.name, call.sql.encode(), call.types)
+            sql, types = call.name
+            self._server.send_prepare(prepared.name, sql.encode(), types)
         self._server.send_query_prepared(prepared.name, call.values, call.formats)
 
     async def _flush(self) -> None:

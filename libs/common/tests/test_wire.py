@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import time
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from psycopg import DataError, OperationalError
@@ -45,6 +47,10 @@ async def test_what_goes_out_together_comes_back_in_order(database: Database) ->
         ("uuid", [new_id(), None]),
         ("bytea", [b"", b"\x00\xff", None]),
         ("bigint", [1, None, 1 << 40]),
+        ("integer", [1, None]),
+        ("numeric", [Decimal("75000.00"), None, Decimal("-0.01")]),
+        ("timestamptz", [datetime(2026, 11, 26, 12, 30, 0, 250_001, tzinfo=UTC), None]),
+        ("text", ['{"reason": "no \\"dogs\\"\\n"}', "\\n", "\\\n"]),
         ("jsonb", [{"name": "Rex"}]),
         ("text", [None, None]),
         ("text", []),

@@ -33,7 +33,7 @@ from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database, is_away
 from petpro_common.faults import OwnWords, told
-from petpro_common.ids import new_id
+from petpro_common.ids import new_id_text
 from petpro_common.kill_points import Moment
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.durable import ensure_durable
@@ -78,7 +78,7 @@ def in_hand(message: Msg, trace: Mapping[str, str] | None = None, subject: str =
     `subject` is that of one of the commands that came in it.
     """
     headers = message.headers or {}
-    call = CallContext(subject or message.subject, headers.get("ce-id") or str(new_id()))
+    call = CallContext(subject or message.subject, headers.get("ce-id") or new_id_text())
     continued = headers if trace is None else trace
     with (
         telemetry.span(call.method, continued, SpanKind.CONSUMER),
@@ -91,7 +91,7 @@ def in_hand(message: Msg, trace: Mapping[str, str] | None = None, subject: str =
 def _all_in_hand(messages: Sequence[Msg]) -> contextlib.AbstractContextManager[None]:
     """Makes a batch the call in hand: its commit is that of each subject in it."""
     first, *others = sorted({message.subject for message in messages})
-    return context.within(CallContext(first, str(new_id()), others=tuple(others)))
+    return context.within(CallContext(first, new_id_text(), others=tuple(others)))
 
 
 class Consumer:

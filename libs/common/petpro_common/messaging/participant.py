@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from google.protobuf.any_pb2 import Any as ProtoAny
 from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
 from sqlalchemy import text
@@ -76,7 +75,7 @@ _Kind: TypeAlias = tuple[type[Message], Handler, str]
 
 @dataclass(frozen=True)
 class _Order:
-    """A command that was read, and the subject of such commands."""
+    """A command that was read, and the subject of such commands. Of `command` is left whom to answer."""
 
     command: saga_pb2.Command
     handler: Handler
@@ -165,10 +164,10 @@ async def _carry_out(tx: Transaction, received: Sequence[_Received], new: set[st
         with _in_hand(each, order, decided.get(order.id)):
             if is_new and not isinstance(order.handler, Together):
                 decided[order.id] = await order.handler(tx, order.id, order.payload)
-            each.replies.append(
-                _reply_to(order.command, decided[order.id]) if is_new else await _again(tx, order.command)
-            )
-            reply = _with_those_before(each.replies)
+            reply = _reply_to(order.command, decided[order.id]) if is_new else await _again(tx, order.command)
+            each.replies.append(reply)
+            if not each.goes_on:
+                reply.before.extend(each.replies[:-1])
             if is_new:
                 _store(tx, _WRITE, order.command, reply)
             if not each.goes_on and not (is_new and reply.outcome == saga_pb2.OUTCOME_PENDING):
@@ -200,14 +199,18 @@ async def _decide_together(tx: Transaction, orders: Sequence[_Order]) -> dict[st
 def _read(message: Msg, by_type: Mapping[str, _Kind]) -> _Received:
     try:
         command = saga_pb2.Command.FromString(message.data)
-        return _Received(message, [_order(each, by_type) for each in (command, *command.next)])
+        orders = [_order(each, by_type) for each in (command, *command.next)]
+        command.ClearField("next")
+        return _Received(message, orders)
     except (DecodeError, KeyError) as fault:
         raise Unprocessable("not a command of this service") from fault
 
 
 def _order(command: saga_pb2.Command, by_type: Mapping[str, _Kind]) -> _Order:
     kind, handler, subject = by_type[command.payload.TypeName()]
-    return _Order(command, handler, subject, kind.FromString(command.payload.value))
+    payload = kind.FromString(command.payload.value)
+    command.ClearField("payload")
+    return _Order(command, handler, subject, payload)
 
 
 def saga_of(data: bytes) -> str:
@@ -235,7 +238,8 @@ async def _answer_all(tx: Transaction, given: list[tuple[str, Succeeded | Refuse
         if row is None or pending is None or pending.outcome != saga_pb2.OUTCOME_PENDING:
             continue
         command = saga_pb2.Command.FromString(bytes(row.command))
-        reply = _with_those_before([*pending.before, _reply_to(command, decided)])
+        reply = _reply_to(command, decided)
+        reply.before.extend(pending.before)
         _store(tx, _REWRITE, command, reply)
         with telemetry.within_trace(trace):
             await _send(tx, command.reply_to, reply)
@@ -253,26 +257,12 @@ def _reply_to(command: saga_pb2.Command, decided: Answer) -> saga_pb2.Reply:
         reason=decided.reason if isinstance(decided, Refused) else "",
     )
     if isinstance(decided, Succeeded) and decided.payload is not None:
-        packed = ProtoAny()
-        packed.Pack(decided.payload)
-        reply.payload.CopyFrom(packed)
-    return reply
-
-
-def _with_those_before(replies: Sequence[saga_pb2.Reply]) -> saga_pb2.Reply:
-    """The last of the replies, which tells the others."""
-    reply = saga_pb2.Reply()
-    reply.CopyFrom(replies[-1])
-    reply.before.extend(replies[:-1])
+        reply.payload.Pack(decided.payload)
     return reply
 
 
 def _store(tx: Transaction, write: LateWrite, command: saga_pb2.Command, reply: saga_pb2.Reply) -> None:
-    whom_to_answer = saga_pb2.Command()
-    whom_to_answer.CopyFrom(command)
-    whom_to_answer.ClearField("payload")
-    whom_to_answer.ClearField("next")
-    tx.write_late(write, (command.command_id, whom_to_answer.SerializeToString(), reply.SerializeToString()))
+    tx.write_late(write, (command.command_id, command.SerializeToString(), reply.SerializeToString()))
 
 
 async def _again(tx: Transaction, command: saga_pb2.Command) -> saga_pb2.Reply:

@@ -17,6 +17,7 @@ outbox still holds is published again.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TypeAlias
@@ -237,6 +238,8 @@ class Relay:
         taken = [await self._publish_lane(*lanes)] if alone else await asyncio.gather(*map(self._publish_lane, lanes))
         acknowledged = [ack for lane in taken for ack in lane]
         self._acknowledged += acknowledged
+        for stream, number in Counter(stream for _, stream, _ in acknowledged).items():
+            telemetry.MESSAGES_PUBLISHED.labels(stream).inc(number)
         self._has_failed = len(acknowledged) < len(rows)
         if self._has_failed:
             self._handed, self._must_look = [], True
@@ -263,7 +266,6 @@ class Relay:
             kill_points.reach(Moment.AFTER_PUBLISH, row.subject)
             if ack.duplicate and not await memory.has(self._broker, ack.stream, ack.seq, row.message_id):
                 return done  # it lost the message and still knows the id: it takes no copy until that is forgotten too
-            telemetry.MESSAGES_PUBLISHED.labels(ack.stream).inc()
             done.append((row.id, ack.stream, ack.seq))
         return done
 

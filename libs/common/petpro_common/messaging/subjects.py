@@ -1,5 +1,6 @@
 """Streams and subjects: what is sent where."""
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -23,8 +24,12 @@ def event_subject(event_type: str) -> str:
 
 def command_subject(service: str, command: Message) -> str:
     """petpro.commands.<service>.<command in snake case>, for example petpro.commands.payment.reserve_refund."""
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", command.DESCRIPTOR.name).lower()
-    return f"petpro.commands.{service}.{name}"
+    return f"petpro.commands.{service}.{_in_snake_case(command.DESCRIPTOR.name)}"
+
+
+@functools.cache
+def _in_snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def reply_subject(saga_type: str) -> str:

@@ -1,8 +1,8 @@
 """The transitions of a saga, as a pure function. The invariants stand at the top of the package."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
+from typing import NamedTuple
 
 from petpro_common.saga.model import (
     Data,
@@ -39,8 +39,7 @@ STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
 TIMED_OUT = "TIMED_OUT"
 
 
-@dataclass(frozen=True)
-class Transition:
+class Transition(NamedTuple):
     """The state after a signal, at most one order to carry out, and what to write into the timeline."""
 
     state: SagaState
@@ -231,10 +230,11 @@ def _ask(state: SagaState, step: Step, now: datetime, line: tuple[Happening, ...
     An attempt has the step's patience to be answered. Before the next comes full jitter: anything from nothing to what
     doubling allows, so that many sagas which wait for the same participant do not all ask at once when it is back.
     """
-    attempt = state.attempt + 1
-    ceiling = min(step.patience * 2 ** min(state.attempt, 10), max(_LONGEST_PATIENCE, step.patience))
-    due_at = now + step.patience + (ceiling - step.patience) * luck
-    asked = state._replace(attempt=attempt, due_at=due_at, version=state.version + 1)
+    attempt, patience = state.attempt + 1, step.patience
+    if attempt > 1:
+        ceiling = min(patience * 2 ** min(state.attempt, 10), max(_LONGEST_PATIENCE, patience))
+        patience += (ceiling - patience) * luck
+    asked = state._replace(attempt=attempt, due_at=now + patience, version=state.version + 1)
     action = step.do if state.direction is Direction.FORWARD else step.undo
     if action is None:
         raise ValueError(f"{step.name} has no compensation")

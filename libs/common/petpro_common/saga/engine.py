@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -190,7 +191,7 @@ class SagaEngine:
             for message, message_id, saga_id, reply in replies:
                 if message_id in new:
                     row = rows[saga_id]
-                    with in_hand(message, _trace_to_go_on(row, message)):
+                    with _in_hand(message, _trace_to_go_on(row, message)):
                         moves.append(self._replied(row, reply))
             await self._carry_out(tx, moves)
 
@@ -244,6 +245,11 @@ class SagaEngine:
             telemetry.SAGAS_ENDED.labels(state.saga_type, state.status.value).inc()
             log = _log.error if state.status is Status.PARKED else _log.info
             log("saga ended", saga_id=str(state.id), saga_type=state.saga_type, status=state.status.value)
+
+
+def _in_hand(message: Msg, trace: Mapping[str, str]) -> AbstractContextManager[None]:
+    """Goes on in the saga's trace: where that is recorded, in a span for the reply."""
+    return in_hand(message, trace) if telemetry.is_recorded(trace) else telemetry.within_trace(trace)
 
 
 def _trace_to_go_on(row: Row, message: Msg) -> Mapping[str, str]:

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from google.protobuf.message import Message
 
 Data: TypeAlias = Mapping[str, Any]
+_NO_DATA: Data = MappingProxyType({})
 
 # Types, steps and services become parts of subjects and of command ids.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -201,7 +203,7 @@ def _faults_of_remote(step: Step, action: Remote) -> Iterator[str]:
 class SagaState(NamedTuple):
     """Where one saga stands. `version` counts transitions; `due_at` is when it is looked at again without a signal.
 
-    Each transition makes a few: a frozen dataclass took a quarter of what deciding takes.
+    Each transition makes a few, as it does of what follows: a frozen dataclass took a quarter of what deciding takes.
     """
 
     id: UUID
@@ -223,8 +225,7 @@ class SagaState(NamedTuple):
         return self.status in (Status.COMPLETED, Status.COMPENSATED)
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """A participant's answer to one attempt of one step in one direction."""
 
     step: str
@@ -232,11 +233,10 @@ class Reply:
     attempt: int
     outcome: Outcome
     reason: str = ""
-    learned: Data = field(default_factory=dict)
+    learned: Data = _NO_DATA
 
 
-@dataclass(frozen=True)
-class Timeout:
+class Timeout(NamedTuple):
     """The time of one attempt ran out."""
 
     step: str
@@ -247,8 +247,7 @@ class Timeout:
 Signal: TypeAlias = Reply | Timeout
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """What the shell has to have done now."""
 
     step: Step
@@ -257,8 +256,7 @@ class Order:
     action: Action
 
 
-@dataclass(frozen=True)
-class Happening:
+class Happening(NamedTuple):
     """One line of a saga's timeline."""
 
     kind: str

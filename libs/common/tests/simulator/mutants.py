@@ -36,14 +36,14 @@ def _is_open(state: SagaState) -> bool:
 
 def _any_direction(right: Any) -> Any:
     def is_awaited(state: SagaState, signal: Signal) -> bool:
-        return bool(right(state, replace(signal, direction=state.direction)))
+        return bool(right(state, signal._replace(direction=state.direction)))
 
     return is_awaited
 
 
 def _any_step(right: Any) -> Any:
     def is_awaited(state: SagaState, signal: Signal) -> bool:
-        return bool(right(state, replace(signal, step=state.step)))
+        return bool(right(state, signal._replace(step=state.step)))
 
     return is_awaited
 

@@ -35,7 +35,7 @@ def played(clock: Clock, dice: Random) -> Iterator[None]:
         (engine, "_luck"): dice.random,
         (engine, "instant_of"): lambda _: _LONG_AGO,
         (engine, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),
-        (consumer, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),
+        (consumer, "new_id_text"): lambda: str(UUID(int=dice.getrandbits(128), version=4)),
         (outbox, "trace_headers"): dict,
         (telemetry, "trace_headers"): dict,
         (telemetry, "span"): lambda *_: contextlib.nullcontext(),

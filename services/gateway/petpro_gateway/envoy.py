@@ -19,6 +19,7 @@ from petpro_gateway.descriptors import Contracts, Method
 from petpro_gateway.errors import Config
 from petpro_gateway.pages import pages
 from petpro_gateway.policy import Policy, PolicyError, reachable
+from petpro_gateway.tree import tree
 
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ADMIN_CLUSTER = "gateway-admin"
@@ -94,7 +95,7 @@ def _public_routes(contracts: Contracts, methods: Sequence[Method], policy: Poli
     host = {
         "name": "petpro",
         "domains": ["*"],
-        "routes": [*of_methods, *routes.page_routes(pages(contracts, policy))],
+        "matcher": tree([*of_methods, *routes.page_routes(pages(contracts, policy))]),
         "typed_per_filter_config": {"envoy.filters.http.cors": filters.cors_policy(policy.cors)},
     }
     return {"virtual_hosts": [host], "max_direct_response_body_size_bytes": 4 << 20}

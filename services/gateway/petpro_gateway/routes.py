@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from petpro_gateway.descriptors import SERVICE, Binding, Method
 from petpro_gateway.errors import Config
 from petpro_gateway.policy import Bucket, Policy
+from petpro_gateway.tree import VARIABLE
 
 NEEDS_TOKEN, MAY_HAVE_TOKEN = "token-needed", "token-optional"
 _TYPES = "type.googleapis.com/envoy.extensions.filters.http"
@@ -25,15 +26,16 @@ def method_routes(methods: Iterable[Method], services: Iterable[str], policy: Po
     """Routes to the services, then for each known path an answer to all other HTTP methods."""
     ways = [way for method in methods for way in _ways(method, sorted(services))]
     ways.sort(key=lambda way: bool(way[0].variables))
-    allowed: dict[str, list[str]] = {}
+    # By their pattern, since two templates may name the same variable differently.
+    allowed: dict[str, tuple[Binding, list[str]]] = {}
     for binding, _, _ in ways:
-        allowed.setdefault(_path_pattern(binding.template), []).append(binding.verb)
+        allowed.setdefault(_path_pattern(binding.template), (binding, []))[1].append(binding.verb)
     over_grpc = [method for method in methods if not method.is_everywhere]
     return [
-        preflight_route(),
         *(_http_route(binding, method, service, policy) for binding, method, service in ways),
         *(_grpc_route(method, policy) for method in over_grpc),
-        *(_other_verbs({"safe_regex": {"regex": path}}, verbs) for path, verbs in allowed.items()),
+        preflight_route(),
+        *(_other_verbs(_path_match(binding), verbs) for binding, verbs in allowed.values()),
         *(_other_verbs({"path": f"/{method.full_name}"}, ["POST"]) for method in over_grpc),
     ]
 
@@ -69,12 +71,10 @@ def page_routes(pages: dict[str, tuple[str, str, dict[str, str]]]) -> Iterator[C
 
 def _http_route(binding: Binding, method: Method, service: str, policy: Policy) -> Config:
     """The deadline upstream is the route's own timeout; HTTP clients have none of their own."""
-    path = _path_pattern(binding.template)
-    match = {"safe_regex": {"regex": path}} if binding.variables else {"path": binding.template}
     seconds = policy.timeout_seconds(method)
     limits = {"timeout": f"{seconds:g}s"}
     return {
-        **_route({**match, "headers": [_verb(binding.verb)]}, method, service, policy, limits),
+        **_route({**_path_match(binding), "headers": [_verb(binding.verb)]}, method, service, policy, limits),
         "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
     }
 
@@ -148,9 +148,14 @@ def _other_verbs(path: Config, verbs: list[str]) -> Config:
     }
 
 
+def _path_match(binding: Binding) -> Config:
+    if binding.variables:
+        return {"safe_regex": {"regex": _path_pattern(binding.template)}}
+    return {"path": binding.template}
+
+
 def _path_pattern(template: str) -> str:
-    """A variable is one segment without a colon, which begins a custom verb."""
-    return "".join("[^/:]+" if part.startswith("{") else re.escape(part) for part in re.split(r"({\w+})", template))
+    return "".join(VARIABLE if part.startswith("{") else re.escape(part) for part in re.split(r"({\w+})", template))
 
 
 def _verb(*verbs: str) -> Config:

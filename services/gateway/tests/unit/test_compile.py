@@ -17,6 +17,7 @@ from petpro_gateway.descriptors import Contracts, Method
 from petpro_gateway.envoy import Places, configuration
 from petpro_gateway.errors import ERRORS
 from petpro_gateway.policy import Policy, PolicyError, reachable, read_policy
+from petpro_gateway.tree import VARIABLE, tree
 from services.gateway.tests.conftest import POLICY
 from services.gateway.tests.edge import SERVICES
 
@@ -29,10 +30,18 @@ PLACES = Places(
 )
 
 
-def routes(config: dict[str, Any]) -> list[dict[str, Any]]:
+def branches(config: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Known beginnings of paths, and the routes under them."""
     listener = config["static_resources"]["listeners"][0]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    return list(manager["route_config"]["virtual_hosts"][0]["routes"])
+    found = manager["route_config"]["virtual_hosts"][0]["matcher"]["matcher_tree"]["prefix_match_map"]["map"]
+    return {known: branch["action"]["typed_config"]["routes"] for known, branch in found.items()}
+
+
+def routes(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each route once, though it stands under several beginnings."""
+    every = [route for under in branches(config).values() for route in under]
+    return list({id(route): route for route in every}.values())
 
 
 def changed_policy(tmp_path: Path, **changes: object) -> Path:
@@ -68,10 +77,31 @@ def test_a_method_of_every_service_has_a_route_to_each_that_its_path_names(
 
 def test_a_path_belongs_to_one_method(contracts: Contracts, policy: Policy) -> None:
     bindings = [(method, binding) for method in reachable(contracts, policy) for binding in method.bindings]
-    configured = routes(configuration(contracts, policy, PLACES))
+    config = configuration(contracts, policy, PLACES)
     for method, binding in bindings:
         path = re.sub(r"{\w+}", "0195e5b4-8d2a-7c3e-9f10-2b6f4c1d7a55", binding.at("booking").template)
-        assert matching(configured, binding.verb, path) == {method.full_name}
+        assert matching(routes(config), binding.verb, path) == {method.full_name}
+        under = branches(config)[max((known for known in branches(config) if path.startswith(known)), key=len)]
+        assert matching(under, binding.verb, path) == {method.full_name}
+
+
+def test_few_routes_are_asked_for_any_path(contracts: Contracts, policy: Policy) -> None:
+    under = branches(configuration(contracts, policy, PLACES))
+    assert {known: len(asked) for known, asked in under.items() if len(asked) > 30} == {}
+
+
+def test_a_variable_may_begin_like_a_whole_path() -> None:
+    """`/v1/users/meena` is a user, though `/v1/users/me` is a path of its own; and whoever is first wins."""
+    me = {"match": {"path": "/v1/users/me"}}
+    anyone = {"match": {"safe_regex": {"regex": f"/v1/users/{VARIABLE}"}}}
+    profile = {"match": {"safe_regex": {"regex": f"/v1/users/{VARIABLE}/sign\\-in"}}}
+    everything = {"match": {"prefix": "/"}}
+    found = tree([me, anyone, profile, everything])["matcher_tree"]["prefix_match_map"]["map"]
+    assert {known: branch["action"]["typed_config"]["routes"] for known, branch in found.items()} == {
+        "/v1/users/me": [me, anyone, profile, everything],
+        "/v1/users/": [anyone, profile, everything],
+        "/": [everything],
+    }
 
 
 def matching(configured: list[dict[str, Any]], verb: str, path: str) -> set[str]:

@@ -188,7 +188,7 @@ class Relay:
             elif message.id not in self._known:
                 self._known.add(message.id)
                 self._handed.append(message)
-        self._woken.set()
+        asyncio.get_running_loop().call_soon(self._woken.set)  # whoever waits for the commit goes on first
 
     def _look_soon(self) -> None:
         """Who does not lead hears what it has told itself, and must not tell it again."""

@@ -74,7 +74,8 @@ class Asyncio:
         return contextlib.nullcontext()
 
     def get_running_loop(self) -> SimpleNamespace:
-        return SimpleNamespace(time=lambda: self._clock.seconds)
+        """What is to be done soon is done at once: who goes on first is for the schedule to say."""
+        return SimpleNamespace(time=lambda: self._clock.seconds, call_soon=lambda work: work())
 
     async def gather(self, *coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
         """One after the other, in any order."""

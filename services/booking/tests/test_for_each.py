@@ -52,10 +52,6 @@ async def test_who_waits_for_somebody_elses_change_finds_it(world: World, count:
     slot_id = await world.open_slot(capacity=5)
     ids = [await world.book(new_id(), slot_id) for _ in range(count)]
 
-    async def cancel() -> list[Any]:
-        async with world.database.transaction() as tx:
-            return await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
-
     async def lock() -> list[str]:
         async with world.database.transaction() as tx:
             rows = await tx.execute(*store_sagas.locking_bookings_for((id_, None) for id_ in ids))
@@ -63,7 +59,7 @@ async def test_who_waits_for_somebody_elses_change_finds_it(world: World, count:
 
     async with world.database.transaction() as tx:
         first = await store_sagas.cancel_bookings(tx, [store_sagas.Ending(ids[-1], "ill", None)])
-        waiting = asyncio.gather(cancel(), lock())
+        waiting = asyncio.gather(cancel(world, ids), lock())
         await until_somebody_waits(world, 2)
     cancelled, statuses = await waiting
     assert first[0]
@@ -77,14 +73,10 @@ async def test_a_change_that_has_to_wait_for_another_is_made_to_all(world: World
     slot_id = await world.open_slot(capacity=5)
     ids = [await world.book(new_id(), slot_id) for _ in range(count)]
 
-    async def cancel() -> list[Any]:
-        async with world.database.transaction() as tx:
-            return await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
-
     async with world.database.transaction() as tx:
         request = store_sagas.Request(ids[-1], new_id(), "customer", Decimal(1), "pending")
         await store_sagas.request_cancellations(tx, [request])
-        waiting = asyncio.create_task(cancel())
+        waiting = asyncio.create_task(cancel(world, ids))
         await until_somebody_waits(world, 1)
     cancelled = await waiting
     assert all(cancelled)
@@ -95,10 +87,14 @@ async def test_a_change_that_has_to_wait_for_another_is_made_to_all(world: World
 async def test_an_id_that_nothing_has_is_in_nobodys_way(world: World, stranger: UUID) -> None:
     slot_id = await world.open_slot(capacity=5)
     ids = [await world.book(new_id(), slot_id), stranger]
-    async with world.database.transaction() as tx:
-        first, second = await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
+    first, second = await cancel(world, ids)
     assert first
     assert second is None
+
+
+async def cancel(world: World, ids: list[UUID]) -> list[Any]:
+    async with world.database.transaction() as tx:
+        return await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
 
 
 async def until_somebody_waits(world: World, count: int) -> None:

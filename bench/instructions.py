@@ -39,7 +39,7 @@ async def run(options: Options) -> Results:
             return await in_units(meter.measure(work.hold(stage), _CALLERS, options.seconds))
 
         async def look_up() -> Figures:
-            return await in_units(meter.measure(work.look_up(stage, booking_id), _CALLERS, options.seconds))
+            return await in_units(meter.measure(work.look_up(stage, [booking_id]), _CALLERS, options.seconds))
 
         contestants = [
             Contestant("hold", _AT, hold, by="booking"),

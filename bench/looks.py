@@ -26,7 +26,7 @@ def contestants_at(meter: Meter, number: int, seconds: float, booking_id: str) -
 
     async def one_booking() -> Figures:
         await stage.renew_token()
-        return await meter.measure(work.look_up(stage, booking_id), number, seconds)
+        return await meter.measure(work.look_up(stage, [booking_id]), number, seconds)
 
     def measured(what: work.Same, name: str, beside: str = EMPTY) -> Contestant:
         return Contestant(name, callers(number), lambda: meter.measure(what, number, seconds), beside)

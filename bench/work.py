@@ -3,7 +3,7 @@
 import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 from uuid import uuid4
@@ -29,7 +29,7 @@ def _keys() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Same:
-    """One call, the same each time: an empty method, a look-up, a search."""
+    """One call, the same each time: an empty method, a search."""
 
     address: str
     headers: Headers
@@ -39,6 +39,22 @@ class Same:
         return lambda: session.call(self.address, self.headers, self.body)
 
     def share(self, number: int, of: int) -> Self:  # noqa: ARG002 - all do the same
+        return self
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """One call with one body after the other, over and over."""
+
+    address: str
+    headers: Headers
+    bodies: tuple[bytes, ...]
+
+    def start(self, session: Session) -> Operation:
+        bodies = itertools.cycle(self.bodies)
+        return lambda: session.call(self.address, self.headers, next(bodies))
+
+    def share(self, number: int, of: int) -> Self:  # noqa: ARG002 - whoever looks changes nothing
         return self
 
 
@@ -200,12 +216,12 @@ def availability(stage: Stage) -> Same:
     return Same(address, headers, grpc_body(request.SerializeToString()))
 
 
-def look_up(stage: Stage, booking_id: str) -> Same:
-    """One booking, by its customer."""
-    request = booking_pb2.GetBookingRequest(booking_id=booking_id)
+def look_up(stage: Stage, booking_ids: Iterable[str]) -> InTurn:
+    """One booking after the other, by its customer."""
+    requests = [booking_pb2.GetBookingRequest(booking_id=booking_id) for booking_id in booking_ids]
     address = stage.grpc("booking")
     headers = grpc_headers(address, f"{_BOOKINGS}/GetBooking", stage.token)
-    return Same(address, headers, grpc_body(request.SerializeToString()))
+    return InTurn(address, headers, tuple(grpc_body(request.SerializeToString()) for request in requests))
 
 
 def search(stage: Stage) -> Same:

@@ -14,7 +14,8 @@ ON CONFLICT DO NOTHING;
 INSERT INTO bookings (id, created_at, user_id, pet_id, clinic_id, service_id, slot_id, slot_date, starts_at, ends_at,
                       timezone, payment_id, reference_code, amount, status, currency, commission_rate,
                       cancellation_policy)
-SELECT more.id, uuid_extract_timestamp(more.id), more.id, more.id,
+SELECT more.id, uuid_extract_timestamp(more.id),
+       CASE WHEN more.n %% greatest(%(more)s / 1000, 1) = 0 THEN %(customer)s::uuid ELSE more.id END, more.id,
        CASE WHEN more.n %% 1000 = 0 THEN %(clinic)s::uuid ELSE md5((more.n %% 5000)::text)::uuid END,
        slot.service_id, slot.id, slot.slot_date, slot.starts_at, slot.ends_at, 'Asia/Jakarta', more.id,
        upper(left(replace(more.id::text, '-', ''), 20)), 150000, 'completed', 'IDR', 10, '{}'

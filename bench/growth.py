@@ -153,7 +153,9 @@ class _Growth:
 
 
 async def _at_size(sizes: Sizes, size: str, once: Once) -> Figures:
+    """One round at a size, after another that does not count: booking's connections are new, and each plans anew."""
     await sizes.serve(size)
+    await once()
     return await once()
 
 

@@ -8,7 +8,7 @@ Every statement is one round trip, so that no peer pays for chattiness.
 import asyncio
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
@@ -110,12 +110,16 @@ def _provider(_: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
     )
 
 
+@functools.cache
+def _payments() -> Sequence[str]:
+    return os.environ["PEER_INTENTS"].split()
+
+
 async def submit_refund(number: int) -> str:
     """Has the provider give the money back, once under the refund's id (and whose it is); what it calls the refund."""
-    intents = os.environ["PEER_INTENTS"].split()
     refund = f"{os.environ['PEER_NAME']}-{identity(3, number)}"
     body = {
-        "payment_intent": intents[number % len(intents)],
+        "payment_intent": _payments()[number % len(_payments())],
         "amount": str(AMOUNT),
         "reference": refund,
         "reason": "peer",

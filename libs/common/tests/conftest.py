@@ -9,11 +9,11 @@ from sqlalchemy import text
 from devstack import testing
 from petpro_common.db import Database
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.schema import HAND_OFF_V1, MESSAGING_V1, MESSAGING_V2, PARKED_V2, STORAGE_V1
+from petpro_common.messaging.schema import HAND_OFF_V1, HAND_OFF_V2, MESSAGING_V1, MESSAGING_V2, PARKED_V2, STORAGE_V1
 from petpro_common.saga.schema import SAGA_STORAGE_V1, SAGA_TIMELINE_V2, SAGA_V1, SAGA_V2
 from petpro_common.testing.running import MakeBroker, MakeDatabase
 
-_MESSAGES = MESSAGING_V1 + MESSAGING_V2 + PARKED_V2 + STORAGE_V1 + HAND_OFF_V1
+_MESSAGES = MESSAGING_V1 + MESSAGING_V2 + PARKED_V2 + STORAGE_V1 + HAND_OFF_V1 + HAND_OFF_V2
 _SAGAS = SAGA_V1 + SAGA_V2 + SAGA_STORAGE_V1 + SAGA_TIMELINE_V2
 _TABLES = _MESSAGES + _SAGAS
 

@@ -28,7 +28,7 @@ def contestants_at(meter: Meter, number: int, seconds: float, booking_id: str) -
         await stage.renew_token()
         return await meter.measure(work.look_up(stage, [booking_id]), number, seconds)
 
-    def measured(what: work.Same, name: str, beside: str = EMPTY) -> Contestant:
+    def measured(what: work.Look, name: str, beside: str = EMPTY) -> Contestant:
         return Contestant(name, callers(number), lambda: meter.measure(what, number, seconds), beside)
 
     return [

@@ -28,23 +28,8 @@ def _keys() -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Same:
-    """One call, the same each time: an empty method, a search."""
-
-    address: str
-    headers: Headers
-    body: bytes
-
-    def start(self, session: Session) -> Operation:
-        return lambda: session.call(self.address, self.headers, self.body)
-
-    def share(self, number: int, of: int) -> Self:  # noqa: ARG002 - all do the same
-        return self
-
-
-@dataclass(frozen=True)
-class InTurn:
-    """One call with one body after the other, over and over."""
+class Look:
+    """One call that changes nothing, with one body after the other: an empty method, a look-up, a search."""
 
     address: str
     headers: Headers
@@ -54,7 +39,7 @@ class InTurn:
         bodies = itertools.cycle(self.bodies)
         return lambda: session.call(self.address, self.headers, next(bodies))
 
-    def share(self, number: int, of: int) -> Self:  # noqa: ARG002 - whoever looks changes nothing
+    def share(self, number: int, of: int) -> Self:  # noqa: ARG002 - all do the same
         return self
 
 
@@ -191,12 +176,12 @@ class Cancellation(Saga):
         return f"cancellation:{about}:1"
 
 
-def empty(stage: Stage) -> Same:
+def empty(stage: Stage) -> Look:
     """An empty method, the health check, in the booking service: what gRPC itself costs."""
     address = stage.grpc("booking")
     request = health_pb2.HealthCheckRequest(service="liveness")
     headers = grpc_headers(address, "grpc.health.v1.Health/Check")
-    return Same(address, headers, grpc_body(request.SerializeToString()))
+    return Look(address, headers, (grpc_body(request.SerializeToString()),))
 
 
 def hold(stage: Stage, *more_addresses: str) -> Hold:
@@ -208,34 +193,34 @@ def hold_through_gateway(stage: Stage) -> HoldThroughGateway:
     return HoldThroughGateway(stage.gateway, stage.token, stage.pet_id, tuple(stage.slot_ids))
 
 
-def availability(stage: Stage) -> Same:
+def availability(stage: Stage) -> Look:
     """The first twenty free slots of the service."""
     request = booking_pb2.ListSlotsRequest(service_id=stage.service_id, available_only=True, page_size=20)
     address = stage.grpc("booking")
     headers = grpc_headers(address, "petpro.booking.v1.SlotService/ListSlots")
-    return Same(address, headers, grpc_body(request.SerializeToString()))
+    return Look(address, headers, (grpc_body(request.SerializeToString()),))
 
 
-def look_up(stage: Stage, booking_ids: Iterable[str]) -> InTurn:
+def look_up(stage: Stage, booking_ids: Iterable[str]) -> Look:
     """One booking after the other, by its customer."""
     requests = [booking_pb2.GetBookingRequest(booking_id=booking_id) for booking_id in booking_ids]
     address = stage.grpc("booking")
     headers = grpc_headers(address, f"{_BOOKINGS}/GetBooking", stage.token)
-    return InTurn(address, headers, tuple(grpc_body(request.SerializeToString()) for request in requests))
+    return Look(address, headers, tuple(grpc_body(request.SerializeToString()) for request in requests))
 
 
-def search(stage: Stage) -> Same:
+def search(stage: Stage) -> Look:
     """The five nearest clinics, over gRPC."""
     request = catalog_pb2.ListClinicsRequest(latitude=-6.19, longitude=106.83, radius_km=25, page_size=5)
     address = stage.grpc("catalog")
     headers = grpc_headers(address, "petpro.catalog.v1.CatalogService/ListClinics")
-    return Same(address, headers, grpc_body(request.SerializeToString()))
+    return Look(address, headers, (grpc_body(request.SerializeToString()),))
 
 
-def search_through_gateway(stage: Stage) -> Same:
+def search_through_gateway(stage: Stage) -> Look:
     """The same in JSON through the gateway."""
     path = "/v1/clinics?latitude=-6.19&longitude=106.83&radius_km=25&page_size=5"
-    return Same(stage.gateway, json_headers("GET", stage.gateway, path), b"")
+    return Look(stage.gateway, json_headers("GET", stage.gateway, path), (b"",))
 
 
 def checkout(stage: Stage, holds: list[tuple[str, str]], payment_token: str = "tok_success") -> Checkout:  # noqa: S107

@@ -23,6 +23,8 @@ QUICK = {"booking": {"PETPRO_BOOKING_EXPIRY_CHECK_SECONDS": "0.2", "PETPRO_BOOKI
 MOST_ROWS = 250
 BLOCKS_A_LOOK, BLOCKS_A_ROW = 20, 5
 """To find a row takes three or four; only in a tree of places one looks around a little."""
+EMPTIED, MOST_WENT = "outbox.idx_outbox_unpublished", 100
+"""Each message passes through this index in a moment; its place there is looked at once more, after it went."""
 OF_WHAT_WAITS = re.compile(
     r"count\(\*\) AS (messages|deliveries|sagas|found|waiting)\b"
     r"|FROM sagas WHERE status IN \('running'|FROM refunds WHERE refunds.status = 'manual'"
@@ -52,7 +54,8 @@ def reads_too_many_rows(one: Reading) -> bool:
 
 
 def reads_too_much(one: Reading) -> bool:
-    return reads_too_many_rows(one) or one.blocks > BLOCKS_A_LOOK * one.looks + BLOCKS_A_ROW * one.rows
+    went = MOST_WENT if one.of == EMPTIED else 0
+    return reads_too_many_rows(one) or one.blocks > BLOCKS_A_LOOK * one.looks + BLOCKS_A_ROW * one.rows + went
 
 
 async def test_no_statement_reads_more_than_it_needs(quick_stack: RunningStack, world: World) -> None:

@@ -19,6 +19,7 @@ NAME = "sagas"
 ABOUT = "Sagas from the request to their end, at so many at once."
 CALLERS = (1, 8, 32, 128)
 CHECKOUT, CANCELLATION, COMPENSATED = "checkout saga", "cancellation saga", "cancellation saga, refund refused"
+AT_ONCE = "cancellation saga, money gone with the provider's answer"
 SYNCED = "cancellation saga, JetStream syncs each message"
 SYNCED_AT = 32
 _FIRST_GUESS = 100.0  # checkouts a second
@@ -26,7 +27,9 @@ _MORE_THAN_NEEDED = 1.5
 _NOTES = [
     "The end is what booking's database says, looked at every millisecond and 2 % of the shortest saga, once a saga is "
     "60 % as old as that one became: looking must not take the CPU from what is looked at.",
-    "The played provider settles at once. Its own CPU time is shown: on few cores it is a share of what limits.",
+    "The played provider takes a refund on, and reports the money gone by a webhook a moment later, but where its "
+    "answer already does; what it refuses is undone, and the booking stands. Its own CPU time is shown: on few cores "
+    "it is a share of what limits.",
 ]
 
 
@@ -40,12 +43,13 @@ class Sagas:
     _bookings: list[str] = field(default_factory=list)
 
     def contestants(self, number: int) -> list[Contestant]:
-        """The three kinds at that number of callers."""
+        """The kinds at that number of callers."""
         at = callers(number)
         return [
             Contestant(CHECKOUT, at, lambda: self.checkouts(number)),
             Contestant(CANCELLATION, at, lambda: self.cancellations(number)),
-            Contestant(COMPENSATED, at, lambda: self.refused(number)),
+            Contestant(AT_ONCE, at, lambda: self.paid_by("tok_refund_at_once", "completed", number)),
+            Contestant(COMPENSATED, at, lambda: self.paid_by("tok_refund_refused", "compensated", number)),
         ]
 
     async def checkouts(self, number: int) -> Figures:
@@ -69,11 +73,11 @@ class Sagas:
         async with synced_broker(self.meter.stage):
             return await self._measure(work.cancellation(self.meter.stage, bookings), number)
 
-    async def refused(self, number: int) -> Figures:
-        """Of bookings whose money the bank does not take back: everything is undone, and the booking stands."""
+    async def paid_by(self, means: str, end: str, number: int) -> Figures:
+        """Of bookings made for it, for whose means the provider does something else with the refund."""
         count = max(4 * number, round(self._rate[number] * self.seconds / 2))
-        bookings = await supply.bookings(self.meter, count, "tok_refund_refused")
-        return await self._measure(work.cancellation(self.meter.stage, bookings, "compensated"), number)
+        bookings = await supply.bookings(self.meter, count, means)
+        return await self._measure(work.cancellation(self.meter.stage, bookings, end), number)
 
     async def _measure(self, what: work.Saga, number: int, answers: list[bytes] | None = None) -> Figures:
         await self.meter.stage.renew_token()

@@ -59,7 +59,7 @@ def cancellation(service: str) -> Saga:
              along=ALONG),
         Step("submit_refund", StepKind.PIVOT, _command(service, payment.SubmitRefund), along=ALONG),
         Step("cancel_booking", retriable, Local("cancel_booking")),
-        Step("settle_refund", retriable, _command(service, payment.SettleRefundEntry)),
+        Step("settle_refund", retriable, _command(service, payment.SettleRefundEntry), ahead=ALONG),
     ))  # fmt: skip
 
 
@@ -126,6 +126,7 @@ class Participants:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._taken_on: list[tuple[str, int]] = []
+        self._to_settle: dict[int, str] = {}
         self._at_work: set[asyncio.Task[None]] = set()
         self._answers = Coalescer(self._answer_all, key_of=lambda _: None, batch=_BATCH)
         database.listen("submitted", self._go_to_work)
@@ -137,7 +138,7 @@ class Participants:
             payment.ReserveRefund: self._writes("reserve_refund"),
             payment.PostRefundEntry: self._writes("post_refund_entry"),
             payment.SubmitRefund: Together(self._take_on),
-            payment.SettleRefundEntry: self._writes("settle_refund"),
+            payment.SettleRefundEntry: Together(self._settle),
         }
 
     def _writes(self, step: str) -> Together:
@@ -150,8 +151,18 @@ class Participants:
     async def _take_on(self, tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
         tx.write(TAKEN_ON, {"refunds": [UUID(command.refund_id) for _, command in commands]})
         self._taken_on += [(command_id, _number_of(command)) for command_id, command in commands]
+        self._to_settle |= {_number_of(command): "" for _, command in commands}
         tx.tell("submitted")
         return [Pending()] * len(commands)
+
+    async def _settle(self, tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
+        """Settles at once what the provider has answered, and the rest with its answer, as payment does."""
+        numbers = [_number_of(command) for _, command in commands]
+        if now := [number for number in numbers if number not in self._to_settle]:
+            tx.write(*together.order("settle_refund", now))
+        later = {number: command_id for number, (command_id, _) in zip(numbers, commands, strict=True)}
+        self._to_settle |= {number: command_id for number, command_id in later.items() if number in self._to_settle}
+        return [Succeeded() if number in now else Pending() for number in numbers]
 
     def _go_to_work(self) -> None:
         taken_on, self._taken_on = self._taken_on, []
@@ -162,13 +173,18 @@ class Participants:
 
     async def _submit(self, command_id: str, number: int) -> None:
         await steps.submit_refund(number)
-        await self._answers.do(command_id)
+        await self._answers.do((command_id, number))
 
-    async def _answer_all(self, command_ids: Sequence[str]) -> Sequence[None]:
+    async def _answer_all(self, answered: Sequence[tuple[str, int]]) -> Sequence[None]:
+        waiting = {number: self._to_settle[number] for _, number in answered if self._to_settle[number]}
         async with self._database.transaction() as tx:
-            for command_id in sorted(command_ids):
+            if waiting:
+                tx.write(*together.order("settle_refund", list(waiting)))
+            for command_id in sorted([*waiting.values(), *(command_id for command_id, _ in answered)]):
                 answer(tx, command_id, Succeeded())
-        return [None] * len(command_ids)
+        for _, number in answered:
+            del self._to_settle[number]
+        return [None] * len(answered)
 
 
 async def main() -> None:

@@ -31,6 +31,7 @@ class Returning(Enum):
     """What becomes of a refund."""
 
     SUCCEEDS = auto()
+    SUCCEEDS_AT_ONCE = auto()
     SUCCEEDS_SLOWLY = auto()
     STAYS_PENDING = auto()
     FAILS_LATER = auto()
@@ -67,6 +68,7 @@ BEHAVIOURS = {
     "tok_webhook_never": Behaviour(telling=Telling.NEVER),
     "tok_refund_refused": Behaviour(returning=Returning.REFUSED),
     "tok_refund_pending": Behaviour(returning=Returning.STAYS_PENDING),
+    "tok_refund_at_once": Behaviour(returning=Returning.SUCCEEDS_AT_ONCE),
     "tok_refund_slow": Behaviour(returning=Returning.SUCCEEDS_SLOWLY),
     "tok_refund_timeout": Behaviour(refund_answer_lost=True),
     "tok_refund_fails_later": Behaviour(returning=Returning.FAILS_LATER),
@@ -96,9 +98,9 @@ class Plan:
         return timings.settle if self.delay is None else self.delay
 
     def refund_settling(self, timings: Timings) -> float | None:
-        """Seconds from an accepted refund to its end; None when it waits for a person."""
+        """Seconds from an accepted refund to its end; None when no time brings that."""
         match self.behaviour.returning:
-            case Returning.STAYS_PENDING:
+            case Returning.STAYS_PENDING | Returning.SUCCEEDS_AT_ONCE:
                 return None
             case Returning.SUCCEEDS_SLOWLY:
                 return timings.slow if self.delay is None else self.delay

@@ -61,7 +61,7 @@ def _new(request: CreateRefund, payment: PaymentIntent, amount: int, timings: Ti
         reference=request.reference,
         amount=amount,
         currency=payment.currency,
-        status="pending",
+        status="succeeded" if payment.plan.behaviour.returning is Returning.SUCCEEDS_AT_ONCE else "pending",
         reason=request.reason,
         created=now,
         due_at=None if delay is None else now + round(delay * 1_000_000),

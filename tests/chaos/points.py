@@ -17,9 +17,8 @@ COMMANDS = {
     "post_booking_fee": "keep",
     "reserve_refund": "cancel",
     "cancel_refund_entry": "be_refused",
-    "settle_refund_entry": "cancel",
 }
-"""Every command that does not go along with another, and the visit that gives rise to it."""
+"""Every command that does not travel with another, and the visit that gives rise to it."""
 
 _RESERVATIONS = "/petpro.booking.v1.ReservationService"
 

@@ -15,7 +15,14 @@ from tests.waiting import eventually
 from tests.world import World, open_world
 
 SECONDS_BETWEEN = 0.03
-MEANS = ("tok_success", "tok_refund_slow:0.4", "tok_refund_refused", "tok_success", "tok_refund_timeout", "tok_success")
+MEANS = (
+    "tok_success",
+    "tok_refund_slow:0.4",
+    "tok_refund_refused",
+    "tok_refund_at_once",
+    "tok_refund_timeout",
+    "tok_success",
+)
 """How the bookings were paid: for these the provider gives back at once, later, not at all, or without a word."""
 
 HALF_BACK = [{"min_hours_before": 0, "refund_percent": 50}]

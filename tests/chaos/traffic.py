@@ -101,7 +101,7 @@ async def keep(traffic: Traffic, who: Customer) -> None:
 
 
 async def cancel(traffic: Traffic, who: Customer) -> None:
-    means = random.choice(["tok_success", "tok_success", "tok_refund_timeout", "tok_refund_slow:0.5"])
+    means = random.choice(["tok_success", "tok_refund_at_once", "tok_refund_timeout", "tok_refund_slow:0.5"])
     if booking_id := await traffic.booked(who, means):
         reason = {"reason": "Moko is well again"}
         await _surely(lambda key: who.api.post(f"/v1/bookings/{booking_id}:cancel", reason, key))

@@ -56,6 +56,15 @@ def test_a_pending_refund_waits_for_the_bank(
     letterbox.wait_for(refund_id, "refund.pending", f"refund.{end}")
 
 
+def test_a_refund_at_once_is_done_in_its_answer_and_told_by_one_event(
+    sandbox: SandboxProcess, letterbox: Letterbox
+) -> None:
+    refund = sandbox.refund(sandbox.paid("tok_refund_at_once")["id"], "250000.00").json()
+    assert refund["status"] == "succeeded"
+    letterbox.wait_for(refund["id"], "refund.succeeded")
+    assert sandbox.get(f"/v1/payment_intents/{refund['payment_intent']}")["amount_refunded"] == "250000.00"
+
+
 def test_a_slow_refund_takes_its_time(sandbox: SandboxProcess, letterbox: Letterbox) -> None:
     paid, asked = sandbox.paid("tok_refund_slow")["id"], time.monotonic()
     refund_id = sandbox.refund(paid, "250000.00").json()["id"]

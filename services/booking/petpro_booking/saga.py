@@ -1,7 +1,7 @@
 """The sagas of PetPro, as data. Each reads from top to bottom; what a step undoes stands beside it.
 
 Local steps run in booking's own transaction (`checkout`, `cancellation`); the others are commands to payment. Those
-that go `along` travel with the one before.
+that go `along` travel with the one before, and so does one that goes `ahead`, which asks to be told of its end.
 """
 
 from dataclasses import replace
@@ -122,7 +122,7 @@ CHECKOUT = Saga("checkout", 1, (
 ), forgets=frozenset({"payment_token", "notes"}))
 
 # A customer's: if the refund is refused, the booking stands as before.
-CANCELLATION = Saga("cancellation", 2, (
+CANCELLATION = Saga("cancellation", 3, (
     Step("request",           COMPENSATABLE, Local("lock_booking"), undo=Local("lift_lock")),
     Step("reserve_refund",    COMPENSATABLE, Remote("payment", _reserve_refund),
          undo=Remote("payment", _release_refund), when=_gives_money_back),
@@ -131,36 +131,43 @@ CANCELLATION = Saga("cancellation", 2, (
     Step("submit_refund",     PIVOT,         _SUBMIT_REFUND, when=_gives_money_back, along=True),
     Step("cancel_booking",    RETRIABLE,     Local("cancel_booking")),
     Step("settle_refund",     RETRIABLE,     Remote("payment", _settle_refund_entry),
-         when=_gives_money_back, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
+         when=_gives_money_back, ahead=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
 ), forgets=frozenset({"reason"}))
 
 # A clinic's or an administrator's: it goes through whatever the provider says.
-CLINIC_CANCELLATION = Saga("clinic_cancellation", 2, (
+CLINIC_CANCELLATION = Saga("clinic_cancellation", 3, (
     Step("request",           PIVOT,     Local("lock_booking")),
     Step("cancel_booking",    RETRIABLE, Local("cancel_booking")),
     Step("reserve_refund",    RETRIABLE, Remote("payment", _reserve_refund), when=_gives_money_back),
     Step("post_refund_entry", RETRIABLE, Remote("payment", _post_refund_entry), when=_gives_money_back, along=True),
     Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND, when=_gives_money_back, along=True),
     Step("settle_refund",     RETRIABLE, Remote("payment", _settle_refund_entry),
-         when=_gives_money_back, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
+         when=_gives_money_back, ahead=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
 ), forgets=frozenset({"reason"}))
 
 # Who did not come gets the rest back: it goes through likewise. What booking has to do is done where it is started.
-NO_SHOW = Saga("no_show", 2, (
+NO_SHOW = Saga("no_show", 3, (
     Step("reserve_refund",    RETRIABLE, Remote("payment", _reserve_refund)),
     Step("post_refund_entry", RETRIABLE, Remote("payment", _post_refund_entry), along=True),
     Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND, along=True),
     Step("settle_refund",     RETRIABLE, Remote("payment", _settle_refund_entry),
-         patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
+         ahead=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
 ))
 # fmt: on
 
 
+def _none_ahead(saga: Saga) -> Saga:
+    """As version 2 was: the entry's command is sent when its step is reached."""
+    return replace(saga, version=2, steps=tuple(replace(step, ahead=False) for step in saga.steps))
+
+
 def _one_by_one(saga: Saga) -> Saga:
     """As version 1 was: no command travels with another."""
-    return replace(saga, version=1, steps=tuple(replace(step, along=False) for step in saga.steps))
+    return replace(saga, version=1, steps=tuple(replace(step, along=False, ahead=False) for step in saga.steps))
 
 
 # What is started, and what is only finished: versions of the release before, or of the next (docs/saga.md).
 SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION, NO_SHOW)
-FINISHING = tuple(_one_by_one(saga) for saga in (CANCELLATION, CLINIC_CANCELLATION, NO_SHOW))
+FINISHING = tuple(
+    as_it_was(saga) for as_it_was in (_none_ahead, _one_by_one) for saga in (CANCELLATION, CLINIC_CANCELLATION, NO_SHOW)
+)

@@ -253,7 +253,8 @@ def submit(tx: Transaction, orders: Sequence[Refund], claimed: int, lease_second
     """
     if not orders:
         return
-    _reserved.pop(tx, None)
+    reserved = _reserved.get(tx, {})
+    reserved |= {refund.id: (reserved[refund.id][0], refund) for refund in orders if refund.id in reserved}
     if len(orders) > claimed:
         tx.tell(WORK)
     row = {

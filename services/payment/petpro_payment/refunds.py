@@ -154,7 +154,7 @@ async def settle(tx: Transaction, orders: Sequence[Settlement]) -> list[Answer]:
     Their entries may then be settled, which is done with the clinic's next settlement.
     """
     known = ledger_store.known([order.entry_id for order in orders])
-    found, entries = await refund_store.lock_all_then(tx, (order.refund_id for order in orders), known)
+    found, [entries] = await refund_store.reserved_or_locked(tx, [order.refund_id for order in orders], known)
     if missing := {order.refund_id for order in orders} - found.keys():
         raise TooEarly(refund_id=missing.pop())
     if missing := {order.entry_id for order in orders} - set(entries.scalars()):

@@ -7,6 +7,7 @@ import pytest
 from psycopg import IntegrityError
 
 from petpro.payment.v1 import commands_pb2
+from petpro.saga.v1 import saga_pb2
 from petpro_common.ids import new_id
 from petpro_common.testing import running
 from petpro_payment import backlog
@@ -41,6 +42,45 @@ async def test_a_refund_from_reservation_to_settlement(world: World, provider: P
     assert (back.total_amount, back.platform_fee, back.clinic_amount) == (-100000, -10000, -90000)
     assert (fee.status, back.status) == ("pending", "pending")
     assert await world.events(sale) == ["payment.captured", "refund.submitted", "refund.succeeded"]
+
+
+async def replies(world: World) -> list[list[int]]:
+    """The outcomes in each message to a saga, of all its commands in their order."""
+    sent = await world.rows("SELECT payload FROM outbox WHERE subject LIKE 'petpro.replies.%' ORDER BY id")
+    told = [saga_pb2.Reply.FromString(row.payload) for row in sent]
+    return [[each.outcome for each in (*reply.before, reply)] for reply in told]
+
+
+@pytest.mark.parametrize("is_gone_at_once", [True, False])
+async def test_what_waits_for_the_money_is_answered_with_the_refund_when_that_is_gone_at_once(
+    world: World, provider: PlayedProvider, is_gone_at_once: bool
+) -> None:
+    sale = await world.paid(Sale())
+    before = await replies(world)
+    orders = (sale.reserve("100000"), sale.refund_entry(), sale.submit(), sale.settle())
+    said = await world.order_along(*orders)
+    assert [each.outcome for each in said] == [SUCCEEDED, SUCCEEDED, PENDING, PENDING]
+    if is_gone_at_once:
+        provider.send_back(sale.refund_id)
+    await world.one_step()
+    if not is_gone_at_once:
+        assert (await replies(world))[len(before) :] == [[SUCCEEDED, SUCCEEDED, SUCCEEDED, PENDING]]
+        provider.send_back(sale.refund_id)
+    await world.work()
+    at_once, later = [[SUCCEEDED] * 4], [[SUCCEEDED, SUCCEEDED, SUCCEEDED, PENDING], [SUCCEEDED]]
+    assert (await replies(world))[len(before) :] == (at_once if is_gone_at_once else later)
+
+
+async def test_behind_a_refused_refund_what_waits_for_the_money_is_told_nothing(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = await world.paid(Sale())
+    before = await replies(world)
+    await world.order_along(sale.reserve("100000"), sale.refund_entry(), sale.submit(), sale.settle())
+    provider.refuses_refunds = True
+    await world.one_step()
+    assert (await replies(world))[len(before) :] == [[SUCCEEDED, SUCCEEDED, REFUSED]]
+    assert (await world.answer(sale.settle())).outcome == PENDING
 
 
 async def reaches(world: World, sale: Sale, status: RefundStatus) -> None:

@@ -157,6 +157,8 @@ class World:
     async def order_along(self, *payloads: Message) -> list[Said]:
         """Delivers orders that come in one message; what was answered to each at once."""
         first, *others = (_command(payload, _command_id(payload), 1) for payload in payloads)
+        for each in others:
+            each.ahead = each.payload.Is(commands_pb2.SettleRefundEntry.DESCRIPTOR)
         first.next.extend(others)
         await self._deliver(first)
         return [await self.answer(payload) for payload in payloads]

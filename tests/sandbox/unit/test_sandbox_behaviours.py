@@ -40,6 +40,7 @@ def test_copies_of_an_event_leave_as_the_test_value_says(token: str, final: bool
     ("token", "delay"),
     [
         ("tok_success", 1.0),
+        ("tok_refund_at_once", None),
         ("tok_refund_slow", 10.0),
         ("tok_refund_slow:2", 2.0),
         ("tok_refund_pending", None),

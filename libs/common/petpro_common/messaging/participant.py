@@ -11,24 +11,25 @@ command gets the stored reply again, so a lost reply costs nothing but time, and
 a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again.
 
 Commands that come in one message are carried out in one transaction, one after the other as far as each has succeeded,
-and are answered by one reply.
+and are answered by one reply. One that goes ahead is taken on while that before it is pending, and waits for what that
+one brings about; if both get their answers in one transaction, one reply tells them.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
-from sqlalchemy import text
 
 from petpro.saga.v1 import saga_pb2
 from petpro_common import telemetry
-from petpro_common.db import Database, LateWrite, Row, Transaction
-from petpro_common.messaging import inbox, outbox
+from petpro_common.db import Database, Transaction
+from petpro_common.messaging import inbox, replies
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
 from petpro_common.messaging.subjects import COMMANDS, command_subject
@@ -102,27 +103,27 @@ class _Received:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the next command is to be carried out: there is one, and all before it have succeeded."""
-        has_failed = bool(self.replies) and self.replies[-1].outcome != saga_pb2.OUTCOME_SUCCEEDED
-        return bool(self.left) and not has_failed
+        """Whether the next command is to be carried out: there is one, and all before it have succeeded.
+
+        One that goes ahead is, too, when the last of those is pending.
+        """
+        if not self.left or not self.replies:
+            return bool(self.left)
+        outcome = self.replies[-1].outcome
+        return outcome == replies.SUCCEEDED or (outcome == replies.PENDING and self.left[0].command.ahead)
+
+    @property
+    def ahead(self) -> Sequence[saga_pb2.Command]:
+        """Those of the commands left that wait for the one that was carried out last."""
+        return [order.command for order in takewhile(lambda order: order.command.ahead, self.left)]
+
+    def is_told(self, new: set[str]) -> bool:
+        """Whether the replies say more than that a command is pending of which nobody has asked again."""
+        carried_out = zip(self.orders, self.replies, strict=False)
+        first = next((order for order, reply in carried_out if reply.outcome == replies.PENDING), None)
+        return first is None or first.id not in new or first.command.ahead
 
 
-_GIVEN = """
-    unnest(CAST(:command_ids AS text[]), CAST(:commands AS bytea[]), CAST(:replies AS bytea[]))
-         AS given(command_id, command, reply)
-"""
-# What a transaction has carried out, at once. A copy that somebody stored meanwhile has it fail.
-_STORE = text(f"INSERT INTO inbox (message_id, command, reply) SELECT command_id, command, reply FROM {_GIVEN}")  # noqa: S608
-# The definite answers of a transaction, at once.
-_CHANGE = text(f"""
-    UPDATE inbox SET command = given.command, reply = given.reply
-    FROM {_GIVEN}
-    WHERE message_id = given.command_id AND message_id = ANY(CAST(:command_ids AS text[]))
-""")  # noqa: S608
-# In the order of `inbox.unknown`.
-_LOCKED = text("""
-    SELECT message_id, command, reply FROM inbox WHERE message_id = ANY(:command_ids) ORDER BY message_id FOR UPDATE
-""")
 _traces: ContextVar[Mapping[str, str | None]] = ContextVar("petpro_traces_of_commands", default=MappingProxyType({}))
 _OUTCOMES = {
     Succeeded: saga_pb2.OUTCOME_SUCCEEDED,
@@ -164,14 +165,21 @@ async def _carry_out(tx: Transaction, received: Sequence[_Received], new: set[st
         with _in_hand(each, order, decided.get(order.id)):
             if is_new and not isinstance(order.handler, Together):
                 decided[order.id] = await order.handler(tx, order.id, order.payload)
-            reply = _reply_to(order.command, decided[order.id]) if is_new else await _again(tx, order.command)
+            reply = _reply_to(order.command, decided[order.id]) if is_new else await replies.again(tx, order.command)
             each.replies.append(reply)
-            if not each.goes_on:
-                reply.before.extend(each.replies[:-1])
             if is_new:
-                _store(tx, _WRITE, order.command, reply)
-            if not each.goes_on and not (is_new and reply.outcome == saga_pb2.OUTCOME_PENDING):
-                await _send(tx, order.command.reply_to, reply)
+                _store_new(tx, each, reply)
+            if not each.goes_on and each.is_told(new):
+                await replies.send(tx, order.command.reply_to, each.replies)
+
+
+def _store_new(tx: Transaction, each: _Received, reply: saga_pb2.Reply) -> None:
+    """Stores a reply; of a pending command also what its definite answer will have to tell besides."""
+    command = each.orders[len(each.replies) - 1].command
+    if reply.outcome == replies.PENDING and not command.ahead:
+        command.next.extend(each.ahead)
+        reply = replies.as_one(each.replies)
+    replies.store(tx, replies.WRITE, command, reply)
 
 
 def _in_hand(each: _Received, order: _Order, decided: Answer | None) -> AbstractContextManager[None]:
@@ -231,18 +239,18 @@ def answer(tx: Transaction, command_id: str, decided: Succeeded | Refused) -> No
 
 async def _answer_all(tx: Transaction, given: list[tuple[str, Succeeded | Refused, Mapping[str, str]]]) -> None:
     """Gives all answers of a transaction, of several to one command the first."""
-    stored = await _stored(tx, {command_id for command_id, _, _ in given})
+    stored = await replies.find(tx, {command_id for command_id, _, _ in given})
+    answered: replies.Answered = {}
     for command_id, decided, trace in given:
         row = stored.pop(command_id, None)
         pending = saga_pb2.Reply.FromString(bytes(row.reply)) if row and row.command is not None else None
-        if row is None or pending is None or pending.outcome != saga_pb2.OUTCOME_PENDING:
+        if row is None or pending is None or pending.outcome != replies.PENDING:
             continue
         command = saga_pb2.Command.FromString(bytes(row.command))
         reply = _reply_to(command, decided)
-        reply.before.extend(pending.before)
-        _store(tx, _REWRITE, command, reply)
-        with telemetry.within_trace(trace):
-            await _send(tx, command.reply_to, reply)
+        replies.store(tx, replies.REWRITE, command, reply)
+        answered[command_id] = command, [*pending.before, reply], trace
+    await replies.tell(tx, answered)
 
 
 def _reply_to(command: saga_pb2.Command, decided: Answer) -> saga_pb2.Reply:
@@ -259,35 +267,3 @@ def _reply_to(command: saga_pb2.Command, decided: Answer) -> saga_pb2.Reply:
     if isinstance(decided, Succeeded) and decided.payload is not None:
         reply.payload.Pack(decided.payload)
     return reply
-
-
-def _store(tx: Transaction, write: LateWrite, command: saga_pb2.Command, reply: saga_pb2.Reply) -> None:
-    tx.write_late(write, (command.command_id, command.SerializeToString(), reply.SerializeToString()))
-
-
-async def _again(tx: Transaction, command: saga_pb2.Command) -> saga_pb2.Reply:
-    """The reply to a command that was carried out before, as one to this attempt."""
-    stored = await _stored(tx, [command.command_id])
-    reply = saga_pb2.Reply.FromString(bytes(stored[command.command_id].reply))
-    reply.ClearField("before")
-    reply.attempt = command.attempt
-    return reply
-
-
-async def _stored(tx: Transaction, command_ids: Iterable[str]) -> dict[str, Row]:
-    """What is stored of commands that were carried out before, by their ids, locked."""
-    return {row.message_id: row for row in await tx.execute(_LOCKED, {"command_ids": list(command_ids)})}
-
-
-def _columns(rows: list[tuple[str, bytes, bytes]]) -> Mapping[str, Any]:
-    command_ids, commands, replies = (list(column) for column in zip(*rows, strict=True))
-    return {"command_ids": command_ids, "commands": commands, "replies": replies}
-
-
-_WRITE, _REWRITE = LateWrite(_STORE, _columns), LateWrite(_CHANGE, _columns)
-
-
-async def _send(tx: Transaction, subject: str, reply: saga_pb2.Reply) -> None:
-    attempts = ".".join(str(each.attempt) for each in (*reply.before, reply))
-    message_id = f"{reply.command_id}.{attempts}.{saga_pb2.Outcome.Name(reply.outcome)}"
-    await outbox.add_protobuf(tx, message_id, subject, reply.saga_id, reply)

@@ -40,6 +40,7 @@ def _command(saga: Saga, state: SagaState, step: Step, attempt: int) -> tuple[st
         direction=_DIRECTIONS[state.direction],
         attempt=attempt,
         reply_to=reply_subject(saga.type),
+        ahead=step.ahead and state.step != step.name,
     )
     command.payload.Pack(message)
     return command_subject(action.service, message), command

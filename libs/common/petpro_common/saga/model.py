@@ -95,6 +95,9 @@ class Step:
     The command of a step that goes `along` travels with that of the step before, and so do their compensations: one
     message, one transaction of the participant, one answer. Until that comes the outcome of all of them is unknown.
 
+    A step that goes `ahead` asks to be told what the latest command before it brings about, past local steps. It
+    travels with that one, waits there while it is pending, and is answered along with it if it can be.
+
     An unanswered step is asked again after `patience` (doubling, with jitter, up to a minute); after `horizon` its
     outcome counts as unknown: before the pivot it is compensated, at the pivot and after the saga is parked.
     """
@@ -105,6 +108,7 @@ class Step:
     undo: Action | None = None
     when: Callable[[Data], bool] = _always
     along: bool = False
+    ahead: bool = False
     patience: timedelta = timedelta(seconds=5)
     horizon: timedelta = timedelta(hours=24)
 
@@ -146,8 +150,12 @@ class Saga:
 
     def carried_by(self, step: Step, data: Data) -> tuple[Step, ...]:
         """The steps whose commands travel with that of `step`, in their order."""
+        if isinstance(step.do, Local):
+            return ()
         behind = self.steps[self.index(step.name) + 1 :]
-        return tuple(each for each in takewhile(lambda each: each.along, behind) if each.when(data))
+        along = tuple(takewhile(lambda each: each.along, behind))
+        ahead = takewhile(lambda each: each.ahead or isinstance(each.do, Local), behind[len(along) :])
+        return tuple(each for each in (*along, *(each for each in ahead if each.ahead)) if each.when(data))
 
 
 def _faults_of_order(saga: Saga) -> Iterator[str]:
@@ -169,12 +177,20 @@ def _faults_of_order(saga: Saga) -> Iterator[str]:
 def _faults_of_company(saga: Saga) -> Iterator[str]:
     for before, step in zip((None, *saga.steps), saga.steps, strict=False):
         carrier = before.do if before else None
-        if not step.along:
-            continue
-        if not (isinstance(step.do, Remote) and isinstance(carrier, Remote) and step.do.service == carrier.service):
+        if step.along and not _is_carried(step.do, carrier):
             yield f"{step.name} goes along with no command to the same service"
-        elif carrier.result:
+        elif step.along and isinstance(carrier, Remote) and carrier.result:
             yield f"{step.name} goes along with a command, and may need its result"
+    for index, step in enumerate(saga.steps):
+        latest = next((each.do for each in reversed(saga.steps[:index]) if isinstance(each.do, Remote)), None)
+        if step.ahead and not _is_carried(step.do, latest):
+            yield f"{step.name} goes ahead with no command to the same service"
+        if step.ahead and (step.along or step.kind is not StepKind.RETRIABLE):
+            yield f"{step.name} goes ahead, so it is retriable, and does not go along"
+
+
+def _is_carried(action: Action, carrier: Action | None) -> bool:
+    return isinstance(action, Remote) and isinstance(carrier, Remote) and action.service == carrier.service
 
 
 def _faults_of_step(step: Step) -> Iterator[str]:

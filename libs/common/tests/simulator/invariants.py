@@ -8,7 +8,7 @@ from libs.common.tests.simulator.sagas import BACKWARD, BY_TYPE, FORWARD
 from libs.common.tests.simulator.server import Server
 from libs.common.tests.simulator.tables import Tables
 from petpro.saga.v1 import saga_pb2
-from petpro_common.saga.model import Remote, Status, StepKind
+from petpro_common.saga.model import Remote, Saga, Status, Step, StepKind
 
 _SAID = {saga_pb2.OUTCOME_SUCCEEDED: "succeeded", saga_pb2.OUTCOME_REFUSED: "refused"}
 
@@ -49,18 +49,27 @@ def _effects(row: Any, done: list[tuple[str, str]]) -> Iterator[str]:
     """Steps and compensations are done once, in their order, and fit the way in which the saga ended."""
     saga = BY_TYPE[row.saga_type]
     times = Counter(done)
-    forward = [saga.index(step) for step, direction in done if direction == FORWARD]
+    in_turn = [(step, direction) for step, direction in done if not saga.step(step).ahead]
+    forward = [saga.index(step) for step, direction in in_turn if direction == FORWARD]
     backward = [saga.index(step) for step, direction in done if direction == BACKWARD]
     yield from (f"{step} {direction} was done {n} times" for (step, direction), n in times.items() if n > 1)
     if forward != sorted(forward) or backward != sorted(backward, reverse=True):
         yield f"done in the wrong order: {done}"
-    if [direction for _, direction in done] != [FORWARD] * len(forward) + [BACKWARD] * len(backward):
+    if [direction for _, direction in in_turn] != [FORWARD] * len(forward) + [BACKWARD] * len(backward):
         yield f"gone forward again after turning back: {done}"
+    for step in saga.steps:
+        if step.ahead and (step.name, FORWARD) in done and not _is_after_its_command(saga, step, done):
+            yield f"{step.name} was done before what it waits for: {done}"
     passed = {step for step, direction in done if direction == FORWARD and saga.step(step).kind is not _COMPENSATABLE}
     if passed and (backward or row.status == Status.COMPENSATED):
         yield f"compensated after {sorted(passed)}"
     for step in saga.steps:
         yield from _left(row, step, times)
+
+
+def _is_after_its_command(saga: Saga, step: Step, done: list[tuple[str, str]]) -> bool:
+    before = [each.name for each in saga.steps[: saga.index(step.name)] if isinstance(each.do, Remote)]
+    return (before[-1], FORWARD) in done[: done.index((step.name, FORWARD))]
 
 
 _COMPENSATABLE = StepKind.COMPENSATABLE

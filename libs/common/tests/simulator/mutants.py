@@ -9,7 +9,7 @@ from unittest import mock
 
 from libs.common.tests.simulator.tables import Transaction
 from petpro.saga.v1 import saga_pb2
-from petpro_common.messaging import inbox, memory, outbox, participant
+from petpro_common.messaging import inbox, memory, outbox, participant, replies
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.participant import Answer
 from petpro_common.messaging.relay import Relay
@@ -102,6 +102,14 @@ def _leave_what_is_unknown(_: Any) -> Any:
         return state
 
     return outcome_unknown
+
+
+def _all_go_ahead(_: Any) -> Any:
+    def goes_on(received: Any) -> bool:
+        has_been_refused = bool(received.replies) and received.replies[-1].outcome == saga_pb2.OUTCOME_REFUSED
+        return bool(received.left) and not has_been_refused
+
+    return property(goes_on)
 
 
 def _forget_what_went_along(_: Any) -> Any:
@@ -207,13 +215,13 @@ def _dropped(_: Any) -> Any:
 
 def _answer_again(_: Any) -> Any:
     async def answer_all(tx: Any, given: list[tuple[str, Answer, Any]]) -> None:
-        stored = await participant._stored(tx, [command_id for command_id, _, _ in given])
+        stored = await replies.find(tx, [command_id for command_id, _, _ in given])
         for command_id, decided, _ in given:
             if (row := stored.get(command_id)) and row.command:
                 command = saga_pb2.Command.FromString(bytes(row.command))
                 reply = participant._reply_to(command, decided)
-                participant._store(tx, participant._REWRITE, command, reply)
-                await participant._send(tx, command.reply_to, reply)
+                replies.store(tx, replies.REWRITE, command, reply)
+                await replies.send(tx, command.reply_to, [reply])
 
     return answer_all
 
@@ -298,17 +306,23 @@ MUTANTS = (
     Mutant("the pivot is asked again under a new key", messages, "_command", _key_by_attempt),
     Mutant("what is to be undone is not stored", store, "save", _forget_what_was_learned),
     Mutant("the state is stored outside the transaction", store, "save", _outside_the_transaction),
-    Mutant("a reply is stored outside the transaction", participant, "_store", _stored_outside_the_transaction),
+    Mutant("a reply is stored outside the transaction", replies, "store", _stored_outside_the_transaction),
     Mutant("a copy of a command is handled again", inbox, "unknown", _always_new),
     Mutant("the outbox is written outside the transaction", outbox, "add", _outside_the_transaction),
     Mutant("a definite answer changes later", participant, "_answer_all", _answer_again),
     Mutant("a pending step is never answered", participant, "answer", _not_written),
-    Mutant("a copy of a command is not given the stored reply", participant, "_again", _succeeded_without_asking),
+    Mutant("a copy of a command is not given the stored reply", replies, "again", _succeeded_without_asking),
     Mutant(
         "a command is carried out behind one that failed",
         participant._Received,
         "goes_on",
         _whatever_came_of_those_before,
+    ),
+    Mutant(
+        "a command that does not go ahead is carried out behind a pending one",
+        participant._Received,
+        "goes_on",
+        _all_go_ahead,
     ),
     Mutant("what went along is neither undone nor asked about", core, "_asked", _forget_what_went_along),
     Mutant("answers that came along are lost", messages, "answers", _only_the_last),

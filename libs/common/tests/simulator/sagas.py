@@ -56,7 +56,7 @@ CANCELLATION = Saga("cancellation", 1, (
          horizon=SHORT),
     Step("submit",  PIVOT,         _SUBMIT, when=_is_paid, along=True, patience=QUICK, horizon=LONG),
     Step("cancel",  RETRIABLE,     Local("cancel"), patience=QUICK, horizon=LONG),
-    Step("settle",  RETRIABLE,     _SETTLE, when=_is_paid, patience=PATIENT, horizon=LONG),
+    Step("settle",  RETRIABLE,     _SETTLE, when=_is_paid, ahead=True, patience=PATIENT, horizon=LONG),
 ), forgets=frozenset({"secret"}))
 
 # The pivot does not go along: what does is undone when nobody answers.
@@ -73,7 +73,7 @@ CLINIC_CANCELLATION = Saga("clinic_cancellation", 1, (
     Step("reserve", RETRIABLE, _RESERVE, when=_is_paid, patience=QUICK, horizon=LONG),
     Step("entry",   RETRIABLE, _ENTRY, when=_is_paid, along=True, patience=QUICK, horizon=LONG),
     Step("submit",  RETRIABLE, _SUBMIT, when=_is_paid, along=True, patience=QUICK, horizon=LONG),
-    Step("settle",  RETRIABLE, _SETTLE, when=_is_paid, patience=PATIENT, horizon=LONG),
+    Step("settle",  RETRIABLE, _SETTLE, when=_is_paid, ahead=True, patience=PATIENT, horizon=LONG),
 ), forgets=frozenset({"secret"}))
 
 # Each step's command travels by itself.

@@ -6,6 +6,7 @@ It keeps what the participants of PetPro keep: what was called off before it cam
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from types import SimpleNamespace
 from typing import Any, TypeAlias, cast
@@ -51,14 +52,28 @@ class Work:
     def do(self, tx: Transaction, command_id: str, key: str, step: str) -> Answer:
         if tx.tables.works.get((key, step)) == VOID:
             return Refused("CALLED_OFF")
-        plan = self.plans[key, step]
-        if plan.pending_for is not None:
-            due_at = self.clock.seconds + plan.pending_for
+        waits = step == "settle" and tx.tables.works.get((key, "submit")) == PENDING
+        if waits or self.plans[key, step].pending_for is not None:
+            due_at = inf if waits else self._due_at(key, step)
             tx.put(tx.tables.works, (key, step), PENDING)
             decision = SimpleNamespace(command_id=command_id, key=key, step=step, due_at=due_at, is_made=False)
             tx.put(tx.tables.decisions, command_id, decision)
             return Pending()
         return self._definite(tx, key, step)
+
+    def _due_at(self, key: str, step: str) -> float:
+        return self.clock.seconds + (self.plans[key, step].pending_for or 0.0)
+
+    def waiting_for(self, tx: Transaction, decision: Any) -> list[Any]:
+        """What went ahead of a decision that was made, and can be decided with it; the rest is due later."""
+        behind = [each for each in tx.tables.decisions.values() if each.key == decision.key and each.due_at == inf]
+        if decision.step != "submit" or tx.tables.works[decision.key, "submit"] != DONE:
+            return []
+        later = [each for each in behind if self.plans[each.key, each.step].pending_for is not None]
+        for each in later:
+            due_at = self._due_at(each.key, each.step)
+            tx.put(tx.tables.decisions, each.command_id, SimpleNamespace(**{**vars(each), "due_at": due_at}))
+        return [each for each in behind if each not in later]
 
     def decide(self, tx: Transaction, key: str, step: str) -> Succeeded | Refused:
         """The end of a pending step."""
@@ -167,9 +182,14 @@ class Payment(Process):
 
     async def make_decision(self, decision: Any) -> None:
         async with self.database.transaction() as tx:
-            decided = self.work.decide(tx, decision.key, decision.step)
-            participant.answer(cast(Any, tx), decision.command_id, decided)
-            _made(tx, decision)
+            self._decide(tx, decision)
+            for waiting in self.work.waiting_for(tx, decision):
+                self._decide(tx, waiting)
+
+    def _decide(self, tx: Transaction, decision: Any) -> None:
+        decided = self.work.decide(tx, decision.key, decision.step)
+        participant.answer(cast(Any, tx), decision.command_id, decided)
+        _made(tx, decision)
 
     async def contradict(self, decision: Any) -> None:
         """The provider says the other thing later on."""

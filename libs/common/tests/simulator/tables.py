@@ -12,7 +12,7 @@ from psycopg.errors import UniqueViolation
 
 from libs.common.tests.simulator.pauses import Clock, Pause
 from petpro_common import db
-from petpro_common.messaging import consumer, inbox, memory, outbox, participant, relay
+from petpro_common.messaging import consumer, inbox, memory, outbox, relay, replies
 from petpro_common.saga import store
 
 Params: TypeAlias = Any
@@ -384,9 +384,9 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(inbox._CLAIM): _claim,
     id(inbox._LOCK): _lock_commands,
     id(inbox._UNKNOWN): _unknown_commands,
-    id(participant._STORE): _store_replies,
-    id(participant._CHANGE): _change_replies,
-    id(participant._LOCKED): _lock_command,
+    id(replies._STORE): _store_replies,
+    id(replies._CHANGE): _change_replies,
+    id(replies._LOCKED): _lock_command,
     id(outbox._ADD): _add_messages,
     id(consumer._PARK): _park,
     id(relay._LEAD): _lead,

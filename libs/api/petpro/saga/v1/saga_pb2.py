@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19petpro/saga/v1/saga.proto\x12\x0epetpro.saga.v1\x1a\x19google/protobuf/any.proto\"\xee\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07saga_id\x18\x02 \x01(\t\x12\x11\n\tsaga_type\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12,\n\tdirection\x18\x05 \x01(\x0e\x32\x19.petpro.saga.v1.Direction\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x10\n\x08reply_to\x18\x07 \x01(\t\x12%\n\x07payload\x18\x08 \x01(\x0b\x32\x14.google.protobuf.Any\x12%\n\x04next\x18\t \x03(\x0b\x32\x17.petpro.saga.v1.Command\"\x94\x02\n\x05Reply\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07saga_id\x18\x02 \x01(\t\x12\x11\n\tsaga_type\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12,\n\tdirection\x18\x05 \x01(\x0e\x32\x19.petpro.saga.v1.Direction\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12(\n\x07outcome\x18\x07 \x01(\x0e\x32\x17.petpro.saga.v1.Outcome\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12%\n\x07payload\x18\t \x01(\x0b\x32\x14.google.protobuf.Any\x12%\n\x06\x62\x65\x66ore\x18\n \x03(\x0b\x32\x15.petpro.saga.v1.Reply*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_FORWARD\x10\x01\x12\x16\n\x12\x44IRECTION_BACKWARD\x10\x02*c\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\x12\x13\n\x0fOUTCOME_PENDING\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19petpro/saga/v1/saga.proto\x12\x0epetpro.saga.v1\x1a\x19google/protobuf/any.proto\"\xfd\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07saga_id\x18\x02 \x01(\t\x12\x11\n\tsaga_type\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12,\n\tdirection\x18\x05 \x01(\x0e\x32\x19.petpro.saga.v1.Direction\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x10\n\x08reply_to\x18\x07 \x01(\t\x12%\n\x07payload\x18\x08 \x01(\x0b\x32\x14.google.protobuf.Any\x12%\n\x04next\x18\t \x03(\x0b\x32\x17.petpro.saga.v1.Command\x12\r\n\x05\x61head\x18\n \x01(\x08\"\x94\x02\n\x05Reply\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0f\n\x07saga_id\x18\x02 \x01(\t\x12\x11\n\tsaga_type\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12,\n\tdirection\x18\x05 \x01(\x0e\x32\x19.petpro.saga.v1.Direction\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12(\n\x07outcome\x18\x07 \x01(\x0e\x32\x17.petpro.saga.v1.Outcome\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12%\n\x07payload\x18\t \x01(\x0b\x32\x14.google.protobuf.Any\x12%\n\x06\x62\x65\x66ore\x18\n \x03(\x0b\x32\x15.petpro.saga.v1.Reply*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_FORWARD\x10\x01\x12\x16\n\x12\x44IRECTION_BACKWARD\x10\x02*c\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x13\n\x0fOUTCOME_REFUSED\x10\x02\x12\x13\n\x0fOUTCOME_PENDING\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petpro.saga.v1.saga_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTION']._serialized_start=592
-  _globals['_DIRECTION']._serialized_end=677
-  _globals['_OUTCOME']._serialized_start=679
-  _globals['_OUTCOME']._serialized_end=778
+  _globals['_DIRECTION']._serialized_start=607
+  _globals['_DIRECTION']._serialized_end=692
+  _globals['_OUTCOME']._serialized_start=694
+  _globals['_OUTCOME']._serialized_end=793
   _globals['_COMMAND']._serialized_start=73
-  _globals['_COMMAND']._serialized_end=311
-  _globals['_REPLY']._serialized_start=314
-  _globals['_REPLY']._serialized_end=590
+  _globals['_COMMAND']._serialized_end=326
+  _globals['_REPLY']._serialized_start=329
+  _globals['_REPLY']._serialized_end=605
 # @@protoc_insertion_point(module_scope)

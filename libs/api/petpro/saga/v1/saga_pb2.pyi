@@ -87,6 +87,7 @@ class Command(_message.Message):
     REPLY_TO_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     NEXT_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     saga_id: _builtins.str
     saga_type: _builtins.str
@@ -95,6 +96,8 @@ class Command(_message.Message):
     attempt: _builtins.int
     reply_to: _builtins.str
     """Subject on which the reply is expected: petpro.replies.<saga type>."""
+    ahead: _builtins.bool
+    """Of one in `next`: it asks to be told of what the one before brings about, and is taken on while that is pending."""
     @_builtins.property
     def payload(self) -> _any_pb2.Any:
         """The typed order, for example petpro.payment.v1.ReserveRefund."""
@@ -102,7 +105,7 @@ class Command(_message.Message):
     @_builtins.property
     def next(self) -> _containers.RepeatedCompositeFieldContainer[Global___Command]:
         """Commands of the steps that come after this one, for the same participant. Each is carried out in the transaction
-        of the one before, and only once that one has succeeded.
+        of the one before, and only once that one has succeeded, unless it goes ahead.
         """
 
     def __init__(
@@ -117,10 +120,11 @@ class Command(_message.Message):
         reply_to: _builtins.str = ...,
         payload: _any_pb2.Any | None = ...,
         next: _abc.Iterable[Global___Command] | None = ...,
+        ahead: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "command_id", b"command_id", "direction", b"direction", "next", b"next", "payload", b"payload", "reply_to", b"reply_to", "saga_id", b"saga_id", "saga_type", b"saga_type", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "attempt", b"attempt", "command_id", b"command_id", "direction", b"direction", "next", b"next", "payload", b"payload", "reply_to", b"reply_to", "saga_id", b"saga_id", "saga_type", b"saga_type", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -158,7 +162,9 @@ class Reply(_message.Message):
 
     @_builtins.property
     def before(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reply]:
-        """Answers to the commands that came before this one in the same message, in their order; all have succeeded."""
+        """Answers to the commands that came before this one in the same message, in their order. All have succeeded, but
+        that before one that goes ahead the last may be pending.
+        """
 
     def __init__(
         self,

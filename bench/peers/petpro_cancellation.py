@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import uvloop
 from google.protobuf.message import Message
@@ -121,15 +122,16 @@ class Engine(SagaEngine):
 
 
 class Participants:
-    """Payment's half: commands that are at hand share a transaction, and so do the provider's answers."""
+    """Payment's half: commands that are at hand share a transaction, and so do the provider's answers.
+
+    Of a refund that is to be sent to the provider the commands are known that wait for its answer.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._taken_on: list[tuple[str, int]] = []
-        self._to_settle: dict[int, str] = {}
+        self._taken_on: WeakKeyDictionary[Transaction, dict[int, list[str]]] = WeakKeyDictionary()
         self._at_work: set[asyncio.Task[None]] = set()
         self._answers = Coalescer(self._answer_all, key_of=lambda _: None, batch=_BATCH)
-        database.listen("submitted", self._go_to_work)
 
     @property
     def handlers(self) -> dict[type[Message], Together]:
@@ -150,40 +152,38 @@ class Participants:
 
     async def _take_on(self, tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
         tx.write(TAKEN_ON, {"refunds": [UUID(command.refund_id) for _, command in commands]})
-        self._taken_on += [(command_id, _number_of(command)) for command_id, command in commands]
-        self._to_settle |= {_number_of(command): "" for _, command in commands}
-        tx.tell("submitted")
+        taken_on = self._taken_on[tx] = {_number_of(command): [command_id] for command_id, command in commands}
+        tx.after_commit(lambda: self._go_to_work(taken_on))
         return [Pending()] * len(commands)
 
     async def _settle(self, tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
-        """Settles at once what the provider has answered, and the rest with its answer, as payment does."""
+        """Settles entries: those of refunds that are taken on right now with the provider's answer, as payment does."""
+        taken_on = self._taken_on.get(tx, {})
         numbers = [_number_of(command) for _, command in commands]
-        if now := [number for number in numbers if number not in self._to_settle]:
+        if now := [number for number in numbers if number not in taken_on]:
             tx.write(*together.order("settle_refund", now))
-        later = {number: command_id for number, (command_id, _) in zip(numbers, commands, strict=True)}
-        self._to_settle |= {number: command_id for number, command_id in later.items() if number in self._to_settle}
-        return [Succeeded() if number in now else Pending() for number in numbers]
+        for number, (command_id, _) in zip(numbers, commands, strict=True):
+            if number in taken_on:
+                taken_on[number].append(command_id)
+        return [Pending() if number in taken_on else Succeeded() for number in numbers]
 
-    def _go_to_work(self) -> None:
-        taken_on, self._taken_on = self._taken_on, []
-        for command_id, number in taken_on:
-            task = asyncio.create_task(self._submit(command_id, number))
+    def _go_to_work(self, taken_on: dict[int, list[str]]) -> None:
+        for number, command_ids in taken_on.items():
+            task = asyncio.create_task(self._submit(number, command_ids))
             self._at_work.add(task)
             task.add_done_callback(self._at_work.discard)
 
-    async def _submit(self, command_id: str, number: int) -> None:
+    async def _submit(self, number: int, command_ids: list[str]) -> None:
         await steps.submit_refund(number)
-        await self._answers.do((command_id, number))
+        await self._answers.do((number, command_ids))
 
-    async def _answer_all(self, answered: Sequence[tuple[str, int]]) -> Sequence[None]:
-        waiting = {number: self._to_settle[number] for _, number in answered if self._to_settle[number]}
+    async def _answer_all(self, answered: Sequence[tuple[int, list[str]]]) -> Sequence[None]:
+        to_settle = [number for number, command_ids in answered if len(command_ids) > 1]
         async with self._database.transaction() as tx:
-            if waiting:
-                tx.write(*together.order("settle_refund", list(waiting)))
-            for command_id in sorted([*waiting.values(), *(command_id for command_id, _ in answered)]):
+            if to_settle:
+                tx.write(*together.order("settle_refund", to_settle))
+            for command_id in sorted(command_id for _, command_ids in answered for command_id in command_ids):
                 answer(tx, command_id, Succeeded())
-        for _, number in answered:
-            del self._to_settle[number]
         return [None] * len(answered)
 
 

@@ -67,7 +67,7 @@ async def test_what_waits_for_the_money_is_answered_with_the_refund_when_that_is
         assert (await replies(world))[len(before) :] == [[SUCCEEDED, SUCCEEDED, SUCCEEDED, PENDING]]
         provider.send_back(sale.refund_id)
     await world.work()
-    at_once, later = [[SUCCEEDED] * 4], [[SUCCEEDED, SUCCEEDED, SUCCEEDED, PENDING], [SUCCEEDED]]
+    at_once, later = [[SUCCEEDED] * 4], [[SUCCEEDED, SUCCEEDED, SUCCEEDED, PENDING], [SUCCEEDED] * 4]
     assert (await replies(world))[len(before) :] == (at_once if is_gone_at_once else later)
 
 

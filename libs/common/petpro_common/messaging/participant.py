@@ -8,11 +8,12 @@ A handler runs in the transaction that claims the command, and returns what it d
 
 With the reply, of the command is stored only whom to answer: what it says may be secret. A copy of the
 command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes. That
-a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again.
+a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again. (That
+one which goes ahead is pending, the answer to the one before tells.)
 
 Commands that come in one message are carried out in one transaction, one after the other as far as each has succeeded,
 and are answered by one reply. One that goes ahead is taken on while that before it is pending, and waits for what that
-one brings about; if both get their answers in one transaction, one reply tells them.
+one brings about; if both are answered at one time, one reply tells them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ from nats.aio.msg import Msg
 
 from petpro.saga.v1 import saga_pb2
 from petpro_common import telemetry
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, Row, Transaction
 from petpro_common.messaging import inbox, replies
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
@@ -117,11 +118,11 @@ class _Received:
         """Those of the commands left that wait for the one that was carried out last."""
         return [order.command for order in takewhile(lambda order: order.command.ahead, self.left)]
 
-    def is_told(self, new: set[str]) -> bool:
+    def is_told(self, stored: Mapping[str, Row]) -> bool:
         """Whether the replies say more than that a command is pending of which nobody has asked again."""
         carried_out = zip(self.orders, self.replies, strict=False)
         first = next((order for order, reply in carried_out if reply.outcome == replies.PENDING), None)
-        return first is None or first.id not in new or first.command.ahead
+        return first is None or first.id in stored or first.command.ahead
 
 
 _traces: ContextVar[Mapping[str, str | None]] = ContextVar("petpro_traces_of_commands", default=MappingProxyType({}))
@@ -144,9 +145,11 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
         traces = [(each.orders, (each.message.headers or {}).get("traceparent")) for each in received]
         _traces.set({order.id: trace for orders, trace in traces for order in orders})
         async with database.transaction() as tx:
-            new = await inbox.unknown(tx, (order.id for each in received for order in each.orders))
+            ids = {order.id for each in received for order in each.orders}
+            known = ids - await inbox.unknown(tx, ids)
+            stored = await replies.find(tx, known) if known else {}
             while due := [each for each in received if each.goes_on]:
-                await _carry_out(tx, due, new)
+                await _carry_out(tx, due, stored)
 
     subjects = [f"petpro.commands.{broker.service}.>"]
     return Consumer(database, broker, COMMANDS, subjects, handle, lambda m: saga_of(m.data))
@@ -157,33 +160,34 @@ def trace_of(command_id: str) -> str | None:
     return _traces.get().get(command_id)
 
 
-async def _carry_out(tx: Transaction, received: Sequence[_Received], new: set[str]) -> None:
-    """Has the next command of each message carried out, or finds its stored reply."""
-    decided = await _decide_together(tx, [each.left[0] for each in received if each.left[0].id in new])
+async def _carry_out(tx: Transaction, received: Sequence[_Received], stored: Mapping[str, Row]) -> None:
+    """Has the next command of each message carried out, or takes its stored reply."""
+    decided = await _decide_together(tx, [each.left[0] for each in received if each.left[0].id not in stored])
     for each in received:
-        order, is_new = each.left[0], each.left[0].id in new
+        order, is_new = each.left[0], each.left[0].id not in stored
         with _in_hand(each, order, decided.get(order.id)):
             if is_new and not isinstance(order.handler, Together):
                 decided[order.id] = await order.handler(tx, order.id, order.payload)
-            reply = _reply_to(order.command, decided[order.id]) if is_new else await replies.again(tx, order.command)
-            each.replies.append(reply)
             if is_new:
-                _store_new(tx, each, reply)
-            if not each.goes_on and each.is_told(new):
+                each.replies.append(_reply_to(order.command, decided[order.id]))
+                _store_last(tx, each)
+            else:
+                each.replies.append(replies.again(stored[order.id], order.command))
+            if not each.goes_on and each.is_told(stored):
                 await replies.send(tx, order.command.reply_to, each.replies)
 
 
-def _store_new(tx: Transaction, each: _Received, reply: saga_pb2.Reply) -> None:
-    """Stores a reply; of a pending command also what its definite answer will have to tell besides."""
-    command = each.orders[len(each.replies) - 1].command
-    if reply.outcome == replies.PENDING and not command.ahead:
+def _store_last(tx: Transaction, each: _Received) -> None:
+    """Stores the newest reply; if the command is pending, with what its definite answer will have to tell besides."""
+    command, *before, reply = each.orders[len(each.replies) - 1].command, *each.replies
+    if reply.outcome == replies.PENDING and all(one.outcome == replies.SUCCEEDED for one in before):
         command.next.extend(each.ahead)
         reply = replies.as_one(each.replies)
     replies.store(tx, replies.WRITE, command, reply)
 
 
 def _in_hand(each: _Received, order: _Order, decided: Answer | None) -> AbstractContextManager[None]:
-    """Makes a command the call in hand, unless it is decided, nobody is told, and its trace is not recorded."""
+    """Makes a command the call in hand, unless it is decided, by itself tells nobody, and its trace is not recorded."""
     tells_nobody = isinstance(decided, Pending) or (isinstance(decided, Succeeded) and len(each.left) > 1)
     if tells_nobody and not telemetry.is_recorded(each.message.headers or {}):
         return nullcontext()

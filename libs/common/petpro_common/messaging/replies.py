@@ -50,12 +50,16 @@ async def find(tx: Transaction, command_ids: Iterable[str]) -> dict[str, Row]:
     return {row.message_id: row for row in await tx.execute(_LOCKED, {"command_ids": list(command_ids)})}
 
 
-async def again(tx: Transaction, command: saga_pb2.Command) -> saga_pb2.Reply:
-    """The reply to a command that was carried out before, as one to this attempt."""
-    stored = await find(tx, [command.command_id])
-    reply = saga_pb2.Reply.FromString(bytes(stored[command.command_id].reply))
-    reply.ClearField("before")  # those are told by themselves
+def again(stored: Row, command: saga_pb2.Command) -> saga_pb2.Reply:
+    """The stored reply to a command, as one to this attempt."""
+    reply = _alone(stored)
     reply.attempt = command.attempt
+    return reply
+
+
+def _alone(stored: Row) -> saga_pb2.Reply:
+    reply = saga_pb2.Reply.FromString(bytes(stored.reply))
+    reply.ClearField("before")  # those are told by themselves
     return reply
 
 
@@ -77,7 +81,10 @@ def as_one(replies: Sequence[saga_pb2.Reply]) -> saga_pb2.Reply:
 
 
 async def tell(tx: Transaction, answered: Answered) -> None:
-    """Sends the answers, each with those of the commands that went ahead and wait behind it."""
+    """Sends the answers, each with those of the commands that went ahead and wait behind it.
+
+    The answer to one that is pending still will tell all of it once more: it may come to the saga before this one.
+    """
     behind = {
         command_id: [each.command_id for each in command.next]
         for command_id, (command, replies, _) in answered.items()
@@ -85,11 +92,15 @@ async def tell(tx: Transaction, answered: Answered) -> None:
     }
     waiting = {each for ids in behind.values() for each in ids} - answered.keys()
     stored = await find(tx, waiting) if waiting else {}
-    told = {each: [saga_pb2.Reply.FromString(bytes(row.reply))] for each, row in stored.items()}
     for command_id, ids in behind.items():
+        told = answered[command_id][1]
         for each in ids:
-            replies = answered.pop(each)[1] if each in answered else told.get(each, [])
-            answered[command_id][1].extend(replies)
+            if each in answered:
+                told += answered.pop(each)[1]
+            elif row := stored.get(each):
+                told.append(_alone(row))
+                if told[-1].outcome == PENDING:
+                    store(tx, REWRITE, saga_pb2.Command.FromString(bytes(row.command)), as_one(told))
     for command, replies, trace in answered.values():
         with telemetry.within_trace(trace):
             await send(tx, command.reply_to, replies)

@@ -15,7 +15,8 @@ stores the new state; all of it commits together.
     compensating  <- <-                  in reverse order -> compensated
     parked                               an operator has to look: retries ran out, or a retriable step was refused
 
-A step that goes `along` shares the message, the participant's transaction and the reply with the step before.
+A step that goes `along` shares the message, the participant's transaction and the reply with the step before. One that
+goes `ahead` shares the message with the latest command before it, and where it can be the reply.
 
 What an operator may do to a saga, and when, stands at the top of `operations`; `core.operate` decides it.
 

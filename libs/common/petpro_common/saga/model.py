@@ -182,9 +182,11 @@ def _faults_of_company(saga: Saga) -> Iterator[str]:
         elif step.along and isinstance(carrier, Remote) and carrier.result:
             yield f"{step.name} goes along with a command, and may need its result"
     for index, step in enumerate(saga.steps):
-        latest = next((each.do for each in reversed(saga.steps[:index]) if isinstance(each.do, Remote)), None)
-        if step.ahead and not _is_carried(step.do, latest):
+        latest = next((each for each in reversed(saga.steps[:index]) if isinstance(each.do, Remote)), None)
+        if step.ahead and not _is_carried(step.do, latest.do if latest else None):
             yield f"{step.name} goes ahead with no command to the same service"
+        elif step.ahead and latest and latest.kind is StepKind.COMPENSATABLE:
+            yield f"{step.name} goes ahead with a command that may be undone"
         if step.ahead and (step.along or step.kind is not StepKind.RETRIABLE):
             yield f"{step.name} goes ahead, so it is retriable, and does not go along"
 

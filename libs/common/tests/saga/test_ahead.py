@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from libs.common.tests.saga.refund_desk import ALL, PATIENT, REFUND, RETRIABLE, Desk, open_desk
+from libs.common.tests.saga.refund_desk import ALL, PATIENT, PIVOT, REFUND, RETRIABLE, Desk, open_desk
 from petpro.payment.v1 import commands_pb2 as payment
 from petpro_common.messaging import participant, replies
 from petpro_common.messaging.participant import Pending, Refused, Succeeded, answer
@@ -84,6 +85,18 @@ async def test_answered_first_it_is_told_with_the_one_before(desk: Desk) -> None
     assert await desk.sent(desk.booking) == [COMMAND]
 
 
+async def test_the_second_answer_brings_the_saga_to_its_end_without_the_first(desk: Desk) -> None:
+    saga_id = await taken_on(desk)
+    async with desk.paying.transaction() as tx:
+        answer(tx, desk.command_ids["SubmitRefund"], SENT)
+        await tx.flush()  # each is told by itself
+        answer(tx, desk.command_ids["SettleRefundEntry"], Succeeded())
+        await tx.flush()
+        await tx.execute(text("DELETE FROM outbox WHERE id = (SELECT min(id) FROM outbox)"))
+    await desk.until(saga_id, status="completed")
+    assert await desk.sent(desk.booking) == [COMMAND]
+
+
 async def test_behind_a_refused_one_it_is_never_told(desk: Desk) -> None:
     saga_id = await taken_on(desk)
     await give(desk, SubmitRefund=Refused("CLOSED"))
@@ -153,6 +166,11 @@ def _as_the_release_before(received: Any) -> bool:
 def test_what_cannot_go_ahead_is_no_saga(step: Step, fault: str) -> None:
     with pytest.raises(BadSaga, match=fault):
         replace(REFUND, steps=(*REFUND.steps, step))
+
+
+def test_nothing_goes_ahead_of_what_may_be_undone() -> None:
+    with pytest.raises(BadSaga, match="may be undone"):
+        replace(REFUND, steps=(*REFUND.steps[:3], Step("decide", PIVOT, Local("cancel")), SETTLED))
 
 
 def test_what_can_be_refused_does_not_go_ahead() -> None:

@@ -81,6 +81,11 @@ def _sagas(draw: st.DrawFn) -> Saga:
     for number, (carrier, step) in enumerate(pairwise(steps), 1):
         if carrier.do is ASK and step.do is ASK:
             steps[number] = replace(step, along=draw(st.booleans()))
+    for number, step in enumerate(steps):
+        latest = next((each for each in reversed(steps[:number]) if each.do is ASK), None)
+        may_go_ahead = step.kind is StepKind.RETRIABLE and step.do is ASK and not step.along
+        if may_go_ahead and latest and latest.kind is not StepKind.COMPENSATABLE:
+            steps[number] = replace(step, ahead=draw(st.booleans()))
     return Saga("walk", 1, tuple(steps))
 
 

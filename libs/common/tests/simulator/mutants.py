@@ -227,10 +227,10 @@ def _answer_again(_: Any) -> Any:
 
 
 def _succeeded_without_asking(_: Any) -> Any:
-    async def stored(tx: Any, command: saga_pb2.Command) -> saga_pb2.Reply:
+    def again(stored: Any, command: saga_pb2.Command) -> saga_pb2.Reply:
         return participant._reply_to(command, participant.Succeeded())
 
-    return stored
+    return again
 
 
 def _mark_first(right: Any) -> Any:

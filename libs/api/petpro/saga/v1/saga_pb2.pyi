@@ -132,7 +132,9 @@ Global___Command: _TypeAlias = Command  # noqa: Y015
 
 @_typing.final
 class Reply(_message.Message):
-    """The answer to one command, on petpro.replies.<saga type>. That a command is pending is told to its copies only."""
+    """The answer to one command, on petpro.replies.<saga type>. That a command is pending is told to its copies only,
+    and of one that goes ahead with the answer to the one before.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -163,7 +165,7 @@ class Reply(_message.Message):
     @_builtins.property
     def before(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reply]:
         """Answers to the commands that came before this one in the same message, in their order. All have succeeded, but
-        that before one that goes ahead the last may be pending.
+        that before one that goes ahead those at the end may be pending.
         """
 
     def __init__(

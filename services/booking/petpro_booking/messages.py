@@ -188,14 +188,14 @@ async def booking_rescheduled(tx: Transaction, row: Row, slot_time: time) -> Non
     await add_event(tx, "booking", "booking.rescheduled", row.id, fields)
 
 
-async def booking_reminder_due(tx: Transaction, row: Row) -> None:
-    """A booking begins before long, and its customer is to be reminded; `row` with the `slot_start_time`."""
+async def booking_reminder_due(tx: Transaction, row: Row, slot_time: time) -> None:
+    """A booking begins before long, and its customer is to be reminded."""
     fields = {
         **_visit(row),
         "reference_code": row.reference_code,
         "service_id": row.service_id,
         "slot_date": row.slot_date,
-        "slot_time": _minutes(row.slot_start_time),
+        "slot_time": _minutes(slot_time),
         "starts_at": row.starts_at,
     }
     await add_event(tx, "booking", "booking.reminder_due", row.id, fields)

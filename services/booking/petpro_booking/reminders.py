@@ -39,8 +39,8 @@ async def sweep(database: Database, ahead: timedelta) -> int:
     """Reminds of up to BATCH bookings that begin within `ahead`; how many."""
     async with database.transaction() as tx:
         due = await store.take_due_reminders(tx, ahead, BATCH)
-        for booking in due:
-            await messages.booking_reminder_due(tx, booking)
+        for booking, starts in due:
+            await messages.booking_reminder_due(tx, booking, starts)
         kill_points.reach(Moment.BEFORE_COMMIT, "reminders")
     if due:
         kill_points.reach(Moment.AFTER_COMMIT, "reminders")

@@ -6,7 +6,7 @@ id. A look-up by id adds the date that the id carries and reads one partition. T
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -117,7 +117,13 @@ _TAKE_DUE_REMINDERS = text("""
     )
     UPDATE bookings b SET start_told_at = clock_timestamp()
     WHERE b.id = ANY(ARRAY(SELECT id FROM due)) AND b.created_at = ANY(ARRAY(SELECT created_at FROM due))
-    RETURNING b.*, (SELECT slot_start_time FROM slots WHERE id = b.slot_id AND slot_date = b.slot_date)
+    RETURNING b.*
+""")
+# A statement of its own. Where PostgreSQL 18.6 had to look at a changed row anew, it does not know any more in which
+# partition to look what the same statement looks up: it finds nothing, or ends.
+_START_TIMES = text("""
+    SELECT id, slot_start_time FROM slots
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date = ANY(CAST(:dates AS date[]))
 """)
 _PAGE_OF_BOOKINGS = """
     SELECT * FROM bookings
@@ -259,13 +265,18 @@ async def mark_no_show(tx: Transaction, booking_id: UUID, refund_amount: Decimal
     return (await tx.execute(_MARK_NO_SHOW, {"id": booking_id, "refund_amount": refund_amount})).one()
 
 
-async def take_due_reminders(tx: Transaction, ahead: timedelta, batch: int) -> Sequence[Row]:
+async def take_due_reminders(tx: Transaction, ahead: timedelta, batch: int) -> Sequence[tuple[Row, time]]:
     """Marks up to `batch` bookings that begin within `ahead` as told of, passing over those that are locked.
 
     Not taken is what was told of within `ahead` of its start: booked or moved at so short notice, or reminded of.
-    Adds `slot_start_time`.
+    Each comes with the time at which its slot starts.
     """
-    return (await tx.execute(_TAKE_DUE_REMINDERS, {"ahead": ahead, "batch": batch})).all()
+    taken = (await tx.execute(_TAKE_DUE_REMINDERS, {"ahead": ahead, "batch": batch})).all()
+    if not taken:
+        return []
+    slots = {"ids": [booking.slot_id for booking in taken], "dates": [booking.slot_date for booking in taken]}
+    starts = {row.id: row.slot_start_time for row in await tx.execute(_START_TIMES, slots)}
+    return [(booking, starts[booking.slot_id]) for booking in taken]
 
 
 async def bookings_of_user(

@@ -169,3 +169,21 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for below in plan.get("Plans", []):
         yield from _nodes(below)
+
+
+@pytest.mark.parametrize("days", [(2, 3, 4), (2, 40, 80), (80, 2, 40)], ids=["a month", "months", "months back"])
+async def test_who_waits_for_others_holds_gets_every_free_seat(world: World, days: tuple[int, ...]) -> None:
+    budi = new_id()
+    milo = await world.known_pet(budi)
+    await world.hold(budi, await world.open_slot(), milo)
+    slots = [await world.open_slot(timedelta(days=day), capacity=9) for day in days]
+    wishes = [Wish(budi, slot, milo, None) for slot in slots]
+
+    async with world.database.transaction() as tx:
+        await holds.hold(tx, wishes[:2], HOLD_SECONDS)
+        waiting = asyncio.create_task(grant(world, wishes * 2))
+        await asyncio.sleep(0.5)
+    outcomes = await waiting
+
+    assert {type(outcome) for outcome in outcomes} == {booking_pb2.CreateReservationResponse}
+    assert [await world.seats(slot) for slot in slots] == [(3, "available"), (3, "available"), (2, "available")]

@@ -119,8 +119,8 @@ _TAKE_DUE_REMINDERS = text("""
     WHERE b.id = ANY(ARRAY(SELECT id FROM due)) AND b.created_at = ANY(ARRAY(SELECT created_at FROM due))
     RETURNING b.*
 """)
-# A statement of its own. Where PostgreSQL 18.6 had to look at a changed row anew, it does not know any more in which
-# partition to look what the same statement looks up: it finds nothing, or ends.
+# A statement of its own. As a look-up by the statement before, it took PostgreSQL 18.6 down when two sweeps had met at
+# one booking: it seems not to know any more in which partition to look after it has looked at a changed row anew.
 _START_TIMES = text("""
     SELECT id, slot_start_time FROM slots
     WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date = ANY(CAST(:dates AS date[]))

@@ -48,7 +48,7 @@ _CONFIRM_RESERVATIONS = ForEach(
     """
     UPDATE reservations SET status = 'confirmed', checkout_status = 'confirmed', failure_reason = NULL,
         booking_id = given.booking_id, payment_id = given.payment_id, updated_at = CURRENT_TIMESTAMP
-    FROM {given} WHERE {theirs} AND reservations.status IN ('pending', 'expired')
+    FROM {given} WHERE reservations.id = given.id AND {theirs} AND reservations.status IN ('pending', 'expired')
     """,
     "reservations",
     id="uuid",

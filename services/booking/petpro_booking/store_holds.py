@@ -10,10 +10,14 @@ from typing import Any
 from sqlalchemy import TextClause, text
 
 from petpro_common.db import Row, Transaction
+from petpro_common.ids import span
 
 
-def _statement(asked: str, taken: str, is_granted: str) -> TextClause:
+def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause:
     """`taken` are the slots of which seats were taken; `is_granted` says of an offer that one of these seats is its.
+
+    `days` (`{days}` in `taken`) says on which days the slots are, by parameters alone: in which partitions to look must
+    be known before the statement runs (why, says `for_each`).
 
     asked     the wishes, in the order in which they came
     offers    what is known for each: slot, price, policy, whose pet, and the reply if the same request came before
@@ -36,7 +40,7 @@ def _statement(asked: str, taken: str, is_granted: str) -> TextClause:
         FROM asked
         LEFT JOIN LATERAL (
             SELECT id, service_id, clinic_id, status, starts_at FROM slots
-            WHERE id = asked.slot_id AND slot_date = asked.slot_date OFFSET 0) slot ON true
+            WHERE id = asked.slot_id AND slot_date {days} OFFSET 0) slot ON true
         LEFT JOIN LATERAL (
             SELECT price, currency, requires_approval, is_available, cancellation_policy FROM catalog_services
             WHERE id = slot.service_id OFFSET 0) service ON true
@@ -49,8 +53,8 @@ def _statement(asked: str, taken: str, is_granted: str) -> TextClause:
             SELECT request_hash, reply FROM idempotency_keys
             WHERE caller = asked.caller AND method = asked.method AND key = asked.key OFFSET 0) kept ON true
     ), good AS (
-        SELECT id, slot_id, slot_date, turn FROM offers WHERE is_offered AND is_own_pet AND request_hash IS NULL
-    ), {taken}, held AS (
+        SELECT id, slot_id, turn FROM offers WHERE is_offered AND is_own_pet AND request_hash IS NULL
+    ), {taken.format(days=days)}, held AS (
         INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
             lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
         SELECT id, uuid_extract_timestamp(id), user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
@@ -66,6 +70,10 @@ def _statement(asked: str, taken: str, is_granted: str) -> TextClause:
     """)  # noqa: S608  # of the two texts below
 
 
+_DAY = "(uuid_extract_timestamp(CAST(:{slot_id} AS uuid)) AT TIME ZONE 'UTC')::date"
+_THE_DAY = f"= {_DAY.format(slot_id='slot_id')}"
+_THESE_DAYS = f"BETWEEN {_DAY.format(slot_id='first_slot_id')} AND {_DAY.format(slot_id='last_slot_id')}"
+
 # places    the wishes of each slot to whom it can be offered, counted in the order in which they came
 # locked    these slots, locked in the order of their ids, as everybody locks them, and how many seats are asked for
 # taken     as many seats of each as there are; a slot that somebody else held until now is looked at anew
@@ -77,41 +85,41 @@ _TOGETHER = _statement(
             CAST(:lock_ids AS text[]), CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[])
         ) WITH ORDINALITY AS wish(id, user_id, pet_id, slot_id, lock_id, caller, method, key, turn)
     """,
+    _THESE_DAYS,
     """places AS (
-        SELECT id, slot_id, slot_date, row_number() OVER (PARTITION BY slot_id ORDER BY turn) AS place FROM good
+        SELECT id, slot_id, row_number() OVER (PARTITION BY slot_id ORDER BY turn) AS place FROM good
     ), locked AS (
-        SELECT slot.id, slot.slot_date, wanted.seats
-        FROM slots slot
-        JOIN (SELECT slot_id, slot_date, count(*) AS seats FROM places GROUP BY slot_id, slot_date) wanted
-            ON slot.id = wanted.slot_id AND slot.slot_date = wanted.slot_date
+        SELECT slot.id, wanted.seats
+        FROM slots slot JOIN (SELECT slot_id, count(*) AS seats FROM places GROUP BY slot_id) wanted
+            ON slot.id = wanted.slot_id
+        WHERE slot.slot_date {days}
         ORDER BY slot.id FOR UPDATE OF slot
     ), taken AS (
         UPDATE slots slot SET booked_count = LEAST(booked_count + locked.seats, capacity),
             status = CASE WHEN booked_count + locked.seats >= capacity THEN 'booked' ELSE 'available' END,
             updated_at = CURRENT_TIMESTAMP
         FROM locked
-        WHERE slot.id = locked.id AND slot.slot_date = locked.slot_date
+        WHERE slot.id = locked.id AND slot.slot_date {days}
           AND slot.status = 'available' AND slot.booked_count < slot.capacity AND slot.starts_at > CURRENT_TIMESTAMP
         RETURNING slot.id, new.booked_count - old.booked_count AS seats
     )""",
     "id IN (SELECT places.id FROM places JOIN taken ON taken.id = places.slot_id AND places.place <= taken.seats)",
 )
 
-# taken     the slot, when it has a seat; its partition is known before the statement runs
+# taken     the slot, when it has a seat
 _ALONE = _statement(
-    """
+    f"""
         SELECT CAST(:id AS uuid) AS id, CAST(:user_id AS uuid) AS user_id, CAST(:pet_id AS uuid) AS pet_id,
             CAST(:slot_id AS uuid) AS slot_id, CAST(:lock_id AS text) AS lock_id, CAST(:caller AS text) AS caller,
             CAST(:method AS text) AS method, CAST(:key AS text) AS key, 1 AS turn,
-            (uuid_extract_timestamp(CAST(:slot_id AS uuid)) AT TIME ZONE 'UTC')::date AS slot_date
+            {_DAY.format(slot_id="slot_id")} AS slot_date
     """,
+    _THE_DAY,
     """taken AS (
         UPDATE slots SET booked_count = booked_count + 1,
             status = CASE WHEN booked_count + 1 >= capacity THEN 'booked' ELSE 'available' END,
             updated_at = CURRENT_TIMESTAMP
-        WHERE id = CAST(:slot_id AS uuid)
-          AND slot_date = (uuid_extract_timestamp(CAST(:slot_id AS uuid)) AT TIME ZONE 'UTC')::date
-          AND EXISTS (SELECT FROM good)
+        WHERE id = CAST(:slot_id AS uuid) AND slot_date {days} AND EXISTS (SELECT FROM good)
           AND status = 'available' AND booked_count < capacity AND starts_at > CURRENT_TIMESTAMP
         RETURNING id
     )""",
@@ -129,4 +137,6 @@ async def hold(tx: Transaction, wishes: Sequence[Mapping[str, Any]], hold_second
     if len(wishes) == 1:
         return (await tx.execute(_ALONE, {**wishes[0], "hold_seconds": hold_seconds})).all()
     columns = {f"{name}s": [wish[name] for wish in wishes] for name in wishes[0]}
-    return (await tx.execute(_TOGETHER, {**columns, "hold_seconds": hold_seconds})).all()
+    first, last = span(columns["slot_ids"])
+    row = {**columns, "first_slot_id": first, "last_slot_id": last, "hold_seconds": hold_seconds}
+    return (await tx.execute(_TOGETHER, row)).all()

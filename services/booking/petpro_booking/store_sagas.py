@@ -22,7 +22,7 @@ _BEGIN_CHECKOUTS = ForEach(
     UPDATE reservations SET checkout_status = given.checkout_status, checkout_saga_id = given.saga_id,
         checkout_count = checkout_count + 1, failure_reason = NULL, booking_id = given.booking_id,
         payment_id = given.payment_id, notes = nullif(given.notes, ''), updated_at = clock_timestamp()
-    FROM {given} WHERE {theirs}
+    FROM {given} WHERE reservations.id = given.id AND {theirs}
     """,
     "reservations",
     id="uuid",
@@ -57,10 +57,9 @@ _LOCK_BOOKINGS_FOR = ForEach(
         EXISTS (SELECT FROM catalog_clinics WHERE id = booking.clinic_id AND owner_id = given.user_id OFFSET 0)
         OR EXISTS (SELECT FROM catalog_staff WHERE user_id = given.user_id AND clinic_id = booking.clinic_id OFFSET 0)
             AS is_of_clinic
-    FROM {given} CROSS JOIN LATERAL (
-        SELECT * FROM bookings WHERE id = given.id AND created_at = uuid_extract_timestamp(given.id)
-        OFFSET 0 FOR UPDATE) booking
+    FROM (SELECT * FROM bookings WHERE {theirs} ORDER BY id FOR UPDATE) AS booking JOIN {given} ON given.id = booking.id
     """,
+    "bookings",
     id="uuid",
     user_id="uuid",
 )
@@ -70,7 +69,7 @@ _REQUEST_CANCELLATIONS = ForEach(
     UPDATE bookings SET cancellation_status = 'requested', cancellation_saga_id = given.saga_id,
         cancellation_count = cancellation_count + 1, cancelled_by = given.by, refund_amount = given.refund_amount,
         refund_status = given.refund_status, updated_at = clock_timestamp()
-    FROM {given} WHERE {theirs}
+    FROM {given} WHERE bookings.id = given.id AND {theirs}
       AND bookings.status || '' = 'confirmed' AND bookings.cancellation_status IS DISTINCT FROM 'requested'
     RETURNING bookings.cancellation_saga_id
     """,
@@ -94,7 +93,7 @@ _CANCEL_BOOKINGS = ForEach(
         refund_status = CASE WHEN bookings.refund_status = 'pending' AND given.told IS NOT NULL THEN given.told
                              ELSE bookings.refund_status END,
         updated_at = clock_timestamp()
-    FROM {given} WHERE {theirs} AND bookings.status <> 'cancelled'
+    FROM {given} WHERE bookings.id = given.id AND {theirs} AND bookings.status <> 'cancelled'
     RETURNING bookings.id, bookings.user_id, bookings.clinic_id, bookings.slot_id, bookings.refund_status
     """,
     "bookings",
@@ -106,7 +105,7 @@ _CANCEL_BOOKINGS = ForEach(
 _SET_REFUND_STATUSES = ForEach(
     """
     UPDATE bookings SET refund_status = given.refund_status, updated_at = clock_timestamp()
-    FROM {given} WHERE {theirs}
+    FROM {given} WHERE bookings.id = given.id AND {theirs}
       AND (bookings.cancellation_status IN ('requested', 'cancelled') OR bookings.status = 'no-show')
       AND bookings.refund_status IN ('pending', given.before)
     """,

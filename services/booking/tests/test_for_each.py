@@ -12,6 +12,15 @@ from petpro_booking import store, store_sagas
 from petpro_common.ids import id_of_date, new_id
 from services.booking.tests.world import World
 
+_COPY = """
+    WITH code AS (
+        INSERT INTO reference_codes VALUES (:code, :id, uuidv7())
+        RETURNING booking_id AS id, reservation_id, reference_code)
+    INSERT INTO bookings SELECT other.* FROM code, bookings AS known, jsonb_populate_record(known,
+        to_jsonb(code) || jsonb_build_object('created_at', uuid_extract_timestamp(code.id))) AS other
+    WHERE known.id = :known RETURNING 1
+"""
+
 
 @pytest.mark.parametrize("count", [1, 3])
 async def test_bookings_are_cancelled_in_any_number_and_only_once(world: World, count: int) -> None:
@@ -81,6 +90,29 @@ async def test_a_change_that_has_to_wait_for_another_is_made_to_all(world: World
     cancelled = await waiting
     assert all(cancelled)
     assert cancelled[-1].refund_status == "pending"
+
+
+@pytest.mark.parametrize("waits_for", range(3))
+async def test_who_waits_finds_all_of_them_in_whatever_quarters_they_lie(world: World, waits_for: int) -> None:
+    known = await world.book(new_id(), await world.open_slot())
+    ids = [id_of_date(date(2025, month, 2)) for month in (2, 5, 8)]
+    for id_ in ids:
+        await world.sql("SELECT ensure_quarter_partition('bookings', uuid_extract_timestamp(:id))", id=id_)
+        await world.sql(_COPY, id=id_, known=known, code=f"PP-{id_.hex[:12]}")
+
+    async def lock() -> list[str]:
+        async with world.database.transaction() as tx:
+            rows = await tx.execute(*store_sagas.locking_bookings_for((id_, None) for id_ in ids))
+        return [row.status for row in rows]
+
+    async with world.database.transaction() as tx:
+        assert all(await store_sagas.cancel_bookings(tx, [store_sagas.Ending(ids[waits_for], "ill", None)]))
+        waiting = asyncio.gather(lock(), cancel(world, ids))
+        await until_somebody_waits(world, 2)
+    statuses, cancelled = await waiting
+    assert len(statuses) == 3
+    assert statuses[waits_for] == "cancelled"
+    assert [booking is None for booking in cancelled] == [number == waits_for for number in range(3)]
 
 
 @pytest.mark.parametrize("stranger", [UUID(int=0), uuid4(), UUID(int=2**128 - 1), id_of_date(date(2039, 1, 1))])

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from petpro_common import context
 from petpro_common.context import CallContext
-from petpro_common.db import Database, LateWrite, Rows, Transaction
+from petpro_common.db import Database, LateWrite, Row, Transaction
 from petpro_common.errors import RequestIdReused
 from petpro_common.wire import Order
 
@@ -121,6 +121,21 @@ async def once(
         return reply
 
 
+async def answered(database: Database, request: Message, reply_type: type[Reply]) -> Reply | None:
+    """What was answered before to the same request id, for whoever asks others before `once`: a retry needs nobody.
+
+    None when it is new or came without one. Raises RequestIdReused as `once` does.
+    """
+    claim = claim_of(request)
+    if claim is None:
+        return None
+    async with database.reading() as tx:
+        answer = Stored(await tx.execute(*looking_up([claim]))).answer(claim, reply_type)
+    if isinstance(answer, RequestIdReused):
+        raise answer
+    return answer
+
+
 async def together(database: Database, call: CallContext, work: Callable[[Transaction], Awaitable[Done]]) -> Done:
     """Runs `work` in a transaction for several calls at once, as `call`; it looks up and keeps replies by itself.
 
@@ -149,7 +164,7 @@ class Stored:
     What a request changes is locked before they are looked up: then its copy, which waited, finds the reply.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = {(row.caller, row.method, row.key): row for row in rows}
 
     def answer(self, claim: Claim | None, reply_type: type[Reply]) -> Reply | RequestIdReused | None:

@@ -6,7 +6,7 @@ id.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -51,9 +51,10 @@ async def hold(tx: Transaction, wishes: Sequence[Wish], hold_seconds: float) -> 
     """
     rows = await store_holds.hold(tx, [_row(wish) for wish in wishes], hold_seconds)
     outcomes: list[Reply | PetProError] = []
+    stored = await _answered_meanwhile(tx, (wish for wish, row in zip(wishes, rows, strict=True) if not row.is_held))
     for wish, row in zip(wishes, rows, strict=True):
         if not row.is_held:
-            outcomes.append(_refusal(wish, row))
+            outcomes.append(stored.answer(wish.claim, Reply) or _refusal(row))
             continue
         reply = Reply(reservation=messages.reservation(row, with_lock_id=True))
         outcomes.append(reply)
@@ -62,6 +63,13 @@ async def hold(tx: Transaction, wishes: Sequence[Wish], hold_seconds: float) -> 
         with telemetry.back_in(wish.place):
             await messages.reservation_created(tx, row)
     return outcomes
+
+
+async def _answered_meanwhile(tx: Transaction, refused: Iterable[Wish]) -> idempotency.Stored:
+    """What was answered to wishes that get no seat. Where a slot was waited for, its last seat may be that of a copy of
+    the same request, which had not committed when the statement looked for it."""
+    claims = [wish.claim for wish in refused if wish.claim]
+    return idempotency.Stored(await tx.execute(*idempotency.looking_up(claims)) if claims else ())
 
 
 def _row(wish: Wish) -> dict[str, object]:
@@ -76,10 +84,8 @@ def _row(wish: Wish) -> dict[str, object]:
     }
 
 
-def _refusal(wish: Wish, row: Row) -> Reply | PetProError:
-    """What speaks against a wish, or the reply that it had before."""
-    if row.request_hash is not None and wish.claim:
-        return wish.claim.answer(row.request_hash, row.reply, Reply)
+def _refusal(row: Row) -> PetProError:
+    """What speaks against a wish."""
     if not row.has_slot:
         return SlotNotFound()
     if not row.has_service:

@@ -10,7 +10,7 @@ from petpro_booking import messages, slots, store_projections, store_slots
 from petpro_booking.copies import Copies
 from petpro_common.context import signed_in
 from petpro_common.db import Database, Transaction
-from petpro_common.idempotency import once
+from petpro_common.idempotency import answered, once
 from petpro_common.pages import BadPageToken, page_size, read_token, write_token
 
 
@@ -24,6 +24,8 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
     async def GenerateSlots(
         self, request: booking_pb2.GenerateSlotsRequest, context: Any
     ) -> booking_pb2.GenerateSlotsResponse:
+        if reply := await answered(self._database, request, booking_pb2.GenerateSlotsResponse):
+            return reply
         caller = signed_in()
         service_id = UUID(request.service_id)
         staff_id = messages.optional_id("staff_id", request.staff_id)

@@ -66,7 +66,7 @@ def range_to_list(days: tuple[str, str], zone: ZoneInfo) -> tuple[date, date]:
     """The days to list: from today, for two weeks, where they are left open. Raises InvalidRequest."""
     first, last = _dates(days)
     first = first or _today(zone)
-    last = last or first + timedelta(days=_LISTED_DAYS)
+    last = last or first + min(timedelta(days=_LISTED_DAYS), date.max - first)
     if violations := _range_violations(first, last):
         raise InvalidRequest(*violations)
     return first, last

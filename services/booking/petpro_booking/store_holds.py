@@ -20,7 +20,7 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
     be known before the statement runs (why, says `for_each`).
 
     asked     the wishes, in the order in which they came
-    offers    what is known for each: slot, price, policy, whose pet, and the reply if the same request came before
+    offers    what is known for each: slot, price, policy, whose pet, and whether the same request was answered before
               (OFFSET 0 has each looked up by its key: a plan made while the tables are small would read them whole)
     held      reservations for those who came first
     """
@@ -36,7 +36,7 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
             service.price IS NOT NULL AND clinic.status IS NOT NULL AS has_service,
             service.is_available AND clinic.status = 'approved' AS is_offered,
             pet.user_id = asked.user_id AND NOT pet.is_deleted AS is_own_pet,
-            kept.request_hash, kept.reply
+            kept.key IS NOT NULL AS is_answered
         FROM asked
         LEFT JOIN LATERAL (
             SELECT id, service_id, clinic_id, status, starts_at FROM slots
@@ -50,22 +50,22 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
         LEFT JOIN LATERAL (
             SELECT user_id, is_deleted FROM account_pets WHERE id = asked.pet_id OFFSET 0) pet ON true
         LEFT JOIN LATERAL (
-            SELECT request_hash, reply FROM idempotency_keys
+            SELECT key FROM idempotency_keys
             WHERE caller = asked.caller AND method = asked.method AND key = asked.key OFFSET 0) kept ON true
     ), good AS (
-        SELECT id, slot_id, turn FROM offers WHERE is_offered AND is_own_pet AND request_hash IS NULL
+        SELECT id, slot_id, turn FROM offers WHERE is_offered AND is_own_pet AND NOT is_answered
     ), {taken.format(days=days)}, held AS (
         INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
             lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
         SELECT id, uuid_extract_timestamp(id), user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
             lock_id, price, currency, commission_rate, cancellation_policy, requires_approval,
-            clock_timestamp() + make_interval(secs => :hold_seconds)
+            LEAST(clock_timestamp() + make_interval(secs => :hold_seconds), starts_at)
         FROM offers WHERE {is_granted}
         RETURNING id, user_id, pet_id, service_id, slot_id, lock_id, status, expires_at, created_at, price, currency,
             checkout_status, failure_reason, booking_id, payment_id
     )
     SELECT held.*, held.id IS NOT NULL AS is_held, offers.has_slot, offers.is_blocked, offers.has_begun,
-        offers.has_service, offers.is_offered, offers.is_own_pet, offers.request_hash, offers.reply
+        offers.has_service, offers.is_offered, offers.is_own_pet
     FROM offers LEFT JOIN held ON held.id = offers.id ORDER BY offers.turn
     """)  # noqa: S608  # of the two texts below
 
@@ -75,8 +75,10 @@ _THE_DAY = f"= {_DAY.format(slot_id='slot_id')}"
 _THESE_DAYS = f"BETWEEN {_DAY.format(slot_id='first_slot_id')} AND {_DAY.format(slot_id='last_slot_id')}"
 
 # places    the wishes of each slot to whom it can be offered, counted in the order in which they came
-# locked    these slots, locked in the order of their ids, as everybody locks them, and how many seats are asked for
+# wanted    how many seats of each slot that is
+# locked    these slots, locked in the order of their ids, as everybody locks them
 # taken     as many seats of each as there are; a slot that somebody else held until now is looked at anew
+# Both are found by a list of ids: joins that are planned while the tables are small would read all slots of these days.
 _TOGETHER = _statement(
     """
         SELECT wish.*, (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date AS slot_date
@@ -88,18 +90,17 @@ _TOGETHER = _statement(
     _THESE_DAYS,
     """places AS (
         SELECT id, slot_id, row_number() OVER (PARTITION BY slot_id ORDER BY turn) AS place FROM good
+    ), wanted AS (
+        SELECT slot_id, count(*) AS seats FROM places GROUP BY slot_id
     ), locked AS (
-        SELECT slot.id, wanted.seats
-        FROM slots slot JOIN (SELECT slot_id, count(*) AS seats FROM places GROUP BY slot_id) wanted
-            ON slot.id = wanted.slot_id
-        WHERE slot.slot_date {days}
-        ORDER BY slot.id FOR UPDATE OF slot
+        SELECT id FROM slots
+        WHERE id = ANY(ARRAY(SELECT slot_id FROM wanted)) AND slot_date {days} ORDER BY id FOR UPDATE
     ), taken AS (
-        UPDATE slots slot SET booked_count = LEAST(booked_count + locked.seats, capacity),
-            status = CASE WHEN booked_count + locked.seats >= capacity THEN 'booked' ELSE 'available' END,
+        UPDATE slots slot SET booked_count = LEAST(booked_count + wanted.seats, capacity),
+            status = CASE WHEN booked_count + wanted.seats >= capacity THEN 'booked' ELSE 'available' END,
             updated_at = CURRENT_TIMESTAMP
-        FROM locked
-        WHERE slot.id = locked.id AND slot.slot_date {days}
+        FROM wanted
+        WHERE slot.id = wanted.slot_id AND slot.id = ANY(ARRAY(SELECT id FROM locked)) AND slot.slot_date {days}
           AND slot.status = 'available' AND slot.booked_count < slot.capacity AND slot.starts_at > CURRENT_TIMESTAMP
         RETURNING slot.id, new.booked_count - old.booked_count AS seats
     )""",
@@ -131,7 +132,8 @@ async def hold(tx: Transaction, wishes: Sequence[Mapping[str, Any]], hold_second
     """Holds a seat for each wish that it can be held for, first come, first served, and never more than there are.
 
     For each wish, in order: the reservation if `is_held`, which runs out `hold_seconds` after now by the database's
-    clock; or the reply to the same request; or what speaks against it. A full slot is what is left when nothing does.
+    clock, or when its slot begins; or what speaks against it. A full slot is what is left when nothing does, or that
+    the same request was answered before.
     The slots' rows stay locked until the transaction ends.
     """
     if len(wishes) == 1:

@@ -10,7 +10,7 @@ import pytest
 
 from petpro_booking import store, store_sagas
 from petpro_common.ids import id_of_date, new_id
-from services.booking.tests.world import World
+from services.booking.tests.world import World, until_somebody_waits
 
 _COPY = """
     WITH code AS (
@@ -127,9 +127,3 @@ async def test_an_id_that_nothing_has_is_in_nobodys_way(world: World, stranger: 
 async def cancel(world: World, ids: list[UUID]) -> list[Any]:
     async with world.database.transaction() as tx:
         return await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
-
-
-async def until_somebody_waits(world: World, count: int) -> None:
-    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    while len(await world.sql(waiting)) < count:
-        await asyncio.sleep(0.01)

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from petpro_common.errors import RequestIdReused
 from petpro_common.idempotency import Claim
 from petpro_common.ids import new_id
 from services.booking.tests.conftest import HOLD_SECONDS
-from services.booking.tests.world import World
+from services.booking.tests.world import World, until_somebody_waits
 
 PARAMETER = r"(?<!:):([a-z_]+)"
 METHOD = "/petpro.booking.v1.ReservationService/CreateReservation"
@@ -137,6 +137,38 @@ async def test_one_request_at_two_replicas_at_once_holds_one_seat(
         assert len({outcome.reservation.id for outcome in outcomes}) == 1, outcomes
 
     assert await world.seats(slot_id) == (20, "available")
+
+
+@pytest.mark.parametrize("size", [2, 1], ids=["together", "alone"])
+async def test_a_copy_that_waits_for_the_last_seat_of_the_same_request_gets_its_reply(world: World, size: int) -> None:
+    budi = new_id()
+    milo, slot_id = await world.known_pet(budi), await world.open_slot()
+    await world.hold(budi, await world.open_slot(), milo)
+    first, another = (Claim(str(budi), METHOD, "the same", digest) for digest in (b"this", b"that"))
+
+    async with world.database.transaction() as tx:
+        [reply] = await holds.hold(tx, [Wish(budi, slot_id, milo, first)], HOLD_SECONDS)
+        copy, other = ([Wish(budi, slot_id, milo, claim)] * size for claim in (first, another))
+        waiting = asyncio.gather(
+            grant(world, copy), grant(world, other), grant(world, [Wish(budi, slot_id, milo, None)])
+        )
+        await until_somebody_waits(world, 3)
+    copies, others, [stranger] = await waiting
+
+    assert copies == [reply] * size
+    assert [type(outcome) for outcome in others] == [RequestIdReused] * size
+    assert isinstance(stranger, SlotFull)
+    assert await world.seats(slot_id) == (1, "booked")
+
+
+@pytest.mark.parametrize("size", [2, 1], ids=["together", "alone"])
+async def test_a_hold_ends_when_its_slot_begins(world: World, size: int) -> None:
+    budi = new_id()
+    milo, slot_id = await world.known_pet(budi), await world.open_slot(timedelta(minutes=5), capacity=2)
+    await world.hold(budi, await world.open_slot(), milo)
+    outcomes = await grant(world, [Wish(budi, slot_id, milo, None)] * size)
+    [slot] = await world.sql("SELECT starts_at FROM slots WHERE id = :id", id=slot_id)
+    assert [outcome.reservation.expires_at.ToDatetime(UTC) for outcome in outcomes] == [slot.starts_at] * size
 
 
 @pytest.mark.parametrize("shape", [store_holds._TOGETHER, store_holds._ALONE], ids=["together", "alone"])

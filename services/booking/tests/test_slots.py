@@ -48,6 +48,23 @@ async def test_slots_are_made_from_the_hours_and_not_made_twice(world: World) ->
     assert (first.capacity, first.booked_count) == (1, 0)
 
 
+async def test_who_asks_again_needs_no_catalog_and_is_told_the_same(world: World) -> None:
+    request = wish(world)
+    request.request_id = "once"
+    made = await generate(world, request)
+    world.catalog.services.clear()
+    assert await generate(world, request) == made == (6, 0)
+    request.capacity = 3
+    assert await reason(generate(world, request)) == "REQUEST_ID_REUSED"
+    request.request_id = "another"
+    assert await reason(generate(world, request)) == "SERVICE_NOT_FOUND"
+
+
+async def test_the_last_days_that_there_are_can_be_asked_for(world: World) -> None:
+    ask = booking_pb2.ListSlotsRequest(service_id=str(world.service_id), from_date="9999-12-25")
+    assert not (await world.slots.ListSlots(ask)).slots
+
+
 async def test_two_who_make_the_same_slots_at_once_make_each_once(world: World) -> None:
     counts = await asyncio.gather(*(generate(world, wish(world, days=5)) for _ in range(4)))
 

@@ -143,6 +143,13 @@ class World:
             return result.all()
 
 
+async def until_somebody_waits(world: World, count: int) -> None:
+    """Until so many transactions of the test's database wait for a lock."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while len(await world.sql(waiting)) < count:
+        await asyncio.sleep(0.01)
+
+
 async def reason(call: Any) -> str:
     """Why a call is refused; fails when it is not."""
     try:

@@ -121,7 +121,7 @@ async def approve(
 ) -> None:
     """The clinic says yes; from now the customer's means of payment is charged. Raises as `decline` does."""
     saga_id = await _saga_awaiting_approval(tx, caller, reservation_id)
-    pay_until = await store_sagas.extend_hold(tx, reservation_id, time_to_pay)
+    pay_until = await store_sagas.set_time_to_pay(tx, reservation_id, time_to_pay)
     yes = Succeeded(learned={"pay_until": pay_until.isoformat()})
     if not await engine.answer(tx, saga_id, "approve", yes):
         raise NotAwaitingApproval
@@ -159,7 +159,7 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
         store_sagas.begin_checkouts(tx, map(_try, states))
         for state in states:
             if state.data["requires_approval"]:
-                await store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
+                store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
         return [Succeeded()] * len(states)
 
     return {

@@ -35,6 +35,10 @@ _BEGIN_CHECKOUTS = ForEach(
 _EXTEND_HOLD = text("""
     UPDATE reservations SET expires_at = greatest(expires_at, least(clock_timestamp() + :more, starts_at)),
         updated_at = clock_timestamp()
+    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+""")
+_SET_TIME_TO_PAY = text("""
+    UPDATE reservations SET expires_at = least(clock_timestamp() + :time, starts_at), updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) RETURNING expires_at
 """)
 _SET_CHECKOUT_STATUS = text("""
@@ -133,9 +137,14 @@ def begin_checkouts(tx: Transaction, tries: Iterable[Try]) -> None:
     tx.write(*_BEGIN_CHECKOUTS.order(map(vars, tries)))
 
 
-async def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> datetime:
+def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> None:
     """Holds the seat for `more` from now, never shorter than before and at most until the slot begins."""
-    expires_at: datetime = (await tx.execute(_EXTEND_HOLD, {"id": reservation_id, "more": more})).scalar_one()
+    tx.write(_EXTEND_HOLD, {"id": reservation_id, "more": more})
+
+
+async def set_time_to_pay(tx: Transaction, reservation_id: UUID, time: timedelta) -> datetime:
+    """Holds the seat for `time` from now, however long it was held before, and at most until the slot begins."""
+    expires_at: datetime = (await tx.execute(_SET_TIME_TO_PAY, {"id": reservation_id, "time": time})).scalar_one()
     return expires_at
 
 

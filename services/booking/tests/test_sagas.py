@@ -1,5 +1,6 @@
 """Checkout and cancellation from end to end: booking as it is, payment played over a real broker."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.sealing import Opener
 from petpro_common.testing import eventually
+from services.booking.tests.conftest import HOLD_SECONDS
 from services.booking.tests.desk import Desk
 from services.booking.tests.world import reason
 
@@ -160,7 +162,8 @@ async def test_a_clinic_that_wants_to_be_asked_approves_before_anything_is_charg
         await reason(desk.world.reservations.ApproveReservation(request, metadata=stranger)) == "RESERVATION_NOT_FOUND"
     )
     assert desk.payment.asked == []
-    await desk.world.reservations.ApproveReservation(request, metadata=desk.world.as_ani)
+    approved = await desk.world.reservations.ApproveReservation(request, metadata=desk.world.as_ani)
+    assert approved.reservation.expires_at.seconds - time.time() < HOLD_SECONDS + 1, "and its customer no longer"
     await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
 
 

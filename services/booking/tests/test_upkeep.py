@@ -4,6 +4,7 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 
 from petpro.booking.v1 import booking_pb2
@@ -61,6 +62,18 @@ async def test_the_summary_keeps_the_clinics_months_and_currencies_apart(world: 
         ("11-01", 1, 0, "20.00", "20.00", "USD"),
         ("10-01", 1, 0, "150000.00", "150000.00", "IDR"),
     ]
+
+
+@pytest.mark.parametrize("status", ["cancelled", "no-show"])
+async def test_a_visit_that_was_to_be_paid_at_the_clinic_and_never_took_place_brings_nothing(
+    world: World, status: str
+) -> None:
+    at_clinic = {"payment_id": None, "refund_amount": Decimal(0)}
+    await _book_at(world, "2026-11-10 00:00:00+00", status=status, **at_clinic)
+    await _book_at(world, "2026-11-11 00:00:00+00", status="completed", **at_clinic)
+    assert await refresh(world)
+    [(_, _, _, total, net, _)] = await months(world)
+    assert (total, net) == ("300000.00", "150000.00")
 
 
 async def test_the_summary_is_read_while_it_is_refreshed_and_refreshed_by_one_at_a_time(world: World) -> None:

@@ -365,7 +365,9 @@ class MonthlySummary(_message.Message):
 
     @_builtins.property
     def net_revenue(self) -> _money_pb2.Money:
-        """The same less what was refunded."""
+        """The same less what was refunded, and less what was to be paid at the clinic for visits that were cancelled or
+        that nobody came to.
+        """
 
     def __init__(
         self,

@@ -1,8 +1,9 @@
 """AccountService over gRPC: parse, hash outside of transactions, call one use case, reply."""
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
 from petpro.account.v1 import account_pb2 as pb
@@ -10,14 +11,16 @@ from petpro.account.v1.account_pb2_grpc import AccountServiceServicer
 from petpro_account import messages, sessions, store, users
 from petpro_account.passwords import Passwords
 from petpro_account.sessions import Attempt, Grant
+from petpro_account.store_sessions import Credentials
 from petpro_account.tokens import TokenKeys
 from petpro_common import context as call_context
 from petpro_common.context import signed_in, trusted
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
-from petpro_common.idempotency import once
+from petpro_common.idempotency import answered, once
 
 Context = ServicerContext[Any, Any]
+_Request = TypeVar("_Request", bound=Message)
 
 
 class AccountServicer(AccountServiceServicer):
@@ -36,12 +39,15 @@ class AccountServicer(AccountServiceServicer):
             user = await users.register(tx, columns, password_hash)
             return pb.CreateUserResponse(user=messages.user_message(user))
 
-        return await once(self._database, await self._to_remember(request), pb.CreateUserResponse, work)
+        return await once(self._database, await self._to_remember(request, "password"), pb.CreateUserResponse, work)
 
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
         async with self._database.transaction() as tx:
             attempt = await sessions.begin(tx, request.email)
-        grant = await self._conclude(attempt, request.password)
+        found, is_outdated = await self._checked(attempt, request.password)
+        new_hash = await self._passwords.hash(request.password) if is_outdated else None
+        async with self._database.transaction() as tx:
+            grant = await sessions.succeed(tx, attempt, found, new_hash)
         return pb.CreateTokenResponse(tokens=self._tokens(grant))
 
     async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
@@ -69,6 +75,22 @@ class AccountServicer(AccountServiceServicer):
 
         return await once(self._database, request, pb.UpdateCurrentUserResponse, work)
 
+    async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.ChangePasswordResponse:
+        user_id = signed_in().user_id
+        remembered = await self._to_remember(request, "current_password", "new_password")
+        if reply := await answered(self._database, remembered, pb.ChangePasswordResponse):
+            return reply
+        async with self._database.transaction() as tx:
+            attempt = await sessions.begin(tx, (await users.get(tx, user_id)).email)
+        found, _ = await self._checked(attempt, request.current_password)
+        new_hash = await self._passwords.hash(request.new_password)
+
+        async def work(tx: Transaction) -> pb.ChangePasswordResponse:
+            await sessions.change_password(tx, attempt, found, new_hash)
+            return pb.ChangePasswordResponse()
+
+        return await once(self._database, remembered, pb.ChangePasswordResponse, work)
+
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         trusted()
         async with self._database.reading() as tx:
@@ -84,26 +106,26 @@ class AccountServicer(AccountServiceServicer):
     async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.GetJwksResponse:
         return pb.GetJwksResponse(keys=[pb.Jwk(**key) for key in self._keys.public()])
 
-    async def _conclude(self, attempt: Attempt, password: str) -> Grant:
+    async def _checked(self, attempt: Attempt, password: str) -> tuple[Credentials, bool]:
+        """Whose password it is, and whether its hash is outdated. Raises BadCredentials or TooManySignIns."""
         found = attempt.credentials
         verdict = await self._passwords.check(found.password_hash if found else None, password)
         if found is None or not verdict.is_right:
             async with self._database.transaction() as tx:
                 refusal = await sessions.fail(tx, attempt)
             raise refusal
-        new_hash = await self._passwords.hash(password) if verdict.is_outdated else None
-        async with self._database.transaction() as tx:
-            return await sessions.succeed(tx, attempt, found, new_hash)
+        return found, verdict.is_outdated
 
     def _tokens(self, grant: Grant) -> pb.Tokens:
         return messages.tokens_message(self._keys.sign(grant.user_id, grant.role), grant.refresh_token)
 
-    async def _to_remember(self, request: pb.CreateUserRequest) -> pb.CreateUserRequest:
+    async def _to_remember(self, request: _Request, *passwords: str) -> _Request:
         """The request as its fast hash may be stored: a password must not be guessed from it."""
         call = call_context.current()
         if call is None or not call.idempotency_key:
             return request
-        remembered = pb.CreateUserRequest()
+        remembered = type(request)()
         remembered.CopyFrom(request)
-        remembered.password = await self._passwords.fingerprint(request.password, call.idempotency_key)
+        for field in passwords:
+            setattr(remembered, field, await self._passwords.fingerprint(getattr(request, field), call.idempotency_key))
         return remembered

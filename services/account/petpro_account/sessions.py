@@ -8,6 +8,8 @@
 - Ten failures for an address within fifteen minutes close it for the rest of them, to right passwords too. The count
   is looked at before the password is checked, and again after, so that guesses sent at once gain nothing. Addresses
   that nobody has are counted alike, and take as long.
+- Another password ends all sessions. A sign-in with the old one at the same moment comes before, and is ended with
+  them, or is refused.
 - What must be remembered of a refusal has to commit: these functions return it, and the edge raises it afterwards.
 """
 
@@ -64,10 +66,11 @@ def _refusal(failures: Failures) -> PetProError:
 async def succeed(tx: Transaction, attempt: Attempt, credentials: Credentials, new_hash: str | None) -> Grant:
     """Signs in after a right password, and stores its new hash if there is one.
 
-    Raises TooManySignIns when the address was closed meanwhile, and BadCredentials when the account was.
+    Raises TooManySignIns when the address was closed meanwhile, and BadCredentials when the account was, or has another
+    password by now.
     """
     (await store.failures(tx, attempt.address_hash)).refuse_at(MAX_FAILURES)
-    role = await store.note_sign_in(tx, credentials.user_id)
+    role = await store.note_sign_in(tx, credentials)
     if role is None:
         raise BadCredentials
     if new_hash:
@@ -75,6 +78,18 @@ async def succeed(tx: Transaction, attempt: Attempt, credentials: Credentials, n
     store.clear_failures(tx, attempt.address_hash)
     session_id = await store.add_session(tx, credentials.user_id)
     return await _grant(tx, session_id, credentials.user_id, role)
+
+
+async def change_password(tx: Transaction, attempt: Attempt, credentials: Credentials, new_hash: str) -> None:
+    """Changes a password, after the right one, and ends all sessions: who had the old one must not stay.
+
+    Raises as `succeed` does.
+    """
+    (await store.failures(tx, attempt.address_hash)).refuse_at(MAX_FAILURES)
+    if not await store.change_password(tx, credentials, new_hash):
+        raise BadCredentials
+    store.revoke_sessions(tx, credentials.user_id)
+    store.clear_failures(tx, attempt.address_hash)
 
 
 async def refresh(tx: Transaction, refresh_token: str) -> Grant | BadRefreshToken:

@@ -35,16 +35,38 @@ async def credentials(tx: Transaction, email: str) -> Credentials | None:
 
 _SIGNED_IN = (
     update(USERS)
-    .where(USERS.c.id == bindparam("user_id"), USERS.c.account_status == "active")
+    .where(
+        USERS.c.id == bindparam("user_id"),
+        USERS.c.password_hash == bindparam("hash"),
+        USERS.c.account_status == "active",
+    )
     .values(last_login_at=_NOW)
     .returning(USERS.c.role)
 )
 
 
-async def note_sign_in(tx: Transaction, user_id: UUID) -> Role | None:
-    """Sets the user's last_login_at; their role, or None when the account is closed by now."""
-    role = (await tx.execute(_SIGNED_IN, {"user_id": user_id})).scalar()
+async def note_sign_in(tx: Transaction, found: Credentials) -> Role | None:
+    """Sets the user's last_login_at; their role, or None when the account is closed or has another password by now."""
+    role = (await tx.execute(_SIGNED_IN, {"user_id": found.user_id, "hash": found.password_hash})).scalar()
     return Role(role) if role else None
+
+
+_CHANGED_PASSWORD = (
+    update(USERS)
+    .where(
+        USERS.c.id == bindparam("user_id"),
+        USERS.c.password_hash == bindparam("old_hash"),
+        USERS.c.account_status == "active",
+    )
+    .values(password_hash=bindparam("new_hash"), updated_at=_NOW)
+    .returning(USERS.c.id)
+)
+
+
+async def change_password(tx: Transaction, old: Credentials, new_hash: str) -> bool:
+    """Stores the hash of another password; False when the account is closed or has another one by now."""
+    row = {"user_id": old.user_id, "old_hash": old.password_hash, "new_hash": new_hash}
+    return (await tx.execute(_CHANGED_PASSWORD, row)).first() is not None
 
 
 def replace_password_hash(tx: Transaction, old: Credentials, new_hash: str) -> None:

@@ -60,6 +60,11 @@ class AccountServiceStub(object):
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.UpdateCurrentUserRequest.SerializeToString,
                 response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.UpdateCurrentUserResponse.FromString,
                 _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/petpro.account.v1.AccountService/ChangePassword',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.FromString,
+                _registered_method=True)
         self.GetUser = channel.unary_unary(
                 '/petpro.account.v1.AccountService/GetUser',
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.GetUserRequest.SerializeToString,
@@ -118,6 +123,14 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangePassword(self, request, context):
+        """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
+        with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUser(self, request, context):
         """A person by id. For services and administrators only.
         """
@@ -167,6 +180,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.UpdateCurrentUser,
                     request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.UpdateCurrentUserRequest.FromString,
                     response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.UpdateCurrentUserResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.SerializeToString,
             ),
             'GetUser': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUser,
@@ -320,6 +338,33 @@ class AccountService(object):
             '/petpro.account.v1.AccountService/UpdateCurrentUser',
             petpro_dot_account_dot_v1_dot_account__pb2.UpdateCurrentUserRequest.SerializeToString,
             petpro_dot_account_dot_v1_dot_account__pb2.UpdateCurrentUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/ChangePassword',
+            petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.FromString,
             options,
             channel_credentials,
             insecure,

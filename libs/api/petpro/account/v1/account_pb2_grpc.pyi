@@ -47,6 +47,10 @@ class AccountServiceStub:
     """The caller's own profile."""
     UpdateCurrentUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.UpdateCurrentUserRequest, _account_pb2.UpdateCurrentUserResponse]
     """Edits the caller's own profile; only fields named in the mask change."""
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_account_pb2.ChangePasswordRequest, _account_pb2.ChangePasswordResponse]
+    """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
+    with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
+    """
     GetUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetUserRequest, _account_pb2.GetUserResponse]
     """A person by id. For services and administrators only."""
     BatchGetUsers: _grpc.UnaryUnaryMultiCallable[_account_pb2.BatchGetUsersRequest, _account_pb2.BatchGetUsersResponse]
@@ -75,6 +79,10 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """The caller's own profile."""
     UpdateCurrentUser: _aio.UnaryUnaryMultiCallable[_account_pb2.UpdateCurrentUserRequest, _account_pb2.UpdateCurrentUserResponse]  # type: ignore[assignment]
     """Edits the caller's own profile; only fields named in the mask change."""
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_account_pb2.ChangePasswordRequest, _account_pb2.ChangePasswordResponse]  # type: ignore[assignment]
+    """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
+    with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
+    """
     GetUser: _aio.UnaryUnaryMultiCallable[_account_pb2.GetUserRequest, _account_pb2.GetUserResponse]  # type: ignore[assignment]
     """A person by id. For services and administrators only."""
     BatchGetUsers: _aio.UnaryUnaryMultiCallable[_account_pb2.BatchGetUsersRequest, _account_pb2.BatchGetUsersResponse]  # type: ignore[assignment]
@@ -130,6 +138,16 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.UpdateCurrentUserResponse, _abc.Awaitable[_account_pb2.UpdateCurrentUserResponse]]:
         """Edits the caller's own profile; only fields named in the mask change."""
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _account_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ChangePasswordResponse, _abc.Awaitable[_account_pb2.ChangePasswordResponse]]:
+        """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
+        with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
+        """
 
     @_abc_1.abstractmethod
     def GetUser(

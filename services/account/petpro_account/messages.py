@@ -1,5 +1,7 @@
 """Rows to protobuf, and the events that account publishes. Events hold ids, never personal data."""
 
+from uuid import UUID
+
 from petpro.account.v1 import account_pb2
 from petpro_account.domain import ACCESS_TOKEN_LIFE, Pet, User
 from petpro_common.context import Role
@@ -86,6 +88,11 @@ async def tell_registered(tx: Transaction, user: User) -> None:
 async def tell_user_changed(tx: Transaction, user: User) -> None:
     """user.changed"""
     await add_event(tx, _SERVICE, "user.changed", user.id, {"user_id": user.id, "version": user.version})
+
+
+async def tell_password_changed(tx: Transaction, user_id: UUID) -> None:
+    """user.password_changed: whose it is hears of it, in case that it was somebody else."""
+    await add_event(tx, _SERVICE, "user.password_changed", user_id, {"user_id": user_id})
 
 
 async def tell_pet_changed(tx: Transaction, pet: Pet) -> None:

@@ -16,6 +16,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from petpro_account import messages
 from petpro_account import store_sessions as store
 from petpro_account.contacts import address_hash, email_address
 from petpro_account.domain import MAX_FAILURES, BadCredentials, BadRefreshToken, Failures, TooManySignIns
@@ -90,6 +91,7 @@ async def change_password(tx: Transaction, attempt: Attempt, credentials: Creden
         raise BadCredentials
     store.revoke_sessions(tx, credentials.user_id)
     store.clear_failures(tx, attempt.address_hash)
+    await messages.tell_password_changed(tx, credentials.user_id)
 
 
 async def refresh(tx: Transaction, refresh_token: str) -> Grant | BadRefreshToken:

@@ -3,8 +3,10 @@
 import asyncio
 
 import grpc
+import orjson
 import pytest
 from grpc import aio
+from sqlalchemy import text
 
 from petpro.account.v1 import account_pb2 as pb
 from petpro_account import sessions
@@ -41,6 +43,11 @@ async def test_from_then_on_only_the_new_one_signs_in_and_all_sessions_have_ende
         await account.sign_in(SARI)
     assert refusal(fault.value).reason == "BAD_CREDENTIALS"
     tokens = await account.sign_in(SARI, NEW)
+    async with account.database.reading() as tx:
+        told = await tx.execute(
+            text("SELECT payload FROM outbox WHERE subject = 'petpro.events.user.password_changed'")
+        )
+    assert [orjson.loads(payload)["user_id"] for payload in told.scalars()] == [sari.user.id]
     assert (await account.refresh(tokens.refresh_token)).access_token
 
 

@@ -33,7 +33,7 @@ from petpro_common.db import Database
 from petpro_common.kill_points import Moment
 from petpro_notification import store
 from petpro_notification.directory import Directory
-from petpro_notification.domain import Outcome, Status, Type, after_failed_try, pause_after
+from petpro_notification.domain import MUST_BE_TOLD, Outcome, Status, Type, after_failed_try, pause_after
 from petpro_notification.mail import Post, RefusedForGood
 from petpro_notification.naming import Naming
 from petpro_notification.notifications import DUE, is_out_of_date
@@ -172,7 +172,7 @@ class Deliveries:
         person = await self._directory.person(due.user_id)
         if person is None:
             return Outcome(Status.SUPPRESSED, "nobody to write to")
-        if not person.wants_email:
+        if not person.wants_email and due.type not in MUST_BE_TOLD:
             return Outcome(Status.SUPPRESSED, "not wanted")
         words, names = await self._naming.complete(due)
         mail = self._post.compose(due, words, names, person)

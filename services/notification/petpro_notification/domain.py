@@ -36,6 +36,7 @@ class Type(StrEnum):
     BOOKING_REMINDER = "booking_reminder"
     CANCELLATION_REFUSED = "cancellation_refused"
     CHECKOUT_FAILED = "checkout_failed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # the name of a template
     PAYMENT_DECLINED = "payment_declined"
     REFUND_DELAYED = "refund_delayed"
     REFUND_SETTLED = "refund_settled"
@@ -44,6 +45,10 @@ class Type(StrEnum):
 
 APPOINTMENTS = (Type.BOOKING_CONFIRMED, Type.BOOKING_RESCHEDULED)
 """The types whose facts say when and for what a booking is."""
+
+
+MUST_BE_TOLD = (Type.PASSWORD_CHANGED,)
+"""The types that go by mail whatever the person wants to hear: a thief must not be able to keep them back."""
 
 
 class Channel(StrEnum):

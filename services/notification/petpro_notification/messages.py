@@ -58,6 +58,7 @@ TELLING: Mapping[str, tuple[Type | None, tuple[str, ...]]] = {
     "refund.succeeded": (Type.REFUND_SETTLED, ("booking_id", "amount")),
     "refund.manual": (Type.REFUND_DELAYED, ("booking_id", "amount")),
     "reservation.expired": (Type.RESERVATION_EXPIRED, ("reservation_id",)),
+    "user.password_changed": (Type.PASSWORD_CHANGED, ()),
 }
 """The type of notification that each event makes, and the fields without which it cannot be told."""
 

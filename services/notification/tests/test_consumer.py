@@ -31,6 +31,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "refund.succeeded": ({"refund_id": str(new_id()), **MONEY}, "refund_settled"),
     "refund.manual": ({"refund_id": str(new_id()), **MONEY}, "refund_delayed"),
     "reservation.expired": ({"service_id": str(VACCINATION)}, "reservation_expired"),
+    "user.password_changed": ({"booking_id": None}, "password_changed"),
 }
 
 Publish = Callable[..., Awaitable[str]]

@@ -94,6 +94,15 @@ async def test_who_does_not_want_mails_gets_none_and_is_told_in_the_app(world: W
     assert len(await world.rows("SELECT 1 FROM notifications")) == 1
 
 
+async def test_that_a_password_was_changed_goes_by_mail_whatever_is_wanted(world: World) -> None:
+    budi = new_id()
+    world.account.add(budi, "budi@example.com", "Budi", wants_email=False)
+    await world.tell("user.password_changed", user_id=str(budi))
+    async with world.mail.up():
+        await world.deliveries().deliver_due()
+    assert [mail["Subject"] for mail in world.mail.mails] == ["Your password was changed"]
+
+
 async def test_people_are_asked_for_together(world: World) -> None:
     for number in range(3):
         await told_siti(world, f"siti{number}@example.com")

@@ -6,19 +6,21 @@ BIN      := $(VENV)/bin
 LOCK     := requirements/requirements.lock
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 MODULES  := $(filter-out %.egg-info,$(notdir $(wildcard libs/*/petpro_* libs/petproctl/petproctl services/*/petpro_*))) devstack deploy bench
+# Not empty where the environment was made for another folder: this one was moved or copied.
+FOREIGN  := $(shell [ ! -e $(VENV)/.locked ] || [ "$$(cat $(VENV)/.locked)" = "$$(pwd -P)" ] || echo foreign)
 SUITES   := $(wildcard tests services/*/tests libs/*/tests)
 PYTEST   := $(BIN)/python -m pytest
 WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-unit simulate chaos outage bench lint format proto k8s k8s-smoke images lock clean
+.PHONY: help setup up demo test test-unit simulate chaos outage bench lint format proto k8s k8s-smoke images lock clean foreign
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.packages ## make .venv from the hashed lock (every other target does it by itself)
 
-up: setup ## start the whole platform, play the main story, serve until Ctrl-C
+up: setup ## start the whole platform, play the stories, serve until Ctrl-C
 	@exec $(BIN)/python -m devstack up
 
 demo: setup ## start everything, play the stories as a transcript, stop, exit 0
@@ -79,12 +81,12 @@ lock: ## resolve requirements.in again, newest versions, with hashes
 	@deploy/lock.sh
 
 clean: ## remove the state of the dev stack and everything that was built
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; fi
+	@if $(BIN)/python -c 'import typer, rich' 2>/dev/null; then $(BIN)/python -m devstack clean; fi
 	rm -rf .run .chaos .tools $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .setup.lock
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find libs services -name '*.egg-info' -type d -prune -exec rm -rf {} +
 
-$(VENV)/.locked: $(LOCK) requirements/install.sh
+$(VENV)/.locked: $(LOCK) requirements/install.sh $(FOREIGN)
 	@requirements/install.sh locked $(VENV)
 
 $(VENV)/.packages: $(VENV)/.locked $(PACKAGES)

@@ -3,6 +3,8 @@
 # Needs root, debootstrap and buildah. DEBIAN_MIRROR names another mirror than debootstrap's own.
 set -euo pipefail
 
+cd "$(dirname "$0")/.."
+made=$(git log -1 --format=%ct)
 [ "$(id -u)" = 0 ] || { echo "Only root can make a base image." >&2; exit 1; }
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -18,5 +20,5 @@ mounted=$(buildah mount "$container")
 cp -a "$root/." "$mounted/"
 buildah umount "$container" >/dev/null
 buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd python3 "$container"
-buildah commit --quiet --rm --timestamp "$(git log -1 --format=%ct)" "$container" petpro/base:dev >/dev/null
+buildah commit --quiet --rm --timestamp "$made" "$container" petpro/base:dev >/dev/null
 echo "petpro/base:dev: $(buildah images --format '{{.Size}}' petpro/base:dev)"

@@ -20,7 +20,8 @@ fi
 base=()
 [ -z "${BASE_IMAGE:-}" ] || base=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
 # The same commit gives the same image: files bear its time, and no layer is taken from a cache, whose history has other times.
-same=(--layers=false --timestamp "$(git log -1 --format=%ct)")
+made=$(git log -1 --format=%ct)
+same=(--layers=false --timestamp "$made")
 case $(basename "$builder") in
 buildah) build=("$builder" build --isolation chroot) ;;
 podman) build=("$builder" build) ;;

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
+import io
 import shutil
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
@@ -31,12 +34,14 @@ Settings = Annotated[list[str], typer.Option("--set", help="PART:NAME=VALUE, a s
 DEFAULT_RUN = ROOT / ".run"
 EVERYTHING = ",".join(PARTS)
 
+_OF_THE_FOLDER = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+
 Work = Callable[[Stack], Awaitable[None]]
 
 
 @app.command()
 def up(run: Run = DEFAULT_RUN) -> None:
-    """Start everything, play the main story, and serve until Ctrl-C."""
+    """Start everything, play the stories, and serve until Ctrl-C."""
 
     async def play_and_stay(stack: Stack) -> None:
         await story.play(stack)
@@ -85,6 +90,10 @@ def _run(stack: Stack, work: Work) -> None:
         _fail(f"{busy} End it first (Ctrl-C in its terminal), or use it: its addresses are in stack.json.")
     except PartFailed as failure:
         _fail(f"{failure}. The end of its log:\n{failure.log}\n\nEverything is stopped again.")
+    except OSError as fault:
+        if fault.errno not in _OF_THE_FOLDER:
+            raise
+        _fail(f"The stack's folder cannot be written: {fault}. Everything is stopped again.")
 
 
 async def _until_told(stack: Stack, work: Work) -> None:
@@ -135,4 +144,6 @@ def _fail(message: str) -> None:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no lines and accents gets question marks
     app()

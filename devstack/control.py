@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,16 @@ class Control:
                 await self._stack.start_part(part, argv)
             case _:
                 raise ValueError(f"no such verb: {verb}")
+
+
+def is_heard(control: Path) -> bool:
+    """Whether somebody listens there: a folder that was copied from a running stack's names its socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(control))
+        except OSError:
+            return False
+    return True
 
 
 def forget(control: Path) -> None:

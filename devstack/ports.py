@@ -28,11 +28,8 @@ class Ports:
 
     @classmethod
     def for_new_stack(cls, file: Path) -> "Ports":
-        """The ports that this folder had before, without those that somebody else took since."""
-        known = {name: port for name, port in _recorded(file).items() if is_free(port)}
-        for port in known.values():
-            _claim(port)
-        return cls(file, known)
+        """The ports that this folder had before, without those that somebody else took or claimed since."""
+        return cls(file, {name: port for name, port in _recorded(file).items() if is_free(port) and _claim(port)})
 
     @classmethod
     def of_running_stack(cls, file: Path) -> "Ports":
@@ -62,13 +59,15 @@ def free_port() -> int:
     """
     for _ in range(1000):
         port = random.randint(LOWEST, HIGHEST)  # noqa: S311 -- a port is no secret
-        if is_free(port) and _claim(port):
+        if port not in _claims and is_free(port) and _claim(port):
             return port
     raise OSError(f"no free loopback port between {LOWEST} and {HIGHEST}")
 
 
 def _claim(port: int) -> bool:
-    """Whether it was not yet claimed, by this process or another."""
+    """Whether it is this process's now, or was already."""
+    if port in _claims:
+        return True
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         claim.bind(f"\0petpro-port-{port}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from devstack.control import ask
+from devstack.control import ControlRefused, ask
 
 
 class RunningStack:
@@ -47,4 +47,7 @@ class RunningStack:
         await self._ask("start", part, argv)
 
     async def _ask(self, verb: str, part: str, argv: Sequence[str] = ()) -> None:
-        await ask(Path(self.endpoints["control"]), verb, part, argv)
+        control = self.endpoints["control"]
+        if control is None:
+            raise ControlRefused(f"the stack in {self.run} was stopped")
+        await ask(Path(control), verb, part, argv)

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 from devstack import gateway, mail, sandbox_part, services
-from devstack.control import Control, forget
+from devstack.control import Control, forget, is_heard
 from devstack.description import describe
 from devstack.layout import SERVICES, Layout, write_private_json
 from devstack.nats import Nats
@@ -100,7 +101,7 @@ class Stack:
         if self._control is not None:
             await self._control.close()
             self._control = None
-            write_private_json(self.layout.description, self.endpoints)
+            self._describe()
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
@@ -123,7 +124,7 @@ class Stack:
     def _forget_killed_supervisor(self) -> None:
         if self.layout.description.exists():
             left = json.loads(self.layout.description.read_text()).get("control")
-            if left:
+            if left and not is_heard(Path(left)):
                 forget(Path(left))
 
     def _part(self, name: str) -> Supervised:
@@ -141,8 +142,15 @@ class Stack:
         return Supervised(part, log, self._part_changed, lock_file)
 
     def _part_changed(self, part: Supervised) -> None:
-        write_private_json(self.layout.description, self.endpoints)
+        self._describe()
         self.listener(part)
+
+    def _describe(self) -> None:
+        """Says for others how the stack is. A full disk keeps no part from being started or stopped."""
+        try:
+            write_private_json(self.layout.description, self.endpoints)
+        except OSError as fault:
+            print(f"{self.layout.description} says what was before: {fault}", file=sys.stderr)
 
     async def _start_all(self) -> None:
         ready = {name: asyncio.Event() for name in self._parts}

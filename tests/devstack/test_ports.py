@@ -21,6 +21,13 @@ except OSError:
     print("none")
 """
 
+REMEMBERS = """
+import sys
+from pathlib import Path
+from devstack.ports import Ports
+print(Ports.for_new_stack(Path(sys.argv[1])).of("postgres"))
+"""
+
 
 def chosen_elsewhere(only: int) -> str:
     """What another process chooses when there is no other port."""
@@ -43,3 +50,15 @@ def test_a_stack_finds_the_ports_that_its_folder_had(tmp_path: Path) -> None:
     chosen = {name: first.of(name) for name in ("postgres", "nats")}
     again = Ports.for_new_stack(tmp_path / "ports.json")
     assert {name: again.of(name) for name in chosen} == chosen
+
+
+def test_a_stack_does_not_take_a_port_that_another_has_claimed_meanwhile(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "ports.json").write_text(f'{{"postgres": {port}}}')
+    assert remembered_elsewhere(tmp_path) != port
+
+
+def remembered_elsewhere(folder: Path) -> int:
+    """The port for `postgres` in another process's stack in that folder."""
+    command = [sys.executable, "-c", REMEMBERS, str(folder / "ports.json")]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

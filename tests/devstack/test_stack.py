@@ -1,6 +1,7 @@
 """The supervisor: parts die and come back, data stays, and nothing is left behind."""
 
 import asyncio
+import errno
 import os
 import signal
 import smtplib
@@ -21,6 +22,7 @@ from devstack.part import PartFailed
 from devstack.process import descendants, is_running
 from devstack.running import RunningStack
 from devstack.stack import Stack
+from devstack.supervised import State
 from devstack.testing import StartStack, folder_of_run, start_stack, stop_stack
 
 INFRASTRUCTURE = ["postgres", "nats", "mail"]
@@ -95,17 +97,19 @@ def test_a_mail_is_kept_as_a_file(infrastructure: RunningStack, address: str) ->
     assert f"\nTo: {address}" in kept
 
 
-def test_petproctl_kills_and_starts_a_part(infrastructure: RunningStack) -> None:
-    def petproctl(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "petproctl", "dev", *words, "--run", str(infrastructure.run)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+def petproctl(run: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "petproctl", "dev", *words, "--run", str(run)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert petproctl("kill", "mail").returncode == 0
+
+def test_petproctl_kills_and_starts_a_part(infrastructure: RunningStack) -> None:
+    run = infrastructure.run
+    assert petproctl(run, "kill", "mail").returncode == 0
     assert infrastructure.state("mail") == "down"
-    assert petproctl("start", "mail").returncode == 0
+    assert petproctl(run, "start", "mail").returncode == 0
     assert infrastructure.state("mail") == "ready"
-    assert "ready" in petproctl("status").stdout
-    unknown = petproctl("kill", "teapot")
+    assert "ready" in petproctl(run, "status").stdout
+    unknown = petproctl(run, "kill", "teapot")
     assert unknown.returncode == 1
     assert "no such part: teapot" in unknown.stderr
 
@@ -158,6 +162,29 @@ async def test_a_part_that_cannot_start_is_named_with_its_log_and_all_is_stopped
     assert "Python" in failure.value.log
     assert [part for part in stack.parts.values() if part.pid] == []
     assert not is_owned(stack.layout.supervisor_lock)
+
+
+async def test_a_full_disk_keeps_no_part_from_being_stopped_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = Stack(tmp_path / "run", only=("mail", "nats"))
+    await stack.start()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("devstack.stack.write_private_json", full)
+    await stack.stop()
+    assert {part.state for part in stack.parts.values()} == {State.DOWN}
+    assert not is_owned(stack.layout.supervisor_lock)
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_petproctl_says_that_a_stack_was_stopped(tmp_path: Path) -> None:
+    (tmp_path / "stack.json").write_text('{"control": null, "parts": {}}')
+    found = petproctl(tmp_path, "status")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "it was stopped" in found.stderr
 
 
 async def test_two_stacks_live_side_by_side(tmp_path: Path) -> None:

@@ -38,11 +38,6 @@ def instant_of(id_: UUID) -> datetime:
     return _EPOCH + timedelta(milliseconds=id_.int >> 80)
 
 
-def date_of(id_: UUID) -> date:
-    """The UTC date that a UUIDv7 carries. Raises ValueError as `instant_of` does."""
-    return instant_of(id_).date()
-
-
 def span(ids: Sequence[UUID]) -> tuple[UUID, UUID]:
     """The earliest and the latest of ids. Those of other versions, which carry no time, do not count beside UUIDv7s."""
     timed = [id_ for id_ in ids if id_.version == 7] or ids

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from petproctl.terminal import AsJson, say
 
-ANSWER_SECONDS = 90.0
-"""How long a part may take to stop or to become ready."""
+ANSWER_SECONDS = 150.0
+"""How long a part may take to stop or to become ready: longer than the stack waits for it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,11 +69,15 @@ def _ask(run: Path, verb: str, part: str | None = None) -> dict[str, Any]:
 def _request(run: Path, request: dict[str, Any]) -> dict[str, Any]:
     try:
         control = json.loads((run / "stack.json").read_text())["control"]
+        if control is None:
+            raise StackError(f"No dev stack runs in {run}: it was stopped (start it with `make up`).")
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ANSWER_SECONDS)
             connection.connect(control)
             connection.sendall(json.dumps(request).encode() + b"\n")
             line = connection.makefile().readline()
+    except TimeoutError as error:
+        raise StackError(f"The dev stack in {run} has not answered within {ANSWER_SECONDS:.0f} s.") from error
     except OSError as error:
         raise StackError(f"No dev stack runs in {run} (start one with `make up`): {error}") from error
     answer: dict[str, Any] = json.loads(line or '{"ok": false, "error": "the stack went away"}')

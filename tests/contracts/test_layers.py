@@ -1,4 +1,4 @@
-"""Imports run one way within a service: rules and statements know no use case, and nothing knows an edge but the start."""
+"""Imports run one way within a service: rules and statements know no use case, and no use case knows an edge."""
 
 import ast
 import re

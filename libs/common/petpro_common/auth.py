@@ -18,6 +18,7 @@ import jwt
 
 from petpro_common.context import Caller, Role
 from petpro_common.errors import Unauthenticated
+from petpro_common.seldom import Seldom
 
 AUDIENCE = "petpro"
 ACCOUNT_ISSUER = "petpro:account"
@@ -26,6 +27,7 @@ _SHARED_SECONDS = 30
 _REMEMBERED_TOKENS = 10_000
 _REMEMBER_SECONDS = 30
 _REFETCH_AFTER_SECONDS = 5.0
+_ASK_AGAIN_SECONDS = 30.0
 
 Keys = Mapping[str, jwt.PyJWK]
 FetchKeys = Callable[[], Awaitable[list[dict[str, Any]]]]
@@ -76,15 +78,19 @@ class Verifier:
     """Tells who a bearer token belongs to.
 
     Account's keys are fetched on first need and whenever an unknown `kid` appears, at most every five seconds, so a
-    rotation needs no restart and a flood of bad tokens no flood of fetches.
+    rotation needs no restart and a flood of bad tokens no flood of fetches. While they are used they are fetched again
+    every half minute, beside the calls: tokens of a key that was withdrawn are refused after a minute at the most.
+    Those that are known stay while account is away.
     """
 
     def __init__(self, service_jwks_file: Path, fetch_account_keys: FetchKeys) -> None:
         self._service_keys = read_jwks(json.loads(service_jwks_file.read_text())["keys"])
         self._fetch = fetch_account_keys
         self._account_keys: Keys = {}
-        self._fetched_at = float("-inf")
+        self._fetched_at = self._asked_again_at = float("-inf")
         self._fetching = asyncio.Lock()
+        self._asking_again: asyncio.Task[None] | None = None
+        self._seldom = Seldom()
         self._seen: dict[str, _Seen] = {}
 
     async def caller(self, token: str) -> Caller:
@@ -132,7 +138,16 @@ class Verifier:
             raise KeyError(kid)
         if kid not in self._account_keys:
             await self._refresh()
+        elif time.monotonic() - max(self._fetched_at, self._asked_again_at) > _ASK_AGAIN_SECONDS:
+            self._asked_again_at = time.monotonic()
+            self._asking_again = asyncio.create_task(self._ask_again())
         return self._account_keys[kid]
+
+    async def _ask_again(self) -> None:
+        try:
+            await self._refresh()
+        except Exception as fault:  # noqa: BLE001  # what is known stays
+            self._seldom.warning("account's keys are not to be had", cause=type(fault).__name__)
 
     async def _refresh(self) -> None:
         async with self._fetching:

@@ -105,16 +105,32 @@ def _left_unread() -> Config:
 
 
 def _tokens(tokens: Tokens) -> Config:
-    # A refresh every N seconds is a cache of N + 5 seconds: Envoy refreshes five seconds before the end.
-    cached = f"{tokens.refresh_keys_seconds + 5}s"
+    needed = {"requires_any": {"requirements": [{"provider_name": name} for name in ("people", "people_before")]}}
+    optional = {"requires_any": {"requirements": [*needed["requires_any"]["requirements"], {"allow_missing": {}}]}}
+    return {
+        "providers": {
+            "people": _people(tokens, tokens.refresh_keys_seconds),
+            # Envoy keeps keys no longer than until it would fetch them again. Those of before let people go on while
+            # account is away; what they let through of a key that was withdrawn the services refuse.
+            "people_before": _people(tokens, tokens.keep_keys_seconds),
+        },
+        "requirement_map": {NEEDS_TOKEN: needed, MAY_HAVE_TOKEN: optional},
+        "bypass_cors_preflight": True,
+        "strip_failure_response": True,
+    }
+
+
+def _people(tokens: Tokens, refresh_keys_seconds: int) -> Config:
+    """Whose tokens are taken, with keys that are fetched every so many seconds."""
     remote = {
         "http_uri": {"uri": f"http://{JWKS_CLUSTER}{JWKS_PATH}", "cluster": JWKS_CLUSTER, "timeout": "2s"},
-        "cache_duration": cached,
+        # A refresh every N seconds is a cache of N + 5 seconds: Envoy refreshes five seconds before the end.
+        "cache_duration": f"{refresh_keys_seconds + 5}s",
         # The keys come through this very process, so it must not wait for them before it listens.
         "async_fetch": {"fast_listener": True, "failed_refetch_duration": "0.5s"},
         "retry_policy": {"num_retries": 2, "retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}},
     }
-    people = {
+    return {
         "issuer": tokens.issuer,
         "audiences": [tokens.audience],
         "remote_jwks": remote,
@@ -124,14 +140,6 @@ def _tokens(tokens: Tokens) -> Config:
         "require_expiration": True,
         "clock_skew_seconds": tokens.clock_skew_seconds,
         "jwt_cache_config": {"jwt_cache_size": tokens.remembered},
-    }
-    needed = {"provider_name": "people"}
-    optional = {"requires_any": {"requirements": [needed, {"allow_missing": {}}]}}
-    return {
-        "providers": {"people": people},
-        "requirement_map": {NEEDS_TOKEN: needed, MAY_HAVE_TOKEN: optional},
-        "bypass_cors_preflight": True,
-        "strip_failure_response": True,
     }
 
 

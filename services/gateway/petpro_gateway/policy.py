@@ -44,6 +44,7 @@ class Tokens(_Part):
     issuer: str
     audience: str
     refresh_keys_seconds: PositiveInt = 5
+    keep_keys_seconds: PositiveInt = 86_400
     clock_skew_seconds: PositiveInt = 5
     remembered: PositiveInt = 1000
 

@@ -30,7 +30,7 @@ def policy(contracts: Contracts) -> Policy:
     shipped = read_policy(POLICY, contracts)
     return shipped.model_copy(
         update={
-            "tokens": shipped.tokens.model_copy(update={"refresh_keys_seconds": 1}),
+            "tokens": shipped.tokens.model_copy(update={"refresh_keys_seconds": 1, "keep_keys_seconds": 1}),
             "timeouts": shipped.timeouts.model_copy(update={"methods": {LIST_BOOKINGS: 1}}),
             "rate_limits": shipped.rate_limits.model_copy(
                 update={"per_address": {REFRESH: Bucket(burst=3, per_second=1)}}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
+from uuid import uuid4
 
 import grpc
 import httpx
@@ -11,13 +12,14 @@ import pytest
 import pytest_asyncio
 from grpc import aio
 from grpc_status import rpc_status
+from joserfc.jwk import ECKey
 
 from devstack.ports import free_port
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_gateway.policy import Policy
 from services.gateway.tests.conftest import LIST_BOOKINGS
-from services.gateway.tests.edge import SERVICES, running
-from services.gateway.tests.servicers import NEVER_ANSWERED, UNREAD_BOOKING, Upstream
+from services.gateway.tests.edge import SERVICES, Edge, running
+from services.gateway.tests.servicers import NEVER_ANSWERED, UNREAD_BOOKING, Upstream, new_key, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -116,11 +118,31 @@ async def test_signed_in_people_go_on_while_account_is_away(
 ) -> None:
     account, address = await upstream.serve()
     addresses = dict.fromkeys(SERVICES, upstream.address) | {"account": address}
+    keeping = policy.model_copy(update={"tokens": policy.tokens.model_copy(update={"keep_keys_seconds": 3600})})
     async with (
-        running(policy, addresses, tmp_path) as edge,
+        running(keeping, addresses, tmp_path) as edge,
         httpx.AsyncClient(base_url=edge.url, trust_env=False, timeout=20) as web,
     ):
         assert (await web.get("/v1/clinics", headers=dewi)).status_code == 200
+        async with asyncio.timeout(60):
+            while (
+                await times_fetched(edge) < 4
+            ):  # so that the keys that are kept were among them
+                await asyncio.sleep(0.1)
         await account.stop(None)
         await asyncio.sleep(policy.tokens.refresh_keys_seconds + 7)
-        assert (await web.get("/v1/clinics", headers=dewi)).status_code == 200
+        for known in (dewi, unseen(upstream.keys[0])):
+            assert (await web.get("/v1/clinics", headers=known)).status_code == 200
+        stranger = await web.get("/v1/clinics", headers=unseen(new_key("nobodys")))
+        assert stranger.status_code in (401, 503)
+
+
+async def times_fetched(edge: Edge) -> int:
+    async with httpx.AsyncClient(base_url=f"http://{edge.admin}", trust_env=False) as admin:
+        stats = (await admin.get("/stats", params={"filter": "jwks_fetch_success"})).text
+    return sum(int(line.rpartition(" ")[2]) for line in stats.splitlines())
+
+
+def unseen(key: ECKey) -> dict[str, str]:
+    """A token that no worker remembers."""
+    return {"authorization": f"Bearer {token(key, jti=str(uuid4()))}"}

@@ -1,5 +1,6 @@
 """Signing keys and what becomes of tokens when they rotate."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import pytest
 from joserfc.jwk import ECKey
 
 from petpro_account.tokens import TokenKeys
+from petpro_common import auth
 from petpro_common.auth import Verifier
 from petpro_common.context import Caller, Role
 from petpro_common.errors import Unauthenticated
 from petpro_common.ids import new_id
-from petpro_common.testing import KeyRing
+from petpro_common.testing import KeyRing, eventually
 
 SARI = new_id()
 OLD, NEW = (ECKey.generate_key("P-256", auto_kid=True).as_dict(private=True) for _ in range(2))
@@ -40,6 +42,39 @@ async def test_tokens_outlive_a_rotation_while_the_old_key_is_published(tmp_path
     assert await verifier(tmp_path, keys(NEW, OLD)).caller(token) == Caller(str(SARI), Role.CUSTOMER)
     with pytest.raises(Unauthenticated):
         await verifier(tmp_path, keys(NEW)).caller(token)
+
+
+async def test_a_withdrawn_key_is_forgotten_and_what_is_known_stays_while_account_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "_ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(auth, "_REFETCH_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(auth, "_REMEMBER_SECONDS", 0.0)
+    published: list[Any] = [NEW, OLD]
+    asked = 0
+
+    async def fetch() -> list[dict[str, Any]]:
+        nonlocal asked
+        asked += 1
+        if not published:
+            raise ConnectionError
+        return [dict(key) for key in keys(*published).public()]
+
+    known = Verifier(KeyRing(tmp_path).service_jwks_file, fetch)
+    token = keys(OLD).sign(SARI, Role.CUSTOMER)
+    assert await known.caller(token)
+
+    published.clear()
+    for _ in range(3):
+        assert await known.caller(token)
+        await asyncio.sleep(0)
+    assert asked > 1
+
+    published.append(NEW)
+    assert await known.caller(token)  # this call has them asked for, and does not wait
+    await eventually(lambda: OLD["kid"] not in known._account_keys)
+    with pytest.raises(Unauthenticated):
+        await known.caller(token)
 
 
 async def test_account_is_a_service_among_others_though_people_have_its_issuer(tmp_path: Path) -> None:

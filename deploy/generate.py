@@ -66,7 +66,7 @@ def _with_password(user: str, more: dict[str, Any]) -> str:
 
 
 def external_secrets() -> str:
-    """An ExternalSecret for each Secret that `deploy.make_secrets` makes, and for the store of backups.
+    """An ExternalSecret for each Secret that `deploy.make_secrets` makes, for the store of backups and the mail relay.
 
     In the store they bear the same names.
     """
@@ -74,7 +74,7 @@ def external_secrets() -> str:
     made = [
         _external(each["metadata"]["name"], each["type"], each["metadata"]["labels"], each["data"]) for each in secrets
     ]
-    return _documents("deploy/make_secrets.py", [*made, _given("petpro-backups")])
+    return _documents("deploy/make_secrets.py", [*made, _given("petpro-backups"), _given("petpro-notification-smtp")])
 
 
 def _given(name: str) -> dict[str, Any]:

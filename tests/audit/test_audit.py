@@ -119,6 +119,10 @@ def _goes_on_by_itself(stack: RunningStack, folder: Path) -> None:
     assert metrics["petpro_audit_violations"] == dict.fromkeys(INVARIANTS, 0)
     assert metrics["petpro_audit_rows"]["seats-counted"] > 0
     assert metrics["petpro_audit_waiting_for_a_person"]["manual_refunds"] > 0
+    assert metrics["petpro_audit_last_success_timestamp_seconds"].keys() == {"changes"}
+    nobody_is_sent_a_part = ["--only", "seats-counted", "--push", "http://127.0.0.1:9"]
+    assert _run(stack, *nobody_is_sent_a_part, "--metrics", str(folder / "whole.prom")).code == 0
+    assert _metrics(folder / "whole.prom")["petpro_audit_last_success_timestamp_seconds"].keys() == {"everything"}
 
 
 def _hears_the_list_through_payment(stack: RunningStack, made: dict[str, str]) -> None:

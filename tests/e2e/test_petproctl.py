@@ -1,5 +1,8 @@
 """petproctl on a running platform: everything at one look, the partitions, and people's accounts."""
 
+import asyncio
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -7,8 +10,12 @@ import pytest
 
 from devstack.api import Refused
 from devstack.layout import SERVICES
+from petpro_account import tokens
+from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.versions import versions_of
+from petproctl.gateway import Gateway, sign_in_of
+from petproctl.saga import SAGAS
 from tests import terminal
 from tests.waiting import eventually
 from tests.world import World
@@ -38,6 +45,16 @@ async def test_status_shows_every_part_ready_with_its_versions_and_sagas(world: 
 
     await eventually("the saga that waits for approval to be counted", counted)
     await clinic.owner.post(f"/v1/reservations/{reservation['id']}:decline")
+
+
+async def test_a_session_outlives_its_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = Path(world.stack.endpoints["secrets"]) / "account" / "petpro_account_signing_keys"
+    monkeypatch.setattr(tokens, "ACCESS_TOKEN_LIFE", timedelta(minutes=-5))
+    ended = tokens.TokenKeys(keys.read_text()).sign(new_id(), Role.ADMIN)
+    with Gateway(sign_in_of(world.stack.run, "", "")) as gateway:
+        gateway._client.headers["Authorization"] = f"Bearer {ended}"
+        await asyncio.to_thread(gateway.get, SAGAS)
+        assert gateway._client.headers["Authorization"] != f"Bearer {ended}"
 
 
 async def test_partitions_are_listed_and_none_is_missing(world: World) -> None:

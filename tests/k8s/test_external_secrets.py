@@ -13,8 +13,8 @@ def test_every_secret_can_come_from_the_store() -> None:
     text = (K8S / "components/external-secrets/secrets.yaml").read_text()
     fetched = {name_of(each): each["spec"] for each in yaml.safe_load_all(text)}
     made = {name_of(each): each for each in objects("petpro") if each["kind"] == "Secret"}
-    backups = fetched.pop("petpro-backups")
-    assert {each["secretKey"] for each in backups["data"]} == set(GIVEN["petpro-backups"])
+    for name in ("petpro-backups", "petpro-notification-smtp"):
+        assert {each["secretKey"] for each in fetched.pop(name)["data"]} == set(GIVEN[name])
     assert fetched.keys() == made.keys()
     for name, spec in fetched.items():
         assert spec["target"]["name"] == name

@@ -10,7 +10,7 @@ from deploy.make_secrets import objects
 from devstack.layout import SERVICES
 from petpro_common.job import jobs_of
 from petproctl.main import app
-from tests.k8s.rendering import K8S, Manifest, Manifests, containers, name_of, pod
+from tests.k8s.rendering import K8S, Manifest, Manifests, containers, labels, name_of, pod
 
 pytestmark = pytest.mark.unit
 
@@ -53,6 +53,14 @@ def test_a_job_is_one_that_its_service_has(rendered: Manifests, service: str) ->
         for container in containers(job)
     }
     assert asked == {("job", name) for name in jobs_of(f"petpro_{service}")}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_all_that_writes_to_a_database_can_be_stopped_by_its_services_label(rendered: Manifests, service: str) -> None:
+    for job in (each for each in rendered.of("CronJob", "Job") if name_of(each).endswith(f"-{service}")):
+        made = job["spec"].get("jobTemplate", job)["metadata"]["labels"]
+        for found in (job["metadata"]["labels"], made, labels(job)):
+            assert found["app.kubernetes.io/name"] == service, name_of(job)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.custom_resources import faults, is_custom
 from deploy.generate import PROVIDERS
@@ -13,10 +15,15 @@ from deploy.make_secrets import GIVEN, given
 from petpro_payment.providers.registry import FILES
 from petproctl.gateway import PASSWORD
 from tests.k8s.reach import connections, pods, selects
-from tests.k8s.rendering import K8S, OVERLAYS, Manifest, Manifests, combined, containers, name_of, pod
+from tests.k8s.rendering import K8S, OVERLAYS, Manifest, Manifests, combined, containers, name_of, pod, rendered
 from tests.k8s.test_combinations import COMPONENTS, RULES, of_overlay
 
 pytestmark = pytest.mark.unit
+
+
+SIGN_IN = {"PETPROCTL_GATEWAY", "PETPROCTL_EMAIL", PASSWORD}
+TOLD = {"dev": SIGN_IN, "production": SIGN_IN | {"PGSSLMODE", "PGSSLROOTCERT"}}
+"""By its environment, the auditor of each overlay."""
 
 
 @pytest.fixture(params=OVERLAYS)
@@ -77,16 +84,27 @@ def test_payment_reaches_it_by_https_alone(manifests: Manifests, provider: str) 
     assert rule["ports"] == [{"port": 443}]
 
 
-def test_the_auditor_hears_of_it_at_the_gateway(manifests: Manifests) -> None:
+def test_the_auditor_hears_of_it_at_the_gateway(manifests: Manifests, overlay: str) -> None:
     settings = manifests.get("ConfigMap", "petpro-settings-account")
     for name in ("audit", "reconciliation"):
-        (container,) = containers(manifests.get("CronJob", f"petpro-{name}"))
-        told = {each["name"]: each for each in container["env"]}
-        assert told.keys() == {"PETPROCTL_GATEWAY", "PETPROCTL_EMAIL", PASSWORD}
+        told = _told(manifests, name)
+        assert told.keys() == TOLD[overlay]
         email = told["PETPROCTL_EMAIL"]["valueFrom"]["configMapKeyRef"]
         assert email["name"] == settings["metadata"]["name"]
         assert "@" in settings["data"][email["key"]]
         assert (name, "gateway", 8080) in connections(manifests)
+
+
+def test_nothing_is_lost_where_the_overlay_itself_names_it(overlay: str, provider: str, tmp_path: Path) -> None:
+    for folder in ("k8s", "observability"):
+        copytree(K8S.parent / folder, tmp_path / folder)
+    file = tmp_path / "k8s/overlays" / overlay / "kustomization.yaml"
+    said = yaml.safe_load(file.read_text())
+    said["components"].append(f"../../providers/{provider}")
+    file.write_text(yaml.safe_dump(said))
+    found = Manifests(overlay, tuple(rendered(file.parent)))
+    for name in ("audit", "reconciliation"):
+        assert _told(found, name).keys() == TOLD[overlay]
 
 
 def test_pods_keep_to_the_rules(manifests: Manifests) -> None:
@@ -112,6 +130,11 @@ def test_the_store_of_backups_is_opened_by_the_secret_that_is_given() -> None:
     assert {(each["name"], each["key"]) for each in credentials} == {
         ("petpro-backups", key) for key in GIVEN["petpro-backups"]
     }
+
+
+def _told(manifests: Manifests, job: str) -> dict[str, Manifest]:
+    (container,) = containers(manifests.get("CronJob", f"petpro-{job}"))
+    return {each["name"]: each for each in container["env"]}
 
 
 def _sources(manifests: Manifests) -> Iterator[Manifest]:

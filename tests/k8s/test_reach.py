@@ -45,6 +45,7 @@ OF_DEV = {
 }
 OF_PRODUCTION = {
     ("postgres", "postgres", 5432),
+    ("postgres", "postgres", 8000),  # the operator's own, which answers for each server
     ("postgres-pooler", "postgres", 5432),
     *((service, "postgres-pooler", 5432) for service in SERVICES),
     *((job, "postgres-pooler", 5432) for job in JOBS),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.make_secrets import objects
+from deploy.make_secrets import GIVEN, objects
 from devstack.layout import ROOT, SERVICES
 from petpro_common.auth import ServiceTokens
 from petpro_common.settings import ServiceSettings
@@ -38,6 +38,19 @@ def test_a_service_understands_what_it_is_told(
     assert (settings.grpc_address, settings.metrics_address) == ("0.0.0.0:50051", "0.0.0.0:9100")
     ServiceTokens(service, settings.service_key.get_secret_value())
     assert settings.nats_replicas == rendered.get("StatefulSet", "nats")["spec"]["replicas"]
+
+
+def test_the_mail_relay_may_want_a_password(
+    rendered: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (given,) = [each for each in _sources(rendered, "notification") if each["name"] in GIVEN]
+    assert given["optional"]
+    assert "smtp_password" not in _load(rendered, "notification", tmp_path, monkeypatch).model_fields_set
+    (item,) = given["items"]
+    assert (item["key"],) == GIVEN[given["name"]]
+    (tmp_path / item["path"]).write_text("4711")
+    loaded = _settings_class("notification").load()
+    assert loaded.model_dump()["smtp_password"].get_secret_value() == "4711"
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -79,7 +92,7 @@ def test_the_gateway_compiles_with_what_it_is_told(rendered: Manifests) -> None:
     assert places.admin.host == "127.0.0.1"
 
 
-def test_every_secret_that_a_pod_asks_for_can_be_made(rendered: Manifests) -> None:
+def test_every_secret_that_a_pod_needs_can_be_made(rendered: Manifests) -> None:
     made = {name_of(each): set(each["data"]) for each in objects("petpro") if each["kind"] == "Secret"}
     for name, keys in _asked(rendered).items():
         if name not in FROM_ELSEWHERE:
@@ -119,11 +132,9 @@ def _settings_class(service: str) -> type[ServiceSettings]:
 
 def _load(rendered: Manifests, service: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceSettings:
     """The settings as the pod would find them, with its secret files laid into a folder."""
-    deployment = rendered.get("Deployment", f"petpro-{service}")
     made = {name_of(each): each for each in objects("petpro")}
-    (secrets,) = [volume["projected"] for volume in pod(deployment)["volumes"] if volume["name"] == "secrets"]
-    for source in (each["secret"] for each in secrets["sources"]):
-        for item in source["items"]:
+    for source in _sources(rendered, service):
+        for item in source["items"] if source["name"] in made else ():
             (folder / item["path"]).write_bytes(base64.b64decode(made[source["name"]]["data"][item["key"]]))
 
     for name, value in rendered.get("ConfigMap", f"petpro-settings-{service}")["data"].items():
@@ -132,8 +143,15 @@ def _load(rendered: Manifests, service: str, folder: Path, monkeypatch: pytest.M
     return _settings_class(service).load()
 
 
+def _sources(rendered: Manifests, service: str) -> list[Manifest]:
+    """The Secrets whose keys a service finds as files."""
+    volumes = pod(rendered.get("Deployment", f"petpro-{service}"))["volumes"]
+    (secrets,) = [volume["projected"]["sources"] for volume in volumes if volume["name"] == "secrets"]
+    return [each["secret"] for each in secrets]
+
+
 def _asked(manifests: Manifests) -> dict[str, set[str]]:
-    """Every Secret that a pod asks for, and the keys that it wants of it."""
+    """Every Secret without which a pod does not start, and the keys that it wants of it."""
     found: dict[str, set[str]] = {}
     for workload in manifests.workloads:
         for volume in pod(workload)["volumes"]:
@@ -149,4 +167,7 @@ def _asked(manifests: Manifests) -> dict[str, set[str]]:
 
 def _secrets_of(volume: Manifest) -> list[Manifest]:
     projected = [each["secret"] for each in volume.get("projected", {}).get("sources", [])]
-    return [*projected, *([volume["secret"]] if "secret" in volume else [])]
+    return [
+        *(each for each in projected if not each.get("optional")),
+        *([volume["secret"]] if "secret" in volume else []),
+    ]

@@ -1,6 +1,8 @@
 """What watches PetPro in a cluster finds every pod, and has the alerts and dashboards of the repository."""
 
 import json
+import re
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -9,29 +11,22 @@ from deploy.generate import OBSERVABILITY
 from devstack.layout import SERVICES
 from tests.k8s.reach import pods, selects
 from tests.k8s.rendering import Manifest, Manifests, is_dashboard, labels, name_of
+from tests.observability.rules import expressions
 
 pytestmark = pytest.mark.unit
 
 COLLECTOR, PUSHGATEWAY = ("otel-collector.monitoring", 4317), ("pushgateway.monitoring", 9091)
 
 
-def test_every_replica_is_scraped_once(production: Manifests) -> None:
-    scraped = [
-        (name_of(workload), port)
-        for monitor in production.of("ServiceMonitor")
-        for service in production.of("Service")
-        if _selects(monitor["spec"]["selector"], service["metadata"]["labels"])
-        for port in _ports(monitor, service)
-        for workload in production.lasting
-        if service["spec"]["selector"].items() <= labels(workload).items()
-    ]
-    expected = [(f"petpro-{service}", 9100) for service in SERVICES] + [("petpro-gateway", 9102)]
-    assert sorted(scraped) == sorted(expected)
+def test_every_replica_is_scraped_once_by_the_name_of_its_part(production: Manifests) -> None:
+    expected = [(f"petpro-{service}", f"petpro-{service}", 9100) for service in SERVICES]
+    assert sorted(_scraped(production)) == sorted([*expected, ("petpro-gateway", "petpro-gateway", 9102)])
 
 
-def test_series_say_of_which_service_they_are(production: Manifests) -> None:
-    for monitor in production.of("ServiceMonitor"):
-        assert monitor["spec"]["jobLabel"] == "app.kubernetes.io/name"
+def test_rules_and_dashboards_ask_for_jobs_that_there_are(production: Manifests) -> None:
+    asked = set(re.findall(r'job="([^"$]+)"', "\n".join(expressions())))
+    assert asked == {f"petpro-{service}" for service in SERVICES}
+    assert asked <= {job for job, _, _ in _scraped(production)}
 
 
 def test_the_alerts_are_those_of_the_repository(production: Manifests) -> None:
@@ -97,6 +92,20 @@ def _selects(selector: Manifest, found: dict[str, str]) -> bool:
     )
 
 
-def _ports(monitor: Manifest, service: Manifest) -> list[int]:
-    wanted = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
-    return [port["port"] for port in service["spec"]["ports"] if port["name"] in wanted]
+def _scraped(production: Manifests) -> Iterator[tuple[str, str, int]]:
+    """As the operator reads the monitors: the job that its series name, the workload, the port."""
+    for monitor in production.of("ServiceMonitor"):
+        for service in production.of("Service"):
+            if _selects(monitor["spec"]["selector"], service["metadata"]["labels"]):
+                for job, port in _ports(monitor, service):
+                    for workload in production.lasting:
+                        if service["spec"]["selector"].items() <= labels(workload).items():
+                            yield job, name_of(workload), port
+
+
+def _ports(monitor: Manifest, service: Manifest) -> Iterator[tuple[str, int]]:
+    for endpoint in monitor["spec"]["endpoints"]:
+        job = {each["targetLabel"]: each["replacement"] for each in endpoint.get("relabelings", [])}.get("job")
+        for port in service["spec"]["ports"]:
+            if port["name"] == endpoint["port"]:
+                yield job or name_of(service), port["port"]

@@ -43,7 +43,7 @@ def main() -> None:
         (served := folder / "served").mkdir()
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(served)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        metrics.write(served / "metrics", look_over(stack))
+        metrics.write(served / "metrics", look_over(stack), "everything")
         address, port = f"127.0.0.1:{server.server_address[1]}", Ports(folder / "ports", {}).of("prometheus")
         with scraping(stack, folder, address, port) as prometheus:
             began = time.time()
@@ -70,7 +70,7 @@ async def _traffic(stack: RunningStack, audited: Path) -> None:
         await stack.start_part("nats")
         await traffic
         await asyncio.sleep(6)
-        await asyncio.to_thread(lambda: metrics.write(audited, look_over(stack)))
+        await asyncio.to_thread(lambda: metrics.write(audited, look_over(stack), "everything"))
         await asyncio.sleep(3)
         after = await _counted(world)
     made = {name: after[name] - before[name] for name in after}

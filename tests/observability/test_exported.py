@@ -32,7 +32,7 @@ async def _scraped(stack: RunningStack) -> dict[str, str]:
 
 async def test_what_rules_and_dashboards_name_is_exported(stack: RunningStack, tmp_path: Path) -> None:
     file = tmp_path / "audit.prom"
-    metrics.write(file, look_over(stack))
+    metrics.write(file, look_over(stack), "everything")
     named = metrics_named() - _exported(file.read_text())
     assert len(named) > 30
     async with open_world(stack) as world:

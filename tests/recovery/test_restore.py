@@ -1,19 +1,23 @@
 """The database of one service is brought back as it was some time ago: the auditor says exactly what is missing."""
 
 import asyncio
+import re
+import subprocess
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from devstack.api import Json
-from devstack.postgres import role_of
+from devstack.layout import ROOT
+from devstack.postgres import BINARIES, role_of
 from devstack.running import RunningStack
 from devstack.testing import StartStack, surroundings_of
 from tests.audit.looking import look_over, named
 from tests.waiting import eventually
 from tests.world import Customer, World, open_world
 
+OPERATIONS = ROOT / "docs" / "operations.md"
 BOOKING = role_of("booking")
 BACKUP = f"{BOOKING}_backup"
 GRACE_SECONDS = 3
@@ -61,10 +65,20 @@ async def _take_backup(stack: RunningStack) -> None:
 
 
 async def _bring_back(stack: RunningStack) -> None:
+    """By the statements that the document has typed, beside a connection that a pooler would leave open."""
     await stack.stop_part("booking")
-    await _as_superuser(stack, f"DROP DATABASE {BOOKING} WITH (FORCE)")
-    await _as_superuser(stack, f"ALTER DATABASE {BACKUP} RENAME TO {BOOKING}")
+    (typed,) = re.findall(r"<<SQL\n(.*?)^ *SQL$", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL)
+    postgres = surroundings_of(stack).postgres
+    with psycopg.connect(postgres.service_url("booking")):
+        for statement in typed.split(";"):
+            await _as_superuser(stack, statement)
+    await asyncio.to_thread(_copy, postgres.superuser_url(BACKUP), postgres.superuser_url(BOOKING))
     await stack.start_part("booking")
+
+
+def _copy(source: str, target: str) -> None:
+    dumped = subprocess.run([BINARIES / "pg_dump", "-Fc", source], check=True, capture_output=True)
+    subprocess.run([BINARIES / "pg_restore", "--single-transaction", "-d", target], check=True, input=dumped.stdout)
 
 
 async def _as_superuser(stack: RunningStack, statement: str) -> None:

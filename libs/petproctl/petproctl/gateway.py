@@ -63,20 +63,18 @@ def sign_in_of(run: Path, url: str, email: str) -> SignIn:
 
 
 class Gateway:
-    """An administrator's session; use it as a context, it signs in on entering."""
+    """An administrator's session; use it as a context, it signs in on entering, and again when its token has ended."""
 
     def __init__(self, who: SignIn) -> None:
         self._who = who
         self._client = httpx.Client(base_url=who.url, timeout=SECONDS)
 
     def __enter__(self) -> "Gateway":
-        body = {"email": self._who.email, "password": self._who.password}
         try:
-            tokens = self._call("POST", "/v1/auth/token", json=body)["tokens"]
-        except Refused as refusal:
+            self._sign_in()
+        except Unreachable:
             self._client.close()
-            raise Unreachable(f"{self._who.email} cannot sign in at {self._who.url}: {refusal}") from refusal
-        self._client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,13 +101,32 @@ class Gateway:
         return self._call("POST", path, json=body, headers={"Idempotency-Key": uuid4().hex})
 
     def _call(self, method: str, path: str, **options: Any) -> Json:
+        answer = self._ask(method, path, **options)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:  # before anything was done: it may be asked again
+            self._sign_in()
+            answer = self._ask(method, path, **options)
+        return _taken(answer)
+
+    def _sign_in(self) -> None:
+        self._client.headers.pop("Authorization", None)  # a token that has ended is refused here too
+        body = {"email": self._who.email, "password": self._who.password}
         try:
-            answer = self._client.request(method, path, **options)
+            tokens = _taken(self._ask("POST", "/v1/auth/token", json=body))["tokens"]
+        except Refused as refusal:
+            raise Unreachable(f"{self._who.email} cannot sign in at {self._who.url}: {refusal}") from refusal
+        self._client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, path, **options)
         except httpx.HTTPError as error:
             raise Unreachable(f"{self._who.url} does not answer: {error}") from error
-        if not answer.is_success:
-            raise Refused(answer)
-        return _body(answer)
+
+
+def _taken(answer: httpx.Response) -> Json:
+    if not answer.is_success:
+        raise Refused(answer)
+    return _body(answer)
 
 
 def _body(answer: httpx.Response) -> Json:

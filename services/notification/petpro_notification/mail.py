@@ -5,6 +5,7 @@ three times as long as all the rest. Boundaries are given and short: no encoded 
 looked for, and their headers fit a line.
 """
 
+import re
 import time
 from email import policy
 from email.encoders import encode_base64
@@ -25,9 +26,14 @@ _SMTP_SECONDS = 15.0
 _IDLE_SECONDS = 2.0
 _LINE_CHARACTERS = 78  # RFC 5322, 2.1.1: longer lines should not be
 
+_OF_AN_ADDRESS = (550, 551, 553)  # RFC 5321, 4.2.3
+_ENHANCED = re.compile(r"(?<![\d.])5(\.\d{1,3}\.\d{1,3})(?!\.?\d)")  # RFC 3463; some write it last
+_ENHANCED_OF_AN_ADDRESS = (".1.0", ".1.1", ".1.2", ".1.3", ".1.6", ".1.10", ".2.1")
+_OF_US = re.compile(r"\b(?:relay|authenticat)", re.IGNORECASE)  # in the words of who writes no enhanced code
+
 
 class RefusedForGood(Exception):
-    """The mail server will not take this mail, now or later. The text holds its codes alone."""
+    """The mail server says that nothing can be sent to this address, now or later. The text holds its code alone."""
 
 
 class _AsSent(policy.Compat32):
@@ -71,17 +77,17 @@ class Post:
         return mail.as_bytes(policy=_AS_SENT)
 
     async def send(self, mail: bytes, address: str) -> None:
-        """Returns when the mail server has taken the mail for that address. Raises RefusedForGood, or what passes:
-        aiosmtplib's exceptions, OSError, TimeoutError."""
+        """Returns when the mail server has taken the mail for that address. Raises RefusedForGood, or what passes, as a
+        server does that refuses us and not the address: aiosmtplib's exceptions, OSError, TimeoutError."""
         try:
             await self._hand_over(mail, wire_address(address))
         except aiosmtplib.SMTPRecipientsRefused as fault:
-            codes = sorted({refused.code for refused in fault.recipients})
-            if all(code >= 500 for code in codes):
-                raise RefusedForGood(f"recipient refused: {codes}") from None
+            (refused,) = fault.recipients
+            if _is_of_the_address(refused):
+                raise RefusedForGood(f"recipient refused: {refused.code}") from None
             raise
         except aiosmtplib.SMTPDataError as fault:
-            if fault.code >= 500:
+            if _is_of_the_address(fault):
                 raise RefusedForGood(f"mail refused: {fault.code}") from None
             raise
 
@@ -120,6 +126,15 @@ class Post:
             local_hostname=self._address.rpartition("@")[2],
             timeout=_SMTP_SECONDS,
         )
+
+
+def _is_of_the_address(refused: aiosmtplib.SMTPResponseException) -> bool:
+    """A code of three digits is given for a mail relay's policy too; the enhanced one beside it tells them apart."""
+    if refused.code < 500:
+        return False
+    if enhanced := _ENHANCED.search(refused.message):
+        return enhanced[1] in _ENHANCED_OF_AN_ADDRESS
+    return refused.code in _OF_AN_ADDRESS and not _OF_US.search(refused.message)
 
 
 def _text(text: str, subtype: str, **parameters: str) -> MIMENonMultipart:

@@ -75,15 +75,26 @@ async def _may_be_away(played: Account | Catalog, context: aio.ServicerContext[A
 
 @dataclass
 class MailServer:
-    """An SMTP server on a port of its own, which can be down, refuse, know ASCII alone, or hang before it says yes."""
+    """An SMTP server on a port of its own, which can be down, refuse an address or a mail, know ASCII alone, or hang
+    before it says yes."""
 
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
+    refusal_of_the_address: str | None = None
     refusal: str | None = None
     holds_its_answer: bool = False
     offers_smtputf8: bool = True
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def handle_RCPT(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """Called by aiosmtpd with each address."""
+        if self.refusal_of_the_address:
+            return self.refusal_of_the_address
+        envelope.rcpt_tos.append(address)
+        return "250 go on"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Called by aiosmtpd with a whole mail; the answer is the SMTP reply."""

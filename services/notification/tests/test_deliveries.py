@@ -168,12 +168,58 @@ async def test_a_crash_between_sending_and_recording_sends_the_same_mail_again(w
     assert await status(world) == ("sent", None)
 
 
-async def test_an_address_refused_for_good_is_not_tried_again(world: World) -> None:
-    world.mail.refusal = "550 no such mailbox"
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "550 no such mailbox",
+        "551 user not local",
+        "553 mailbox name not allowed",
+        "550 5.1.1 <siti@example.com>: Recipient address rejected: User unknown in relay recipient table",
+        "550 5.2.1 the account that you tried to reach is disabled",
+        "554 5.1.10 the domain takes no mail",
+    ],
+)
+async def test_an_address_refused_for_good_is_not_tried_again(world: World, answer: str) -> None:
+    code = answer.split()[0]
     await told_siti(world)
     async with world.mail.up():
+        world.mail.refusal = answer
         await world.deliveries().deliver_due()
-    assert await status(world) == ("failed", "mail refused: 550")
+        assert await status(world) == ("failed", f"mail refused: {code}")
+        world.mail.refusal, world.mail.refusal_of_the_address = None, answer
+        await world.rows("UPDATE deliveries SET status = 'pending' RETURNING id")
+        await world.make_due()
+        await world.deliveries().deliver_due()
+        assert await status(world) == ("failed", f"recipient refused: {code}")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "554 Relay access denied",
+        "554 5.7.1 <siti@example.com>: Relay access denied",
+        "530 5.7.0 Authentication required",
+        "550 relay not permitted, authentication required",
+        "550 5.7.1 [192.0.2.5] is not allowed to send mail; see 5.1.1 of our rules",
+        "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+        "550 5.1.8 Bad sender's system address",
+        "552 5.2.2 mailbox full",
+    ],
+)
+async def test_a_mail_server_that_refuses_us_loses_no_mail(world: World, answer: str) -> None:
+    await told_siti(world)
+    async with world.mail.up():
+        world.mail.refusal_of_the_address = answer
+        await world.deliveries().deliver_due()
+        assert await status(world) == ("pending", "SMTPRecipientsRefused")
+        world.mail.refusal, world.mail.refusal_of_the_address = answer, None
+        await world.make_due()
+        await world.deliveries().deliver_due()
+        assert await status(world) == ("pending", "SMTPDataError")
+        world.mail.refusal = None
+        await world.make_due()
+        await world.deliveries().deliver_due()
+        assert await is_sent(world)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ KeyFile = Annotated[
 Since = Annotated[str, typer.Option("--since", help="only what changed since; RFC 3339, UTC unless told")]
 StateFile = Annotated[Path | None, typer.Option("--state", help="go on where the last run with this file ended")]
 MetricsFile = Annotated[Path | None, typer.Option("--metrics", help="Prometheus text, for a textfile collector")]
-PushUrl = Annotated[str, typer.Option("--push", envvar="PETPRO_AUDIT_PUSH_URL", help="a Pushgateway, for the metrics")]
+PushUrl = Annotated[str, typer.Option("--push", envvar="PETPRO_AUDIT_PUSH_URL", help="a Pushgateway; not with --only")]
 Grace = Annotated[float, typer.Option("--grace", min=0, help="seconds that a change over several services may take")]
 Pause = Annotated[float, typer.Option("--pause", min=0, help="seconds between two looks at a suspect")]
 Only = Annotated[list[str] | None, typer.Option("--only", help="an invariant's name; may be repeated")]
@@ -86,10 +86,11 @@ def command(
             report = audit(databases, Sandbox(client), scope, only or (), pauses, last.unsettled, lists)
         if state_file:
             state.save(state_file, report)
+        looked_at: metrics.Extent = "changes" if state_file or since else "everything"
         if metrics_file:
-            metrics.write(metrics_file, report)
-        if push_url:
-            metrics.push(push_url, report)
+            metrics.write(metrics_file, report, looked_at)
+        if push_url and not only:
+            metrics.push(push_url, report, looked_at)
     except (CannotLook, places.Nowhere) as reason:
         Console(stderr=True).print(str(reason), markup=False, highlight=False)
         raise typer.Exit(COULD_NOT_LOOK) from reason

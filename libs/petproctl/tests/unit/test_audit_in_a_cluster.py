@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -53,20 +54,29 @@ def pushgateway() -> Iterator[Pushgateway]:
 
 
 def test_the_metrics_are_sent_to_a_pushgateway(pushgateway: Pushgateway) -> None:
-    metrics.push(pushgateway.url, REPORT)
-    text = pushgateway.kept["/metrics/job/petpro-audit"]
-    waiting = {
-        sample.labels["kind"]: sample.value
+    metrics.push(pushgateway.url, REPORT, "changes")
+    assert _waiting(pushgateway, "changes") == {("parked_sagas", "changes"): 2}
+
+
+def test_what_a_run_over_everything_has_found_outlives_those_over_what_changed(pushgateway: Pushgateway) -> None:
+    metrics.push(pushgateway.url, REPORT, "everything")
+    metrics.push(pushgateway.url, replace(REPORT, waiting={"parked sagas": 0}), "changes")
+    assert _waiting(pushgateway, "everything") == {("parked_sagas", "everything"): 2}
+
+
+def _waiting(pushgateway: Pushgateway, scope: str) -> dict[tuple[str, str], float]:
+    text = pushgateway.kept[f"/metrics/job/petpro-audit/scope/{scope}"]
+    return {
+        (sample.labels["kind"], sample.labels["scope"]): sample.value
         for family in text_string_to_metric_families(text)
         if family.name == "petpro_audit_waiting_for_a_person"
         for sample in family.samples
     }
-    assert waiting == {"parked_sagas": 2}
 
 
 def test_metrics_that_nobody_takes_are_no_clean_run() -> None:
     with pytest.raises(CannotLook, match="cannot be sent"):
-        metrics.push("http://127.0.0.1:9", REPORT)
+        metrics.push("http://127.0.0.1:9", REPORT, "changes")
 
 
 def test_one_password_opens_every_database(tmp_path: Path) -> None:

@@ -125,9 +125,7 @@ async def test_signed_in_people_go_on_while_account_is_away(
     ):
         assert (await web.get("/v1/clinics", headers=dewi)).status_code == 200
         async with asyncio.timeout(60):
-            while (
-                await times_fetched(edge) < 4
-            ):  # so that the keys that are kept were among them
+            while await times_fetched(edge) < 4:  # so that the keys that are kept were among them
                 await asyncio.sleep(0.1)
         await account.stop(None)
         await asyncio.sleep(policy.tokens.refresh_keys_seconds + 7)

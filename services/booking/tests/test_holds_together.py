@@ -215,7 +215,7 @@ async def test_who_waits_for_others_holds_gets_every_free_seat(world: World, day
     async with world.database.transaction() as tx:
         await holds.hold(tx, wishes[:2], HOLD_SECONDS)
         waiting = asyncio.create_task(grant(world, wishes * 2))
-        await asyncio.sleep(0.5)
+        await until_somebody_waits(world, 1)
     outcomes = await waiting
 
     assert {type(outcome) for outcome in outcomes} == {booking_pb2.CreateReservationResponse}

@@ -1,5 +1,6 @@
 """TakePayment and CancelPayment: once, twice, late, after each other, and with outcomes that nobody knows."""
 
+import asyncio
 import contextlib
 from dataclasses import replace
 from decimal import Decimal
@@ -17,7 +18,7 @@ from petpro.payment.v1 import commands_pb2
 from petpro_common.money import Money
 from petpro_common.sealing import Sealer
 from petpro_common.testing import eventually, logged, running
-from petpro_payment import metrics, payments
+from petpro_payment import errand_store, metrics, payments
 from petpro_payment.domain import Origin, Payment, PaymentStatus, RefundStatus
 from petpro_payment.outcomes import Captured, Unknown
 from petpro_payment.providers.provider import PaymentOrder
@@ -170,11 +171,12 @@ async def test_a_worker_that_dies_before_it_asks_leads_to_one_charge(world: Worl
 async def test_two_workers_do_not_take_the_same_payment(world: World) -> None:
     for _ in range(6):
         await world.order(Sale().take())
-    first, second = await world.worker().claim(4), await world.worker().claim(4)
-    assert (len(first), len(second)) == (4, 2)
-    assert not {item.id for item in first if isinstance(item, Payment)} & {
-        item.id for item in second if isinstance(item, Payment)
-    }
+    async with world.database.transaction() as tx:  # one that takes them at this moment
+        first = await tx.execute(errand_store._CLAIM, {"lease": 30.0, "limit": 4})
+        second = await asyncio.wait_for(world.worker().claim(4), 4)
+    third = await world.worker().claim(4)
+    assert (len(first.all()), len(second), len(third)) == (4, 2, 0)
+    assert not {row.id for row in first} & {item.id for item in second if isinstance(item, Payment)}
 
 
 async def test_who_does_not_pay_in_time_is_timed_out(world: World, provider: PlayedProvider) -> None:

@@ -94,3 +94,13 @@ async def test_whatever_state_a_provider_brought_about_has_its_event(world: Worl
     assert [event.type for event in told] == ["Unknown", "Captured", "RefundAccepted", "RefundSucceeded"]
     assert {(event.disposition, event.source) for event in told} == {("applied", "answer")}
     assert told[1].payload["money"] == {"amount": "250000.00", "currency": "IDR"}
+
+
+async def test_what_the_customer_has_to_do_is_not_kept_for_ever(world: World, provider: PlayedProvider) -> None:
+    provider.waits_for_customer = True
+    sale = Sale()
+    await world.order(sale.take())
+    await world.one_step()
+    assert (await world.payment(sale)).payment_details == {"customer_action": "scan me"}
+    (told,) = await world.rows("SELECT type, payload FROM provider_events")
+    assert (told.type, told.payload) == ("Processing", {"external_reference": f"pi_{sale.payment_id}"})

@@ -127,6 +127,19 @@ async def test_what_a_callback_says_is_not_believed(shop: World, xendit: FakeXen
             await deliver(shop, (headers, unreadable))
 
 
+async def test_what_is_none_of_ours_changes_nothing(shop: World, xendit: FakeXendit) -> None:
+    refunded, foreign = await refund_submitted(shop, xendit), await asked(shop, Sale())
+    xendit.settle(refunded.refund_id)
+    for refund in xendit.refunds.values():
+        refund["reference_id"] = None
+    assert await deliver(shop, xendit.callbacks[-1]) is Disposition.UNKNOWN
+    xendit.request_of(foreign.payment_id)["currency"] = "PHP"
+    xendit.pay(foreign.payment_id)
+    assert await webhooks.receive(shop.under_lock, shop.providers, "xendit", *xendit.callbacks[-1]) == []
+    assert {each.money for each in await moved(shop, Kind.CAPTURE, 10)} == {PRICE, None}
+    assert [each.reference for each in await moved(shop, Kind.REFUND, 10)] == [""]
+
+
 async def test_a_callback_about_what_cannot_be_fetched_is_to_come_again(shop: World, xendit: FakeXendit) -> None:
     sale = await asked(shop, Sale())
     xendit.pay(sale.payment_id)

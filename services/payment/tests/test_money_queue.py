@@ -13,7 +13,7 @@ from petpro_common.context import Role
 from petpro_common.money import Money
 from petpro_common.rpc import reason_of
 from petpro_payment.domain import PaymentStatus, RefundStatus
-from petpro_payment.outcomes import RefundAccepted, RefundFailed, RefundSucceeded
+from petpro_payment.outcomes import Captured, RefundAccepted, RefundFailed, RefundSucceeded
 from services.payment.tests.desk import Desk, open_desk
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.test_journal import balances
@@ -153,6 +153,25 @@ async def test_a_quarantined_payment_is_listed_and_closed(world: World, provider
     with pytest.raises(aio.AioRpcError) as refused:
         await desk.close_quarantine(sale)
     assert reason_of(refused.value) == "PAYMENT_NOT_QUARANTINED"
+
+
+@pytest.mark.parametrize(
+    ("taken", "beyond"),
+    [(Money(Decimal(100000), "IDR"), "-150000.00"), (Money(Decimal("7.50"), "USD"), "7.50")],
+)
+async def test_another_amount_than_was_captured_waits_for_a_person_too(
+    world: World, provider: PlayedProvider, desk: Desk, taken: Money, beyond: str
+) -> None:
+    sale = await world.paid(Sale())
+    before = await balances(world, sale)
+    payment = await world.payment(sale)
+    for _ in range(2):
+        await world.worker().record_payment(payment, Captured("pi", taken, payment.now))
+    [waiting] = await desk.quarantined()
+    assert (waiting.taken.amount, waiting.taken.currency_code) == (beyond, taken.currency)
+    await desk.close_quarantine(sale)
+    assert await balances(world, sale) == before
+    assert await world.refunds(sale) == []
 
 
 async def test_only_administrators_have_a_desk(world: World, provider: PlayedProvider, desk: Desk) -> None:

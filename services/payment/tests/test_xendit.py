@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from aiohttp import encode_basic_auth, web
+from structlog.testing import capture_logs
 
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -19,8 +21,10 @@ from petpro_payment.providers import http
 from petpro_payment.providers.movements import Kind, Movement, Span, State
 from petpro_payment.providers.provider import PaymentOrder
 from petpro_payment.providers.xendit import XenditProvider
+from services.payment.tests.desk import open_desk
 from services.payment.tests.fake_xendit import CALLBACK_TOKEN, SECRET_KEY, Callback, FakeXendit
 from services.payment.tests.loopback import serving
+from services.payment.tests.test_journal import balances
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
 
@@ -110,6 +114,35 @@ async def test_another_amount_is_quarantined_whatever_was_asked(shop: World, xen
     xendit.pay(sale.payment_id, 100000)
     assert await deliver(shop, xendit.callbacks[0]) is Disposition.QUARANTINED
     assert (await shop.payment(sale)).captured == 0
+
+
+async def test_what_is_paid_in_parts_is_for_a_person_from_the_first_on(shop: World, xendit: FakeXendit) -> None:
+    sale = await asked(shop, Sale(), "virtual_account")
+    xendit.pay(sale.payment_id, 100000)
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.QUARANTINED
+    xendit.pay(sale.payment_id, 150000)
+    with capture_logs() as said:
+        assert await deliver(shop, xendit.callbacks[1]) is Disposition.IGNORED
+    assert [line["taken"] for line in said if line["log_level"] == "error"] == [str(PRICE)]
+    assert await shop.refunds(sale) == []
+    assert await balances(shop, sale) == {"customer_liability": -100000, "provider_clearing": 100000}
+
+
+async def test_what_is_paid_once_more_waits_for_a_person_and_the_payment_stands(
+    shop: World, xendit: FakeXendit, tmp_path: Path
+) -> None:
+    sale = await asked(shop, Sale(), "virtual_account")
+    xendit.pay(sale.payment_id)
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.APPLIED
+    paid = await balances(shop, sale)
+    xendit.pay(sale.payment_id, 100000)
+    assert await deliver(shop, xendit.callbacks[1]) is Disposition.QUARANTINED
+    assert (await shop.payment(sale)).status is PaymentStatus.SUCCESS
+    assert await balances(shop, sale) == {"customer_liability": -350000, "provider_clearing": 350000}
+    async with open_desk(shop, tmp_path) as desk:
+        assert [each.taken.amount for each in await desk.quarantined()] == ["100000.00"]
+        await desk.close_quarantine(sale)
+    assert await balances(shop, sale) == paid
 
 
 async def test_what_a_callback_says_is_not_believed(shop: World, xendit: FakeXendit) -> None:

@@ -16,8 +16,10 @@ from petpro_common.saga.model import Data
 
 COMPENSATABLE, PIVOT, RETRIABLE = StepKind.COMPENSATABLE, StepKind.PIVOT, StepKind.RETRIABLE
 
-# A provider may take weeks to send money back; until then the saga waits to settle the entry. Payment
-# says by itself when it is gone; asking again only makes up for an answer that was lost.
+# A provider may take a weekend to take a refund on (a card that its bank has not settled, a balance that does not
+# reach), and weeks to send the money back. Payment says by itself when that is so; asking again only makes up for an
+# answer that was lost.
+_UNTIL_SUBMITTED = timedelta(days=7)
 _UNTIL_SETTLED = timedelta(days=30)
 _BETWEEN_LOOKS = timedelta(minutes=10)
 
@@ -122,52 +124,66 @@ CHECKOUT = Saga("checkout", 1, (
 ), forgets=frozenset({"payment_token", "notes"}))
 
 # A customer's: if the refund is refused, the booking stands as before.
-CANCELLATION = Saga("cancellation", 3, (
+CANCELLATION = Saga("cancellation", 4, (
     Step("request",           COMPENSATABLE, Local("lock_booking"), undo=Local("lift_lock")),
     Step("reserve_refund",    COMPENSATABLE, Remote("payment", _reserve_refund),
          undo=Remote("payment", _release_refund), when=_gives_money_back),
     Step("post_refund_entry", COMPENSATABLE, Remote("payment", _post_refund_entry),
          undo=Remote("payment", _cancel_refund_entry), when=_gives_money_back, along=True),
-    Step("submit_refund",     PIVOT,         _SUBMIT_REFUND, when=_gives_money_back, along=True),
+    Step("submit_refund",     PIVOT,         _SUBMIT_REFUND,
+         when=_gives_money_back, along=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SUBMITTED),
     Step("cancel_booking",    RETRIABLE,     Local("cancel_booking")),
     Step("settle_refund",     RETRIABLE,     Remote("payment", _settle_refund_entry),
          when=_gives_money_back, ahead=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
 ), forgets=frozenset({"reason"}))
 
 # A clinic's or an administrator's: it goes through whatever the provider says.
-CLINIC_CANCELLATION = Saga("clinic_cancellation", 3, (
+CLINIC_CANCELLATION = Saga("clinic_cancellation", 4, (
     Step("request",           PIVOT,     Local("lock_booking")),
     Step("cancel_booking",    RETRIABLE, Local("cancel_booking")),
     Step("reserve_refund",    RETRIABLE, Remote("payment", _reserve_refund), when=_gives_money_back),
     Step("post_refund_entry", RETRIABLE, Remote("payment", _post_refund_entry), when=_gives_money_back, along=True),
-    Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND, when=_gives_money_back, along=True),
+    Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND,
+         when=_gives_money_back, along=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SUBMITTED),
     Step("settle_refund",     RETRIABLE, Remote("payment", _settle_refund_entry),
          when=_gives_money_back, ahead=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
 ), forgets=frozenset({"reason"}))
 
 # Who did not come gets the rest back: it goes through likewise. What booking has to do is done where it is started.
-NO_SHOW = Saga("no_show", 3, (
+NO_SHOW = Saga("no_show", 4, (
     Step("reserve_refund",    RETRIABLE, Remote("payment", _reserve_refund)),
     Step("post_refund_entry", RETRIABLE, Remote("payment", _post_refund_entry), along=True),
-    Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND, along=True),
+    Step("submit_refund",     RETRIABLE, _SUBMIT_REFUND,
+         along=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SUBMITTED),
     Step("settle_refund",     RETRIABLE, Remote("payment", _settle_refund_entry),
          ahead=True, patience=_BETWEEN_LOOKS, horizon=_UNTIL_SETTLED),
 ))
 # fmt: on
 
 
+def _in_a_day(saga: Saga) -> Saga:
+    """As version 3 was: a refund has as long to be taken on as any other step."""
+    steps = (
+        replace(step, patience=Step.patience, horizon=Step.horizon) if step.name == "submit_refund" else step
+        for step in saga.steps
+    )
+    return replace(saga, version=3, steps=tuple(steps))
+
+
 def _none_ahead(saga: Saga) -> Saga:
     """As version 2 was: the entry's command is sent when its step is reached."""
-    return replace(saga, version=2, steps=tuple(replace(step, ahead=False) for step in saga.steps))
+    return replace(saga, version=2, steps=tuple(replace(step, ahead=False) for step in _in_a_day(saga).steps))
 
 
 def _one_by_one(saga: Saga) -> Saga:
     """As version 1 was: no command travels with another."""
-    return replace(saga, version=1, steps=tuple(replace(step, along=False, ahead=False) for step in saga.steps))
+    return replace(saga, version=1, steps=tuple(replace(step, along=False) for step in _none_ahead(saga).steps))
 
 
 # What is started, and what is only finished: versions of the release before, or of the next (docs/saga.md).
 SAGAS = (CHECKOUT, CANCELLATION, CLINIC_CANCELLATION, NO_SHOW)
 FINISHING = tuple(
-    as_it_was(saga) for as_it_was in (_none_ahead, _one_by_one) for saga in (CANCELLATION, CLINIC_CANCELLATION, NO_SHOW)
+    as_it_was(saga)
+    for as_it_was in (_in_a_day, _none_ahead, _one_by_one)
+    for saga in (CANCELLATION, CLINIC_CANCELLATION, NO_SHOW)
 )

@@ -1,4 +1,7 @@
-"""What a provider answers when we ask, kept for ever beside what it tells by itself, when it changes anything."""
+"""What a provider answers when we ask, kept for ever beside what it tells by itself, when it changes anything.
+
+What the customer has to do is left out: it may be a secret, and nobody could take it away again.
+"""
 
 from dataclasses import asdict
 from uuid import UUID
@@ -22,13 +25,14 @@ def keep(
     if disposition is Disposition.IGNORED:
         return
     kind = type(outcome).__name__
+    kept = {name: value for name, value in asdict(outcome).items() if name != "customer_action"}
     event = ProviderEvent(
         event_id=f"{reference}:{attempt}",
         type=kind,
         reference=str(reference),
         outcome=outcome,
         is_refund=kind.startswith("Refund"),
-        payload=asdict(outcome),
+        payload=kept,
         source=Source.ANSWER,
     )
     event_store.record(tx, provider, event, disposition)

@@ -257,15 +257,16 @@ def _is_known(payment: Payment, outcome: outcomes.Processing) -> bool:
 
 
 def _captured(payment: Payment, money: Money) -> Move:
-    if not (payment.is_open or payment.is_unpaid):
+    """What is quarantined is a person's, whatever comes afterwards."""
+    if payment.quarantined_at:
         return STAY
     if money != payment.money:
-        if payment.quarantined_at:
-            return STAY
         return Move(PaymentStatus.FAILED if payment.is_open else None, Reason.PAYMENT_REFUSED, quarantine=True)
     if payment.is_unpaid:
         return Move(PaymentStatus.SUCCESS, give_back=Origin.LATE_PAYMENT)
-    return Move(PaymentStatus.SUCCESS, give_back=Origin.CALLED_OFF if payment.is_called_off else None)
+    if payment.is_open:
+        return Move(PaymentStatus.SUCCESS, give_back=Origin.CALLED_OFF if payment.is_called_off else None)
+    return STAY
 
 
 def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:

@@ -1,5 +1,6 @@
 """Taking payments and calling them off. Each function takes the transaction; none calls a provider."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -98,6 +99,8 @@ async def _cancel_open(tx: Transaction, command_id: str, payment: Payment) -> An
 async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> Disposition:
     """Makes of a locked payment what the outcome says, and answers whoever waits for it."""
     move = payment_move(payment, outcome)
+    if payment.quarantined_at and isinstance(outcome, Captured):
+        _log.error("provider tells of a quarantined payment", payment_id=str(payment.id), taken=str(outcome.money))
     if move.quarantine and isinstance(outcome, Captured):
         await _quarantine(tx, payment, outcome)
     if move.status is PaymentStatus.SUCCESS and isinstance(outcome, Captured):
@@ -141,7 +144,8 @@ def _answer(tx: Transaction, payment: Payment, to_take: Succeeded | Refused, giv
 
 
 async def _quarantine(tx: Transaction, payment: Payment, outcome: Captured) -> None:
-    store.quarantine(tx, payment.id, outcome.money)
+    captured = payment.captured if outcome.money.currency == payment.currency else 0
+    store.quarantine(tx, payment.id, replace(outcome.money, amount=outcome.money.amount - captured))
     metrics.QUARANTINED.inc()
     _log.error("provider took another amount than was ordered", payment_id=str(payment.id), taken=str(outcome.money))
 

@@ -33,7 +33,15 @@ from petpro_payment.domain import (
 from petpro_payment.errands import Errand, Errands
 from petpro_payment.errors import RefundNotFound, RefundNotManual, RefundNotRetriable
 from petpro_payment.move_store import Moved
-from petpro_payment.outcomes import RefundByHand, RefundFailed, RefundOutcome, RefundRefused, Unknown
+from petpro_payment.outcomes import (
+    RefundAccepted,
+    RefundByHand,
+    RefundFailed,
+    RefundOutcome,
+    RefundRefused,
+    RefundSucceeded,
+    Unknown,
+)
 from petpro_payment.providers.capabilities import why_not_refund
 from petpro_payment.providers.provider import Providers
 from petpro_payment.refund_store import NewRefund
@@ -184,6 +192,7 @@ async def learn(
     If it is on its way then, it is looked at after `pause` seconds, where that is told. What it becomes is written with
     the commit.
     """
+    _watch(refund, outcome)
     status = refund_move(refund, outcome)
     is_still = status is None or refund.paid_out_reference  # what a person has paid, no word on the own attempt undoes
     if pause is not None and (is_still or status is RefundStatus.UNKNOWN):
@@ -202,6 +211,14 @@ async def learn(
         _log.error("refund needs a person", refund_id=str(refund.id), payment_id=str(payment.id), cause=failure)
     _answer(tx, refund, status)
     return Disposition.APPLIED
+
+
+def _watch(refund: Refund, outcome: RefundOutcome) -> None:
+    """Alarms when a provider makes a refund of which it had none when it ended here: the money may go twice."""
+    is_over = refund.status in (RefundStatus.REFUSED, RefundStatus.MANUAL, RefundStatus.SUCCEEDED)
+    if is_over and refund.external_reference is None and isinstance(outcome, RefundAccepted | RefundSucceeded):
+        metrics.MANUAL_REFUNDS.inc()
+        _log.error("provider makes a refund after all", refund_id=str(refund.id), status=refund.status)
 
 
 async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: bool) -> Refund:

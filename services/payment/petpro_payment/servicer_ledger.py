@@ -25,8 +25,9 @@ from petpro.payment.v1.ledger_pb2 import (
 from petpro.type.v1.money_pb2 import Money as MoneyMessage
 from petpro_common import pages
 from petpro_common.context import administrator, signed_in
-from petpro_common.db import Database, Row
+from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import invalid
+from petpro_common.idempotency import go_on, once
 from petpro_common.instants import timestamp
 from petpro_common.money import Money
 from petpro_payment import journal_store, settlement_store, settlements, statements
@@ -69,13 +70,33 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         return GetStatementResponse(file_name=f"{settlement.id}.csv", media_type="text/csv", content=lines)
 
     async def RunSettlements(self, request: RunSettlementsRequest, context: _Context) -> RunSettlementsResponse:
+        """Each settlement is kept in the reply by its own transaction.
+
+        So a copy after a fault, or before the end, is told what is settled so far, and that there is more.
+        """
         operator = administrator().id
-        until, clinic_id = request.until.ToDatetime(UTC), _id(request.clinic_id)
-        rows, has_more = await settlements.run(
-            self._database, until, clinic_id, operator, request.reason, dry_run=request.dry_run
-        )
-        told = map(_settlement if request.dry_run else _made, rows)
-        return RunSettlementsResponse(settlements=told, has_more=has_more)
+        due = await settlements.due(self._database, request.until.ToDatetime(UTC), _id(request.clinic_id))
+        if request.dry_run:
+            foreseen = map(_settlement, due[: settlements.MOST])
+            return RunSettlementsResponse(settlements=foreseen, has_more=len(due) > settlements.MOST)
+        reply = RunSettlementsResponse(has_more=True)
+
+        async def begin(_: Transaction) -> RunSettlementsResponse:
+            return reply
+
+        answered = await once(self._database, request, RunSettlementsResponse, begin)
+        if answered is not reply:
+            return answered
+        payable = [one for one in due if one.clinic_amount >= 0]
+        for one in payable[: settlements.MOST]:
+            async with self._database.transaction() as tx:
+                if made := await settlements.settle(tx, one, operator, request.reason):
+                    reply.settlements.append(_made(made))
+                    go_on(tx, request, reply)
+        reply.has_more = len(payable) > settlements.MOST
+        async with self._database.transaction() as tx:
+            go_on(tx, request, reply)
+        return reply
 
     async def ListJournal(self, request: ListJournalRequest, context: _Context) -> ListJournalResponse:
         administrator()

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
 
-from petpro_common.db import Database, Row
+from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import invalid
 from petpro_common.ids import new_id
 from petpro_payment import settlement_store
@@ -19,29 +20,23 @@ IN_FLIGHT = timedelta(minutes=1)
 _log = structlog.get_logger()
 
 
-async def run(
-    database: Database, until: datetime, clinic_id: UUID | None, operator: str, reason: str, *, dry_run: bool
-) -> tuple[Sequence[Row], bool]:
-    """What was settled, or would be, and whether there is more. A call that was cut off is simply made again.
+async def due(database: Database, until: datetime, clinic_id: UUID | None) -> Sequence[Row]:
+    """What would be settled, by clinic and currency; the sums of those that owe more than they earned are below zero.
 
     Raises InvalidRequest when `until` is not long enough ago for all that was written before to be there.
     """
     if until > datetime.now(UTC) - IN_FLIGHT:
         raise invalid("until", "must be at least a minute ago")
     async with database.transaction() as tx:
-        due = await settlement_store.foreseen(tx, until, clinic_id)
-    if dry_run:
-        return due[:MOST], len(due) > MOST
-    payable = [one for one in due if one.clinic_amount >= 0]
-    settled = [await _settle(database, one, operator, reason) for one in payable[:MOST]]
-    return [one for one in settled if one is not None], len(payable) > MOST
+        return await settlement_store.foreseen(tx, until, clinic_id)
 
 
-async def _settle(database: Database, due: Row, operator: str, reason: str) -> Row | None:
-    async with database.transaction() as tx:
-        made = await settlement_store.settle(tx, new_id(), due.clinic_id, due.currency, due.until)
-        if made is None:
-            return None
-        settlement_store.note(tx, operator, "settle", made.id, reason)
-    _log.info("settled", settlement_id=str(made.id), clinic_id=str(made.clinic_id), entries=made.entry_count)
+async def settle(tx: Transaction, one: Row, operator: str, reason: str) -> Row | None:
+    """What was settled of what was due to one clinic in one currency; None when nothing of it is left."""
+    made = await settlement_store.settle(tx, new_id(), one.clinic_id, one.currency, one.until)
+    if made is None:
+        return None
+    settlement_store.note(tx, operator, "settle", made.id, reason)
+    told = {"settlement_id": str(made.id), "clinic_id": str(made.clinic_id), "entries": made.entry_count}
+    tx.after_commit(partial(_log.info, "settled", **told))
     return made

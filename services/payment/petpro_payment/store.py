@@ -248,7 +248,10 @@ def close_unpaid(tx: Transaction, payment_id: UUID, status: PaymentStatus, reaso
 
 
 def quarantine(tx: Transaction, payment_id: UUID, taken: Money) -> None:
-    """Marks a payment of which the provider took another amount, and posts that as owed. Under the row lock."""
+    """Marks a payment of which the provider took another amount, and posts as owed what was taken beyond the captured.
+
+    Below zero where that is less, and nothing is posted. Under the row lock.
+    """
     tx.write(_QUARANTINE, {"id": payment_id, "amount": taken.amount, "currency": taken.currency})
 
 

@@ -183,13 +183,10 @@ class Worker:
 
     async def ask_about_refund(self, errand: Errand) -> RefundOutcome:
         """What has become of a refund. No transaction is open."""
-        refund, payment = errand.refund, errand.payment
-        if payment.external_reference is None:
+        if errand.payment.external_reference is None:
             return Unknown("the payment has no reference at the provider")
-        provider = self._providers[payment.provider]
-        if by_hand := _by_hand(provider.capabilities, refund, payment):
-            return by_hand
-        return await self._asked(provider, _refund_outcome(provider, refund, refund_order(errand)))
+        provider = self._providers[errand.payment.provider]
+        return await self._asked(provider, _refund_outcome(provider, errand))
 
     async def record_refund(self, asked: Refund, outcome: RefundOutcome) -> float | None:
         """Records what was learned; a refund that is still on its way is looked at again."""
@@ -280,19 +277,24 @@ def refund_order(errand: Errand) -> RefundOrder:
     )
 
 
-def _by_hand(provider: Capabilities, refund: Refund, payment: Payment) -> RefundByHand | None:
-    """What the provider cannot give back, so that it is not asked. One that it has taken on is its own to end."""
-    if refund.attempts > 1 or not refund.status.is_submitted or payment.paid_at is None:
-        return None
-    since = payment.now - payment.paid_at
-    cause = why_not_refund(provider, payment.payment_method, refund.money, payment.captured, since)
-    return None if cause is None else RefundByHand(cause)
-
-
-async def _refund_outcome(provider: Provider, refund: Refund, order: RefundOrder) -> RefundOutcome:
-    found = await provider.find_refund(order) if refund.attempts > 1 else None
+async def _refund_outcome(provider: Provider, errand: Errand) -> RefundOutcome:
+    order = refund_order(errand)
+    found = await provider.find_refund(order) if errand.refund.attempts > 1 else None
     if found is not None:
         return found
-    if refund.status.is_submitted:
-        return await provider.create_refund(order)
-    return Unknown("a refund that the provider had taken on is not there")
+    if not errand.refund.status.is_submitted:
+        return Unknown("a refund that the provider had taken on is not there")
+    return _by_hand(provider.capabilities, errand) or await provider.create_refund(order)
+
+
+def _by_hand(provider: Capabilities, errand: Errand) -> RefundByHand | None:
+    """What the provider cannot give back, and so was never ordered there, however often a worker died before that.
+
+    A window may have closed since an order went out, unless it had before the refund was there.
+    """
+    refund, payment = errand.refund, errand.payment
+    if payment.paid_at is None:
+        return None
+    since = (payment.now if refund.attempts == 1 else refund.created_at) - payment.paid_at
+    cause = why_not_refund(provider, payment.payment_method, refund.money, payment.captured, since)
+    return None if cause is None else RefundByHand(cause)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
 from petpro.payment.v1 import ledger_pb2 as ledger
@@ -24,6 +23,7 @@ from petpro_common.auth import ServiceTokens
 from petpro_common.channels import channel
 from petpro_common.context import Role
 from petpro_common.ids import new_id
+from petpro_common.instants import timestamp
 from petpro_common.testing import KeyRing, serving
 from petpro_payment.clinics import Clinics
 from petpro_payment.servicer_ledger import LedgerServicer
@@ -57,10 +57,16 @@ class Desk:
         self, clinic_id: UUID | str = "", *, until: datetime | None = None, dry_run: bool = False
     ) -> list[ledger.Settlement]:
         """Settles what was written before an instant, or until now."""
-        end = Timestamp()
-        end.FromDatetime(until or datetime.now(UTC))
-        request = ledger.RunSettlementsRequest(until=end, clinic_id=str(clinic_id), reason=WHY, dry_run=dry_run)
-        return list((await self.books.RunSettlements(request, metadata=self.as_admin)).settlements)
+        return list((await self.run_settlements(until or datetime.now(UTC), clinic_id, dry_run=dry_run)).settlements)
+
+    async def run_settlements(
+        self, until: datetime, clinic_id: UUID | str = "", *, dry_run: bool = False, request_id: str = ""
+    ) -> ledger.RunSettlementsResponse:
+        request = ledger.RunSettlementsRequest(
+            until=timestamp(until), clinic_id=str(clinic_id), reason=WHY, dry_run=dry_run, request_id=request_id
+        )
+        reply: ledger.RunSettlementsResponse = await self.books.RunSettlements(request, metadata=self.as_admin)
+        return reply
 
     async def statement(self, settlement_id: str, format_: Any, metadata: Any = None) -> ledger.GetStatementResponse:
         request = ledger.GetStatementRequest(settlement_id=settlement_id, format=format_)

@@ -39,9 +39,13 @@ def _said(code: str, message: str = "") -> web.Response:
 
 @dataclass
 class FakeMidtrans:
-    """`mute`: it does what it is asked, and its answer is lost. `refuses`: the code by which it refuses refunds."""
+    """`mute`: it does what it is asked, and its answer is lost. `refuses`: the code by which it refuses refunds.
+
+    `lags`: what it has given back does not show yet.
+    """
 
     mute: bool = False
+    lags: bool = False
     refuses: str = ""
     transactions: dict[str, _Json] = field(default_factory=dict)
     notifications: list[bytes] = field(default_factory=list)
@@ -104,7 +108,8 @@ class FakeMidtrans:
         found = self._of(request)
         if isinstance(found, web.Response):
             return found
-        return web.json_response({name: value for name, value in found.items() if name not in _SHOWN_ONCE})
+        hidden = (*_SHOWN_ONCE, "refunds") if self.lags else _SHOWN_ONCE
+        return web.json_response({name: value for name, value in found.items() if name not in hidden})
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
         found = self._of(request)

@@ -36,6 +36,8 @@ class Listing(PlayedProvider):
     """Lists what it took, and gave back at once."""
 
     given: dict[str, Money] = field(default_factory=dict)
+    foreign: str = ""
+    """What it calls money of another business, in a currency that we never take."""
 
     capabilities = replace(PlayedProvider.capabilities, lists=True)
 
@@ -57,6 +59,8 @@ class Listing(PlayedProvider):
                 Movement(Kind.CAPTURE, str(reference), told.external_reference, State.DONE, told.money, told.paid_at)
                 for reference, told in taken.items()
             ]
+        if self.foreign:
+            found.append(Movement(span.kind, "", self.foreign, State.DONE, None, now))
         return Page(found, "")
 
 
@@ -174,6 +178,18 @@ async def test_only_a_list_shows_money_that_nobody_here_knows_of(auditor: Audito
     named = {f"played {today} {taken}", f"played {today} {given}"} if isinstance(provider, Listing) else set()
     assert found.keys() == named
     assert await auditor.finds(*found) == found
+
+
+async def test_money_of_another_business_is_named_without_its_amount(
+    auditor: Auditor, provider: PlayedProvider
+) -> None:
+    await refunded(auditor.told.desk.world, provider)
+    if isinstance(provider, Listing):
+        provider.foreign = "ch_17"
+        today = datetime.now(UTC).date()
+        assert await auditor.finds() == {
+            f"played {today} ch_17": f"played, {today}: it gives something back, succeeded; no refund of ours"
+        }
 
 
 async def test_a_provider_that_payment_no_longer_has_is_not_asked(auditor: Auditor, provider: PlayedProvider) -> None:

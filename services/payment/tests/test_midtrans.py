@@ -190,6 +190,19 @@ async def test_a_refund_whose_answer_was_lost_is_made_once(shop: World, midtrans
     assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.SUCCEEDED]
 
 
+async def test_a_refund_that_it_has_and_does_not_show_yet_is_not_refused(shop: World, midtrans: FakeMidtrans) -> None:
+    sale = await settled(shop, midtrans)
+    midtrans.mute = midtrans.lags = True
+    await refund_submitted(shop, sale)
+    midtrans.mute = False
+    await shop.one_step()
+    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.UNKNOWN]
+    midtrans.lags = False
+    midtrans.confirm(sale.payment_id)
+    await shop.work()
+    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.SUCCEEDED]
+
+
 async def test_what_is_captured_and_not_settled_is_refunded_later(shop: World, midtrans: FakeMidtrans) -> None:
     sale = await refund_submitted(shop, await asked(shop, Sale(), "card", "good"))
     assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.UNKNOWN]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from grpc import StatusCode, aio
+from structlog.testing import capture_logs
 
 from petpro_common.context import Role
 from petpro_common.money import Money
 from petpro_common.rpc import reason_of
 from petpro_payment.domain import PaymentStatus, RefundStatus
-from petpro_payment.outcomes import RefundFailed
+from petpro_payment.outcomes import Captured, RefundAccepted, RefundFailed, RefundSucceeded
 from services.payment.tests.desk import Desk, open_desk
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.test_journal import balances
@@ -25,11 +26,11 @@ async def desk(world: World, tmp_path: Path) -> AsyncIterator[Desk]:
         yield desk
 
 
-async def stuck(world: World, provider: PlayedProvider) -> Sale:
-    """A sale whose refund the provider has refused, though it must succeed."""
+async def stuck(world: World, provider: PlayedProvider, *, must_succeed: bool = True) -> Sale:
+    """A sale whose refund the provider has refused, though it must succeed unless told otherwise."""
     sale = await world.paid(Sale())
     provider.refuses_refunds = True
-    for order in (sale.reserve("250000"), sale.refund_entry(), sale.submit(must_succeed=True)):
+    for order in (sale.reserve("250000"), sale.refund_entry(), sale.submit(must_succeed)):
         await world.order(order)
     await world.work()
     assert (await world.order(sale.settle())).outcome == PENDING
@@ -100,6 +101,35 @@ async def test_a_provider_that_fails_once_more_does_not_undo_a_payout(
     assert (refund.status, await balances(world, sale)) == (RefundStatus.SUCCEEDED, before)
 
 
+@pytest.mark.parametrize("ended_by", ["refusal", "nothing", "payout"])
+async def test_a_refund_that_its_provider_makes_after_all_raises_an_alarm(
+    world: World, provider: PlayedProvider, desk: Desk, ended_by: str
+) -> None:
+    sale = await stuck(world, provider, must_succeed=ended_by != "refusal")
+    if ended_by == "payout":
+        await desk.pay_out(sale.refund_id)
+    (before,) = await world.refunds(sale)
+    for told in (RefundAccepted("re"), RefundSucceeded("re")):
+        with capture_logs() as said:
+            await world.worker().record_refund(before, told)
+        assert [line["log_level"] for line in said if line["event"] == "provider makes a refund after all"] == ["error"]
+    assert await world.refunds(sale) == [before]
+
+
+async def test_late_words_on_a_refund_that_its_provider_had_raise_none(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await world.paid(Sale())
+    for order in (sale.reserve("250000"), sale.submit()):
+        await world.order(order)
+    await world.one_step()
+    with capture_logs() as said:
+        for told in (RefundFailed("re", "account_closed"), RefundSucceeded("re"), RefundAccepted("re")):
+            (refund,) = await world.refunds(sale)
+            await world.worker().record_refund(refund, told)
+    assert [line["event"] for line in said] == ["refund needs a person"]
+
+
 async def test_a_quarantined_payment_is_listed_and_closed(world: World, provider: PlayedProvider, desk: Desk) -> None:
     sale = Sale()
     provider.takes_instead = Money(Decimal("17.50"), "USD")
@@ -123,6 +153,25 @@ async def test_a_quarantined_payment_is_listed_and_closed(world: World, provider
     with pytest.raises(aio.AioRpcError) as refused:
         await desk.close_quarantine(sale)
     assert reason_of(refused.value) == "PAYMENT_NOT_QUARANTINED"
+
+
+@pytest.mark.parametrize(
+    ("taken", "beyond"),
+    [(Money(Decimal(100000), "IDR"), "-150000.00"), (Money(Decimal("7.50"), "USD"), "7.50")],
+)
+async def test_another_amount_than_was_captured_waits_for_a_person_too(
+    world: World, provider: PlayedProvider, desk: Desk, taken: Money, beyond: str
+) -> None:
+    sale = await world.paid(Sale())
+    before = await balances(world, sale)
+    payment = await world.payment(sale)
+    for _ in range(2):
+        await world.worker().record_payment(payment, Captured("pi", taken, payment.now))
+    [waiting] = await desk.quarantined()
+    assert (waiting.taken.amount, waiting.taken.currency_code) == (beyond, taken.currency)
+    await desk.close_quarantine(sale)
+    assert await balances(world, sale) == before
+    assert await world.refunds(sale) == []
 
 
 async def test_only_administrators_have_a_desk(world: World, provider: PlayedProvider, desk: Desk) -> None:

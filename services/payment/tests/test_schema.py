@@ -1,11 +1,18 @@
 """The migrated database is what `tables.py` says, and nothing that was asked twice is there twice."""
 
+import asyncio
+
+import psycopg
+import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from psycopg.types.json import Jsonb
 from sqlalchemy import create_engine
+from sqlalchemy.engine import URL
 
 from devstack.testing import MakeDatabase
-from petpro_common.migrate import sqlalchemy_url
+from petpro_common.migrate import config_of, sqlalchemy_url, upgrade
 from petpro_payment.tables import metadata
 
 
@@ -25,3 +32,41 @@ async def test_the_migrated_database_has_exactly_the_columns_of_the_tables(datab
         and not (isinstance(difference, tuple) and difference[0] == "remove_table" and difference[1].name in shared)
     ]
     assert of_columns == []
+
+
+async def test_what_customers_were_shown_is_taken_out_of_what_was_kept_for_ever(empty_database: MakeDatabase) -> None:
+    made = await empty_database("payment")
+    url = sqlalchemy_url(made.url, made.password)
+    await asyncio.to_thread(_upgrade_to, url, "0012")
+    whole = {"object": {"id": "pi_2", "status": "requires_action", "next_action": {"qr_string": "a QR"}}}
+    async with await psycopg.AsyncConnection.connect(made.dsn, autocommit=True) as connection:
+        await _keep(connection, {"external_reference": "pi_1", "customer_action": "a secret"})
+        await _keep(connection, {"data": whole})
+        await _keep(connection, {"id": "pi_3"})
+        await asyncio.to_thread(upgrade, "petpro_payment", url)
+        await _keep(connection, {"external_reference": "pi_4", "customer_action": "told by the version before"})
+        kept = await (await connection.execute("SELECT payload FROM provider_events ORDER BY received_at")).fetchall()
+        with pytest.raises(psycopg.IntegrityError, match="kept as it was"):
+            await connection.execute("UPDATE provider_events SET payload = '{}'")
+    assert [payload for (payload,) in kept] == [
+        {"external_reference": "pi_1"},
+        {"data": {"object": {"id": "pi_2", "status": "requires_action"}}},
+        {"id": "pi_3"},
+        {"external_reference": "pi_4"},
+    ]
+
+
+def _upgrade_to(url: URL, version: str) -> None:
+    engine, config = create_engine(url), config_of("petpro_payment")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    engine.dispose()
+
+
+async def _keep(connection: psycopg.AsyncConnection, payload: dict[str, object]) -> None:
+    await connection.execute(
+        """INSERT INTO provider_events (provider, event_id, type, reference, disposition, payload)
+           VALUES ('played', uuidv7()::text, 'Processing', 'ours', 'applied', %s)""",
+        [Jsonb(payload)],
+    )

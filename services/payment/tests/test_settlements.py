@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -63,6 +64,42 @@ async def test_two_who_settle_at_once_pay_once(world: World, desk: Desk) -> None
     assert sorted(made.clinic_id for each in told for made in each) == sorted(map(str, clinics))
     [paid] = await world.rows("SELECT sum(amount) AS sum FROM journal_lines WHERE account = 'payout_clearing'")
     assert paid.sum == -3 * 225000
+
+
+async def test_the_same_request_again_is_told_the_same(world: World, desk: Desk) -> None:
+    await world.paid(Sale())
+    until = datetime.now(UTC)
+    made = await desk.run_settlements(until, request_id="november")
+    await world.paid(Sale())
+    assert len(made.settlements) == 1
+    assert await desk.run_settlements(until, request_id="november") == made
+    with pytest.raises(aio.AioRpcError) as refused:
+        await desk.run_settlements(datetime.now(UTC), request_id="november")
+    assert reason_of(refused.value) == "REQUEST_ID_REUSED"
+    assert len(await desk.settle()) == 1
+
+
+async def test_a_run_that_ended_halfway_is_told_again_as_far_as_it_came(
+    world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        await world.paid(Sale())
+    until, settle, left = datetime.now(UTC), settlements.settle, iter([True, False])
+
+    async def settle_one(*asked: Any) -> Any:
+        if not next(left):
+            raise ConnectionError
+        return await settle(*asked)
+
+    monkeypatch.setattr(settlements, "settle", settle_one)
+    with pytest.raises(aio.AioRpcError):
+        await desk.run_settlements(until, request_id="november")
+    monkeypatch.setattr(settlements, "settle", settle)
+    [first] = await world.rows("SELECT id FROM settlements")
+    again = await desk.run_settlements(until, request_id="november")
+    assert ([each.id for each in again.settlements], again.has_more) == ([str(first.id)], True)
+    rest = await desk.run_settlements(until, request_id="the rest of november")
+    assert (len(rest.settlements), rest.has_more) == (2, False)
 
 
 async def test_each_clinic_and_currency_is_settled_by_itself(world: World, desk: Desk) -> None:

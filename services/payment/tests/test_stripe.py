@@ -224,6 +224,14 @@ async def test_what_it_took_and_gave_back_is_listed(
     assert given.state is State.DONE
 
 
+async def test_money_in_a_currency_that_we_never_take_is_listed_without_an_amount(
+    localstripe: LocalStripe, provider: StripeProvider
+) -> None:
+    localstripe.sell(1999, "gbp")
+    for kind in (Kind.CAPTURE, Kind.REFUND):
+        assert (await listed(provider, kind))[""].money is None
+
+
 async def listed(provider: StripeProvider, kind: Kind) -> dict[str, Movement]:
     """All pages, by reference, but what has none of ours."""
     found: dict[str, Movement] = {}

@@ -87,7 +87,7 @@ def about_payment(reference: UUID, status: str, money: Money = PRICE, event_id: 
         "amount_captured": str(money.amount) if taken else "0.00",
         "currency": money.currency,
         "reference": str(reference),
-        "next_action": None,
+        "next_action": {"type": "show_qris", "qr_string": "a QR"} if status == "requires_action" else None,
         "failure": {"code": "card_declined"} if status == "failed" else None,
         "captured_at": datetime.now(UTC).isoformat() if taken else None,
     }
@@ -98,7 +98,8 @@ def about_payment(reference: UUID, status: str, money: Money = PRICE, event_id: 
 def about_refund(reference: UUID, status: str) -> bytes:
     failure = {"code": "refund_failed"} if status == "failed" else None
     refund = {"id": f"re_{reference}", "object": "refund", "status": status, "reference": str(reference)}
-    event = {"id": f"evt_{new_id()}", "type": f"refund.{status}", "data": {"object": {**refund, "failure": failure}}}
+    about = {**refund, "reason": "the dog is well again", "failure": failure}
+    event = {"id": f"evt_{new_id()}", "type": f"refund.{status}", "data": {"object": about}}
     return orjson.dumps(event)
 
 
@@ -222,3 +223,12 @@ async def test_what_a_provider_told_us_is_kept_as_it_was(post: Post, told: World
     for change in ("UPDATE provider_events SET disposition = 'applied'", "DELETE FROM provider_events"):
         with pytest.raises(IntegrityError, match="kept as it was"):
             await told.run(change)
+
+
+async def test_of_a_webhook_only_ids_states_and_amounts_are_kept(post: Post, told: World) -> None:
+    sale = await asked_once(told)
+    await post.send(about_payment(sale.payment_id, "requires_action"))
+    await post.send(about_refund(new_id(), "succeeded"))
+    assert (await told.payment(sale)).payment_details == {"customer_action": "a QR"}
+    kept = await told.rows("SELECT payload FROM provider_events WHERE source = 'webhook' ORDER BY received_at")
+    assert [row.payload["object"].keys() for row in kept] == [{"id", "object", "status", "amount", "currency"}] * 2

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from aiohttp import encode_basic_auth, web
+from structlog.testing import capture_logs
 
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -19,8 +21,10 @@ from petpro_payment.providers import http
 from petpro_payment.providers.movements import Kind, Movement, Span, State
 from petpro_payment.providers.provider import PaymentOrder
 from petpro_payment.providers.xendit import XenditProvider
+from services.payment.tests.desk import open_desk
 from services.payment.tests.fake_xendit import CALLBACK_TOKEN, SECRET_KEY, Callback, FakeXendit
 from services.payment.tests.loopback import serving
+from services.payment.tests.test_journal import balances
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
 
@@ -112,6 +116,35 @@ async def test_another_amount_is_quarantined_whatever_was_asked(shop: World, xen
     assert (await shop.payment(sale)).captured == 0
 
 
+async def test_what_is_paid_in_parts_is_for_a_person_from_the_first_on(shop: World, xendit: FakeXendit) -> None:
+    sale = await asked(shop, Sale(), "virtual_account")
+    xendit.pay(sale.payment_id, 100000)
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.QUARANTINED
+    xendit.pay(sale.payment_id, 150000)
+    with capture_logs() as said:
+        assert await deliver(shop, xendit.callbacks[1]) is Disposition.IGNORED
+    assert [line["taken"] for line in said if line["log_level"] == "error"] == [str(PRICE)]
+    assert await shop.refunds(sale) == []
+    assert await balances(shop, sale) == {"customer_liability": -100000, "provider_clearing": 100000}
+
+
+async def test_what_is_paid_once_more_waits_for_a_person_and_the_payment_stands(
+    shop: World, xendit: FakeXendit, tmp_path: Path
+) -> None:
+    sale = await asked(shop, Sale(), "virtual_account")
+    xendit.pay(sale.payment_id)
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.APPLIED
+    paid = await balances(shop, sale)
+    xendit.pay(sale.payment_id, 100000)
+    assert await deliver(shop, xendit.callbacks[1]) is Disposition.QUARANTINED
+    assert (await shop.payment(sale)).status is PaymentStatus.SUCCESS
+    assert await balances(shop, sale) == {"customer_liability": -350000, "provider_clearing": 350000}
+    async with open_desk(shop, tmp_path) as desk:
+        assert [each.taken.amount for each in await desk.quarantined()] == ["100000.00"]
+        await desk.close_quarantine(sale)
+    assert await balances(shop, sale) == paid
+
+
 async def test_what_a_callback_says_is_not_believed(shop: World, xendit: FakeXendit) -> None:
     sale = await asked(shop, Sale())
     xendit.pay(sale.payment_id)
@@ -125,6 +158,19 @@ async def test_what_a_callback_says_is_not_believed(shop: World, xendit: FakeXen
     for unreadable in (b"", b"{}", b"[]", b'{"event": "payment.succeeded", "data": {}}'):
         with pytest.raises(BadWebhook):
             await deliver(shop, (headers, unreadable))
+
+
+async def test_what_is_none_of_ours_changes_nothing(shop: World, xendit: FakeXendit) -> None:
+    refunded, foreign = await refund_submitted(shop, xendit), await asked(shop, Sale())
+    xendit.settle(refunded.refund_id)
+    for refund in xendit.refunds.values():
+        refund["reference_id"] = None
+    assert await deliver(shop, xendit.callbacks[-1]) is Disposition.UNKNOWN
+    xendit.request_of(foreign.payment_id)["currency"] = "PHP"
+    xendit.pay(foreign.payment_id)
+    assert await webhooks.receive(shop.under_lock, shop.providers, "xendit", *xendit.callbacks[-1]) == []
+    assert {each.money for each in await moved(shop, Kind.CAPTURE, 10)} == {PRICE, None}
+    assert [each.reference for each in await moved(shop, Kind.REFUND, 10)] == [""]
 
 
 async def test_a_callback_about_what_cannot_be_fetched_is_to_come_again(shop: World, xendit: FakeXendit) -> None:

@@ -54,7 +54,9 @@ class Side:
 
 
 def _of_capture(theirs: Moved | None, ours: Row | None) -> str:
-    told = f"{theirs.currency} {theirs.amount:.2f}" if theirs else "nothing"
+    told = "nothing" if theirs is None else "something"
+    if theirs and theirs.amount is not None:
+        told = f"{theirs.currency} {theirs.amount:.2f}"
     said = [f"{ours['currency']} {ours[side]:.2f}" if ours else "nothing" for side in ("amount", "journal")]
     return "" if {told} == set(said) else f"it took {told}; payments: {said[0]}; the journal: {said[1]}"
 

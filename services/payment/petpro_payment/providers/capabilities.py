@@ -102,6 +102,14 @@ def from_units(units: int | str | Decimal, currency: str, provider: Capabilities
     return money
 
 
+def money_of_ours(units: int | str | Decimal, currency: str, provider: Capabilities) -> Money | None:
+    """The same; None of what can be no money of ours."""
+    try:
+        return from_units(units, currency, provider)
+    except (AmountDoesNotFit, LookupError):
+        return None
+
+
 def _fits(provider: Capabilities, money: Money) -> bool:
     try:
         to_units(money, provider)

@@ -134,12 +134,12 @@ class MidtransProvider:
         found = await self._status(str(order.payment_reference))
         if isinstance(found, Unknown):
             return found
-        if found is None:
-            return RefundRefused(code)
-        known = _refund_of(found, order)
-        return known or (
-            Unknown("not settled yet") if found["transaction_status"] == "capture" else RefundRefused(code)
-        )
+        if found and (known := _refund_of(found, order)):
+            return known
+        if code == _DUPLICATE:
+            return Unknown("it has this refund already")
+        is_captured = found and found["transaction_status"] == "capture"
+        return Unknown("not settled yet") if is_captured else RefundRefused(code)
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         found = await self._status(str(order.payment_reference))

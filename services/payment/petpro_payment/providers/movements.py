@@ -34,7 +34,7 @@ class Movement:
     """The provider's own name for it."""
     state: State
     money: Money | None
-    """None where the provider does not tell."""
+    """None where the provider does not tell, or tells of a currency that we never take there."""
     at: datetime | None
     """When it was taken, or the refund made; None where the provider does not tell."""
 

@@ -142,7 +142,9 @@ class SandboxProvider:
             about = event["data"]["object"]
             is_refund = about["object"] == "refund"
             outcome = _refund_outcome(about) if is_refund else _payment_outcome(about)
-            return [ProviderEvent(event["id"], event["type"], about["reference"], outcome, is_refund, event)]
+            kept = {field: about.get(field) for field in ("id", "object", "status", "amount", "currency")}
+            payload = {"id": event["id"], "type": event["type"], "created": event.get("created"), "object": kept}
+            return [ProviderEvent(event["id"], event["type"], about["reference"], outcome, is_refund, payload)]
         except (ValueError, KeyError, TypeError, InvalidOperation):
             raise BadWebhook(FieldViolation("body", "is no event of the sandbox")) from None
 

@@ -31,7 +31,7 @@ from petpro_payment.outcomes import (
     Unknown,
 )
 from petpro_payment.providers import http
-from petpro_payment.providers.capabilities import Capabilities, Method, from_units, to_units
+from petpro_payment.providers.capabilities import Capabilities, Method, from_units, money_of_ours, to_units
 from petpro_payment.providers.movements import STATES, Kind, Movement, Page, Span, State
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
 from petpro_payment.providers.stripe_calls import Calls
@@ -269,14 +269,14 @@ def _capture(charge: _Json) -> Movement | None:
         return None
     intent: _Json = charge["payment_intent"] or {}
     reference, external = (intent.get("metadata") or {}).get("reference", ""), intent.get("id", charge["id"])
-    money = from_units(charge.get("amount_captured", charge["amount"]), charge["currency"], CAPABILITIES)
+    money = money_of_ours(charge.get("amount_captured", charge["amount"]), charge["currency"], CAPABILITIES)
     return Movement(Kind.CAPTURE, reference, external, State.DONE, money, _instant(charge))
 
 
 def _refund_movement(refund: _Json) -> Movement:
     metadata: _Json = refund["metadata"] or {}
     reference, state = metadata.get("reference", ""), STATES.get(refund["status"], State.PENDING)
-    money = from_units(refund["amount"], refund["currency"], CAPABILITIES)
+    money = money_of_ours(refund["amount"], refund["currency"], CAPABILITIES)
     return Movement(Kind.REFUND, reference, refund["id"], state, money, _instant(refund))
 
 

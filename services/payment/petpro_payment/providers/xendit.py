@@ -178,13 +178,14 @@ class XenditProvider:
         if not answer.is_success:
             return []
         about = answer.json()
+        if about["currency"] not in CAPABILITIES.currencies:
+            return []
         outcome = _refund_outcome(about) if is_refund else await self._payment_outcome(about)
         if isinstance(outcome, Unknown):
             raise ProviderAway
         kept = {field: about.get(field) for field in ("id", "status", "amount", "currency")}
-        return [
-            ProviderEvent(event_id, kind, about["reference_id"], outcome, is_refund, {"type": kind, "object": kept})
-        ]
+        reference = about["reference_id"] or ""
+        return [ProviderEvent(event_id, kind, reference, outcome, is_refund, {"type": kind, "object": kept})]
 
     async def _payment_outcome(self, request: _Json) -> PaymentOutcome:
         match request["status"]:

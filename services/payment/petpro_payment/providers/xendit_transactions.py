@@ -9,7 +9,7 @@ from typing import Any
 
 from petpro_payment.outcomes import Unknown
 from petpro_payment.providers import http
-from petpro_payment.providers.capabilities import Capabilities, from_units
+from petpro_payment.providers.capabilities import Capabilities, money_of_ours
 from petpro_payment.providers.movements import STATES, Kind, Movement, Page, Span, State
 
 _PATH = "/transactions"
@@ -42,9 +42,9 @@ async def list_transactions(client: http.Client, span: Span, provider: Capabilit
 def _movement(transaction: Mapping[str, Any], kind: Kind, provider: Capabilities) -> Movement:
     return Movement(
         kind=kind,
-        reference=transaction["reference_id"],
+        reference=transaction["reference_id"] or "",
         external_reference=transaction["product_id"],
         state=STATES.get(transaction["status"].lower(), State.PENDING),
-        money=from_units(transaction["amount"], transaction["currency"], provider),
+        money=money_of_ours(transaction["amount"], transaction["currency"], provider),
         at=datetime.fromisoformat(transaction["created"]),
     )

@@ -15,6 +15,7 @@ from petpro_payment.providers.capabilities import (
     Capabilities,
     Method,
     from_units,
+    money_of_ours,
     to_units,
     why_not_refund,
     why_not_take,
@@ -86,6 +87,8 @@ def test_each_provider_counts_in_its_own_unit() -> None:
 def test_what_is_no_money_of_ours_is_refused(units: Decimal | str) -> None:
     with pytest.raises(AmountDoesNotFit):
         from_units(units, "USD", HUNDREDTHS)
+    assert money_of_ours(units, "USD", HUNDREDTHS) is None
+    assert money_of_ours(1, "GBP", HUNDREDTHS) is None
 
 
 @given(

@@ -11,7 +11,7 @@ from bench.session import Session
 
 pytestmark = pytest.mark.unit
 
-ARRIVALS, SECONDS = 3000.0, 0.5
+ARRIVALS, SECONDS = 1500.0, 2.0
 
 
 @dataclass(frozen=True)

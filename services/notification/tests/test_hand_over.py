@@ -55,7 +55,7 @@ async def test_what_is_told_within_a_moment_leaves_together(world: World) -> Non
     async def all_have_left() -> bool:
         return len(world.mail.mails) == 3
 
-    async with world.mail.up(), running(world, delivery_gather_seconds=1) as deliveries:
+    async with world.mail.up(), running(world, delivery_gather_seconds=3) as deliveries:
         for event in bookings_of_siti(world, 3):
             await world.tell_all(event, courier=deliveries)
         await eventually(all_have_left)
@@ -79,7 +79,7 @@ async def test_what_waits_too_long_for_its_try_is_left_to_its_lease(world: World
         return deliveries.room == HANDED_OVER and len(await world.rows("SELECT FROM deliveries WHERE reason > ''")) > 0
 
     world.mail.holds_its_answer = True
-    async with world.mail.up(), running(world, delivery_lease_seconds=2, delivery_try_seconds=1) as deliveries:
+    async with world.mail.up(), running(world, delivery_lease_seconds=6, delivery_try_seconds=4) as deliveries:
         await world.tell_all(*bookings_of_siti(world, AT_ONCE + 1), courier=deliveries)
         await eventually(all_are_given_up)
     assert len(await world.rows("SELECT FROM deliveries WHERE reason IS NULL AND tries = 1")) == 1

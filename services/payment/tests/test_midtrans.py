@@ -33,7 +33,7 @@ def midtrans() -> FakeMidtrans:
 @pytest.fixture
 async def shop(pool: Database, midtrans: FakeMidtrans) -> AsyncIterator[World]:
     key = encode_basic_auth(SERVER_KEY)
-    async with serving(*midtrans.routes()) as url, http.open_client(url, 3.0, key) as client:
+    async with serving(*midtrans.routes()) as url, http.open_client(url, 20.0, key) as client:
         yield World(pool, {"midtrans": MidtransProvider(client, SERVER_KEY, "https://app.example")}, "midtrans")
 
 

@@ -36,7 +36,7 @@ def xendit() -> FakeXendit:
 @pytest.fixture
 async def shop(pool: Database, xendit: FakeXendit) -> AsyncIterator[World]:
     key = encode_basic_auth(SECRET_KEY)
-    async with serving(*xendit.routes()) as url, http.open_client(url, 3.0, key) as client:
+    async with serving(*xendit.routes()) as url, http.open_client(url, 20.0, key) as client:
         yield World(pool, {"xendit": XenditProvider(client, CALLBACK_TOKEN, "https://app.example")}, "xendit")
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 import yaml
 
+from petpro_common.db import SERVER_MAY_VANISH
 from petpro_common.wire import _MOST_PREPARED
 from tests.k8s.rendering import K8S, Manifest, Manifests, name_of
 
@@ -68,6 +69,13 @@ def test_the_pooler_hands_out_connections_by_the_transaction(production: Manifes
     assert name_of(pooler) in _cluster(production)["certificates"]["serverAltDNSNames"], "services verify the name"
     budget = production.get("PodDisruptionBudget", "postgres-pooler")["spec"]
     assert budget["selector"]["matchLabels"].items() <= pooler["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_pooler_takes_a_silent_machine_for_gone_as_services_do(production: Manifests) -> None:
+    (pooler,) = production.of("Pooler")
+    parameters = pooler["spec"]["pgbouncer"]["parameters"]
+    names = ("tcp_keepidle", "tcp_keepintvl", "tcp_keepcnt", "tcp_user_timeout")
+    assert [int(parameters[name]) for name in names] == list(SERVER_MAY_VANISH.values())
 
 
 def _cluster(production: Manifests) -> Manifest:

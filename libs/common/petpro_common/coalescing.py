@@ -6,8 +6,7 @@ goes at once. Each call gets its own outcome, and when a batch fails as a whole,
 
 import asyncio
 import contextvars
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from petpro_common.errors import PetProError, Unavailable
@@ -15,7 +14,7 @@ from petpro_common.errors import PetProError, Unavailable
 Wish = TypeVar("Wish")
 Outcome = TypeVar("Outcome")
 
-_Waiting: TypeAlias = tuple[Wish, asyncio.Future[Outcome]]
+_Wishes: TypeAlias = Mapping[asyncio.Future[Outcome], Wish]
 _Settled: TypeAlias = Sequence[Outcome | Exception]
 
 
@@ -23,7 +22,7 @@ class Coalescer(Generic[Wish, Outcome]):
     """Has `carry_out` work on batches of at most `batch` wishes, one batch at a time.
 
     It returns for each wish an outcome, or the error that its caller gets. Wishes of one key, unless it is None,
-    are never in one batch. How many wait is bounded by the calls that the edge lets in.
+    are never in one batch. How many wait is bounded by the calls that the edge lets in: who gives up is taken out.
     """
 
     def __init__(
@@ -35,62 +34,62 @@ class Coalescer(Generic[Wish, Outcome]):
         self._carry_out = carry_out
         self._key_of = key_of
         self._batch = batch
-        self._waiting: deque[_Waiting[Wish, Outcome]] = deque()
+        self._waiting: dict[asyncio.Future[Outcome], Wish] = {}
         self._work: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()  # a batch belongs to no call
 
     async def do(self, wish: Wish) -> Outcome:
         """The outcome of one wish. A caller who goes away leaves it undone only while it waits for its batch."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((wish, outcome))
+        self._waiting[outcome] = wish
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._run(), context=self._context.copy())
-        return await outcome
+        try:
+            return await outcome
+        finally:
+            self._waiting.pop(outcome, None)
 
     async def _run(self) -> None:
         """Until nobody waits. When it is cancelled, as a library may do from within, all who wait hear of it."""
-        batch: Sequence[_Waiting[Wish, Outcome]] = ()
+        batch: _Wishes[Outcome, Wish] = {}
         try:
             while self._waiting:
                 batch = self._next_batch()
                 await self._settle(batch)
         except asyncio.CancelledError:
-            for _, outcome in (*batch, *self._waiting):
+            for outcome in (*batch, *self._waiting):
                 if not outcome.done():
                     outcome.set_exception(Unavailable())
             self._waiting.clear()
             raise
 
-    def _next_batch(self) -> Sequence[_Waiting[Wish, Outcome]]:
-        batch: list[_Waiting[Wish, Outcome]] = []
-        later: list[_Waiting[Wish, Outcome]] = []
+    def _next_batch(self) -> _Wishes[Outcome, Wish]:
+        batch: dict[asyncio.Future[Outcome], Wish] = {}
         keys: set[Hashable] = set()
-        while self._waiting and len(batch) < self._batch:
-            wish, outcome = self._waiting.popleft()
+        for outcome, wish in list(self._waiting.items()):
+            if len(batch) == self._batch:
+                break
             key = self._key_of(wish)
             if outcome.done():
-                continue
-            if key is not None and key in keys:
-                later.append((wish, outcome))
-            else:
+                del self._waiting[outcome]
+            elif key is None or key not in keys:
                 keys.add(key)
-                batch.append((wish, outcome))
-        self._waiting.extendleft(reversed(later))
+                batch[outcome] = self._waiting.pop(outcome)
         return batch
 
-    async def _settle(self, batch: Sequence[_Waiting[Wish, Outcome]]) -> None:
+    async def _settle(self, batch: _Wishes[Outcome, Wish]) -> None:
         if not batch:
             return
         try:
-            settled: _Settled[Outcome] = await self._carry_out([wish for wish, _ in batch])
+            settled: _Settled[Outcome] = await self._carry_out(list(batch.values()))
         except Exception as fault:  # noqa: BLE001  # it is the callers' to hear
             if len(batch) == 1 or isinstance(fault, PetProError):
                 settled = [fault] * len(batch)
             else:
-                for alone in batch:
-                    await self._settle([alone])
+                for outcome, wish in batch.items():
+                    await self._settle({outcome: wish})
                 return
-        for (_, outcome), result in zip(batch, settled, strict=True):
+        for outcome, result in zip(batch, settled, strict=True):
             if outcome.done():
                 continue
             if isinstance(result, Exception):

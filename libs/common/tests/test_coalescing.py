@@ -99,6 +99,16 @@ async def test_who_goes_away_while_waiting_is_not_served(kitchen: Kitchen, count
     assert kitchen.batches == [["a"], ["c"]]
 
 
+async def test_who_gives_up_while_a_batch_hangs_is_not_kept(kitchen: Kitchen, counter: Coalescer[str, str]) -> None:
+    first = await order(counter, "a")
+    for _ in range(3):
+        (await order(counter, "b", "c")).cancel()
+    stays = await order(counter, "d")
+    assert list(counter._waiting.values()) == ["d"]
+    kitchen.is_open.set()
+    assert (await first, await stays) == (["A"], ["D"])
+
+
 async def test_when_the_work_is_cancelled_from_within_nobody_waits_for_ever(
     kitchen: Kitchen, counter: Coalescer[str, str]
 ) -> None:

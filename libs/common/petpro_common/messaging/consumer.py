@@ -147,7 +147,7 @@ class Consumer:
             await self._broker.until_connected()
             try:
                 connection = self._broker.reconnects
-                await ensure_durable(self._broker, self._stream, self._subjects)
+                await ensure_durable(self._broker, self._stream, self._subjects, is_start=not self._is_there)
                 self._is_there = True
                 await self._consume(connection)
             except (NatsError, ConsumerLost, OSError, TimeoutError) as fault:

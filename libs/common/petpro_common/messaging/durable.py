@@ -1,6 +1,9 @@
 """A service's durable consumer of a stream, as the broker keeps it. Where the broker has lost something of it, it is
 made anew and reads everything again; the inbox knows what the service has had.
 
+What it is to hear a process says once, at its start. While a release is rolled out old replicas connect anew too, and
+would have what only newer ones handle passed over.
+
 What may be wrong after the broker has come back:
 
 1. The consumer is not there: it is made.
@@ -14,7 +17,7 @@ import asyncio
 
 import structlog
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
-from nats.js.errors import ServerError
+from nats.js.errors import NotFoundError, ServerError
 
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.pull import ACK_WAIT_SECONDS, MOST_IN_HAND
@@ -25,16 +28,27 @@ _SECOND_LOOK_SECONDS = 0.3
 _log = structlog.get_logger()
 
 
-async def ensure_durable(broker: Broker, stream: str, subjects: list[str]) -> None:
+async def ensure_durable(broker: Broker, stream: str, subjects: list[str], *, is_start: bool) -> None:
     """Makes the service's consumer of a stream, named after the service, unless it is there and whole.
 
+    One that is there is changed to these subjects at the start of a process alone; later on it is given what it lacks.
     To be called on each new connection before anything is pulled: what is handed out next covers up what was lost.
     """
     await broker.ensure_streams()
-    if await _has_lost_what_was_in_hand(broker, stream, await _make(broker, stream, subjects)):
+    found = await (_make if is_start else _find)(broker, stream, subjects)
+    if await _has_lost_what_was_in_hand(broker, stream, found):
         _log.error("the broker has lost what a consumer had in hand; all is read again", stream=stream)
         await broker.jetstream.delete_consumer(stream, broker.service)
         await _make(broker, stream, subjects)
+
+
+async def _find(broker: Broker, stream: str, subjects: list[str]) -> ConsumerInfo:
+    try:
+        found = await broker.jetstream.consumer_info(stream, broker.service)
+    except NotFoundError:
+        return await _make(broker, stream, subjects)
+    heard = found.config.filter_subjects or []
+    return found if set(subjects) <= set(heard) else await _make(broker, stream, sorted({*subjects, *heard}))
 
 
 async def _make(broker: Broker, stream: str, subjects: list[str]) -> ConsumerInfo:

@@ -8,6 +8,7 @@ import orjson
 from nats.aio.msg import Msg
 
 from petpro_common.db import Database, Transaction
+from petpro_common.faults import OwnWords
 from petpro_common.messaging import inbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
@@ -15,6 +16,10 @@ from petpro_common.messaging.subjects import EVENTS, event_subject
 
 Event = Mapping[str, Any]
 EventHandler = Callable[[Transaction, Event], Awaitable[None]]
+
+
+class UnknownEvent(OwnWords):
+    """Nobody here handles events of this type. While a release is rolled out a newer replica may: it comes again."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,10 @@ async def _handle_together(tx: Transaction, received: Sequence[_Received]) -> No
 def _read(message: Msg, handlers: Mapping[str, Handler]) -> tuple[str, Handler, Event]:
     headers = message.headers or {}
     event_type, event_id = headers.get("ce-type", ""), headers.get("ce-id")
-    if event_id is None or event_type not in handlers:
-        raise Unprocessable(f"no handler for event {event_type!r}")
+    if event_id is None:
+        raise Unprocessable("the event has no id")
+    if event_type not in handlers:
+        raise UnknownEvent(f"no handler for event {event_type!r}")
     try:
         return event_id, handlers[event_type], orjson.loads(message.data)
     except orjson.JSONDecodeError as fault:

@@ -8,16 +8,21 @@ Four things are held against what was seen of a stream the last time (`broker_me
 4. What went at the beginning had grown too old.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from nats.js.errors import NotFoundError
 from sqlalchemy import text
 
+from petpro_common import telemetry
 from petpro_common.db import Row, Session
-from petpro_common.messaging.broker import MAX_AGE_SECONDS, Broker
+from petpro_common.messaging.broker import MAX_AGE_SECONDS, REQUEST_SECONDS, Broker
+from petpro_common.messaging.subjects import STREAMS
 
 _AGE_MARGIN_SECONDS = 3600  # clocks of two machines
+_UNMARK_BATCH = 5_000
 
 _SEEN = text("SELECT created, first_seq, holes FROM broker_memory WHERE stream = :stream")
 _KEEP = text("""
@@ -35,6 +40,13 @@ _GONE_TOO_EARLY = text("""
       AND published_at > clock_timestamp() - make_interval(secs => :seconds)
     LIMIT 1
 """)
+# Oldest first: what tells that the broker has forgotten goes last, so a crash in between is noticed again.
+_UNMARK = text("""
+    UPDATE outbox SET published_at = NULL, stream_seq = NULL WHERE id = ANY(ARRAY(
+        SELECT id FROM outbox WHERE stream = :stream AND published_at IS NOT NULL ORDER BY stream_seq LIMIT :batch))
+""")
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,29 @@ class Look:
     created: datetime | None
     first_seq: int
     holes: int
+
+
+async def republish_forgotten(session: Session, broker: Broker) -> None:
+    """Has all of a stream published again when something of it is gone.
+
+    Raises NatsError or TimeoutError when the broker does not say, or has no stream and makes none.
+    """
+    for stream in STREAMS:
+        async with asyncio.timeout(2 * REQUEST_SECONDS):
+            now = await look(broker, stream)
+        if await has_forgotten(session, broker, stream, now):
+            again = await _unmark(session, stream)
+            telemetry.OUTBOX_REPUBLISHED.inc(again)
+            _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
+        await keep(session, stream, now)
+
+
+async def _unmark(session: Session, stream: str) -> int:
+    """In batches; how many messages that is."""
+    total = 0
+    while batch := (await session.execute(_UNMARK, {"stream": stream, "batch": _UNMARK_BATCH})).rowcount:
+        total += batch
+    return total
 
 
 async def look(broker: Broker, stream: str) -> Look:

@@ -5,6 +5,10 @@ marks the rows, so a relay that has lost the lock can no longer mark anything. W
 it in memory, and published at once; it is marked a little later, many rows together. What other processes commit it
 reads from the outbox: they notify it after their commits (`hear`), and it looks by itself every second.
 
+Who leads and hears nothing from the broker for a while, though PostgreSQL is there, gives the lock up, and for some
+seconds another may take it: the fault may be of this process's way to the broker alone. Without a connection to the
+broker nobody asks for the lock.
+
 A message is handed over only when all that waits of its aggregate is known here, for then it is next: what another
 process wrote, what failed, or what was handed over to a relay that died, goes first, and is read from the outbox in the
 order of its numbers. A crash between publishing and marking publishes twice; the broker drops the copy by its id, and
@@ -22,7 +26,6 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
-import structlog
 from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
 from psycopg import Error as DatabaseError
@@ -33,19 +36,21 @@ from petpro_common.db import Database, Row, Session
 from petpro_common.faults import told
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import memory
-from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
 from petpro_common.messaging.outbox import Outgoing
 from petpro_common.messaging.subjects import STREAMS
 from petpro_common.seldom import Seldom
 
 _BATCH = 256
-_UNMARK_BATCH = 5_000
 _POLL_SECONDS = 1.0
 _MEMORY_CHECK_SECONDS = 5.0
 _IDLE_SECONDS = 0.02  # with nothing to publish, before what was published is marked
 _LONGEST_UNMARKED_SECONDS = 0.25
 _MOST_HANDED = 5_000
 _RETRY_SECONDS = 0.5
+_LONGEST_AWAY_SECONDS = 5.0  # without a connection to the broker, before another may lead
+_LONGEST_SILENT_SECONDS = 15.0  # with one, on which it answers nothing
+_STANDS_BACK_SECONDS = 3.0  # so that each who follows has tried to lead
 _LEADER_LOCK = 0x52454C4159  # "RELAY"
 
 # PostgreSQL expects next to nothing unpublished, and would sort the whole backlog anew for each batch. Without sorts
@@ -73,13 +78,6 @@ _MARK = text("""
     FROM unnest(CAST(:ids AS bigint[]), CAST(:streams AS text[]), CAST(:seqs AS bigint[])) AS acked(id, stream, seq)
     WHERE outbox.id = acked.id AND outbox.id = ANY(CAST(:ids AS bigint[]))
 """)
-# Oldest first: what tells that the broker has forgotten goes last, so a crash in between is noticed again.
-_UNMARK = text("""
-    UPDATE outbox SET published_at = NULL, stream_seq = NULL WHERE id = ANY(ARRAY(
-        SELECT id FROM outbox WHERE stream = :stream AND published_at IS NOT NULL ORDER BY stream_seq LIMIT :batch))
-""")
-
-_log = structlog.get_logger()
 
 Acknowledged = tuple[int, str, int]
 Waiting: TypeAlias = Outgoing | Row
@@ -102,7 +100,7 @@ class Relay:
         self._connection = -1  # on which the memory was checked
         self._must_look = True
         self._is_leading = self._has_failed = False
-        self._marked_at = self._looked_at = self._checked_at = float("-inf")
+        self._marked_at = self._looked_at = self._checked_at = self._answered_at = self._may_lead_at = float("-inf")
         database.on_messages.append(self._take_over)
 
     async def run(self) -> None:
@@ -115,6 +113,8 @@ class Relay:
             except (DatabaseError, NatsError, OSError, TimeoutError) as fault:
                 telemetry.BACKGROUND_FAILURES.labels("relay").inc()
                 self._seldom.warning("relay tries again", cause=type(fault).__name__)
+                if not isinstance(fault, DatabaseError):
+                    self._may_lead_at = _now() + _STANDS_BACK_SECONDS
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def hear(self) -> None:
@@ -129,24 +129,35 @@ class Relay:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _lead(self, session: Session) -> None:
+        """Raises TimeoutError when the broker has been silent for so long that another should lead."""
         await self._follow(session)
         self._forget()
-        self._is_leading = True
+        self._is_leading, self._answered_at = True, _now()
         try:
-            while True:
+            while not self._is_cut_off():
                 await self._turn(session)
+            raise TimeoutError
         finally:
             self._is_leading = False
             self._forget()
 
     async def _follow(self, session: Session) -> None:
-        """Until it may lead: tells who leads of what this process has committed."""
-        while not (await session.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar():
+        """Until it leads: tells who does of what this process has committed."""
+        while not (self._may_lead() and (await session.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar()):
             tried_at = _now()
             while _now() - tried_at < _POLL_SECONDS:
                 if await self._is_woken_within(_POLL_SECONDS):
                     self._woken.clear()
                     await session.execute(_TELL)
+
+    def _may_lead(self) -> bool:
+        return self._broker.is_connected and _now() >= self._may_lead_at
+
+    def _is_cut_off(self) -> bool:
+        if self._broker.is_connected and not self._has_failed:
+            self._answered_at = _now()
+        longest = _LONGEST_SILENT_SECONDS if self._broker.is_connected else _LONGEST_AWAY_SECONDS
+        return _now() - self._answered_at > longest
 
     async def _turn(self, session: Session) -> None:
         if not self._broker.is_connected:
@@ -214,7 +225,7 @@ class Relay:
         """Looks whether the broker has forgotten something; what it took is marked before, so that it is looked for."""
         await self._mark(session)
         self._connection = self._broker.reconnects
-        await self._republish_forgotten(session)
+        await memory.republish_forgotten(session, self._broker)
         self._checked_at = _now()
 
     async def _look(self, session: Session) -> None:
@@ -256,14 +267,19 @@ class Relay:
                 with telemetry.published(row.subject, headers) as traced:
                     ack = await self._broker.publish(row.subject, bytes(row.payload), traced)
             except NoStreamResponseError:
-                await self._broker.ensure_streams()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REQUEST_SECONDS):
+                        await self._broker.ensure_streams()
                 return done
             except (NatsError, OSError, TimeoutError) as fault:
+                if not isinstance(fault, OSError):  # as time-outs are: any other is an answer
+                    self._answered_at = _now()
                 self._seldom.warning(
                     "publish failed", subject=row.subject, message_id=row.message_id, cause=told(fault)
                 )
                 return done
             kill_points.reach(Moment.AFTER_PUBLISH, row.subject)
+            self._answered_at = _now()
             if ack.duplicate and not await memory.has(self._broker, ack.stream, ack.seq, row.message_id):
                 return done  # it lost the message and still knows the id: it takes no copy until that is forgotten too
             done.append((row.id, ack.stream, ack.seq))
@@ -281,22 +297,6 @@ class Relay:
             await session.execute(_MARK, {"ids": ids, "streams": streams, "seqs": seqs})
             kill_points.reach(Moment.AFTER_MARK, "relay")
             self._known.difference_update(ids)
-
-    async def _republish_forgotten(self, session: Session) -> None:
-        for stream in STREAMS:
-            now = await memory.look(self._broker, stream)
-            if await memory.has_forgotten(session, self._broker, stream, now):
-                again = await self._unmark(session, stream)
-                telemetry.OUTBOX_REPUBLISHED.inc(again)
-                _log.error("the broker has forgotten messages; publishing again", stream=stream, messages=again)
-            await memory.keep(session, stream, now)
-
-    async def _unmark(self, session: Session, stream: str) -> int:
-        """Has everything of a stream published again, in batches; how many messages that is."""
-        total = 0
-        while batch := (await session.execute(_UNMARK, {"stream": stream, "batch": _UNMARK_BATCH})).rowcount:
-            total += batch
-        return total
 
 
 def _now() -> float:

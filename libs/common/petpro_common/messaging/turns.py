@@ -1,7 +1,6 @@
 """Messages that wait for their turn: those of one key one after the other, those of different keys side by side."""
 
 import asyncio
-from collections import deque
 
 from nats.aio.msg import Msg
 
@@ -10,17 +9,16 @@ class Turns:
     """A queue of messages that holds back what has the key of a message in hand."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[Msg]] = {}  # also of those keys that are in hand
+        self._waiting: dict[str, dict[int, Msg]] = {}  # also of those keys that are in hand; by number in the stream
         self._ready: dict[str, None] = {}  # keys whose first message may be taken; who waits longest comes first
         self._something = asyncio.Event()
 
     def put(self, key: str, message: Msg) -> None:
-        """Adds a message behind all others of its key."""
-        if key in self._waiting:
-            self._waiting[key].append(message)
-        else:
-            self._waiting[key] = deque([message])
+        """Adds a message behind all others of its key, or in the place of a copy of it that came earlier and waits."""
+        if key not in self._waiting:
+            self._waiting[key] = {}
             self._offer(key)
+        self._waiting[key][message.metadata.sequence.stream] = message
 
     async def take(self, most: int) -> dict[str, Msg]:
         """Waits for messages and takes up to `most`, by their keys. Until `done` a key is in hand."""
@@ -30,7 +28,7 @@ class Turns:
             del self._ready[key]
         if not self._ready:
             self._something.clear()
-        return {key: self._waiting[key].popleft() for key in keys}
+        return {key: _pop_first(self._waiting[key]) for key in keys}
 
     def done(self, key: str) -> None:
         """The key's next message may be taken."""
@@ -42,3 +40,7 @@ class Turns:
     def _offer(self, key: str) -> None:
         self._ready[key] = None
         self._something.set()
+
+
+def _pop_first(messages: dict[int, Msg]) -> Msg:
+    return messages.pop(next(iter(messages)))

@@ -106,8 +106,8 @@ async def test_a_slow_message_holds_up_no_other(
 @pytest.mark.unit
 async def test_messages_of_one_key_wait_for_each_other() -> None:
     turns = Turns()
-    for key, name in (("rex", "first"), ("rex", "second"), ("bello", "other")):
-        turns.put(key, Msg(cast(Any, None), name))
+    for number, (key, name) in enumerate((("rex", "first"), ("rex", "second"), ("bello", "other"))):
+        turns.put(key, delivered(name, number))
     taken = await turns.take(10)
     assert {key: message.subject for key, message in taken.items()} == {"rex": "first", "bello": "other"}
     next_one = asyncio.create_task(turns.take(10))
@@ -116,3 +116,26 @@ async def test_messages_of_one_key_wait_for_each_other() -> None:
     turns.done("bello")
     turns.done("rex")
     assert [message.subject for message in (await next_one).values()] == ["second"]
+
+
+@pytest.mark.unit
+async def test_of_a_message_that_comes_again_while_it_waits_one_copy_is_kept() -> None:
+    turns = Turns()
+    for number, name in enumerate(("in hand", "second", "third")):
+        turns.put("rex", delivered(name, number))
+    await turns.take(10)
+    for tries in (2, 3):
+        for number, name in enumerate(("in hand", "second", "third")):
+            turns.put("rex", delivered(name, number, tries))
+    left = []
+    for _ in range(3):
+        turns.done("rex")
+        left += [(message.subject, message.metadata.num_delivered) for message in (await turns.take(10)).values()]
+    turns.done("rex")
+    assert left == [("second", 3), ("third", 3), ("in hand", 3)]
+    assert not turns._waiting
+
+
+def delivered(subject: str, number: int, tries: int = 1) -> Msg:
+    """A message as the broker hands it out, with its number in the stream."""
+    return Msg(cast(Any, None), subject, reply=f"$JS.ACK.PETPRO_EVENTS.booking.{tries}.{number}.1.1.0")

@@ -329,7 +329,7 @@ MUTANTS = (
     Mutant("the relay marks what it has not published", Relay, "_publish_lane", _mark_first),
     Mutant("the relay trusts what a broker took that went", Relay, "_mark", _trust_a_connection_that_was_cut),
     Mutant("the relay never marks", Relay, "_mark", _dropped),
-    Mutant("the relay does not notice that the broker forgot", Relay, "_unmark", _dropped),
+    Mutant("the relay does not notice that the broker forgot", memory, "_unmark", _dropped),
     Mutant("a stream made anew passes for the old one", memory, "look", _see_no_new_stream),
     Mutant("a hole in a stream is overlooked", memory, "look", _see_no_holes),
     Mutant("a lost beginning passes for age", memory, "_went_too_early", _dropped),

@@ -373,6 +373,11 @@ def _lead(_: Transaction, __: Params) -> list[Any]:
     return [True]
 
 
+def _tell(_: Transaction, __: Params) -> list[Any]:
+    """Nobody else hears it."""
+    return []
+
+
 _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(store._CLAIM): _claim_keys,
     id(store._UNUSED): _unused_keys,
@@ -390,6 +395,7 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(outbox._ADD): _add_messages,
     id(consumer._PARK): _park,
     id(relay._LEAD): _lead,
+    id(relay._TELL): _tell,
     id(relay._UNPUBLISHED): _unpublished,
     id(relay._OF_EACH_STREAM): _unpublished_of_each_stream,
     id(relay._MARK): _mark,
@@ -397,5 +403,5 @@ _STATEMENTS: dict[int, Callable[[Transaction, Params], list[Any]]] = {
     id(memory._GONE_TOO_EARLY): _gone_too_early,
     id(memory._SEEN): _seen,
     id(memory._KEEP): _keep,
-    id(relay._UNMARK): _unmark,
+    id(memory._UNMARK): _unmark,
 }

@@ -56,7 +56,7 @@ def main() -> None:
 
 async def _traffic(stack: RunningStack, audited: Path) -> None:
     async with open_world(stack) as world:
-        clinic = await world.clinic(capacity=100)
+        clinic = await world.clinic(capacity=500)
         people = [await world.customer() for _ in range(_PEOPLE)]
         before = await _counted(world)
         until = time.monotonic() + _SECONDS

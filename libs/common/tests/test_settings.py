@@ -1,10 +1,11 @@
 """Settings come from the environment and from secret files, and an error about them tells no secret."""
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from petpro_common.settings import ServiceSettings
 
@@ -20,6 +21,9 @@ ENVIRONMENT = {
     "DRAIN_SECONDS": "0.5",
 }
 SECRETS = {"database_password": "a bone", "nats_password": "a ball", "service_key": "a key"}
+
+
+README = Path(__file__).parents[1] / "README.md"
 
 
 class Settings(ServiceSettings):
@@ -64,3 +68,11 @@ def test_what_cannot_be_read_is_refused(told: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PETPRO_KENNEL_DRAIN_SECONDS", "soon")
     with pytest.raises(ValidationError, match="drain_seconds"):
         Settings.load()
+
+
+def test_every_setting_is_described_and_no_other() -> None:
+    table = README.read_text().partition("## Settings")[2].partition("## Sagas")[0]
+    first = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`([A-Z_]+)`", "".join(first))) == sorted(map(str.upper, ServiceSettings.model_fields))
+    secret = {name.upper() for name, field in ServiceSettings.model_fields.items() if field.annotation is SecretStr}
+    assert {re.findall(r"`([A-Z_]+)`", cell)[0] for cell in first if "*" in cell} == secret

@@ -26,7 +26,7 @@ from tests.world import Clinic, Customer, World, open_world
 
 OUTPUT = ROOT / "docs" / "observability"
 _SECONDS, _TROUBLE_AT, _NATS_AWAY_AT, _NATS_AWAY_FOR = 50.0, 12.0, 25.0, 5.0
-_PEOPLE = 4
+_PEOPLE, _SEATS = 4, 100
 _JOB = "petpro-booking"
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 async def _traffic(stack: RunningStack, audited: Path) -> None:
     async with open_world(stack) as world:
-        clinic = await world.clinic(capacity=500)
+        clinic = await world.clinic(capacity=_SEATS)
         people = [await world.customer() for _ in range(_PEOPLE)]
         before = await _counted(world)
         until = time.monotonic() + _SECONDS
@@ -82,8 +82,9 @@ async def _come_and_go(world: World, who: Customer, clinic: Clinic, number: int,
     visits = number
     while time.monotonic() < until:
         visits += 1
-        await world.seats_taken(clinic, clinic.slot(number))
-        reservation = await world.hold(who, clinic.slot(number))
+        slot = clinic.slot(number + 2 * _PEOPLE * (visits // _SEATS))
+        await world.seats_taken(clinic, slot)
+        reservation = await world.hold(who, slot)
         await world.checkout(who, reservation)
         booking = await world.checkout_ends(who, reservation, "CONFIRMED")
         if visits % 10 == 0:

@@ -40,7 +40,7 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
         FROM asked
         LEFT JOIN LATERAL (
             SELECT id, service_id, clinic_id, status, starts_at FROM slots
-            WHERE id = asked.slot_id AND slot_date {days} OFFSET 0) slot ON true
+            WHERE id = asked.slot_id AND {days} OFFSET 0) slot ON true
         LEFT JOIN LATERAL (
             SELECT price, currency, requires_approval, is_available, cancellation_policy FROM catalog_services
             WHERE id = slot.service_id OFFSET 0) service ON true
@@ -71,8 +71,11 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
 
 
 _DAY = "(uuid_extract_timestamp(CAST(:{slot_id} AS uuid)) AT TIME ZONE 'UTC')::date"
-_THE_DAY = f"= {_DAY.format(slot_id='slot_id')}"
-_THESE_DAYS = f"BETWEEN {_DAY.format(slot_id='first_slot_id')} AND {_DAY.format(slot_id='last_slot_id')}"
+_THE_DAY = f"slot_date = {_DAY.format(slot_id='slot_id')}"
+# `<= ANY` of one, since PostgreSQL takes a range between two parameters for so narrow that it looks for slots by their
+# day, and not by their id, as long as there are a few hundred of them.
+_FIRST, _LAST = (_DAY.format(slot_id=name) for name in ("first_slot_id", "last_slot_id"))
+_THESE_DAYS = f"slot_date >= {_FIRST} AND slot_date <= ANY(ARRAY[{_LAST}])"
 
 # places    the wishes of each slot to whom it can be offered, counted in the order in which they came
 # wanted    how many seats of each slot that is
@@ -94,13 +97,13 @@ _TOGETHER = _statement(
         SELECT slot_id, count(*) AS seats FROM places GROUP BY slot_id
     ), locked AS (
         SELECT id FROM slots
-        WHERE id = ANY(ARRAY(SELECT slot_id FROM wanted)) AND slot_date {days} ORDER BY id FOR UPDATE
+        WHERE id = ANY(ARRAY(SELECT slot_id FROM wanted)) AND {days} ORDER BY id FOR UPDATE
     ), taken AS (
         UPDATE slots slot SET booked_count = LEAST(booked_count + wanted.seats, capacity),
             status = CASE WHEN booked_count + wanted.seats >= capacity THEN 'booked' ELSE 'available' END,
             updated_at = CURRENT_TIMESTAMP
         FROM wanted
-        WHERE slot.id = wanted.slot_id AND slot.id = ANY(ARRAY(SELECT id FROM locked)) AND slot.slot_date {days}
+        WHERE slot.id = wanted.slot_id AND slot.id = ANY(ARRAY(SELECT id FROM locked)) AND {days}
           AND slot.status = 'available' AND slot.booked_count < slot.capacity AND slot.starts_at > CURRENT_TIMESTAMP
         RETURNING slot.id, new.booked_count - old.booked_count AS seats
     )""",
@@ -120,7 +123,7 @@ _ALONE = _statement(
         UPDATE slots SET booked_count = booked_count + 1,
             status = CASE WHEN booked_count + 1 >= capacity THEN 'booked' ELSE 'available' END,
             updated_at = CURRENT_TIMESTAMP
-        WHERE id = CAST(:slot_id AS uuid) AND slot_date {days} AND EXISTS (SELECT FROM good)
+        WHERE id = CAST(:slot_id AS uuid) AND {days} AND EXISTS (SELECT FROM good)
           AND status = 'available' AND booked_count < capacity AND starts_at > CURRENT_TIMESTAMP
         RETURNING id
     )""",

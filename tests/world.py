@@ -258,7 +258,7 @@ class World:
             **known,
         }
         user = (await _patiently(lambda: self.visitor.post("/v1/users", wanted)))["user"]
-        signing_in = {"email": wanted["email"], "password": password}
+        signing_in = {"email": wanted["email"], "password": wanted["password"]}
         tokens = (await _patiently(lambda: self.visitor.post("/v1/auth/token", signing_in)))["tokens"]
         return user, str(tokens["access_token"])
 

@@ -13,7 +13,8 @@ _SERVICES = Path(__file__).parents[2] / "services"
 PACKAGES = [path.parent for path in sorted(_SERVICES.glob("*/petpro_*/domain.py"))]
 EDGE = re.compile(r"servicer.*|consumer|jobs|__main__")
 STATEMENTS = re.compile(r"store.*|.*_store")
-BELOW = re.compile(rf"{STATEMENTS.pattern}|tables|messages|domain")
+BASE = [re.compile(pattern) for pattern in ("domain", "saga", "tables", rf"{STATEMENTS.pattern}|messages")]
+"""What use cases rest on, the lowest first."""
 
 
 def imports(package: Path) -> dict[str, set[str]]:
@@ -32,15 +33,15 @@ def _own(package: str, module: ast.Module) -> Iterator[str]:
 
 
 def upwards(known: dict[str, set[str]]) -> list[str]:
-    """The imports that run the wrong way. A use case is whatever imports statements."""
-    use_cases = {
-        name for name, own in known.items() if not BELOW.fullmatch(name) and any(map(STATEMENTS.fullmatch, own))
-    }
+    """The imports that run the wrong way. A use case is whatever else imports statements."""
+    floor = {name: floor for name in known for floor, names in enumerate(BASE) if names.fullmatch(name)}
+    use_cases = {name for name, own in known.items() if name not in floor and any(map(STATEMENTS.fullmatch, own))}
     wrong = [
         f"{name} imports {other}"
         for name, own in known.items()
         for other in own
-        if (EDGE.fullmatch(other) and not EDGE.fullmatch(name)) or (BELOW.fullmatch(name) and other in use_cases)
+        if (EDGE.fullmatch(other) and not EDGE.fullmatch(name))
+        or (name in floor and (other in use_cases or floor.get(other, 0) > floor[name]))
     ]
     return sorted(wrong)
 
@@ -56,4 +57,5 @@ def test_imports_run_one_way(package: Path) -> None:
 def test_what_runs_the_other_way_is_seen() -> None:
     known = {"store": {"domain"}, "cases": {"store", "servicer"}, "domain": {"cases"}, "servicer": {"cases"}}
     assert upwards(known) == ["cases imports servicer", "domain imports cases"]
+    assert upwards({"domain": {"tables"}, "tables": set()}) == ["domain imports tables"]
     assert len(PACKAGES) == 5

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from devstack.api import Refused
 from tests.waiting import eventually
 from tests.world import World
 
@@ -29,6 +30,27 @@ async def test_a_mail_reaches_an_address_of_any_script(world: World, nickname: s
     body = mail.get_body(("plain",))
     assert body is not None
     assert f"Hello {NAME}," in body.get_content()
+
+
+async def test_a_password_is_changed_through_the_gateway_and_a_mail_says_so(world: World) -> None:
+    old, new = uuid4().hex, uuid4().hex
+    person = await world.customer(password=old)
+    folder = Path(world.stack.endpoints["mail"]["folder"])
+    change = {"current_password": old, "new_password": new}
+    with pytest.raises(Refused) as refused:
+        await world.visitor.post("/v1/users/me:changePassword", change)
+    assert refused.value.status == 401
+
+    await person.api.post("/v1/users/me:changePassword", change)
+    with pytest.raises(Refused) as refused:
+        await world.visitor.post("/v1/auth/token", {"email": person.email, "password": old})
+    assert refused.value.reason == "BAD_CREDENTIALS"
+    assert (await world.visitor.post("/v1/auth/token", {"email": person.email, "password": new}))["tokens"]
+
+    async def kept() -> str | None:
+        return _mail_to(person.email, folder)
+
+    assert "Your password was changed" in await eventually("the mail", kept)
 
 
 def _mail_to(address: str, folder: Path) -> str | None:

@@ -12,7 +12,7 @@ messages, then connections.
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,7 @@ from psycopg import Error as DatabaseError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
+from petpro.personal.v1 import personal_pb2, personal_pb2_grpc
 from petpro_common import (
     channels,
     faults,
@@ -49,6 +50,8 @@ from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.relay import Relay
 from petpro_common.messaging.servicer import ParkedMessageServicer
+from petpro_common.personal.held import Held
+from petpro_common.personal.servicer import PersonalDataServicer
 from petpro_common.settings import ServiceSettings
 
 LIVENESS = "liveness"
@@ -66,9 +69,9 @@ class BackgroundFailed(OwnWords, RuntimeError):
 
 
 class Service:
-    """Everything that a service's composition root builds upon."""
+    """Everything that a service's composition root builds upon. `held` are its tables that are about people."""
 
-    def __init__(self, package: str, settings: ServiceSettings) -> None:
+    def __init__(self, package: str, settings: ServiceSettings, held: Sequence[Held] = ()) -> None:
         self.name = settings.service
         self.settings = settings
         memory.hoard_nothing()
@@ -92,6 +95,7 @@ class Service:
         saturation.watch_pool(self.database.pool, settings.database_pool_size)
         self._account = self.channel(settings.account_address)
         self._package = package
+        self._held = held
         self._health = health.aio.HealthServicer()
         self._probes = aio.server()
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,6 +107,8 @@ class Service:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         operators = ParkedMessageServicer(self.name, self.database, self._consumers)
         messages_pb2_grpc.add_ParkedMessageServiceServicer_to_server(operators, self.server)
+        personal = PersonalDataServicer(self.name, self.database, self._held)
+        personal_pb2_grpc.add_PersonalDataServiceServicer_to_server(personal, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
@@ -193,8 +199,8 @@ class Service:
 
     def _add_reflection(self) -> None:
         own = descriptor_pool.Default().FindFileByName(f"petpro/{self.name}/v1/{self.name}.proto")
-        shared = messages_pb2.DESCRIPTOR
-        names = [service.full_name for file in (own, shared) for service in file.services_by_name.values()]
+        shared = messages_pb2.DESCRIPTOR, personal_pb2.DESCRIPTOR
+        names = [service.full_name for file in (own, *shared) for service in file.services_by_name.values()]
         reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
 
     async def _account_keys(self) -> list[dict[str, Any]]:

@@ -1,10 +1,13 @@
-"""`petproctl users ...`: find a person's account, see in which state it is, close or open it, and give it a role.
+"""`petproctl users ...`: find a person's account, see in which state it is, export all that is held of them, close or
+open it, and give it a role.
 
 What reads asks the database; what acts goes through the gateway, needs a reason, is audited, and with `--dry-run` is
 only foreseen. Exit codes are those of `terminal`. Addresses and telephone numbers are covered up unless `--reveal` is
 said: an operator seldom needs them.
 """
 
+import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +17,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from petproctl.audit.databases import Databases
+from petproctl.gateway import Gateway, Json
+from petproctl.messages import Service
 from petproctl.reading import Dsns, databases
 from petproctl.terminal import AsJson, DryRun, Limit, Reason, connection, say, session
 
@@ -21,7 +27,7 @@ NOT_FOUND = 1
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="People's accounts: find, show, suspend, reinstate, give a role, end their sessions, unlock their sign-in.",
+    help="People's accounts: find, show, export, suspend, reinstate, give a role, end sessions, unlock sign-in.",
     epilog="petproctl users show dewi@example.com  |  petproctl users list --role clinic --status suspended  |  "
     'petproctl users suspend ID --reason "phishing, ticket 42" --dry-run  |  '
     'petproctl users set-role ID admin --reason "joins the desk, ticket 44"',
@@ -85,15 +91,38 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one account by id or e-mail address, with its pets. Exit code 1 when there is none."""
-    statement, values = (_BY_EMAIL, {"email": who}) if "@" in who else (_BY_ID, {"id": _id(who)})
     with databases(_run(context), dsn) as read:
-        found = read.rows("account", statement, values)
-        if not found:
-            Console(stderr=True).print("There is no such account.")
-            raise typer.Exit(NOT_FOUND)
-        pets = read.rows("account", _PETS, {"id": found[0]["id"]})
-    user = _told(found[0], reveal) | {"pets": [{**pet, "id": str(pet["id"])} for pet in pets]}
+        found = _find(read, who)
+        pets = read.rows("account", _PETS, {"id": found["id"]})
+    user = _told(found, reveal) | {"pets": [{**pet, "id": str(pet["id"])} for pet in pets]}
     say(as_json, user, lambda console: _draw(console, user))
+
+
+@app.command(epilog="petproctl users export dewi@example.com --output dewi.json")
+def export(
+    context: typer.Context,
+    who: Annotated[str, typer.Argument(metavar="ID|EMAIL", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", help="a file that is not there yet; else stdout")] = None,
+    dsn: Dsns = None,
+) -> None:
+    """Write all that every service holds of a person as JSON, for a request that comes by letter.
+
+    Exit code 1 when there is no such account. An address is looked up in the database, an id is not.
+    """
+    if output and output.exists():
+        raise typer.BadParameter(f"{output} is there already")
+    user_id = str(_id(who)) if "@" not in who else ""
+    if not user_id:
+        with databases(_run(context), dsn) as read:
+            user_id = str(_find(read, who)["id"])
+    with session(context) as gateway:
+        held = {service.value: _held(gateway, service.value, user_id) for service in Service}
+    written = json.dumps({"user_id": user_id, "services": held}, indent=2, ensure_ascii=False)
+    if output is None:
+        typer.echo(written)
+        return
+    output.touch(mode=0o600)
+    output.write_text(written + "\n")
 
 
 @app.command(epilog='petproctl users suspend ID --reason "phishing, ticket 42" --dry-run')
@@ -154,6 +183,24 @@ def _act(
     would = "would be " if dry_run else ""
     line = f"{user_id} {would}{role}, {status}; sessions {would}ended: {ended}"
     say(as_json, told, lambda console: console.print(line, markup=False, highlight=False))
+
+
+def _held(gateway: Gateway, service: str, user_id: str) -> dict[str, list[Json]]:
+    """What one service holds of a person, by table."""
+    tables: dict[str, list[Json]] = {}
+    for row in gateway.pages(f"/v1/personal-data/{service}", "rows", sys.maxsize, user_id=user_id):
+        tables.setdefault(row["table"], []).append(row["values"])
+    return tables
+
+
+def _find(read: Databases, who: str) -> dict[str, Any]:
+    """The account of that id or address; ends the command when there is none."""
+    statement, values = (_BY_EMAIL, {"email": who}) if "@" in who else (_BY_ID, {"id": _id(who)})
+    found = read.rows("account", statement, values)
+    if not found:
+        Console(stderr=True).print("There is no such account.")
+        raise typer.Exit(NOT_FOUND)
+    return found[0]
 
 
 def _run(context: typer.Context) -> Path:

@@ -9,6 +9,7 @@ from petpro_account.servicer_account import AccountServicer
 from petpro_account.servicer_operations import OperationsServicer
 from petpro_account.servicer_pets import PetServicer
 from petpro_account.settings import Settings
+from petpro_account.store_personal import HELD
 from petpro_account.tokens import TokenKeys
 from petpro_common.housekeeping import run_purges
 from petpro_common.service import Service, run
@@ -18,7 +19,7 @@ async def main() -> None:
     settings = Settings.load()
     keys = TokenKeys(settings.signing_keys.get_secret_value())
     passwords = Passwords()
-    async with Service("petpro_account", settings) as service:
+    async with Service("petpro_account", settings, HELD) as service:
         account = AccountServicer(service.database, passwords, keys)
         add_AccountServiceServicer_to_server(account, service.server)
         add_PetServiceServicer_to_server(PetServicer(service.database), service.server)

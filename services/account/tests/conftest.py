@@ -21,13 +21,19 @@ from petpro.account.v1.operations_pb2_grpc import (
     UserOperationsServiceStub,
     add_UserOperationsServiceServicer_to_server,
 )
+from petpro.personal.v1.personal_pb2_grpc import (
+    PersonalDataServiceStub,
+    add_PersonalDataServiceServicer_to_server,
+)
 from petpro_account.passwords import Passwords
 from petpro_account.servicer_account import AccountServicer
 from petpro_account.servicer_operations import OperationsServicer
 from petpro_account.servicer_pets import PetServicer
+from petpro_account.store_personal import HELD
 from petpro_account.tokens import TokenKeys
 from petpro_common.auth import Verifier
 from petpro_common.db import Database
+from petpro_common.personal.servicer import PersonalDataServicer
 from petpro_common.testing import KeyRing, serving
 from services.account.tests.people import AccountService
 
@@ -66,9 +72,10 @@ async def account(
         add_AccountServiceServicer_to_server(AccountServicer(own_database, passwords, token_keys), server)
         add_PetServiceServicer_to_server(PetServicer(own_database), server)
         add_UserOperationsServiceServicer_to_server(OperationsServicer(own_database), server)
+        add_PersonalDataServiceServicer_to_server(PersonalDataServicer("account", own_database, HELD), server)
 
     async with serving("account", Verifier(key_ring.service_jwks_file, published), register) as channel:
         channels.append(channel)
         stubs = (AccountServiceStub(channel), PetServiceStub(channel), UserOperationsServiceStub(channel))
-        yield AccountService(*stubs, own_database, key_ring)
+        yield AccountService(*stubs, own_database, key_ring, PersonalDataServiceStub(channel))
     passwords.close()

@@ -17,6 +17,7 @@ from petpro_common.testing import KeyRing
 if TYPE_CHECKING:
     from petpro.account.v1.account_pb2_grpc import AccountServiceAsyncStub, PetServiceAsyncStub
     from petpro.account.v1.operations_pb2_grpc import UserOperationsServiceAsyncStub
+    from petpro.personal.v1.personal_pb2_grpc import PersonalDataServiceAsyncStub
 
 PASSWORD = "kucing-oranye-di-atap"
 Headers = tuple[tuple[str, str], ...]
@@ -55,6 +56,7 @@ class AccountService:
     operations: "UserOperationsServiceAsyncStub"
     database: Database
     keys: KeyRing
+    personal: "PersonalDataServiceAsyncStub"
 
     async def register(self, email: str, **fields: Any) -> pb.User:
         filled = {"password": PASSWORD, "full_name": "Sari Dewi", "phone_number": "+628123456789", **fields}

@@ -12,6 +12,7 @@ from petpro_booking.servicer_reservations import ReservationServicer
 from petpro_booking.servicer_sagas import SagaServicer
 from petpro_booking.servicer_slots import SlotServicer
 from petpro_booking.settings import Settings
+from petpro_booking.store_personal import HELD
 from petpro_common.housekeeping import SAGA_PURGES, run_purges
 from petpro_common.messaging.events import event_consumer
 from petpro_common.saga import SagaEngine
@@ -23,7 +24,7 @@ from petpro_common.service import Service, run
 async def main() -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = Settings.load()
-    async with Service("petpro_booking", settings) as service:
+    async with Service("petpro_booking", settings, HELD) as service:
         database = service.database
         catalog = service.channel(settings.catalog_address)
         copies = Copies(database, catalog, service.account_channel)

@@ -5,6 +5,7 @@ from petpro_catalog.bookings import Bookings
 from petpro_catalog.consumer import HANDLERS
 from petpro_catalog.servicer import CatalogServicer
 from petpro_catalog.settings import Settings
+from petpro_catalog.store_personal import HELD
 from petpro_common.messaging.events import event_consumer
 from petpro_common.service import Service, run
 
@@ -12,7 +13,7 @@ from petpro_common.service import Service, run
 async def main() -> None:
     settings = Settings.load()
     async with (
-        Service("petpro_catalog", settings) as service,
+        Service("petpro_catalog", settings, HELD) as service,
         service.channel(settings.booking_address) as booking,
     ):
         servicer = CatalogServicer(service.database, Bookings(booking))

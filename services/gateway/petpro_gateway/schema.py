@@ -29,6 +29,7 @@ _WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Duration": {"type": "string", "pattern": "^-?[0-9]+([.][0-9]{1,9})?s$"},
     "google.protobuf.FieldMask": {"type": "string", "description": "Field names, parted by commas."},
     "google.protobuf.Any": {"type": "object", "properties": {"@type": {"type": "string"}}, "required": ["@type"]},
+    "google.protobuf.Struct": {"type": "object"},
 }
 
 _EXAMPLE = re.compile(r"[Ff]or example \"?([^\s\",]+?)\"?(?:[.,;]\s|[.,;]?$)")

@@ -10,6 +10,7 @@ from petpro_notification.mail import Post
 from petpro_notification.naming import Naming
 from petpro_notification.servicer import NotificationServicer
 from petpro_notification.settings import Settings
+from petpro_notification.store_personal import HELD
 from petpro_notification.wording import Wording
 
 
@@ -18,7 +19,7 @@ async def main() -> None:
     settings = Settings.load()
     wording = Wording(settings.language)
     async with (
-        Service("petpro_notification", settings) as service,
+        Service("petpro_notification", settings, HELD) as service,
         service.channel(settings.catalog_address) as catalog,
     ):
         directory = Directory(service.account_channel, catalog)

@@ -8,6 +8,7 @@ from petpro_common.service import Service, run
 from petpro_payment import backlog
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
+from petpro_payment.personal_store import HELD
 from petpro_payment.providers.registry import open_providers
 from petpro_payment.servicer import PaymentServicer
 from petpro_payment.servicer_ledger import LedgerServicer
@@ -27,7 +28,7 @@ async def main() -> None:
         poll_limit=settings.poll_limit_seconds,
     )
     opened = open_providers(settings.providers, settings.provider_timeout_seconds)
-    async with Service("petpro_payment", settings) as service, opened as providers:
+    async with Service("petpro_payment", settings, HELD) as service, opened as providers:
         clinics = Clinics(service.database, service.channel(settings.catalog_address))
         under_lock = UnderLock(service.database)
         servicer = PaymentServicer(service.database, under_lock, clinics, providers)

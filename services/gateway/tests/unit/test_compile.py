@@ -66,13 +66,19 @@ def test_every_reachable_method_has_an_http_and_a_grpc_route(contracts: Contract
             assert {route["route"]["cluster"] for route in by_name[method.full_name]} == {method.domain}
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("petpro.messaging.v1.ParkedMessageService/ListParkedMessages", "/v1/operations/messages"),
+        ("petpro.personal.v1.PersonalDataService/ExportPersonalData", "/v1/personal-data"),
+    ],
+)
 def test_a_method_of_every_service_has_a_route_to_each_that_its_path_names(
-    contracts: Contracts, policy: Policy
+    method: str, path: str, contracts: Contracts, policy: Policy
 ) -> None:
-    method = contracts.methods["petpro.messaging.v1.ParkedMessageService/ListParkedMessages"]
-    found = [each for each in routes(configuration(contracts, policy, PLACES)) if each.get("name") == method.full_name]
+    found = [each for each in routes(configuration(contracts, policy, PLACES)) if each.get("name") == method]
     ways = {route["match"]["path"]: route["route"]["cluster"] for route in found}
-    assert ways == {f"/v1/operations/messages/{name}": name for name in SERVICES}
+    assert ways == {f"{path}/{name}": name for name in SERVICES}
 
 
 def test_a_path_belongs_to_one_method(contracts: Contracts, policy: Policy) -> None:

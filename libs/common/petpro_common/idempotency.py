@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import UUID
 
 from google.protobuf.message import Message
 from psycopg.errors import UniqueViolation
@@ -52,6 +53,8 @@ _KEEP = text("""
     SELECT * FROM unnest(CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[]),
                          CAST(:hashes AS bytea[]), CAST(:replies AS bytea[]))
 """)
+
+_FORGET = text("DELETE FROM idempotency_keys WHERE caller = ANY(CAST(:callers AS text[]))")
 
 # Each is looked up by its key, whatever is planned while the table is small.
 _STORED_ALL = text("""
@@ -182,6 +185,11 @@ def go_on(tx: Transaction, request: Message, reply: Message) -> None:
     """Keeps what a request has come to by another transaction of its own, instead of what `once` has kept of it."""
     if claim := claim_of(request):
         tx.write_late(_STORED_REPLY, {**claim.name, "reply": reply.SerializeToString()})
+
+
+def forget(tx: Transaction, callers: Iterable[UUID]) -> None:
+    """Forgets what people were answered: it may be about them."""
+    tx.write(_FORGET, {"callers": [str(caller) for caller in callers]})
 
 
 def _columns(replies: list[tuple[Claim, bytes]]) -> Mapping[str, Any]:

@@ -1,5 +1,5 @@
 """`petproctl users ...`: find a person's account, see in which state it is, export all that is held of them, close or
-open it, and give it a role.
+open it, give it a role, and erase them.
 
 What reads asks the database; what acts goes through the gateway, needs a reason, is audited, and with `--dry-run` is
 only foreseen. Exit codes are those of `terminal`. Addresses and telephone numbers are covered up unless `--reveal` is
@@ -27,7 +27,7 @@ NOT_FOUND = 1
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="People's accounts: find, show, export, suspend, reinstate, give a role, end sessions, unlock sign-in.",
+    help="People's accounts: find, show, export, suspend, reinstate, give a role, end sessions, unlock, erase.",
     epilog="petproctl users show dewi@example.com  |  petproctl users list --role clinic --status suspended  |  "
     'petproctl users suspend ID --reason "phishing, ticket 42" --dry-run  |  '
     'petproctl users set-role ID admin --reason "joins the desk, ticket 44"',
@@ -168,6 +168,17 @@ def unlock(
 ) -> None:
     """Forget the failed sign-ins that closed a person's address for a while."""
     _act(context, "unlockSignIn", user_id, reason, dry_run, as_json)
+
+
+@app.command(epilog='petproctl users erase ID --reason "asks by letter, ticket 45" --dry-run')
+def erase(
+    context: typer.Context, user_id: UserId, reason: Reason, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Make a customer anonymous, everywhere and for good. What is to come is cancelled under each booking's policy.
+
+    Of one who was erased all services are told again: needed when one was restored from an older backup.
+    """
+    _act(context, "erase", user_id, reason, dry_run, as_json)
 
 
 def _act(

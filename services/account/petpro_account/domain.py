@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -61,6 +61,12 @@ class OwnAccount(WrongState):
     reason = "OWN_ACCOUNT"
 
 
+class NotACustomer(WrongState):
+    """Customers alone can be erased; an administrator makes anybody else one first."""
+
+    reason = "NOT_A_CUSTOMER"
+
+
 class PetNotFound(NotFound):
     """No such pet."""
 
@@ -82,6 +88,19 @@ class User:
     created_at: datetime
     updated_at: datetime
     version: int
+
+
+def anonymous(user: User) -> User:
+    """What is left of a person who is erased. Nobody can register an address of the domain `invalid` (RFC 2606)."""
+    return replace(
+        user,
+        email=f"{user.id}@erased.invalid",
+        full_name="Erased",
+        phone_number="",
+        notification_prefs=dict.fromkeys(user.notification_prefs, False),
+        account_status="erased",
+        verification_status="unverified",
+    )
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,11 @@ async def tell_password_changed(tx: Transaction, user_id: UUID) -> None:
     await add_event(tx, _SERVICE, "user.password_changed", user_id, {"user_id": user_id})
 
 
+async def tell_erased(tx: Transaction, user: User) -> None:
+    """user.erased: whoever holds something of them anonymises it."""
+    await add_event(tx, _SERVICE, "user.erased", user.id, {"user_id": user.id, "version": user.version})
+
+
 async def tell_pet_changed(tx: Transaction, pet: Pet) -> None:
     """pet.changed: also when it is new, and when it is deleted."""
     fields = {"pet_id": pet.id, "user_id": pet.user_id, "is_deleted": pet.deleted_at is not None}

@@ -2,7 +2,7 @@
 
     active <──reinstate── suspended          customer, clinic <──set role──> admin
        ╰─────suspend────────^                   all sessions end with a new role, too
-         all sessions end with it
+         all sessions end with it               customer ──erase──> what `erasure` leaves of them
 
 - A sign-in or refresh at the same moment waits for the row, or comes first and is ended.
 - Who acts must be an active administrator when the locks are held, whatever their token says: of two who would unmake
@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from petpro_account import messages, store, store_sessions
+from petpro_account import erasure, messages, store, store_personal, store_sessions
 from petpro_account.contacts import address_hash
-from petpro_account.domain import OwnAccount, User, UserNotFound
+from petpro_account.domain import OwnAccount, User, UserNotFound, anonymous
 from petpro_common.context import Role
 from petpro_common.db import Transaction
 from petpro_common.errors import Forbidden
@@ -39,6 +39,7 @@ ACTS = {
     "end_sessions": Act(ends_sessions=True),
     "unlock_sign_in": Act(unlocks=True),
 }
+ERASE = "erase"
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,13 @@ class Done:
 
 
 async def do(tx: Transaction, verb: str, order: Order) -> Done:
-    """Does one of ACTS and keeps it.
+    """Does one of ACTS, or ERASE, and keeps it.
 
-    Raises UserNotFound, OwnAccount for who would suspend themselves or change their own role, and Forbidden for who is
-    no administrator any more.
+    Raises UserNotFound, OwnAccount for who would suspend themselves or change their own role, NotACustomer for whom
+    nobody can erase, and Forbidden for who is no administrator any more.
     """
+    if verb == ERASE:
+        return await _erase(tx, order)
     act, user = ACTS[verb], await _locked(tx, order)
     if act.is_for_others and user.id == order.operator:
         raise OwnAccount
@@ -86,14 +89,31 @@ async def do(tx: Transaction, verb: str, order: Order) -> Done:
     return Done(await _changed(tx, user, changes), ended)
 
 
+async def _erase(tx: Transaction, order: Order) -> Done:
+    user = await _found(tx, order) or await store_personal.erased_user(tx, order.user_id)
+    if user is None:
+        raise UserNotFound
+    erasure.check(user)
+    ended = await store_sessions.count_sessions(tx, user.id)
+    if order.dry_run:
+        return Done(anonymous(user), ended)
+    store.note_operation(tx, order.operator, ERASE, user.id, order.reason, None)
+    return Done(await erasure.erase(tx, user), ended)
+
+
 async def _locked(tx: Transaction, order: Order) -> User:
+    user = await _found(tx, order)
+    if user is None:
+        raise UserNotFound
+    return user
+
+
+async def _found(tx: Transaction, order: Order) -> User | None:
     found = await store.lock_users(tx, order.operator, order.user_id)
     operator = found.get(order.operator)
     if operator is None or operator.role is not Role.ADMIN or operator.account_status != "active":
         raise Forbidden
-    if order.user_id not in found:
-        raise UserNotFound
-    return found[order.user_id]
+    return found.get(order.user_id)
 
 
 async def _changed(tx: Transaction, user: User, changes: dict[str, Any]) -> User:

@@ -8,7 +8,7 @@ from grpc.aio import ServicerContext
 
 from petpro.account.v1 import account_pb2 as pb
 from petpro.account.v1.account_pb2_grpc import AccountServiceServicer
-from petpro_account import messages, sessions, store, users
+from petpro_account import erasure, messages, sessions, store, users
 from petpro_account.passwords import Passwords
 from petpro_account.sessions import Attempt, Grant
 from petpro_account.store_sessions import Credentials
@@ -90,6 +90,19 @@ class AccountServicer(AccountServiceServicer):
             return pb.ChangePasswordResponse()
 
         return await once(self._database, remembered, pb.ChangePasswordResponse, work)
+
+    async def EraseCurrentUser(
+        self, request: pb.EraseCurrentUserRequest, context: Context
+    ) -> pb.EraseCurrentUserResponse:
+        user_id = signed_in().user_id
+        async with self._database.transaction() as tx:
+            if await erasure.was_erased(tx, user_id):  # of which no answer is kept: it would be about them
+                return pb.EraseCurrentUserResponse()
+            attempt = await sessions.begin(tx, (await users.get(tx, user_id)).email)
+        found, _ = await self._checked(attempt, request.password)
+        async with self._database.transaction() as tx:
+            await erasure.erase_oneself(tx, attempt, found)
+        return pb.EraseCurrentUserResponse()
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
         trusted()

@@ -22,6 +22,7 @@ _Reply = TypeVar(
     pb.ReinstateUserResponse,
     pb.EndSessionsResponse,
     pb.UnlockSignInResponse,
+    pb.EraseUserResponse,
 )
 
 
@@ -46,6 +47,9 @@ class OperationsServicer(UserOperationsServiceServicer):
     async def UnlockSignIn(self, request: pb.UnlockSignInRequest, context: _Context) -> pb.UnlockSignInResponse:
         return await self._do("unlock_sign_in", request, pb.UnlockSignInResponse)
 
+    async def EraseUser(self, request: pb.EraseUserRequest, context: _Context) -> pb.EraseUserResponse:
+        return await self._do("erase", request, pb.EraseUserResponse)
+
     async def _do(self, verb: str, request: Any, reply_type: type[_Reply], role: Role | None = None) -> _Reply:
         order = Order(administrator().user_id, UUID(request.user_id), request.reason, request.dry_run, role)
 
@@ -60,6 +64,6 @@ class OperationsServicer(UserOperationsServiceServicer):
 
 def _reply(reply_type: type[_Reply], done: Done) -> _Reply:
     reply = reply_type(user=user_message(done.user))
-    if isinstance(reply, pb.SuspendUserResponse | pb.SetUserRoleResponse | pb.EndSessionsResponse):
+    if not isinstance(reply, pb.ReinstateUserResponse | pb.UnlockSignInResponse):
         reply.ended_sessions = done.ended_sessions
     return reply

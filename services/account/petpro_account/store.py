@@ -15,11 +15,12 @@ from petpro_account.tables import PETS, USER_OPERATIONS, USERS
 from petpro_common.context import Role
 from petpro_common.db import Row, Transaction
 
-_USER = [column for column in USERS.c if column.name not in ("password_hash", "last_login_at")]
-_PET = [column for column in PETS.c if column.name != "medical_history"]
+USER_COLUMNS = [column for column in USERS.c if column.name not in ("password_hash", "last_login_at")]
+PET_COLUMNS = [column for column in PETS.c if column.name != "medical_history"]
 
 
-def _user(row: Row) -> User:
+def user_of(row: Row) -> User:
+    """The user that a row with USER_COLUMNS holds."""
     return User(**{**row._asdict(), "role": Role(row.role)})
 
 
@@ -32,29 +33,29 @@ async def add_user(tx: Transaction, values: Mapping[str, Any]) -> User | None:
         upsert(USERS)
         .values(values)
         .on_conflict_do_nothing(index_elements=[func.lower(USERS.c.email)])
-        .returning(*_USER)
+        .returning(*USER_COLUMNS)
     )
     row = (await tx.execute(statement)).first()
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
-_USER_BY_ID = select(*_USER).where(USERS.c.id == bindparam("user_id"), USERS.c.account_status != "erased")
+_USER_BY_ID = select(*USER_COLUMNS).where(USERS.c.id == bindparam("user_id"), USERS.c.account_status != "erased")
 
 
 async def user(tx: Transaction, user_id: UUID) -> User | None:
     """The user, unless erased. Takes no lock."""
     row = (await tx.execute(_USER_BY_ID, {"user_id": user_id})).first()
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
-_USERS_BY_IDS = select(*_USER).where(
+_USERS_BY_IDS = select(*USER_COLUMNS).where(
     USERS.c.id == any_(bindparam("user_ids", type_=ARRAY(USERS.c.id.type))), USERS.c.account_status != "erased"
 )
 
 
 async def users(tx: Transaction, user_ids: Sequence[UUID]) -> list[User]:
     """Those of the users who are not erased, in no certain order. Takes no lock."""
-    return [_user(row) for row in await tx.execute(_USERS_BY_IDS, {"user_ids": list(user_ids)})]
+    return [user_of(row) for row in await tx.execute(_USERS_BY_IDS, {"user_ids": list(user_ids)})]
 
 
 _ROLE_BY_ADDRESS = select(USERS.c.role).where(func.lower(USERS.c.email) == func.lower(bindparam("email")))
@@ -79,14 +80,14 @@ async def edit_user(
             updated_at=func.current_timestamp(),
             version=USERS.c.version + 1,
         )
-        .returning(*_USER)
+        .returning(*USER_COLUMNS)
     )
     row = (await tx.execute(statement)).first()
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
 _LOCKED = (
-    select(*_USER)
+    select(*USER_COLUMNS)
     .where(or_(USERS.c.id == bindparam("one"), USERS.c.id == bindparam("other")), USERS.c.account_status != "erased")
     .order_by(USERS.c.id)
     .with_for_update()
@@ -99,7 +100,7 @@ async def lock_users(tx: Transaction, one: UUID, other: UUID) -> dict[UUID, User
     The locks are taken in the order of the ids, so that two administrators who act on each other take turns.
     """
     rows = await tx.execute(_LOCKED, {"one": one, "other": other})
-    return {row.id: _user(row) for row in rows}
+    return {row.id: user_of(row) for row in rows}
 
 
 def note_operation(tx: Transaction, operator: UUID, verb: str, user_id: UUID, reason: str, role: Role | None) -> None:
@@ -118,24 +119,26 @@ def _visible(pet_id: UUID, owner: UUID | None) -> list[ColumnElement[bool]]:
 
 
 async def add_pet(tx: Transaction, owner: UUID, values: Mapping[str, Any]) -> Pet | None:
-    """A new pet of an active owner, or None when there is no such owner."""
+    """A new pet of an active owner, or None when there is no such owner. Who is being erased is waited for."""
     columns = ["user_id", *values]
-    row = select(USERS.c.id, *(literal(value, PETS.c[name].type) for name, value in values.items())).where(
-        USERS.c.id == owner, USERS.c.account_status == "active"
+    row = (
+        select(USERS.c.id, *(literal(value, PETS.c[name].type) for name, value in values.items()))
+        .where(USERS.c.id == owner, USERS.c.account_status == "active")
+        .with_for_update(read=True, key_share=True)
     )
-    statement = insert(PETS).from_select(columns, row, include_defaults=False).returning(*_PET)
+    statement = insert(PETS).from_select(columns, row, include_defaults=False).returning(*PET_COLUMNS)
     found = (await tx.execute(statement)).first()
     return Pet(**found._asdict()) if found else None
 
 
 async def pet(tx: Transaction, pet_id: UUID, owner: UUID | None) -> Pet | None:
     """The pet, when `owner` may see it. Takes no lock."""
-    row = (await tx.execute(select(*_PET).where(*_visible(pet_id, owner)))).first()
+    row = (await tx.execute(select(*PET_COLUMNS).where(*_visible(pet_id, owner)))).first()
     return Pet(**row._asdict()) if row else None
 
 
 _PETS_OF_OWNER = (
-    select(*_PET)
+    select(*PET_COLUMNS)
     .where(PETS.c.user_id == bindparam("owner"), PETS.c.deleted_at.is_(None), PETS.c.id > bindparam("after"))
     .order_by(PETS.c.id)
     .limit(bindparam("count"))
@@ -154,7 +157,7 @@ async def edit_pet(tx: Transaction, pet_id: UUID, owner: UUID | None, values: Ma
         update(PETS)
         .where(*_visible(pet_id, owner))
         .values(**values, updated_at=func.current_timestamp(), version=PETS.c.version + 1)
-        .returning(*_PET)
+        .returning(*PET_COLUMNS)
     )
     row = (await tx.execute(statement)).first()
     return Pet(**row._asdict()) if row else None

@@ -1,5 +1,14 @@
-"""Which rows of account are about a person, and what they are told of them."""
+"""Which rows of account are about a person, what they are told of them, and what is left when they are erased."""
 
+from uuid import UUID
+
+from sqlalchemy import delete, func, null, select, text, update
+
+from petpro_account.domain import Pet, User
+from petpro_account.store import PET_COLUMNS, USER_COLUMNS, user_of
+from petpro_account.tables import PETS, SESSIONS, USERS
+from petpro_common import idempotency
+from petpro_common.db import Transaction
 from petpro_common.personal.held import Held
 
 HELD = (
@@ -19,3 +28,66 @@ HELD = (
     Held("user_operations", "id, at, verb, user_id, reason, role", secrets="operator"),
 )
 """Refresh tokens and failed sign-ins are hashes of secrets and addresses, and are told to nobody."""
+
+_NOW = func.current_timestamp()
+# Whoever registered had no name for us yet, and administrators are answered with the accounts that they act on.
+_FORGET_ANSWERS = text("""
+    DELETE FROM idempotency_keys
+    WHERE caller = ANY(ARRAY(SELECT '' UNION SELECT operator FROM user_operations WHERE user_id = :user_id))
+      AND position(convert_to(CAST(:user_id AS text), 'UTF8') IN reply) > 0
+""")
+
+
+async def erased_user(tx: Transaction, user_id: UUID) -> User | None:
+    """What is left of somebody who was erased; None of anybody else. Takes no lock."""
+    statement = select(*USER_COLUMNS).where(USERS.c.id == user_id, USERS.c.account_status == "erased")
+    row = (await tx.execute(statement)).first()
+    return user_of(row) if row else None
+
+
+async def anonymise(tx: Transaction, left: User) -> User:
+    """Leaves so much of a user; the caller holds the row's lock."""
+    statement = (
+        update(USERS)
+        .where(USERS.c.id == left.id)
+        .values(
+            email=left.email,
+            full_name=left.full_name,
+            phone_number=left.phone_number,
+            password_hash="",
+            notification_prefs=left.notification_prefs,
+            account_status=left.account_status,
+            verification_status=left.verification_status,
+            last_login_at=null(),
+            updated_at=_NOW,
+            version=USERS.c.version + 1,
+        )
+        .returning(*USER_COLUMNS)
+    )
+    return user_of((await tx.execute(statement)).one())
+
+
+async def anonymise_pets(tx: Transaction, owner: UUID) -> list[Pet]:
+    """Leaves ids and species of a person's pets, all of them deleted; one that is being edited is waited for."""
+    nothing = ("breed", "birthdate", "weight", "gender", "photo_url", "microchip_id")
+    statement = (
+        update(PETS)
+        .where(PETS.c.user_id == owner)
+        .values(
+            name="Erased",
+            medical_history={},
+            **dict.fromkeys(nothing, null()),
+            deleted_at=func.coalesce(PETS.c.deleted_at, _NOW),
+            updated_at=_NOW,
+            version=PETS.c.version + 1,
+        )
+        .returning(*PET_COLUMNS)
+    )
+    return [Pet(**row._asdict()) for row in await tx.execute(statement)]
+
+
+def forget_the_rest(tx: Transaction, user_id: UUID) -> None:
+    """Ends a person's sessions, of which nothing stays, and forgets what anybody was answered about them."""
+    tx.write(delete(SESSIONS).where(SESSIONS.c.user_id == user_id))
+    tx.write(_FORGET_ANSWERS, {"user_id": user_id})
+    idempotency.forget(tx, [user_id])

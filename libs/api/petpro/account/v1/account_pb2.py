@@ -28,7 +28,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpetpro/account/v1/account.proto\x12\x11petpro.account.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"=\n\x11NotificationPrefs\x12\r\n\x05\x65mail\x18\x01 \x01(\x08\x12\x0c\n\x04push\x18\x02 \x01(\x08\x12\x0b\n\x03sms\x18\x03 \x01(\x08\"\xc8\x02\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x11\n\tfull_name\x18\x03 \x01(\t\x12\x14\n\x0cphone_number\x18\x04 \x01(\t\x12@\n\x12notification_prefs\x18\x05 \x01(\x0b\x32$.petpro.account.v1.NotificationPrefs\x12%\n\x04role\x18\x06 \x01(\x0e\x32\x17.petpro.account.v1.Role\x12\x16\n\x0e\x61\x63\x63ount_status\x18\x07 \x01(\t\x12\x1b\n\x13verification_status\x18\x08 \x01(\t\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x03\n\x03Pet\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x15\n\x04name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x18\n\x07species\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x16\n\x05\x62reed\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x39\n\tbirthdate\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x36\n\x06weight\x18\x07 \x01(\tB&\xbaH#r!2\x1f^([0-9]{1,3}([.][0-9]{1,2})?)?$\x12)\n\x06gender\x18\x08 \x01(\x0e\x32\x19.petpro.account.v1.Gender\x12\x1b\n\tphoto_url\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x1d\n\x0cmicrochip_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdb\x01\n\x11\x43reateUserRequest\x12\x19\n\x05\x65mail\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xff\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\n\x18\xc8\x01\x12\x1d\n\tfull_name\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1f\n\x0cphone_number\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x05\x18\x14\x12/\n\x04role\x18\x05 \x01(\x0e\x32\x17.petpro.account.v1.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\nrequest_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\";\n\x12\x43reateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\"M\n\x12\x43reateTokenRequest\x12\x19\n\x05\x65mail\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xff\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"]\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12\x12\n\ntoken_type\x18\x03 \x01(\t\x12\x12\n\nexpires_in\x18\x04 \x01(\x05\"@\n\x13\x43reateTokenResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.petpro.account.v1.Tokens\"8\n\x13RefreshTokenRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x04\"A\n\x14RefreshTokenResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.petpro.account.v1.Tokens\"\x17\n\x15GetCurrentUserRequest\"?\n\x16GetCurrentUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\"\x98\x01\n\x18UpdateCurrentUserRequest\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.UserB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"B\n\x19UpdateCurrentUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\"}\n\x15\x43hangePasswordRequest\x12$\n\x10\x63urrent_password\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\x0cnew_password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\n\x18\xc8\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x18\n\x16\x43hangePasswordResponse\"+\n\x0eGetUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"8\n\x0fGetUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\";\n\x14\x42\x61tchGetUsersRequest\x12#\n\x08user_ids\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10\x64\"\x05r\x03\xb0\x01\x01\"?\n\x15\x42\x61tchGetUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x17.petpro.account.v1.User\"\x10\n\x0eGetJwksRequest\"\\\n\x03Jwk\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03\x63rv\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x01(\t\x12\t\n\x01y\x18\x04 \x01(\t\x12\x0b\n\x03kid\x18\x05 \x01(\t\x12\x0b\n\x03\x61lg\x18\x06 \x01(\t\x12\x0b\n\x03use\x18\x07 \x01(\t\"7\n\x0fGetJwksResponse\x12$\n\x04keys\x18\x01 \x03(\x0b\x32\x16.petpro.account.v1.Jwk\"]\n\x10\x43reatePetRequest\x12+\n\x03pet\x18\x01 \x01(\x0b\x32\x16.petpro.account.v1.PetB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"8\n\x11\x43reatePetResponse\x12#\n\x03pet\x18\x01 \x01(\x0b\x32\x16.petpro.account.v1.Pet\"C\n\x0fListPetsRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x10ListPetsResponse\x12$\n\x04pets\x18\x01 \x03(\x0b\x32\x16.petpro.account.v1.Pet\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\rGetPetRequest\x12\x18\n\x06pet_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"5\n\x0eGetPetResponse\x12#\n\x03pet\x18\x01 \x01(\x0b\x32\x16.petpro.account.v1.Pet\"\xa8\x01\n\x10UpdatePetRequest\x12\x18\n\x06pet_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12+\n\x03pet\x18\x02 \x01(\x0b\x32\x16.petpro.account.v1.PetB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"8\n\x11UpdatePetResponse\x12#\n\x03pet\x18\x01 \x01(\x0b\x32\x16.petpro.account.v1.Pet\"J\n\x10\x44\x65letePetRequest\x12\x18\n\x06pet_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x13\n\x11\x44\x65letePetResponse*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_CUSTOMER\x10\x01\x12\x0f\n\x0bROLE_CLINIC\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03*X\n\x06Gender\x12\x16\n\x12GENDER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bGENDER_MALE\x10\x01\x12\x11\n\rGENDER_FEMALE\x10\x02\x12\x12\n\x0eGENDER_UNKNOWN\x10\x03\x32\xba\x08\n\x0e\x41\x63\x63ountService\x12o\n\nCreateUser\x12$.petpro.account.v1.CreateUserRequest\x1a%.petpro.account.v1.CreateUserResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/users:\x01*\x12w\n\x0b\x43reateToken\x12%.petpro.account.v1.CreateTokenRequest\x1a&.petpro.account.v1.CreateTokenResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/auth/token:\x01*\x12|\n\x0cRefreshToken\x12&.petpro.account.v1.RefreshTokenRequest\x1a\'.petpro.account.v1.RefreshTokenResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/auth/refresh:\x01*\x12{\n\x0eGetCurrentUser\x12(.petpro.account.v1.GetCurrentUserRequest\x1a).petpro.account.v1.GetCurrentUserResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/users/me\x12\x8a\x01\n\x11UpdateCurrentUser\x12+.petpro.account.v1.UpdateCurrentUserRequest\x1a,.petpro.account.v1.UpdateCurrentUserResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x32\x0c/v1/users/me:\x04user\x12\x8d\x01\n\x0e\x43hangePassword\x12(.petpro.account.v1.ChangePasswordRequest\x1a).petpro.account.v1.ChangePasswordResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/users/me:changePassword:\x01*\x12P\n\x07GetUser\x12!.petpro.account.v1.GetUserRequest\x1a\".petpro.account.v1.GetUserResponse\x12\x62\n\rBatchGetUsers\x12\'.petpro.account.v1.BatchGetUsersRequest\x1a(.petpro.account.v1.BatchGetUsersResponse\x12p\n\x07GetJwks\x12!.petpro.account.v1.GetJwksRequest\x1a\".petpro.account.v1.GetJwksResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.json2\xb5\x04\n\nPetService\x12k\n\tCreatePet\x12#.petpro.account.v1.CreatePetRequest\x1a$.petpro.account.v1.CreatePetResponse\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/pets:\x01*\x12\x65\n\x08ListPets\x12\".petpro.account.v1.ListPetsRequest\x1a#.petpro.account.v1.ListPetsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/pets\x12h\n\x06GetPet\x12 .petpro.account.v1.GetPetRequest\x1a!.petpro.account.v1.GetPetResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/pets/{pet_id}\x12v\n\tUpdatePet\x12#.petpro.account.v1.UpdatePetRequest\x1a$.petpro.account.v1.UpdatePetResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x32\x11/v1/pets/{pet_id}:\x03pet\x12q\n\tDeletePet\x12#.petpro.account.v1.DeletePetRequest\x1a$.petpro.account.v1.DeletePetResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/v1/pets/{pet_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpetpro/account/v1/account.proto\x12\x11petpro.account.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"=\n\x11NotificationPrefs\x12\r\n\x05\x65mail\x18\x01 \x01(\x08\x12\x0c\n\x04push\x18\x02 \x01(\x08\x12\x0b\n\x03sms\x18\x03 \x01(\x08\"\xc8\x02\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x11\n\tfull_name\x18\x03 \x01(\t\x12\x14\n\x0cphone_number\x18\x04 \x01(\t\x12@\n\x12notification_prefs\x18\x05 \x01(\x0b\x32$.petpro.account.v1.NotificationPrefs\x12%\n\x04role\x18\x06 \x01(\x0e\x32\x17.petpro.account.v1.Role\x12\x16\n\x0e\x61\x63\x63ount_status\x18\x07 \x01(\t\x12\x1b\n\x13verification_status\x18\x08 \x01(\t\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x03\n\x03Pet\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x15\n\x04name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x18\n\x07species\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x16\n\x05\x62reed\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x39\n\tbirthdate\x18\x06 \x01(\tB&\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\x12\x36\n\x06weight\x18\x07 \x01(\tB&\xbaH#r!2\x1f^([0-9]{1,3}([.][0-9]{1,2})?)?$\x12)\n\x06gender\x18\x08 \x01(\x0e\x32\x19.petpro.account.v1.Gender\x12\x1b\n\tphoto_url\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\x12\x1d\n\x0cmicrochip_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdb\x01\n\x11\x43reateUserRequest\x12\x19\n\x05\x65mail\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xff\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\n\x18\xc8\x01\x12\x1d\n\tfull_name\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x1f\n\x0cphone_number\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x05\x18\x14\x12/\n\x04role\x18\x05 \x01(\x0e\x32\x17.petpro.account.v1.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\nrequest_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\";\n\x12\x43reateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\"M\n\x12\x43reateTokenRequest\x12\x19\n\x05\x65mail\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x03\x18\xff\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"]\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12\x12\n\ntoken_type\x18\x03 \x01(\t\x12\x12\n\nexpires_in\x18\x04 \x01(\x05\"@\n\x13\x43reateTokenResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.petpro.account.v1.Tokens\"8\n\x13RefreshTokenRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x04\"A\n\x14RefreshTokenResponse\x12)\n\x06tokens\x18\x01 \x01(\x0b\x32\x19.petpro.account.v1.Tokens\"\x17\n\x15GetCurrentUserRequest\"?\n\x16GetCurrentUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\"\x98\x01\n\x18UpdateCurrentUserRequest\x12-\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.UserB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"B\n\x19UpdateCurrentUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\"}\n\x15\x43hangePasswordRequest\x12$\n\x10\x63urrent_password\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\x0cnew_password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\n\x18\xc8\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x18\n\x16\x43hangePasswordResponse\"U\n\x17\x45raseCurrentUserRequest\x12\x1c\n\x08password\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x1a\n\x18\x45raseCurrentUserResponse\"+\n\x0eGetUserRequest\x12\x19\n\x07user_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"8\n\x0fGetUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.petpro.account.v1.User\";\n\x14\x42\x61tchGetUsersRequest\x12#\n\x08user_ids\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10\x64\"\x05r\x03\xb0\x01\x01\"?\n\x15\x42\x61tchGetUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x17.petpro.account.v1.User\"\x10\n\x0eGetJwksRequest\"\\\n\x03Jwk\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03\x63rv\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x01(\t\x12\t\n\x01y\x18\x04 \x01(\t\x12\x0b\n\x03kid\x18\x05 \x01(\t\x12\x0b\n\x03\x61lg\x18\x06 \x01(\t\x12\x0b\n\x03use\x18\x07 \x01(\t\"7\n\x0fGetJwksResponse\x12$\n\x04keys\x18\x01 \x03(\x0b\x32\x16.petpro.account.v1.Jwk\"]\n\x10\x43reatePetRequest\x12+\n\x03pet\x18\x01 \x01(\x0b\x32\x16.petpro.account.v1.PetB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"8\n\x11\x43reatePetResponse\x12#\n\x03pet\x18\x01 \x01(\x0b\x32\x16.petpro.account.v1.Pet\"C\n\x0fListPetsRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x10ListPetsResponse\x12$\n\x04pets\x18\x01 \x03(\x0b\x32\x16.petpro.account.v1.Pet\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\rGetPetRequest\x12\x18\n\x06pet_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"5\n\x0eGetPetResponse\x12#\n\x03pet\x18\x01 \x01(\x0b\x32\x16.petpro.account.v1.Pet\"\xa8\x01\n\x10UpdatePetRequest\x12\x18\n\x06pet_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12+\n\x03pet\x18\x02 \x01(\x0b\x32\x16.petpro.account.v1.PetB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"8\n\x11UpdatePetResponse\x12#\n\x03pet\x18\x01 \x01(\x0b\x32\x16.petpro.account.v1.Pet\"J\n\x10\x44\x65letePetRequest\x12\x18\n\x06pet_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x13\n\x11\x44\x65letePetResponse*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_CUSTOMER\x10\x01\x12\x0f\n\x0bROLE_CLINIC\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03*X\n\x06Gender\x12\x16\n\x12GENDER_UNSPECIFIED\x10\x00\x12\x0f\n\x0bGENDER_MALE\x10\x01\x12\x11\n\rGENDER_FEMALE\x10\x02\x12\x12\n\x0eGENDER_UNKNOWN\x10\x03\x32\xc7\t\n\x0e\x41\x63\x63ountService\x12o\n\nCreateUser\x12$.petpro.account.v1.CreateUserRequest\x1a%.petpro.account.v1.CreateUserResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/users:\x01*\x12w\n\x0b\x43reateToken\x12%.petpro.account.v1.CreateTokenRequest\x1a&.petpro.account.v1.CreateTokenResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/auth/token:\x01*\x12|\n\x0cRefreshToken\x12&.petpro.account.v1.RefreshTokenRequest\x1a\'.petpro.account.v1.RefreshTokenResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/auth/refresh:\x01*\x12{\n\x0eGetCurrentUser\x12(.petpro.account.v1.GetCurrentUserRequest\x1a).petpro.account.v1.GetCurrentUserResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/users/me\x12\x8a\x01\n\x11UpdateCurrentUser\x12+.petpro.account.v1.UpdateCurrentUserRequest\x1a,.petpro.account.v1.UpdateCurrentUserResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x32\x0c/v1/users/me:\x04user\x12\x8d\x01\n\x0e\x43hangePassword\x12(.petpro.account.v1.ChangePasswordRequest\x1a).petpro.account.v1.ChangePasswordResponse\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/users/me:changePassword:\x01*\x12\x8a\x01\n\x10\x45raseCurrentUser\x12*.petpro.account.v1.EraseCurrentUserRequest\x1a+.petpro.account.v1.EraseCurrentUserResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/users/me:erase:\x01*\x12P\n\x07GetUser\x12!.petpro.account.v1.GetUserRequest\x1a\".petpro.account.v1.GetUserResponse\x12\x62\n\rBatchGetUsers\x12\'.petpro.account.v1.BatchGetUsersRequest\x1a(.petpro.account.v1.BatchGetUsersResponse\x12p\n\x07GetJwks\x12!.petpro.account.v1.GetJwksRequest\x1a\".petpro.account.v1.GetJwksResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.json2\xb5\x04\n\nPetService\x12k\n\tCreatePet\x12#.petpro.account.v1.CreatePetRequest\x1a$.petpro.account.v1.CreatePetResponse\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/pets:\x01*\x12\x65\n\x08ListPets\x12\".petpro.account.v1.ListPetsRequest\x1a#.petpro.account.v1.ListPetsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/pets\x12h\n\x06GetPet\x12 .petpro.account.v1.GetPetRequest\x1a!.petpro.account.v1.GetPetResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/pets/{pet_id}\x12v\n\tUpdatePet\x12#.petpro.account.v1.UpdatePetRequest\x1a$.petpro.account.v1.UpdatePetResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x32\x11/v1/pets/{pet_id}:\x03pet\x12q\n\tDeletePet\x12#.petpro.account.v1.DeletePetRequest\x1a$.petpro.account.v1.DeletePetResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/v1/pets/{pet_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -77,6 +77,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\272H\007r\005\020\n\030\310\001'
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CHANGEPASSWORDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_ERASECURRENTUSERREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_ERASECURRENTUSERREQUEST'].fields_by_name['password']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_ERASECURRENTUSERREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ERASECURRENTUSERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_GETUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_GETUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_BATCHGETUSERSREQUEST'].fields_by_name['user_ids']._loaded_options = None
@@ -111,6 +115,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTSERVICE'].methods_by_name['UpdateCurrentUser']._serialized_options = b'\202\323\344\223\002\0242\014/v1/users/me:\004user'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ChangePassword']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['ChangePassword']._serialized_options = b'\202\323\344\223\002 \"\033/v1/users/me:changePassword:\001*'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['EraseCurrentUser']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['EraseCurrentUser']._serialized_options = b'\202\323\344\223\002\027\"\022/v1/users/me:erase:\001*'
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetJwks']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetJwks']._serialized_options = b'\202\323\344\223\002\030\022\026/.well-known/jwks.json'
   _globals['_PETSERVICE'].methods_by_name['CreatePet']._loaded_options = None
@@ -123,10 +129,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PETSERVICE'].methods_by_name['UpdatePet']._serialized_options = b'\202\323\344\223\002\0302\021/v1/pets/{pet_id}:\003pet'
   _globals['_PETSERVICE'].methods_by_name['DeletePet']._loaded_options = None
   _globals['_PETSERVICE'].methods_by_name['DeletePet']._serialized_options = b'\202\323\344\223\002\023*\021/v1/pets/{pet_id}'
-  _globals['_ROLE']._serialized_start=3239
-  _globals['_ROLE']._serialized_end=3319
-  _globals['_GENDER']._serialized_start=3321
-  _globals['_GENDER']._serialized_end=3409
+  _globals['_ROLE']._serialized_start=3354
+  _globals['_ROLE']._serialized_end=3434
+  _globals['_GENDER']._serialized_start=3436
+  _globals['_GENDER']._serialized_end=3524
   _globals['_NOTIFICATIONPREFS']._serialized_start=180
   _globals['_NOTIFICATIONPREFS']._serialized_end=241
   _globals['_USER']._serialized_start=244
@@ -159,42 +165,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEPASSWORDREQUEST']._serialized_end=2084
   _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=2086
   _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=2110
-  _globals['_GETUSERREQUEST']._serialized_start=2112
-  _globals['_GETUSERREQUEST']._serialized_end=2155
-  _globals['_GETUSERRESPONSE']._serialized_start=2157
-  _globals['_GETUSERRESPONSE']._serialized_end=2213
-  _globals['_BATCHGETUSERSREQUEST']._serialized_start=2215
-  _globals['_BATCHGETUSERSREQUEST']._serialized_end=2274
-  _globals['_BATCHGETUSERSRESPONSE']._serialized_start=2276
-  _globals['_BATCHGETUSERSRESPONSE']._serialized_end=2339
-  _globals['_GETJWKSREQUEST']._serialized_start=2341
-  _globals['_GETJWKSREQUEST']._serialized_end=2357
-  _globals['_JWK']._serialized_start=2359
-  _globals['_JWK']._serialized_end=2451
-  _globals['_GETJWKSRESPONSE']._serialized_start=2453
-  _globals['_GETJWKSRESPONSE']._serialized_end=2508
-  _globals['_CREATEPETREQUEST']._serialized_start=2510
-  _globals['_CREATEPETREQUEST']._serialized_end=2603
-  _globals['_CREATEPETRESPONSE']._serialized_start=2605
-  _globals['_CREATEPETRESPONSE']._serialized_end=2661
-  _globals['_LISTPETSREQUEST']._serialized_start=2663
-  _globals['_LISTPETSREQUEST']._serialized_end=2730
-  _globals['_LISTPETSRESPONSE']._serialized_start=2732
-  _globals['_LISTPETSRESPONSE']._serialized_end=2813
-  _globals['_GETPETREQUEST']._serialized_start=2815
-  _globals['_GETPETREQUEST']._serialized_end=2856
-  _globals['_GETPETRESPONSE']._serialized_start=2858
-  _globals['_GETPETRESPONSE']._serialized_end=2911
-  _globals['_UPDATEPETREQUEST']._serialized_start=2914
-  _globals['_UPDATEPETREQUEST']._serialized_end=3082
-  _globals['_UPDATEPETRESPONSE']._serialized_start=3084
-  _globals['_UPDATEPETRESPONSE']._serialized_end=3140
-  _globals['_DELETEPETREQUEST']._serialized_start=3142
-  _globals['_DELETEPETREQUEST']._serialized_end=3216
-  _globals['_DELETEPETRESPONSE']._serialized_start=3218
-  _globals['_DELETEPETRESPONSE']._serialized_end=3237
-  _globals['_ACCOUNTSERVICE']._serialized_start=3412
-  _globals['_ACCOUNTSERVICE']._serialized_end=4494
-  _globals['_PETSERVICE']._serialized_start=4497
-  _globals['_PETSERVICE']._serialized_end=5062
+  _globals['_ERASECURRENTUSERREQUEST']._serialized_start=2112
+  _globals['_ERASECURRENTUSERREQUEST']._serialized_end=2197
+  _globals['_ERASECURRENTUSERRESPONSE']._serialized_start=2199
+  _globals['_ERASECURRENTUSERRESPONSE']._serialized_end=2225
+  _globals['_GETUSERREQUEST']._serialized_start=2227
+  _globals['_GETUSERREQUEST']._serialized_end=2270
+  _globals['_GETUSERRESPONSE']._serialized_start=2272
+  _globals['_GETUSERRESPONSE']._serialized_end=2328
+  _globals['_BATCHGETUSERSREQUEST']._serialized_start=2330
+  _globals['_BATCHGETUSERSREQUEST']._serialized_end=2389
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_start=2391
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_end=2454
+  _globals['_GETJWKSREQUEST']._serialized_start=2456
+  _globals['_GETJWKSREQUEST']._serialized_end=2472
+  _globals['_JWK']._serialized_start=2474
+  _globals['_JWK']._serialized_end=2566
+  _globals['_GETJWKSRESPONSE']._serialized_start=2568
+  _globals['_GETJWKSRESPONSE']._serialized_end=2623
+  _globals['_CREATEPETREQUEST']._serialized_start=2625
+  _globals['_CREATEPETREQUEST']._serialized_end=2718
+  _globals['_CREATEPETRESPONSE']._serialized_start=2720
+  _globals['_CREATEPETRESPONSE']._serialized_end=2776
+  _globals['_LISTPETSREQUEST']._serialized_start=2778
+  _globals['_LISTPETSREQUEST']._serialized_end=2845
+  _globals['_LISTPETSRESPONSE']._serialized_start=2847
+  _globals['_LISTPETSRESPONSE']._serialized_end=2928
+  _globals['_GETPETREQUEST']._serialized_start=2930
+  _globals['_GETPETREQUEST']._serialized_end=2971
+  _globals['_GETPETRESPONSE']._serialized_start=2973
+  _globals['_GETPETRESPONSE']._serialized_end=3026
+  _globals['_UPDATEPETREQUEST']._serialized_start=3029
+  _globals['_UPDATEPETREQUEST']._serialized_end=3197
+  _globals['_UPDATEPETRESPONSE']._serialized_start=3199
+  _globals['_UPDATEPETRESPONSE']._serialized_end=3255
+  _globals['_DELETEPETREQUEST']._serialized_start=3257
+  _globals['_DELETEPETREQUEST']._serialized_end=3331
+  _globals['_DELETEPETRESPONSE']._serialized_start=3333
+  _globals['_DELETEPETRESPONSE']._serialized_end=3352
+  _globals['_ACCOUNTSERVICE']._serialized_start=3527
+  _globals['_ACCOUNTSERVICE']._serialized_end=4750
+  _globals['_PETSERVICE']._serialized_start=4753
+  _globals['_PETSERVICE']._serialized_end=5318
 # @@protoc_insertion_point(module_scope)

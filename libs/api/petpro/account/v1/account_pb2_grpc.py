@@ -65,6 +65,11 @@ class AccountServiceStub(object):
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.FromString,
                 _registered_method=True)
+        self.EraseCurrentUser = channel.unary_unary(
+                '/petpro.account.v1.AccountService/EraseCurrentUser',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.EraseCurrentUserRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.EraseCurrentUserResponse.FromString,
+                _registered_method=True)
         self.GetUser = channel.unary_unary(
                 '/petpro.account.v1.AccountService/GetUser',
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.GetUserRequest.SerializeToString,
@@ -131,6 +136,17 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseCurrentUser(self, request, context):
+        """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
+        services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
+        was paid stays in the books, without a name. It cannot be undone, and the address may be registered anew. Refused as
+        signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for who owns or works for clinics and
+        for administrators. Done again it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUser(self, request, context):
         """A person by id. For services and administrators only.
         """
@@ -185,6 +201,11 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ChangePassword,
                     request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.FromString,
                     response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'EraseCurrentUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseCurrentUser,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.EraseCurrentUserRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.EraseCurrentUserResponse.SerializeToString,
             ),
             'GetUser': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUser,
@@ -365,6 +386,33 @@ class AccountService(object):
             '/petpro.account.v1.AccountService/ChangePassword',
             petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.SerializeToString,
             petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseCurrentUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/EraseCurrentUser',
+            petpro_dot_account_dot_v1_dot_account__pb2.EraseCurrentUserRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.EraseCurrentUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

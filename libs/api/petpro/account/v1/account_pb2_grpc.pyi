@@ -51,6 +51,13 @@ class AccountServiceStub:
     """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
     with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
     """
+    EraseCurrentUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.EraseCurrentUserRequest, _account_pb2.EraseCurrentUserResponse]
+    """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
+    services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
+    was paid stays in the books, without a name. It cannot be undone, and the address may be registered anew. Refused as
+    signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for who owns or works for clinics and
+    for administrators. Done again it changes nothing.
+    """
     GetUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetUserRequest, _account_pb2.GetUserResponse]
     """A person by id. For services and administrators only."""
     BatchGetUsers: _grpc.UnaryUnaryMultiCallable[_account_pb2.BatchGetUsersRequest, _account_pb2.BatchGetUsersResponse]
@@ -82,6 +89,13 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ChangePassword: _aio.UnaryUnaryMultiCallable[_account_pb2.ChangePasswordRequest, _account_pb2.ChangePasswordResponse]  # type: ignore[assignment]
     """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
     with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
+    """
+    EraseCurrentUser: _aio.UnaryUnaryMultiCallable[_account_pb2.EraseCurrentUserRequest, _account_pb2.EraseCurrentUserResponse]  # type: ignore[assignment]
+    """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
+    services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
+    was paid stays in the books, without a name. It cannot be undone, and the address may be registered anew. Refused as
+    signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for who owns or works for clinics and
+    for administrators. Done again it changes nothing.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_account_pb2.GetUserRequest, _account_pb2.GetUserResponse]  # type: ignore[assignment]
     """A person by id. For services and administrators only."""
@@ -147,6 +161,19 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.ChangePasswordResponse, _abc.Awaitable[_account_pb2.ChangePasswordResponse]]:
         """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
         with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseCurrentUser(
+        self,
+        request: _account_pb2.EraseCurrentUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.EraseCurrentUserResponse, _abc.Awaitable[_account_pb2.EraseCurrentUserResponse]]:
+        """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
+        services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
+        was paid stays in the books, without a name. It cannot be undone, and the address may be registered anew. Refused as
+        signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for who owns or works for clinics and
+        for administrators. Done again it changes nothing.
         """
 
     @_abc_1.abstractmethod

@@ -37,6 +37,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Ten sign-ins to this address failed within fifteen minutes; RetryInfo says when to try again (RESOURCE_EXHAUSTED)."""
     ERROR_REASON_OWN_ACCOUNT: _ErrorReason.ValueType  # 7
     """An administrator can neither suspend themselves nor change their own role (FAILED_PRECONDITION)."""
+    ERROR_REASON_NOT_A_CUSTOMER: _ErrorReason.ValueType  # 10
+    """Customers alone can be erased; an administrator makes anybody else one first (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "account.petpro"."""
@@ -56,4 +58,6 @@ ERROR_REASON_TOO_MANY_SIGN_INS: ErrorReason.ValueType  # 6
 """Ten sign-ins to this address failed within fifteen minutes; RetryInfo says when to try again (RESOURCE_EXHAUSTED)."""
 ERROR_REASON_OWN_ACCOUNT: ErrorReason.ValueType  # 7
 """An administrator can neither suspend themselves nor change their own role (FAILED_PRECONDITION)."""
+ERROR_REASON_NOT_A_CUSTOMER: ErrorReason.ValueType  # 10
+"""Customers alone can be erased; an administrator makes anybody else one first (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class UserOperationsServiceStub(object):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    USER_NOT_FOUND for nobody's id and, but for EraseUser, for one who was erased; done again they change nothing and are kept again. Who was an
     administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
@@ -62,11 +62,16 @@ class UserOperationsServiceStub(object):
                 request_serializer=petpro_dot_account_dot_v1_dot_operations__pb2.UnlockSignInRequest.SerializeToString,
                 response_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.UnlockSignInResponse.FromString,
                 _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/petpro.account.v1.UserOperationsService/EraseUser',
+                request_serializer=petpro_dot_account_dot_v1_dot_operations__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
 
 
 class UserOperationsServiceServicer(object):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    USER_NOT_FOUND for nobody's id and, but for EraseUser, for one who was erased; done again they change nothing and are kept again. Who was an
     administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
@@ -108,6 +113,14 @@ class UserOperationsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseUser(self, request, context):
+        """Erases a person for good, as AccountService.EraseCurrentUser does: for who asks by letter. Refused with NOT_A_CUSTOMER.
+        Of one who was erased the services are told again, which is needed when one was restored from an older backup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserOperationsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -136,6 +149,11 @@ def add_UserOperationsServiceServicer_to_server(servicer, server):
                     request_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.UnlockSignInRequest.FromString,
                     response_serializer=petpro_dot_account_dot_v1_dot_operations__pb2.UnlockSignInResponse.SerializeToString,
             ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_operations__pb2.EraseUserRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_operations__pb2.EraseUserResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'petpro.account.v1.UserOperationsService', rpc_method_handlers)
@@ -146,7 +164,7 @@ def add_UserOperationsServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class UserOperationsService(object):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    USER_NOT_FOUND for nobody's id and, but for EraseUser, for one who was erased; done again they change nothing and are kept again. Who was an
     administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
@@ -275,6 +293,33 @@ class UserOperationsService(object):
             '/petpro.account.v1.UserOperationsService/UnlockSignIn',
             petpro_dot_account_dot_v1_dot_operations__pb2.UnlockSignInRequest.SerializeToString,
             petpro_dot_account_dot_v1_dot_operations__pb2.UnlockSignInResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.UserOperationsService/EraseUser',
+            petpro_dot_account_dot_v1_dot_operations__pb2.EraseUserRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_operations__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

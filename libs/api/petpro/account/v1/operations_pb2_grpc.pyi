@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class UserOperationsServiceStub:
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    USER_NOT_FOUND for nobody's id and, but for EraseUser, for one who was erased; done again they change nothing and are kept again. Who was an
     administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
@@ -51,11 +51,15 @@ class UserOperationsServiceStub:
     """Ends all sessions of a person, who may sign in anew: a device was lost."""
     UnlockSignIn: _grpc.UnaryUnaryMultiCallable[_operations_pb2.UnlockSignInRequest, _operations_pb2.UnlockSignInResponse]
     """Forgets the failed sign-ins to a person's address, which closed it for a while."""
+    EraseUser: _grpc.UnaryUnaryMultiCallable[_operations_pb2.EraseUserRequest, _operations_pb2.EraseUserResponse]
+    """Erases a person for good, as AccountService.EraseCurrentUser does: for who asks by letter. Refused with NOT_A_CUSTOMER.
+    Of one who was erased the services are told again, which is needed when one was restored from an older backup.
+    """
 
 @_typing.type_check_only
 class UserOperationsServiceAsyncStub(UserOperationsServiceStub):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    USER_NOT_FOUND for nobody's id and, but for EraseUser, for one who was erased; done again they change nothing and are kept again. Who was an
     administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
@@ -75,10 +79,14 @@ class UserOperationsServiceAsyncStub(UserOperationsServiceStub):
     """Ends all sessions of a person, who may sign in anew: a device was lost."""
     UnlockSignIn: _aio.UnaryUnaryMultiCallable[_operations_pb2.UnlockSignInRequest, _operations_pb2.UnlockSignInResponse]  # type: ignore[assignment]
     """Forgets the failed sign-ins to a person's address, which closed it for a while."""
+    EraseUser: _aio.UnaryUnaryMultiCallable[_operations_pb2.EraseUserRequest, _operations_pb2.EraseUserResponse]  # type: ignore[assignment]
+    """Erases a person for good, as AccountService.EraseCurrentUser does: for who asks by letter. Refused with NOT_A_CUSTOMER.
+    Of one who was erased the services are told again, which is needed when one was restored from an older backup.
+    """
 
 class UserOperationsServiceServicer(metaclass=_abc_1.ABCMeta):
     """What administrators do about people's accounts. Each act is kept, with who and why. All are refused with
-    USER_NOT_FOUND for nobody's id and for one who was erased; done again they change nothing and are kept again. Who was an
+    USER_NOT_FOUND for nobody's id and, but for EraseUser, for one who was erased; done again they change nothing and are kept again. Who was an
     administrator a moment ago and is none now, by another's act, is refused with FORBIDDEN, whatever their token says.
     """
 
@@ -126,5 +134,15 @@ class UserOperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.UnlockSignInResponse, _abc.Awaitable[_operations_pb2.UnlockSignInResponse]]:
         """Forgets the failed sign-ins to a person's address, which closed it for a while."""
+
+    @_abc_1.abstractmethod
+    def EraseUser(
+        self,
+        request: _operations_pb2.EraseUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.EraseUserResponse, _abc.Awaitable[_operations_pb2.EraseUserResponse]]:
+        """Erases a person for good, as AccountService.EraseCurrentUser does: for who asks by letter. Refused with NOT_A_CUSTOMER.
+        Of one who was erased the services are told again, which is needed when one was restored from an older backup.
+        """
 
 def add_UserOperationsServiceServicer_to_server(servicer: UserOperationsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -80,7 +80,10 @@ _TOLD = """
     WHERE event->>'clinic_id' = ANY(%(names)s)
 """
 _NOTIFICATIONS = """
-    SELECT notifications.booking_id::text, notifications.type, deliveries.status FROM notifications
+    SELECT notifications.booking_id::text, notifications.type,
+        CASE WHEN deliveries.reason = 'nobody to write to' AND user_id IN (SELECT user_id FROM erased_users)
+            THEN 'sent' ELSE deliveries.status END AS status
+    FROM notifications
     LEFT JOIN deliveries ON deliveries.notification_id = notifications.id
     WHERE booking_id = ANY(%(bookings)s)
 """

@@ -1,9 +1,10 @@
 """The composition root of the booking service."""
 
 from datetime import timedelta
+from functools import partial
 
 from petpro.booking.v1 import booking_pb2_grpc
-from petpro_booking import cancellation, checkout, expiry, partitions, reminders, summary
+from petpro_booking import cancellation, checkout, expiry, leaving, partitions, reminders, summary
 from petpro_booking.consumer import HANDLERS
 from petpro_booking.copies import Copies
 from petpro_booking.saga import FINISHING, SAGAS
@@ -12,9 +13,10 @@ from petpro_booking.servicer_reservations import ReservationServicer
 from petpro_booking.servicer_sagas import SagaServicer
 from petpro_booking.servicer_slots import SlotServicer
 from petpro_booking.settings import Settings
-from petpro_booking.store_personal import HELD
+from petpro_booking.store_personal import HELD, forget
 from petpro_common.housekeeping import SAGA_PURGES, run_purges
 from petpro_common.messaging.events import event_consumer
+from petpro_common.personal.erasure import keep_forgetting
 from petpro_common.saga import SagaEngine
 from petpro_common.saga.census import Census
 from petpro_common.sealing import Sealer
@@ -48,6 +50,7 @@ async def main() -> None:
         service.background(expiry.run(database, min(settings.expiry_check_seconds, settings.hold_seconds)))
         service.background(partitions.run(database, settings.partition_check_seconds))
         service.background(reminders.run(database, settings.reminder_seconds, settings.reminder_check_seconds))
+        service.background(keep_forgetting(database, forget, partial(leaving.end_all, database, engine)))
         service.background(run_purges(database, SAGA_PURGES))
         service.background(summary.run(database, settings.summary_refresh_seconds))
         await service.serve()

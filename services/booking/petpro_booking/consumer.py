@@ -5,9 +5,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from petpro_booking import cancellation, policy, store_projections
+from petpro_booking import cancellation, policy, store_personal, store_projections
 from petpro_common.db import Transaction
 from petpro_common.messaging.events import Event, EventHandler
+from petpro_common.personal.erasure import erased
 
 
 async def clinic_changed(tx: Transaction, event: Event) -> None:
@@ -75,4 +76,5 @@ HANDLERS: Mapping[str, EventHandler] = {
     "pet.changed": pet_changed,
     "refund.succeeded": cancellation.refund_changed,
     "refund.manual": cancellation.refund_changed,
+    "user.erased": erased(store_personal.forget),
 }

@@ -1,6 +1,16 @@
-"""Which rows of booking are about a person, and what they are told of them."""
+"""Which rows of booking are about a person, what they are told of them, and what is left when they are erased."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from petpro_common.db import Row, Transaction
+from petpro_common.personal import erasure
 from petpro_common.personal.held import Held
+
+ERASED = "erased"
+"""What stands for words of a person who was erased, and as the reason of what ends because of it."""
 
 HELD = (
     Held(
@@ -25,4 +35,61 @@ HELD = (
         theirs="owner_id = :user_id",
     ),
     Held("catalog_staff", "id, clinic_id, user_id, working_hours, version"),
+    erasure.HELD,
 )
+
+_SAGAS = text("""
+    SELECT checkout_saga_id FROM reservations
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND checkout_status IN ('awaiting_approval', 'awaiting_payment')
+    UNION
+    SELECT cancellation_saga_id FROM bookings
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND cancellation_status = 'requested'
+""")
+# A saga that ends forgets these by itself.
+_FORGET_IN_SAGAS = text("""
+    UPDATE sagas SET data = jsonb_set(jsonb_set(data, '{reason}', to_jsonb(CAST(:erased AS text)), false),
+                                      '{notes}', to_jsonb(CAST(:erased AS text)), false)
+    WHERE id = ANY(CAST(:saga_ids AS uuid[])) AND (data->>'reason' <> :erased OR data->>'notes' <> :erased)
+""")
+_FORGET_IN_RESERVATIONS = text("""
+    UPDATE reservations SET notes = NULL WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND notes IS NOT NULL
+""")
+_FORGET_IN_BOOKINGS = text("""
+    UPDATE bookings SET notes = NULL,
+        cancellation_reason = CASE WHEN cancellation_reason IS NOT NULL THEN CAST(:erased AS text) END
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND (notes IS NOT NULL OR cancellation_reason <> :erased)
+""")
+_HOLDS = text("""
+    SELECT id, user_id FROM reservations
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND status = 'pending' AND checkout_status <> 'awaiting_payment'
+""")
+# One whose refund was refused stands: to ask again each minute would change nothing.
+_TO_COME = text("""
+    SELECT id, user_id FROM bookings
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND status = 'confirmed' AND cancellation_status = 'none'
+      AND starts_at > CURRENT_TIMESTAMP
+    LIMIT :limit
+""")
+
+
+async def forget(tx: Transaction, user_ids: Sequence[UUID]) -> None:
+    """Leaves no words of people who were erased, nor those that sagas under way would write.
+
+    Locks are taken in the order of everybody: sagas, reservations, bookings.
+    """
+    people = {"user_ids": list(user_ids)}
+    saga_ids = list((await tx.execute(_SAGAS, people)).scalars())
+    if saga_ids:
+        tx.write(_FORGET_IN_SAGAS, {"saga_ids": saga_ids, "erased": ERASED})
+    tx.write(_FORGET_IN_RESERVATIONS, people)
+    tx.write(_FORGET_IN_BOOKINGS, {**people, "erased": ERASED})
+
+
+async def holds(tx: Transaction, user_ids: Sequence[UUID]) -> Sequence[Row]:
+    """The seats that people hold and are not paying for."""
+    return (await tx.execute(_HOLDS, {"user_ids": list(user_ids)})).all()
+
+
+async def bookings_to_come(tx: Transaction, user_ids: Sequence[UUID], limit: int) -> Sequence[Row]:
+    """Confirmed bookings of people that nobody has asked to cancel and that have not begun."""
+    return (await tx.execute(_TO_COME, {"user_ids": list(user_ids), "limit": limit})).all()

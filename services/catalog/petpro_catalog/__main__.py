@@ -3,10 +3,12 @@
 from petpro.catalog.v1 import catalog_pb2_grpc
 from petpro_catalog.bookings import Bookings
 from petpro_catalog.consumer import HANDLERS
+from petpro_catalog.erasure import forget
 from petpro_catalog.servicer import CatalogServicer
 from petpro_catalog.settings import Settings
 from petpro_catalog.store_personal import HELD
 from petpro_common.messaging.events import event_consumer
+from petpro_common.personal.erasure import keep_forgetting
 from petpro_common.service import Service, run
 
 
@@ -19,6 +21,7 @@ async def main() -> None:
         servicer = CatalogServicer(service.database, Bookings(booking))
         catalog_pb2_grpc.add_CatalogServiceServicer_to_server(servicer, service.server)
         service.consume(event_consumer(service.database, service.broker, HANDLERS))
+        service.background(keep_forgetting(service.database, forget))
         await service.serve()
 
 

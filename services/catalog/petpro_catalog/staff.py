@@ -1,9 +1,9 @@
 """What is done with staff. Every change is told to the other services as staff.changed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from petpro_catalog import clinics, events, rules, store_staff
+from petpro_catalog import clinics, events, rules, store_personal, store_staff
 from petpro_catalog.domain import ClinicNotFound, StaffDetails, StaffMember, StaffNotFound
 from petpro_common.context import Caller
 from petpro_common.db import Transaction
@@ -40,6 +40,12 @@ async def edit(
         return found
     rules.check_staff(details)
     return await _announced(tx, await store_staff.edit_member(tx, staff_id, details))
+
+
+async def forget(tx: Transaction, user_ids: Sequence[UUID]) -> None:
+    """Makes the entries of people anonymous who were erased; they act for no clinic any more."""
+    for found in await store_personal.forget_staff(tx, user_ids):
+        await _announced(tx, found)
 
 
 async def _announced(tx: Transaction, found: StaffMember) -> StaffMember:

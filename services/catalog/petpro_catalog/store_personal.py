@@ -1,5 +1,15 @@
-"""Which rows of the catalog are about a person, and what they are told of them."""
+"""Which rows of the catalog are about a person, what they are told of them, and what is left when they are erased."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, null, or_, update
+
+from petpro_catalog.domain import StaffMember
+from petpro_catalog.store_staff import member_of
+from petpro_catalog.tables import reviews, staff
+from petpro_common.db import Transaction
+from petpro_common.personal import erasure
 from petpro_common.personal.held import Held
 
 HELD = (
@@ -21,4 +31,30 @@ HELD = (
         " created_at, updated_at",
     ),
     Held("completed_bookings", "booking_id, user_id, clinic_id, service_id, completed_at", key="booking_id"),
+    erasure.HELD,
 )
+
+
+def forget_reviews(tx: Transaction, user_ids: Sequence[UUID]) -> None:
+    """Leaves the ratings of people's reviews, which are their clinics' averages."""
+    worded = or_(reviews.c.comment.is_not(None), reviews.c.attachments != [])
+    statement = update(reviews).where(reviews.c.user_id.in_(user_ids), worded)
+    tx.write(statement.values(comment=null(), attachments=[], updated_at=func.now()))
+
+
+async def forget_staff(tx: Transaction, user_ids: Sequence[UUID]) -> list[StaffMember]:
+    """Leaves the role in entries of staff that were people's own, and no account by which anybody acts for a clinic."""
+    statement = (
+        update(staff)
+        .where(staff.c.user_id.in_(user_ids))
+        .values(
+            name="Erased",
+            email="",
+            **dict.fromkeys(("phone", "specialization", "photo_url", "user_id"), null()),
+            qualifications=[],
+            version=staff.c.version + 1,
+            updated_at=func.now(),
+        )
+        .returning(staff)
+    )
+    return [member_of(row) for row in await tx.execute(statement)]

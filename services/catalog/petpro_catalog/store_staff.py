@@ -15,7 +15,7 @@ async def member(tx: Transaction, staff_id: UUID, *, lock: bool = False) -> Staf
     """One member of staff. With `lock` the row stays as it is until the transaction ends."""
     query = select(staff).where(staff.c.id == staff_id)
     row = (await tx.execute(query.with_for_update() if lock else query)).first()
-    return _member(row) if row else None
+    return member_of(row) if row else None
 
 
 async def staff_of(tx: Transaction, clinic_id: UUID, after: tuple[str, UUID] | None, limit: int) -> list[StaffMember]:
@@ -24,20 +24,20 @@ async def staff_of(tx: Transaction, clinic_id: UUID, after: tuple[str, UUID] | N
     if after:
         query = query.where(tuple_(staff.c.name, staff.c.id) > tuple_(literal(after[0]), literal(after[1])))
     rows = (await tx.execute(query.order_by(staff.c.name, staff.c.id).limit(limit))).all()
-    return [_member(row) for row in rows]
+    return [member_of(row) for row in rows]
 
 
 async def add_member(tx: Transaction, staff_id: UUID, clinic_id: UUID, details: StaffDetails) -> StaffMember:
     """A new member of staff."""
     statement = insert(staff).values(id=staff_id, clinic_id=clinic_id, **_columns(details))
-    return _member((await tx.execute(statement.returning(staff))).one())
+    return member_of((await tx.execute(statement.returning(staff))).one())
 
 
 async def edit_member(tx: Transaction, staff_id: UUID, details: StaffDetails) -> StaffMember:
     """Writes what was edited and counts the version up. The caller holds the row's lock."""
     counted = {"version": staff.c.version + 1, "updated_at": func.now()}
     statement = update(staff).where(staff.c.id == staff_id).values(**_columns(details), **counted)
-    return _member((await tx.execute(statement.returning(staff))).one())
+    return member_of((await tx.execute(statement.returning(staff))).one())
 
 
 def _columns(details: StaffDetails) -> dict[str, Any]:
@@ -53,7 +53,8 @@ def _columns(details: StaffDetails) -> dict[str, Any]:
     }
 
 
-def _member(row: Row) -> StaffMember:
+def member_of(row: Row) -> StaffMember:
+    """The member of staff that a row holds."""
     details = StaffDetails(
         name=row.name,
         email=row.email,

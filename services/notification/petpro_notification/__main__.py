@@ -1,6 +1,7 @@
 """The composition root of the notification service."""
 
 from petpro.notification.v1.notification_pb2_grpc import add_NotificationServiceServicer_to_server
+from petpro_common.personal.erasure import keep_forgetting
 from petpro_common.saturation import keep_looking
 from petpro_common.service import Service, run
 from petpro_notification.consumer import consumer
@@ -10,7 +11,7 @@ from petpro_notification.mail import Post
 from petpro_notification.naming import Naming
 from petpro_notification.servicer import NotificationServicer
 from petpro_notification.settings import Settings
-from petpro_notification.store_personal import HELD
+from petpro_notification.store_personal import HELD, forget
 from petpro_notification.wording import Wording
 
 
@@ -28,6 +29,7 @@ async def main() -> None:
         add_NotificationServiceServicer_to_server(NotificationServicer(service.database), service.server)
         service.consume(consumer(service.database, service.broker, wording, deliveries))
         service.background(deliveries.run())
+        service.background(keep_forgetting(service.database, forget))
         service.background(keep_looking("deliveries waiting", deliveries.look))
         await service.serve()
 

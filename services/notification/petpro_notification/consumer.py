@@ -1,4 +1,4 @@
-"""Messages in: what people are to be told, and what clinics and services are called now."""
+"""Messages in: what people are to be told, what clinics and services are called now, and who was erased."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,8 @@ from petpro_common.db import Database, Transaction
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.events import AllAtHand, Event, Handler, event_consumer
-from petpro_notification import messages, notifications, store
+from petpro_common.personal.erasure import erased
+from petpro_notification import messages, notifications, store, store_personal
 from petpro_notification.notifications import Courier
 from petpro_notification.wording import Wording
 
@@ -18,8 +19,12 @@ def consumer(database: Database, broker: Broker, wording: Wording, courier: Cour
         await notifications.tell(tx, wording, [messages.told(*event) for event in events], courier)
 
     telling = dict.fromkeys(messages.TELLING, AllAtHand(tell))
-    naming: dict[str, Handler] = {"clinic.changed": on_clinic_changed, "service.changed": on_service_changed}
-    return event_consumer(database, broker, {**telling, **naming})
+    others: dict[str, Handler] = {
+        "clinic.changed": on_clinic_changed,
+        "service.changed": on_service_changed,
+        "user.erased": erased(store_personal.forget),
+    }
+    return event_consumer(database, broker, {**telling, **others})
 
 
 async def on_clinic_changed(tx: Transaction, event: Event) -> None:

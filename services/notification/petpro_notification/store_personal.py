@@ -1,5 +1,12 @@
-"""Which rows of notification are about a person, and what they are told of them."""
+"""Which rows of notification are about a person, what they are told of them, and what is left when they are erased."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from petpro_common.db import Transaction
+from petpro_common.personal import erasure
 from petpro_common.personal.held import Held
 
 HELD = (
@@ -9,4 +16,17 @@ HELD = (
         "id, notification_id, channel, status, tries, due_at, sent_at, reason, created_at",
         theirs="notification_id IN (SELECT id FROM notifications WHERE user_id = :user_id)",
     ),
+    erasure.HELD,
 )
+
+# Ids are what later news of the same booking are told by, and what the auditor counts.
+_FORGET = text(r"""
+    UPDATE notifications SET title = 'Erased', content = '', metadata = (
+        SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(metadata) WHERE key LIKE '%\_id')
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND content <> ''
+""")
+
+
+async def forget(tx: Transaction, user_ids: Sequence[UUID]) -> None:
+    """Leaves that people were told, about what and when. A delivery that is still due finds nobody to write to."""
+    tx.write(_FORGET, {"user_ids": list(user_ids)})

@@ -3,12 +3,13 @@
 from petpro.payment.v1 import ledger_pb2_grpc, operations_pb2_grpc, payment_pb2_grpc, reconciliation_pb2_grpc
 from petpro_common.messaging.events import event_consumer
 from petpro_common.messaging.participant import command_consumer
+from petpro_common.personal.erasure import keep_forgetting
 from petpro_common.sealing import Opener
 from petpro_common.service import Service, run
 from petpro_payment import backlog
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
-from petpro_payment.personal_store import HELD
+from petpro_payment.personal_store import HELD, forget
 from petpro_payment.providers.registry import open_providers
 from petpro_payment.servicer import PaymentServicer
 from petpro_payment.servicer_ledger import LedgerServicer
@@ -49,6 +50,7 @@ async def main() -> None:
         )
         service.background(worker.run())
         service.background(backlog.run(service.database))
+        service.background(keep_forgetting(service.database, forget))
         service.consume(command_consumer(service.database, service.broker, orders))
         service.consume(event_consumer(service.database, service.broker, EVENT_HANDLERS))
         await service.serve()

@@ -1,5 +1,12 @@
-"""Which rows of payment are about a person, and what they are told of them."""
+"""Which rows of payment are about a person, what they are told of them, and what is left when they are erased."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import text
+
+from petpro_common.db import Transaction
+from petpro_common.personal import erasure
 from petpro_common.personal.held import Held
 
 _OF_THEIR_PAYMENTS = "payment_id IN (SELECT id FROM payments WHERE user_id = :user_id)"
@@ -27,4 +34,22 @@ HELD = (
         theirs=_OF_THEIR_PAYMENTS,
     ),
     Held("clinic_members", "source_id, clinic_id, user_id, version", key="source_id"),
+    erasure.HELD,
 )
+
+# Only these refunds have a person's words; the database lets nothing but them go, and only for this one.
+_OF_REFUNDS = """
+    SELECT refunds.id FROM refunds JOIN payments ON payments.id = refunds.payment_id
+    WHERE payments.user_id = ANY(CAST(:user_ids AS uuid[])) AND refunds.origin = 'cancellation'
+"""
+_FORGET_IN_REFUNDS = text(f"UPDATE refunds SET reason = 'erased' WHERE id IN ({_OF_REFUNDS}) AND reason <> 'erased'")
+_FORGET_IN_ORDERS = text(f"""
+    UPDATE money_orders SET reason = 'erased'
+    WHERE subject_id IN ({_OF_REFUNDS}) AND verb = 'ReserveRefund' AND reason <> 'erased'
+""")
+
+
+async def forget(tx: Transaction, user_ids: Sequence[UUID]) -> None:
+    """Leaves the books of people who were erased, and no words of theirs. Changes nothing the second time."""
+    for statement in (_FORGET_IN_REFUNDS, _FORGET_IN_ORDERS):
+        tx.write(statement, {"user_ids": list(user_ids)})

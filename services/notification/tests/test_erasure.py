@@ -1,0 +1,30 @@
+"""People who were erased: no words that they were told stay, however late they come; that they were told does."""
+
+from petpro_common.ids import new_id
+from petpro_common.personal.erasure import erased, forget_again
+from petpro_notification.store_personal import forget
+from services.notification.tests.conftest import World, confirmed
+
+TOLD = "SELECT user_id, type, title, content, metadata FROM notifications ORDER BY created_at, id"
+
+
+async def test_words_go_and_those_that_come_late_too(world: World) -> None:
+    gone, other, booking_id = new_id(), new_id(), new_id()
+    await world.tell("booking.confirmed", **confirmed(gone, booking_id))
+    await world.tell("booking.confirmed", **confirmed(other, new_id()))
+    for _ in range(2):
+        async with world.database.transaction() as tx:
+            await erased(forget)(tx, {"event_type": "user.erased", "user_id": str(gone), "version": 3})
+    cancelled = {"user_id": str(gone), "refund_amount": "0.00", "cancellation_reason": "Miko is well"}
+    await world.tell("booking.cancelled", booking_id=str(booking_id), **cancelled)
+    assert "Miko" in str(await world.rows(TOLD))
+
+    await world.deliveries().deliver_due()
+    await forget_again(world.database, forget)
+
+    confirmation, kept, cancellation = await world.rows(TOLD)
+    assert (kept.user_id, "PP-7KQ2MX9D" in kept.content) == (other, True)
+    for row, type_ in ((confirmation, "booking_confirmed"), (cancellation, "booking_cancelled")):
+        assert (row.user_id, row.type, row.title, row.content) == (gone, type_, "Erased", "")
+        assert {name for name in row.metadata if not name.endswith("_id")} == set()
+        assert row.metadata["booking_id"] == str(booking_id)

@@ -100,6 +100,7 @@ def _own_settings(around: Surroundings, service: str) -> dict[str, str]:
                 "SMTP_HOST": "127.0.0.1",
                 "SMTP_PORT": str(port),
                 "MAIL_FROM": "PetPro <hello@petpro.example>",
+                "PASSWORD_RESET_PAGE": "https://app.petpro.example/new-password",
             }
         case _:
             return {}

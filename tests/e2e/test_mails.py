@@ -1,12 +1,15 @@
 """What people are told reaches them, whatever script their names and addresses are written in."""
 
+from collections.abc import Iterator
 from email import message_from_string, policy
+from email.message import EmailMessage
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from devstack.api import Refused
+from tests.e2e.events import published
 from tests.waiting import eventually
 from tests.world import World
 
@@ -19,12 +22,7 @@ async def test_a_mail_reaches_an_address_of_any_script(world: World, nickname: s
     clinic, person = await world.clinic(), await world.customer(email=f"{nickname}@例子.广告", full_name=NAME)
     await world.book(person, clinic.slot())
     address = f"{nickname}@xn--fsqu00a.xn--4rr70v"
-    folder = Path(world.stack.endpoints["mail"]["folder"])
-
-    async def kept() -> str | None:
-        return _mail_to(address, folder)
-
-    mail = message_from_string(await eventually("the mail", kept), policy=policy.default)
+    mail = await _mailed(world, address, "confirmed")
     (recipient,) = mail["To"].addresses
     assert (recipient.display_name, recipient.addr_spec) == (NAME, address)
     body = mail.get_body(("plain",))
@@ -35,7 +33,6 @@ async def test_a_mail_reaches_an_address_of_any_script(world: World, nickname: s
 async def test_a_password_is_changed_through_the_gateway_and_a_mail_says_so(world: World) -> None:
     old, new = uuid4().hex, uuid4().hex
     person = await world.customer(password=old)
-    folder = Path(world.stack.endpoints["mail"]["folder"])
     change = {"current_password": old, "new_password": new}
     with pytest.raises(Refused) as refused:
         await world.visitor.post("/v1/users/me:changePassword", change)
@@ -47,12 +44,50 @@ async def test_a_password_is_changed_through_the_gateway_and_a_mail_says_so(worl
     assert refused.value.reason == "BAD_CREDENTIALS"
     assert (await world.visitor.post("/v1/auth/token", {"email": person.email, "password": new}))["tokens"]
 
-    async def kept() -> str | None:
-        return _mail_to(person.email, folder)
-
-    assert "Your password was changed" in await eventually("the mail", kept)
+    assert await _mailed(world, person.email, "Your password was changed")
 
 
-def _mail_to(address: str, folder: Path) -> str | None:
-    mails = (file.read_text() for file in folder.glob("*.eml"))
-    return next((mail for mail in mails if f"X-Envelope-To: {address}\n" in mail), None)
+async def test_who_forgot_a_password_sets_another_by_the_link_of_a_mail(world: World) -> None:
+    person, new = await world.customer(), uuid4().hex
+    ask, reset = "/v1/auth/password:requestReset", "/v1/auth/password:reset"
+    for address in (person.email, f"{uuid4().hex}@example.com"):
+        assert await world.visitor.post(ask, {"email": address}) == {}
+    body = (await _mailed(world, person.email, "Set a new password")).get_body(("plain",))
+    assert body is not None
+    link, token = next(line for line in body.get_content().splitlines() if "#" in line).split("#token=")
+    assert link.startswith("https://")
+
+    for refused_token in (f"{token}x", "wrong"):
+        with pytest.raises(Refused) as refused:
+            await world.visitor.post(reset, {"token": refused_token, "new_password": new})
+        assert (refused.value.status, refused.value.reason) == (401, "BAD_RESET_TOKEN")
+    assert await world.visitor.post(reset, {"token": token, "new_password": new}) == {}
+    with pytest.raises(Refused) as refused:
+        await world.visitor.post(reset, {"token": token, "new_password": uuid4().hex})
+    assert refused.value.reason == "BAD_RESET_TOKEN"
+    assert (await world.visitor.post("/v1/auth/token", {"email": person.email, "password": new}))["tokens"]
+    assert await _mailed(world, person.email, "Your password was changed")
+
+    [told] = [
+        event.fields
+        for event in await published(world.stack, "user.password_reset_requested")
+        if event.fields["user_id"] == person.id
+    ]
+    assert told.keys() == {"event_type", "user_id", "reset_id"}
+    assert token not in str(await person.api.get("/v1/notifications"))
+
+
+async def _mailed(world: World, address: str, subject: str) -> EmailMessage:
+    """The mail to that address whose subject says so, once it is there."""
+    folder = Path(world.stack.endpoints["mail"]["folder"])
+
+    async def kept() -> EmailMessage | None:
+        return next((mail for mail in _mails_to(address, folder) if subject in mail["Subject"]), None)
+
+    return await eventually(f"the mail '{subject}'", kept)
+
+
+def _mails_to(address: str, folder: Path) -> Iterator[EmailMessage]:
+    for file in folder.glob("*.eml"):
+        if f"X-Envelope-To: {address}\n" in (mail := file.read_text()):
+            yield message_from_string(mail, EmailMessage, policy=policy.default)

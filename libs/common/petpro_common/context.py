@@ -150,3 +150,9 @@ def trusted() -> Caller:
     if not caller.is_trusted:
         raise Forbidden
     return caller
+
+
+def service_alone(name: str) -> None:
+    """Raises Forbidden unless the service of this name calls: other services and administrators may not."""
+    if signed_in() != Caller(name, Role.SERVICE):
+        raise Forbidden

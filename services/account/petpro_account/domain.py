@@ -14,6 +14,11 @@ ACCESS_TOKEN_LIFE = timedelta(minutes=15)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
 MAX_FAILURES = 10
 FAILURE_WINDOW = timedelta(minutes=15)
+RESET_LIFE = timedelta(minutes=30)
+MAX_RESETS = 5
+RESET_WINDOW = timedelta(hours=1)
+RESET_ANSWER_SECONDS = 0.25
+"""How long after the question for a new password its answer comes: far longer than what is done in between."""
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
 _SEEN = frozenset("LNPS")
 _HTTPS = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?")
@@ -47,6 +52,18 @@ class TooManySignIns(Overloaded):
     def __init__(self, wait: timedelta) -> None:
         super().__init__()
         self.retry_after = wait
+
+
+class BadResetToken(Unauthenticated):
+    """The link is not good, was used, or is too old; ask for a new one."""
+
+    reason = "BAD_RESET_TOKEN"
+
+
+class PasswordResetNotFound(NotFound):
+    """The password reset is over, or never was."""
+
+    reason = "PASSWORD_RESET_NOT_FOUND"
 
 
 class UserNotFound(NotFound):

@@ -2,8 +2,8 @@
 
     active, suspended ──erase──> erased        for good
 
-- Under the user's row lock, in one transaction: user, pets, sessions, failed sign-ins and stored answers. A sign-in, an
-  edit or a new pet at the same moment comes before, and is erased with them, or is refused.
+- Under the user's row lock, in one transaction: user, pets, sessions, failed sign-ins, resets and stored answers. A
+  sign-in, an edit or a new pet at the same moment comes before, and is erased with them, or is refused.
 - The address is free again, and nobody can sign in to what is left.
 - `user.erased` and, for each pet, `pet.changed` tell the other services; these hold ids alone. Of one who was erased it
   is told again, for a service that was restored from a backup of before.
@@ -12,7 +12,7 @@
 
 from uuid import UUID
 
-from petpro_account import messages, store, store_personal, store_sessions
+from petpro_account import messages, store, store_personal, store_resets, store_sessions
 from petpro_account.contacts import address_hash
 from petpro_account.domain import MAX_FAILURES, BadCredentials, NotACustomer, User, anonymous
 from petpro_account.sessions import Attempt
@@ -50,7 +50,10 @@ async def erase(tx: Transaction, user: User) -> User:
     """Erases a user whose row is locked, and tells of it; one who was erased is only told of again."""
     left = user
     if user.account_status != "erased":
-        store_sessions.clear_failures(tx, address_hash(user.email))
+        address = address_hash(user.email)
+        store_sessions.clear_failures(tx, address)
+        store_resets.forget_requests(tx, address)
+        store_resets.close_reset(tx, user.id)
         left = await store_personal.anonymise(tx, anonymous(user))
         for pet in await store_personal.anonymise_pets(tx, user.id):
             await messages.tell_pet_changed(tx, pet)

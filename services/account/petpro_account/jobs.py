@@ -13,6 +13,8 @@ PURGES = (
     Purge("refresh_tokens", "expires_at", timedelta(days=1)),
     Purge("sessions", "expires_at", timedelta(days=1)),
     Purge("sign_in_failures", "window_started_at", timedelta(days=1)),
+    Purge("password_resets", "expires_at", timedelta(days=1)),
+    Purge("password_reset_requests", "window_started_at", timedelta(days=1)),
 )
 
 JOBS: Mapping[str, Job] = {"purge": partial(purge_all, purges=COMMON + PURGES)}

@@ -1,5 +1,6 @@
 """AccountService over gRPC: parse, hash outside of transactions, call one use case, reply."""
 
+import asyncio
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -8,13 +9,14 @@ from grpc.aio import ServicerContext
 
 from petpro.account.v1 import account_pb2 as pb
 from petpro.account.v1.account_pb2_grpc import AccountServiceServicer
-from petpro_account import erasure, messages, sessions, store, users
+from petpro_account import erasure, messages, password_resets, sessions, store, users
+from petpro_account.domain import RESET_ANSWER_SECONDS
 from petpro_account.passwords import Passwords
 from petpro_account.sessions import Attempt, Grant
 from petpro_account.store_sessions import Credentials
 from petpro_account.tokens import TokenKeys
 from petpro_common import context as call_context
-from petpro_common.context import signed_in, trusted
+from petpro_common.context import ends_what_was_begun, service_alone, signed_in, trusted
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.idempotency import answered, once
@@ -91,6 +93,45 @@ class AccountServicer(AccountServiceServicer):
 
         return await once(self._database, remembered, pb.ChangePasswordResponse, work)
 
+    @ends_what_was_begun  # refused for those alone who have an account, it would tell that they have one
+    async def RequestPasswordReset(
+        self, request: pb.RequestPasswordResetRequest, context: Context
+    ) -> pb.RequestPasswordResetResponse:
+        loop = asyncio.get_running_loop()
+        answer_at = loop.time() + RESET_ANSWER_SECONDS
+
+        async def work(tx: Transaction) -> pb.RequestPasswordResetResponse:
+            await password_resets.ask(tx, request.email)
+            return pb.RequestPasswordResetResponse()
+
+        reply = await once(self._database, request, pb.RequestPasswordResetResponse, work)
+        await asyncio.sleep(answer_at - loop.time())
+        return reply
+
+    @ends_what_was_begun
+    async def ResetPassword(self, request: pb.ResetPasswordRequest, context: Context) -> pb.ResetPasswordResponse:
+        remembered = await self._to_remember(request, "new_password")
+        if reply := await answered(self._database, remembered, pb.ResetPasswordResponse):
+            return reply
+        async with self._database.reading() as tx:
+            await password_resets.look_at(tx, request.token)
+        new_hash = await self._passwords.hash(request.new_password)
+
+        async def work(tx: Transaction) -> pb.ResetPasswordResponse:
+            await password_resets.reset(tx, request.token, new_hash)
+            return pb.ResetPasswordResponse()
+
+        return await once(self._database, remembered, pb.ResetPasswordResponse, work)
+
+    async def CreatePasswordResetToken(
+        self, request: pb.CreatePasswordResetTokenRequest, context: Context
+    ) -> pb.CreatePasswordResetTokenResponse:
+        service_alone("notification")
+        async with self._database.transaction() as tx:
+            token = await password_resets.make_token(tx, UUID(request.reset_id))
+        return pb.CreatePasswordResetTokenResponse(token=token)
+
+    @ends_what_was_begun
     async def EraseCurrentUser(
         self, request: pb.EraseCurrentUserRequest, context: Context
     ) -> pb.EraseCurrentUserResponse:

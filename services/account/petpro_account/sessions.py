@@ -16,12 +16,12 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from petpro_account import messages
+from petpro_account import messages, store_resets
 from petpro_account import store_sessions as store
 from petpro_account.contacts import address_hash, email_address
 from petpro_account.domain import MAX_FAILURES, BadCredentials, BadRefreshToken, Failures, TooManySignIns
 from petpro_account.store_sessions import Credentials
-from petpro_account.tokens import new_refresh_token, refresh_token_hash
+from petpro_account.tokens import new_token, token_hash
 from petpro_common.context import Role
 from petpro_common.db import Transaction
 from petpro_common.errors import PetProError
@@ -82,13 +82,15 @@ async def succeed(tx: Transaction, attempt: Attempt, credentials: Credentials, n
 
 
 async def change_password(tx: Transaction, attempt: Attempt, credentials: Credentials, new_hash: str) -> None:
-    """Changes a password, after the right one, and ends all sessions: who had the old one must not stay.
+    """Changes a password, after the right one, and ends all sessions: who had the old one must not stay. No mail of a
+    forgotten one is good any more.
 
     Raises as `succeed` does.
     """
     (await store.failures(tx, attempt.address_hash)).refuse_at(MAX_FAILURES)
     if not await store.change_password(tx, credentials, new_hash):
         raise BadCredentials
+    store_resets.close_reset(tx, credentials.user_id)
     store.revoke_sessions(tx, credentials.user_id)
     store.clear_failures(tx, attempt.address_hash)
     await messages.tell_password_changed(tx, credentials.user_id)
@@ -96,18 +98,18 @@ async def change_password(tx: Transaction, attempt: Attempt, credentials: Creden
 
 async def refresh(tx: Transaction, refresh_token: str) -> Grant | BadRefreshToken:
     """Exchanges a refresh token, or returns the refusal to raise once what follows from it has committed."""
-    token_hash = refresh_token_hash(refresh_token)
-    found = await store.present_refresh_token(tx, token_hash)
+    hashed = token_hash(refresh_token)
+    found = await store.present_refresh_token(tx, hashed)
     if found is None or found.is_over:
         return BadRefreshToken()
     if found.is_used or found.role is None:
         store.revoke_session(tx, found.session_id)
         return BadRefreshToken()
-    store.use_refresh_token(tx, token_hash, found.session_id)
+    store.use_refresh_token(tx, hashed, found.session_id)
     return await _grant(tx, found.session_id, found.user_id, found.role)
 
 
 async def _grant(tx: Transaction, session_id: UUID, user_id: UUID, role: Role) -> Grant:
-    token = new_refresh_token()
-    store.add_refresh_token(tx, session_id, refresh_token_hash(token))
+    token = new_token()
+    store.add_refresh_token(tx, session_id, token_hash(token))
     return Grant(user_id, role, token)

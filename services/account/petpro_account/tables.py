@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 METADATA = MetaData()
 
@@ -127,4 +127,25 @@ SIGN_IN_FAILURES = Table(
     Column("failures", INTEGER, nullable=False),
     _instant("window_started_at"),
     Index("idx_sign_in_failures_window", "window_started_at"),
+)
+
+PASSWORD_RESETS = Table(
+    "password_resets",
+    METADATA,
+    Column("user_id", Uuid, primary_key=True),
+    Column("id", Uuid, nullable=False, server_default=text("uuidv7()")),
+    Column("token_hashes", ARRAY(LargeBinary), nullable=False, server_default=text("'{}'")),
+    _instant("expires_at"),
+    ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_user", ondelete="CASCADE"),
+    Index("idx_password_resets_id", "id", unique=True),
+    Index("idx_password_resets_expiry", "expires_at"),
+)
+
+PASSWORD_RESET_REQUESTS = Table(
+    "password_reset_requests",
+    METADATA,
+    Column("address_hash", LargeBinary, primary_key=True),
+    Column("requests", INTEGER, nullable=False),
+    _instant("window_started_at"),
+    Index("idx_password_reset_requests_window", "window_started_at"),
 )

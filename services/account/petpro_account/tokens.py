@@ -16,7 +16,7 @@ from petpro_common.auth import ACCOUNT_ISSUER, AUDIENCE
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 
-_REFRESH_TOKEN_BYTES = 32
+_RANDOM_BYTES = 32
 _PUBLIC_MEMBERS = ("kty", "crv", "x", "y")
 
 
@@ -66,11 +66,11 @@ def _public_key(key: ECKey) -> dict[str, str]:
     return {name: str(members[name]) for name in _PUBLIC_MEMBERS} | {"kid": str(key.kid), "alg": "ES256", "use": "sig"}
 
 
-def new_refresh_token() -> str:
-    """256 random bits as text."""
-    return secrets.token_urlsafe(_REFRESH_TOKEN_BYTES)
+def new_token() -> str:
+    """256 random bits as text: a refresh token, or one that sets a new password."""
+    return secrets.token_urlsafe(_RANDOM_BYTES)
 
 
-def refresh_token_hash(token: str) -> bytes:
-    """What is stored of a refresh token. It is random, so a fast hash cannot be turned back."""
+def token_hash(token: str) -> bytes:
+    """What is stored of such a token. It is random, so a fast hash cannot be turned back."""
     return sha256(token.encode()).digest()

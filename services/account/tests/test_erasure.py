@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from petpro.account.v1 import account_pb2 as pb
 from petpro.account.v1 import operations_pb2
-from petpro_account import erasure, sessions, store
+from petpro_account import erasure, password_resets, sessions, store
 from petpro_account.domain import BadCredentials
 from services.account.tests.people import PASSWORD, AccountService, Headers, Person, refusal
 from services.account.tests.test_operations import act, with_role
@@ -57,19 +57,26 @@ async def test_nothing_is_left_by_which_anybody_would_know_them(account: Account
     await account.accounts.UpdateCurrentUser(edit, metadata=(*sari.headers, *once))
     await act(account, ani, "UnlockSignIn", sari.id, request_id="seen by Ani")
     await why_not(account.sign_in(SARI, "wrong"))
+    async with account.database.transaction() as tx:
+        await password_resets.ask(tx, SARI)
 
     await erase(account, sari)
 
     async with account.database.reading() as tx:
         left = (await tx.execute(text(EVERYTHING))).scalar_one()
-        failures = (await tx.execute(text("SELECT count(*) FROM sign_in_failures"))).scalar_one()
+        counted = await tx.execute(
+            text("""
+            SELECT 1 FROM sign_in_failures UNION ALL SELECT 1 FROM password_resets
+            UNION ALL SELECT 1 FROM password_reset_requests
+        """)
+        )
     assert not [
         word
         for word in ("sari@", "Wulandari", "Lestari", "Miko", "Persia", "985112003", "+628111222333")
         if word in left
     ]
     assert all(word in left for word in (BUDI, "Budi Santoso", "Rex"))
-    assert failures == 0
+    assert counted.all() == []
     assert [(event["user_id"], event["version"]) for event in await told(account, "user.erased")] == [(sari.user.id, 3)]
     assert [(event["pet_id"], event["is_deleted"]) for event in await told(account, "pet.changed")][-1] == (
         pet.id,

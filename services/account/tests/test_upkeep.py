@@ -50,7 +50,11 @@ async def test_what_is_over_is_deleted_and_what_is_not_stays(account: AccountSer
     async with account.database.transaction() as tx:
         await tx.execute(text("UPDATE sessions SET expires_at = now() - interval '2 days'"))
         await tx.execute(text("UPDATE refresh_tokens SET expires_at = now() - interval '2 days'"))
+        await tx.execute(text("INSERT INTO password_resets SELECT id, id, '{}', now() - interval '2 days' FROM users"))
+        await tx.execute(
+            text("INSERT INTO password_reset_requests VALUES (sha256('sari'), 1, now() - interval '2 days')")
+        )
     live = await account.sign_in(over.user.email)
     gone = [await purge_one(account.database, purge) for purge in PURGES]
-    assert gone == [1, 1, 0]
+    assert gone == [1, 1, 0, 1, 1]
     assert (await account.refresh(live.refresh_token)).access_token

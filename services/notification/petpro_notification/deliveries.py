@@ -8,7 +8,8 @@ Invariants:
 2. Nothing is asked or sent inside a transaction.
 3. A crash between sending and recording sends once more, under the same Message-ID; it never loses a mail. An outcome
    waits for no other try: those that are known while others are being recorded are recorded together after them.
-4. Address, name and wishes of a person are asked for each try and never stored or logged.
+4. Address, name and wishes of a person are asked for each try and never stored or logged; nor is the token by which a
+   person sets a new password, made for each try right before it leaves.
 """
 
 import asyncio
@@ -17,8 +18,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias
+from uuid import UUID
 
 import structlog
 from aiosmtplib import SMTPException
@@ -175,6 +178,11 @@ class Deliveries:
         if not person.wants_email and due.type not in MUST_BE_TOLD:
             return Outcome(Status.SUPPRESSED, "not wanted")
         words, names = await self._naming.complete(due)
+        if due.type is Type.PASSWORD_RESET:
+            token = await self._directory.reset_token(UUID(due.facts["reset_id"]))
+            if token is None:
+                return Outcome(Status.SUPPRESSED, "out of date")
+            words = replace(words, link=f"{self._settings.password_reset_page}#token={token}")
         mail = self._post.compose(due, words, names, person)
         kill_points.reach(Moment.BEFORE_CALL)
         await self._post.send(mail, person.email)

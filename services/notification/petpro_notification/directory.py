@@ -1,4 +1,5 @@
-"""Who people are and what clinics are called, asked of their owners. People are asked for each mail and never kept.
+"""Who people are and what clinics are called, asked of their owners. People are asked for each mail and never kept; nor
+is the token that a mail brings them.
 
 Who is asked for at the same time is asked for by one call.
 """
@@ -49,6 +50,12 @@ class Directory:
             return [fault] * len(asked)
         people = {user.id: _person(user) for user in reply.users}
         return [people.get(user_id) for user_id in asked]
+
+    async def reset_token(self, reset_id: UUID) -> str | None:
+        """A new token by which the person sets a password, or None: the reset is over."""
+        asked = account_pb2.CreatePasswordResetTokenRequest(reset_id=str(reset_id))
+        reply = await _found(self._account.CreatePasswordResetToken(asked))
+        return str(reply.token) if reply else None
 
     async def clinic(self, clinic_id: UUID) -> Clinic | None:
         reply = await _found(self._catalog.GetClinic(catalog_pb2.GetClinicRequest(clinic_id=str(clinic_id))))

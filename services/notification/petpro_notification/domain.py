@@ -1,7 +1,7 @@
 """What people are told about, what may become of a delivery, and how long to wait between tries.
 
 pending ──sent──────────> sent
-   │  ╰──not wanted─────> suppressed     the person does not want it, or is gone; or a reminder is out of date
+   │  ╰──not wanted─────> suppressed     the person does not want it, or is gone; or it is out of date
    ├──try failed────────> pending        due again after a growing pause
    ╰──refused for good,
       or out of tries───> failed         an operator sees it in the metric
@@ -37,6 +37,7 @@ class Type(StrEnum):
     CANCELLATION_REFUSED = "cancellation_refused"
     CHECKOUT_FAILED = "checkout_failed"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  # the name of a template
+    PASSWORD_RESET = "password_reset"  # noqa: S105  # the name of a template
     PAYMENT_DECLINED = "payment_declined"
     REFUND_DELAYED = "refund_delayed"
     REFUND_SETTLED = "refund_settled"
@@ -47,8 +48,9 @@ APPOINTMENTS = (Type.BOOKING_CONFIRMED, Type.BOOKING_RESCHEDULED)
 """The types whose facts say when and for what a booking is."""
 
 
-MUST_BE_TOLD = (Type.PASSWORD_CHANGED,)
-"""The types that go by mail whatever the person wants to hear: a thief must not be able to keep them back."""
+MUST_BE_TOLD = (Type.PASSWORD_CHANGED, Type.PASSWORD_RESET)
+"""The types that go by mail whatever the person wants to hear: a thief must not be able to keep the one back, and the
+other was asked for."""
 
 
 class Channel(StrEnum):

@@ -59,6 +59,7 @@ TELLING: Mapping[str, tuple[Type | None, tuple[str, ...]]] = {
     "refund.manual": (Type.REFUND_DELAYED, ("booking_id", "amount")),
     "reservation.expired": (Type.RESERVATION_EXPIRED, ("reservation_id",)),
     "user.password_changed": (Type.PASSWORD_CHANGED, ()),
+    "user.password_reset_requested": (Type.PASSWORD_RESET, ("reset_id",)),
 }
 """The type of notification that each event makes, and the fields without which it cannot be told."""
 
@@ -66,6 +67,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
     "booking_id": UUID,
     "clinic_id": UUID,
     "service_id": UUID,
+    "reset_id": UUID,
     "starts_at": datetime.fromisoformat,
     "slot_date": date.fromisoformat,
     "slot_time": time.fromisoformat,

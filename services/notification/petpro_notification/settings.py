@@ -9,7 +9,11 @@ from petpro_common.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """Environment PETPRO_NOTIFICATION_*; see ServiceSettings. All durations are in seconds."""
+    """Environment PETPRO_NOTIFICATION_*; see ServiceSettings. All durations are in seconds.
+
+    `password_reset_page` is where the app asks for a new password. The token is put behind a #: browsers keep that to
+    themselves, and https keeps others from changing the page that reads it.
+    """
 
     service: ClassVar[str] = "notification"
 
@@ -20,6 +24,7 @@ class Settings(ServiceSettings):
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
     mail_from: str
+    password_reset_page: str = Field(pattern=r"^https://[^\s#]+$")
     language: Literal["en", "id"] = "en"
     delivery_poll_seconds: float = Field(default=0.5, gt=0)
     delivery_gather_seconds: float = Field(default=0.1, ge=0)

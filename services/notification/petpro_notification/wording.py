@@ -39,6 +39,8 @@ class Words:
 
     title: str
     content: str
+    link: str = ""
+    """Stands in the mail below the content, and nowhere else: it may be a secret."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,12 @@ class Wording:
 
     def letter(self, words: Words, person_name: str) -> Letter:
         """A mail that says `words` to a person."""
-        text = self._template("mail.txt").render(name=_one_line(person_name), content=words.content)
+        said = f"{words.content}\n\n{words.link}" if words.link else words.content
+        text = self._template("mail.txt").render(name=_one_line(person_name), content=said)
         paragraphs = [_one_line(paragraph) for paragraph in text.split("\n\n")]
         html = self._templates.get_template("mail.html")
-        return Letter(text, html.render(language=self._language, title=words.title, paragraphs=paragraphs))
+        known = {"language": self._language, "title": words.title, "link": words.link}
+        return Letter(text, html.render(**known, paragraphs=paragraphs))
 
     def _template(self, name: str) -> Any:
         return self._templates.get_template(f"{self._language}/{name}")

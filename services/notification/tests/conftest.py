@@ -122,6 +122,7 @@ async def world(database: MakeDatabase, keys: KeyRing) -> AsyncIterator[World]:
             smtp_host="127.0.0.1",
             smtp_port=mail.port,
             mail_from="PetPro <hello@petpro.example>",
+            password_reset_page="https://app.petpro.example/new-password",
             delivery_poll_seconds=0.02,
             delivery_first_pause_seconds=0.02,
         )

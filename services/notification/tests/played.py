@@ -15,7 +15,7 @@ from grpc import aio
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
-from petpro_common.context import trusted
+from petpro_common.context import service_alone, trusted
 from petpro_common.errors import NotFound
 
 
@@ -25,6 +25,8 @@ class Account(account_pb2_grpc.AccountServiceServicer):
     def __init__(self) -> None:
         self.people: dict[str, account_pb2.User] = {}
         self.asked: list[set[str]] = []
+        self.resets: set[str] = set()
+        self.tokens: list[str] = []
         self.is_away = False
 
     def add(self, user_id: UUID, email: str, full_name: str, wants_email: bool = True) -> None:
@@ -41,6 +43,15 @@ class Account(account_pb2_grpc.AccountServiceServicer):
         await _may_be_away(self, context)
         found = [self.people[user_id] for user_id in self.people.keys() & request.user_ids]
         return account_pb2.BatchGetUsersResponse(users=found)
+
+    async def CreatePasswordResetToken(  # noqa: N802
+        self, request: account_pb2.CreatePasswordResetTokenRequest, context: aio.ServicerContext[Any, Any]
+    ) -> account_pb2.CreatePasswordResetTokenResponse:
+        service_alone("notification")
+        if request.reset_id not in self.resets:
+            raise NotFound
+        self.tokens.append(f"{len(self.tokens)}-{'x' * 41}")
+        return account_pb2.CreatePasswordResetTokenResponse(token=self.tokens[-1])
 
 
 class Catalog(catalog_pb2_grpc.CatalogServiceServicer):

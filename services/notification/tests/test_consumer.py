@@ -17,6 +17,7 @@ from petpro_notification.wording import Wording
 from services.notification.tests.conftest import SATWA, VACCINATION, World, confirmed
 
 SITI, BOOKING, RESERVATION = new_id(), new_id(), new_id()
+RESET = str(new_id())
 APPOINTMENT = {"slot_date": "2026-12-02", "slot_time": "10:00:00", "service_id": str(VACCINATION)}
 MONEY = {"amount": "75000.00", "currency": "IDR"}
 EVENTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -32,6 +33,7 @@ EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "refund.manual": ({"refund_id": str(new_id()), **MONEY}, "refund_delayed"),
     "reservation.expired": ({"service_id": str(VACCINATION)}, "reservation_expired"),
     "user.password_changed": ({"booking_id": None}, "password_changed"),
+    "user.password_reset_requested": ({"booking_id": None, "reset_id": RESET}, "password_reset"),
 }
 
 Publish = Callable[..., Awaitable[str]]
@@ -81,6 +83,7 @@ async def test_an_event_that_comes_twice_tells_once_and_sends_one_mail(
 ) -> None:
     fields, type_ = EVENTS[event_type]
     world.account.add(SITI, "siti@example.com", "Siti")
+    world.account.resets.add(RESET)
     async with listening(world, nats) as publish, world.mail.up():
         event_id = await publish(event_type, fields)
         await publish(event_type, fields, event_id)

@@ -94,6 +94,12 @@ def test_mails_come_from_an_address_that_every_mail_server_knows(sender: str) ->
         Settings.model_validate({"mail_from": sender})
 
 
+@pytest.mark.parametrize("page", ["http://petpro.example/new-password", "https://petpro.example/#/new-password", ""])
+def test_the_token_of_a_mail_is_told_to_the_app_alone(page: str) -> None:
+    with pytest.raises(ValidationError, match=r"password_reset_page\n +String should match"):
+        Settings.model_validate({"password_reset_page": page})
+
+
 def test_no_line_is_longer_than_mail_servers_take(post: Post) -> None:
     raw = _mail(post, Words("T" * 255, "a" * 5000), "S" * 255)
     assert max(map(len, raw.splitlines())) <= LONGEST_LINE

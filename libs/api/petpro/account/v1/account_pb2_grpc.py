@@ -65,6 +65,21 @@ class AccountServiceStub(object):
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.SerializeToString,
                 response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.FromString,
                 _registered_method=True)
+        self.RequestPasswordReset = channel.unary_unary(
+                '/petpro.account.v1.AccountService/RequestPasswordReset',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.RequestPasswordResetRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.RequestPasswordResetResponse.FromString,
+                _registered_method=True)
+        self.ResetPassword = channel.unary_unary(
+                '/petpro.account.v1.AccountService/ResetPassword',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.ResetPasswordRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.ResetPasswordResponse.FromString,
+                _registered_method=True)
+        self.CreatePasswordResetToken = channel.unary_unary(
+                '/petpro.account.v1.AccountService/CreatePasswordResetToken',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenResponse.FromString,
+                _registered_method=True)
         self.EraseCurrentUser = channel.unary_unary(
                 '/petpro.account.v1.AccountService/EraseCurrentUser',
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.EraseCurrentUserRequest.SerializeToString,
@@ -136,6 +151,31 @@ class AccountServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestPasswordReset(self, request, context):
+        """Has a mail sent to a person who forgot their password: its link holds a token for ResetPassword, good for half an
+        hour. The answer is the same, and comes at the same time, whether or not an active account has the address; after
+        five within an hour for one address no more mails are sent. The newest mail alone counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetPassword(self, request, context):
+        """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
+        are forgotten. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or out of date.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePasswordResetToken(self, request, context):
+        """Makes a token for a reset that a person asked for, to be written into the mail; those made before for the same reset
+        stay good. Refused with PASSWORD_RESET_NOT_FOUND when the reset is over. For the notification service only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EraseCurrentUser(self, request, context):
         """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
         services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
@@ -201,6 +241,21 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ChangePassword,
                     request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.FromString,
                     response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'RequestPasswordReset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestPasswordReset,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.RequestPasswordResetRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.RequestPasswordResetResponse.SerializeToString,
+            ),
+            'ResetPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetPassword,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.ResetPasswordRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.ResetPasswordResponse.SerializeToString,
+            ),
+            'CreatePasswordResetToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePasswordResetToken,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenResponse.SerializeToString,
             ),
             'EraseCurrentUser': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseCurrentUser,
@@ -386,6 +441,87 @@ class AccountService(object):
             '/petpro.account.v1.AccountService/ChangePassword',
             petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordRequest.SerializeToString,
             petpro_dot_account_dot_v1_dot_account__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestPasswordReset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/RequestPasswordReset',
+            petpro_dot_account_dot_v1_dot_account__pb2.RequestPasswordResetRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.RequestPasswordResetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/ResetPassword',
+            petpro_dot_account_dot_v1_dot_account__pb2.ResetPasswordRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.ResetPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePasswordResetToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/CreatePasswordResetToken',
+            petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

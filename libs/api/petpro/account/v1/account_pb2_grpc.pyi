@@ -51,6 +51,19 @@ class AccountServiceStub:
     """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
     with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
     """
+    RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_account_pb2.RequestPasswordResetRequest, _account_pb2.RequestPasswordResetResponse]
+    """Has a mail sent to a person who forgot their password: its link holds a token for ResetPassword, good for half an
+    hour. The answer is the same, and comes at the same time, whether or not an active account has the address; after
+    five within an hour for one address no more mails are sent. The newest mail alone counts.
+    """
+    ResetPassword: _grpc.UnaryUnaryMultiCallable[_account_pb2.ResetPasswordRequest, _account_pb2.ResetPasswordResponse]
+    """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
+    are forgotten. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or out of date.
+    """
+    CreatePasswordResetToken: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreatePasswordResetTokenRequest, _account_pb2.CreatePasswordResetTokenResponse]
+    """Makes a token for a reset that a person asked for, to be written into the mail; those made before for the same reset
+    stay good. Refused with PASSWORD_RESET_NOT_FOUND when the reset is over. For the notification service only.
+    """
     EraseCurrentUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.EraseCurrentUserRequest, _account_pb2.EraseCurrentUserResponse]
     """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
     services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
@@ -89,6 +102,19 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ChangePassword: _aio.UnaryUnaryMultiCallable[_account_pb2.ChangePasswordRequest, _account_pb2.ChangePasswordResponse]  # type: ignore[assignment]
     """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
     with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
+    """
+    RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_account_pb2.RequestPasswordResetRequest, _account_pb2.RequestPasswordResetResponse]  # type: ignore[assignment]
+    """Has a mail sent to a person who forgot their password: its link holds a token for ResetPassword, good for half an
+    hour. The answer is the same, and comes at the same time, whether or not an active account has the address; after
+    five within an hour for one address no more mails are sent. The newest mail alone counts.
+    """
+    ResetPassword: _aio.UnaryUnaryMultiCallable[_account_pb2.ResetPasswordRequest, _account_pb2.ResetPasswordResponse]  # type: ignore[assignment]
+    """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
+    are forgotten. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or out of date.
+    """
+    CreatePasswordResetToken: _aio.UnaryUnaryMultiCallable[_account_pb2.CreatePasswordResetTokenRequest, _account_pb2.CreatePasswordResetTokenResponse]  # type: ignore[assignment]
+    """Makes a token for a reset that a person asked for, to be written into the mail; those made before for the same reset
+    stay good. Refused with PASSWORD_RESET_NOT_FOUND when the reset is over. For the notification service only.
     """
     EraseCurrentUser: _aio.UnaryUnaryMultiCallable[_account_pb2.EraseCurrentUserRequest, _account_pb2.EraseCurrentUserResponse]  # type: ignore[assignment]
     """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
@@ -161,6 +187,37 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.ChangePasswordResponse, _abc.Awaitable[_account_pb2.ChangePasswordResponse]]:
         """Changes the caller's password and ends all of their sessions, this one too: sign in anew. Refused as signing in is,
         with BAD_CREDENTIALS and TOO_MANY_SIGN_INS. Access tokens go on until they end, a quarter of an hour at the most.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestPasswordReset(
+        self,
+        request: _account_pb2.RequestPasswordResetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.RequestPasswordResetResponse, _abc.Awaitable[_account_pb2.RequestPasswordResetResponse]]:
+        """Has a mail sent to a person who forgot their password: its link holds a token for ResetPassword, good for half an
+        hour. The answer is the same, and comes at the same time, whether or not an active account has the address; after
+        five within an hour for one address no more mails are sent. The newest mail alone counts.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetPassword(
+        self,
+        request: _account_pb2.ResetPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ResetPasswordResponse, _abc.Awaitable[_account_pb2.ResetPasswordResponse]]:
+        """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
+        are forgotten. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or out of date.
+        """
+
+    @_abc_1.abstractmethod
+    def CreatePasswordResetToken(
+        self,
+        request: _account_pb2.CreatePasswordResetTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.CreatePasswordResetTokenResponse, _abc.Awaitable[_account_pb2.CreatePasswordResetTokenResponse]]:
+        """Makes a token for a reset that a person asked for, to be written into the mail; those made before for the same reset
+        stay good. Refused with PASSWORD_RESET_NOT_FOUND when the reset is over. For the notification service only.
         """
 
     @_abc_1.abstractmethod

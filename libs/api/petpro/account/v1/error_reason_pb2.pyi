@@ -37,6 +37,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Ten sign-ins to this address failed within fifteen minutes; RetryInfo says when to try again (RESOURCE_EXHAUSTED)."""
     ERROR_REASON_OWN_ACCOUNT: _ErrorReason.ValueType  # 7
     """An administrator can neither suspend themselves nor change their own role (FAILED_PRECONDITION)."""
+    ERROR_REASON_BAD_RESET_TOKEN: _ErrorReason.ValueType  # 8
+    """The token of the mail is wrong, used, replaced by a newer one or older than half an hour (UNAUTHENTICATED)."""
+    ERROR_REASON_PASSWORD_RESET_NOT_FOUND: _ErrorReason.ValueType  # 9
+    """The password reset is over, or never was (NOT_FOUND)."""
     ERROR_REASON_NOT_A_CUSTOMER: _ErrorReason.ValueType  # 10
     """Customers alone can be erased; an administrator makes anybody else one first (FAILED_PRECONDITION)."""
 
@@ -58,6 +62,10 @@ ERROR_REASON_TOO_MANY_SIGN_INS: ErrorReason.ValueType  # 6
 """Ten sign-ins to this address failed within fifteen minutes; RetryInfo says when to try again (RESOURCE_EXHAUSTED)."""
 ERROR_REASON_OWN_ACCOUNT: ErrorReason.ValueType  # 7
 """An administrator can neither suspend themselves nor change their own role (FAILED_PRECONDITION)."""
+ERROR_REASON_BAD_RESET_TOKEN: ErrorReason.ValueType  # 8
+"""The token of the mail is wrong, used, replaced by a newer one or older than half an hour (UNAUTHENTICATED)."""
+ERROR_REASON_PASSWORD_RESET_NOT_FOUND: ErrorReason.ValueType  # 9
+"""The password reset is over, or never was (NOT_FOUND)."""
 ERROR_REASON_NOT_A_CUSTOMER: ErrorReason.ValueType  # 10
 """Customers alone can be erased; an administrator makes anybody else one first (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,69 @@
+"""A way back for who forgot their password.
+
+    ask ──> open ──mail leaves──> open, with a token ──reset──> gone: new password, all sessions ended
+              ╰─ half an hour over, asked again, password changed ─> gone
+
+- Whoever asks learns nothing: the answer is the same for every address, and comes so long after the question that what
+  was done in between cannot be told from it. Addresses that nobody has are counted alike.
+- A person has one reset at most, the newest.
+- No message and no table holds a token. It is made when notification is about to send the mail, and account keeps its
+  hash. A mail that is sent again has another token; both are good, since mail systems may drop either copy.
+- Of two who use one reset at the same time one has set the password.
+"""
+
+from uuid import UUID
+
+from petpro_account import messages, store_sessions
+from petpro_account import store_resets as store
+from petpro_account.contacts import address_hash, email_address
+from petpro_account.domain import MAX_RESETS, BadResetToken, PasswordResetNotFound
+from petpro_account.tokens import new_token, token_hash
+from petpro_common.db import Transaction
+
+_ID_CHARACTERS = 32
+
+
+async def ask(tx: Transaction, email: str) -> None:
+    """Has a mail sent to the active person with this address, if there is one, unless too many were asked for."""
+    if await store.count_request(tx, address_hash(email)) > MAX_RESETS:
+        return
+    try:
+        found = await store_sessions.credentials(tx, email_address(email))
+    except ValueError:
+        return
+    if found:
+        reset_id = await store.open_reset(tx, found.user_id)
+        await messages.tell_password_reset_requested(tx, found.user_id, reset_id)
+
+
+async def make_token(tx: Transaction, reset_id: UUID) -> str:
+    """A token for the mail of a reset. Raises PasswordResetNotFound when it is over or the account is closed."""
+    token = f"{reset_id.hex}{new_token()}"
+    if not await store.add_token(tx, reset_id, token_hash(token)):
+        raise PasswordResetNotFound
+    return token
+
+
+async def look_at(tx: Transaction, token: str) -> None:
+    """Raises BadResetToken for a token that opens nothing: a guess is not to cost the hash of a password."""
+    if not await store.is_good(tx, _reset_of(token), token_hash(token)):
+        raise BadResetToken
+
+
+async def reset(tx: Transaction, token: str, new_hash: str) -> None:
+    """Sets a password, ends all sessions, forgets wrong passwords for the address. Raises BadResetToken."""
+    found = await store.set_password(tx, _reset_of(token), token_hash(token), new_hash)
+    if found is None:
+        raise BadResetToken
+    user_id, email = found
+    store_sessions.revoke_sessions(tx, user_id)
+    store_sessions.clear_failures(tx, address_hash(email))
+    await messages.tell_password_changed(tx, user_id)
+
+
+def _reset_of(token: str) -> UUID:
+    """A token begins with its reset, by which it is found. Raises BadResetToken."""
+    try:
+        return UUID(token[:_ID_CHARACTERS])
+    except ValueError:
+        raise BadResetToken from None

@@ -1,5 +1,6 @@
 """A customer is told all that is held of them, erases themselves, and is nowhere to be found in any database."""
 
+import asyncio
 import json
 import random
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 from devstack.api import Json, Refused
 from devstack.layout import SERVICES
 from tests import terminal
+from tests.audit.looking import look_over
 from tests.waiting import eventually
 from tests.world import NO_REFUND, Customer, World
 
@@ -68,6 +70,13 @@ async def booked(world: World, who: Customer, slot_id: str, notes: str) -> Json:
     confirmed = await world.checkout_ends(who, reservation, "CONFIRMED")
     await world.saga_ends(f"checkout:{reservation['id']}:", "completed")
     return await world.booking(who.api, confirmed["booking_id"])
+
+
+async def violations_of(world: World, *bookings: Json) -> list[str]:
+    """What the auditor says of these bookings, once all that is about them has settled."""
+    ids = [booking[name] for booking in bookings for name in ("id", "payment_id")]
+    report = await asyncio.to_thread(look_over, world.stack, grace=5, pause=6, batch=1000)
+    return [str(each) for each in report.violations if any(id_ in str(each) for id_ in ids)]
 
 
 async def test_a_customer_sees_all_that_is_held_of_them_and_then_nothing_is(world: World, known: Known) -> None:
@@ -138,6 +147,7 @@ async def test_a_customer_sees_all_that_is_held_of_them_and_then_nothing_is(worl
         return not await found_in(world, known.words)
 
     await eventually("nothing of them to be found", is_nowhere)
+    assert await violations_of(world, visited, called_off, to_come, dear) == []
     assert await world.seats_taken(clinic, clinic.slot(4)) == 0
     assert (await world.booking(other.api, theirs["id"]))["status"] == "BOOKING_STATUS_CONFIRMED"
     reviews = (await world.visitor.get(f"/v1/clinics/{clinic.id}/reviews"))["reviews"]

@@ -10,6 +10,7 @@ is nothing left to forget. Ids stay in `erased_users` for ever: by them who was 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
@@ -62,6 +63,7 @@ def erased(forget: Forget) -> EventHandler:
         tx.write(_KEEP, {"user_id": user_id})
         await _forget(tx, forget, [user_id])
         tx.tell(_ERASED)
+        tx.after_commit(partial(_log.info, "erased", user_id=str(user_id)))
 
     return handle
 

@@ -1,9 +1,13 @@
 """People who were erased: ratings stay, their words and their work do not."""
 
+import pytest
+
 from petpro.catalog.v1 import catalog_pb2 as pb
 from petpro_catalog.consumer import HANDLERS
 from petpro_catalog.erasure import forget
-from petpro_common.personal.erasure import forget_again
+from petpro_common.messaging.consumer import Unprocessable
+from petpro_common.personal.erasure import forget_again, keep_forgetting
+from petpro_common.testing import eventually, running
 from services.catalog.tests.people import Catalog, Person
 from services.catalog.tests.test_reviews import review
 
@@ -49,3 +53,26 @@ async def test_who_worked_at_a_clinic_acts_for_it_no_more_and_it_is_told_once(ca
     }
     told = [event for event in await catalog.events("staff.changed") if event["version"] == 2]
     assert [event["user_id"] for event in told] == [None]
+
+
+async def test_a_service_looks_again_as_soon_as_it_has_heard_of_an_erasure(catalog: Catalog) -> None:
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+
+    async def looked(times: int) -> bool:
+        return looks == times
+
+    async with running(keep_forgetting(catalog.database, forget, look)):
+        await eventually(lambda: looked(1))
+        await erased(catalog, catalog.sari)
+        await eventually(lambda: looked(2))
+
+
+async def test_an_event_that_does_not_say_who_is_set_aside(catalog: Catalog) -> None:
+    for event in ({"user_id": "Sari"}, {"user_id": None}, {}):
+        with pytest.raises(Unprocessable):
+            async with catalog.database.transaction() as tx:
+                await HANDLERS["user.erased"](tx, event)

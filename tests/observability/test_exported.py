@@ -26,7 +26,7 @@ async def _scraped(stack: RunningStack) -> dict[str, str]:
     said = stack.endpoints
     urls = {name: service["metrics"] for name, service in said["services"].items()}
     urls["gateway"] = f"{said['gateway']['admin_url']}/stats/prometheus?usedonly"
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
         return {part: (await client.get(url)).raise_for_status().text for part, url in urls.items()}
 
 

@@ -19,7 +19,8 @@ from sqlalchemy import ClauseElement, text
 from petpro_common import kill_points
 from petpro_common.kill_points import Moment
 from petpro_common.pool import Pool
-from petpro_common.wire import COMMIT, Order, Row, Rows, Wire
+from petpro_common.rows import Row, Rows
+from petpro_common.wire import COMMIT, Order, Wire
 
 __all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "is_away", "wake_relay_after_commit"]
 
@@ -47,14 +48,18 @@ _BEGIN, _COMMIT, _SAVEPOINT, _ROLL_BACK_TO_SAVEPOINT, _RELEASE = (
 
 
 class Session:
-    """A connection in somebody's hands, on which statements run, each by itself."""
+    """A connection in somebody's hands, on which statements run, each by itself.
+
+    `may_take`: seconds that one may need, where the usual half a minute is not enough.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self.may_take = 0.0
 
     async def execute(self, statement: ClauseElement, values: Mapping[str, Any] | None = None) -> Rows:
         """Runs a statement and fetches its rows. Raises psycopg.Error."""
-        [rows] = await self._wire.run(self._wire.calls([(statement, values or {})]))
+        [rows] = await self._wire.run(self._wire.calls([(statement, values or {})]), self.may_take)
         return rows
 
     async def notifications(self, listen: ClauseElement) -> AsyncIterator[None]:
@@ -85,7 +90,7 @@ class Transaction(Session):
         """Runs statements in one round trip: what each gave, in order. Raises psycopg.Error."""
         calls = self._wire.calls([*self._ahead, *orders])
         count, self._ahead = len(self._ahead), []
-        return (await self._wire.run(calls))[count:]
+        return (await self._wire.run(calls, self.may_take))[count:]
 
     def write(self, statement: ClauseElement, values: Mapping[str, Any] | None = None) -> None:
         """Has a statement run of which nothing has to be known: in its place, with the next one or the commit.

@@ -19,56 +19,24 @@ from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from sqlalchemy import ClauseElement
 
 from petpro_common import arrays
+from petpro_common.rows import Row, Rows
 from petpro_common.statements import compiled
-
-Row: TypeAlias = Any
-"""A row: a named tuple of its columns."""
 
 Order: TypeAlias = tuple[ClauseElement, Mapping[str, Any]]
 """A statement and the values of its parameters."""
 
 COMMIT = "COMMIT"
 _MOST_PREPARED = 1000  # statements whose text depends on a value add up
+_ANSWER_SECONDS = 30.0
+"""Longer than a statement may run, or a machine be silent (`db`). Of a server that is stopped neither is noticed: its
+kernel answers."""
 _GIVE_UP_SECONDS = 2.0
 _ROW: Any = namedtuple
 _DONE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
-class Rows:
-    """What a statement gave."""
-
-    __slots__ = ("_rows", "rowcount")
-
-    def __init__(self, rows: list[Row], rowcount: int) -> None:
-        self._rows = rows
-        self.rowcount = rowcount
-        """How many rows it returned or changed."""
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self._rows)
-
-    def all(self) -> list[Row]:
-        return self._rows
-
-    def first(self) -> Row | None:
-        return self._rows[0] if self._rows else None
-
-    def one(self) -> Row:
-        """The only row. Raises ValueError when there is none, or more than one."""
-        (row,) = self._rows
-        return row
-
-    def scalars(self) -> list[Any]:
-        """The first column."""
-        return [row[0] for row in self._rows]
-
-    def scalar(self) -> Any:
-        """The first column of the first row; None when there is no row."""
-        return self._rows[0][0] if self._rows else None
-
-    def scalar_one(self) -> Any:
-        """The first column of the only row. Raises ValueError when there is none, or more than one."""
-        return self.one()[0]
+class NoAnswer(OperationalError):
+    """The server has not answered for so long that it counts as gone. What it was to commit, it may have committed."""
 
 
 @dataclass
@@ -98,7 +66,7 @@ class Wire:
         self._transformer = Transformer(connection)
         self._prepared: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
         self._names = 0
-        self._is_in_exchange = self._is_lost = False
+        self._is_in_exchange = self._is_lost = self._is_late = False
         self.is_committing = False
         """Whether its caller has gone while the server commits, which has not said yet what became of it."""
         self._waiting: asyncio.Future[None] | None = None
@@ -126,11 +94,12 @@ class Wire:
         """Statements made ready to be run. Raises psycopg.DataError for a value that PostgreSQL cannot hold."""
         return [self._call(*order) for order in orders]
 
-    async def run(self, calls: Sequence[Call]) -> list[Rows]:
-        """Runs statements in one round trip: what each gave, in order.
+    async def run(self, calls: Sequence[Call], may_take: float = 0.0) -> list[Rows]:
+        """Runs statements in one round trip, `may_take` seconds where they need long: what each gave, in order.
 
-        Raises psycopg.Error, of the first that failed; those after it have not run. When the caller goes away the
-        server is asked to stop, unless it is to commit: a commit that waits for a standby would then be seen without.
+        Raises psycopg.Error, of the first that failed; those after it have not run. When the caller goes away, or there
+        is no answer in time, the server is asked to stop, unless it is to commit: a commit that waits for a standby
+        would then be seen without.
         """
         fresh: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
         self._is_in_exchange = True
@@ -138,9 +107,8 @@ class Wire:
             for call in calls:
                 self._send(call, fresh)
             self._server.pipeline_sync()
-            await self._flush()
-            results = await self._results()
-        except asyncio.CancelledError:
+            results = await self._answer(max(may_take, _ANSWER_SECONDS))
+        except (asyncio.CancelledError, NoAnswer):
             await self._give_up(is_committing=any(call.name[0] == COMMIT for call in calls))
             raise
         self._is_in_exchange = False
@@ -192,13 +160,22 @@ class Wire:
             self._server.send_prepare(prepared.name, sql.encode(), types)
         self._server.send_query_prepared(prepared.name, call.values, call.formats)
 
+    async def _answer(self, seconds: float) -> list[Any]:
+        late = self._loop.call_later(seconds, self._on_late)
+        try:
+            await self._flush()
+            return await self._results()
+        finally:
+            late.cancel()
+            self._is_late = False
+
     async def _flush(self) -> None:
         while self._server.flush():
             self._check_open()
-            written = self._waiting = self._loop.create_future()
-            self._loop.add_writer(self._socket, _resolve, written)
+            self._waiting = self._loop.create_future()
+            self._loop.add_writer(self._socket, self._wake)
             try:
-                await written
+                await self._waiting
             finally:
                 self._waiting = None
                 if not self._is_lost:  # the socket's number may be another's by now
@@ -236,10 +213,19 @@ class Wire:
         else:
             if self._hang_up.poll(0):
                 self._stop_watching()
-        if self._waiting:
-            _resolve(self._waiting)
+        self._wake()
+
+    def _on_late(self) -> None:
+        self._is_late = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def _check_open(self) -> None:
+        if self._is_late:
+            raise NoAnswer("the server does not answer")
         if self._is_lost or self._server.status != ConnStatus.OK:
             raise OperationalError("the connection is lost")
 
@@ -290,8 +276,3 @@ class Wire:
                 if not is_committing:
                     await self._connection.cancel_safe(timeout=_GIVE_UP_SECONDS)
                 await self.answered()
-
-
-def _resolve(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)

@@ -262,7 +262,7 @@ async def test_what_waits_unread_for_long_is_given_up(
 async def test_in_an_overload_that_lasts_all_work_is_for_callers_who_still_wait(
     keys: KeyRing, pets: Pets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three times as much as can be done, for twice as long as anybody waits."""
+    """Three times as much as can be done: twelve seconds of work in four, and nobody waits for longer than five."""
     monkeypatch.setattr(rpc, "_LONGEST_UNREAD_SECONDS", 1)
     begun: list[float] = []
 
@@ -271,6 +271,6 @@ async def test_in_an_overload_that_lasts_all_work_is_for_callers_who_still_wait(
         time.sleep(0.02)
 
     pets.do = work
-    found = await outcomes(keys, pets, calls=600, seconds=4, timeout=2)
+    found = await outcomes(keys, pets, calls=600, seconds=4, timeout=5)
     assert found[grpc.StatusCode.CANCELLED] > 0
     assert found[grpc.StatusCode.OK] >= 0.9 * len(begun)

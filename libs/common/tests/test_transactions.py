@@ -8,8 +8,9 @@ from sqlalchemy import text
 
 from libs.common.tests.dogs import ADD, ADD_MANY, NAMES, add, names, open_kennel
 from petpro_common.db import Database, LateWrite, Transaction
+from petpro_common.rows import Rows
 from petpro_common.testing.running import MakeDatabase
-from petpro_common.wire import Call, Rows, Wire
+from petpro_common.wire import Call, Wire
 
 _RENAME = text("UPDATE dogs SET name = :after WHERE name = :before")
 _LATE = LateWrite(ADD_MANY, lambda names: {"names": names})
@@ -69,9 +70,9 @@ async def test_what_is_written_runs_in_its_place_at_no_round_trip_of_its_own(
     exchanges: list[int] = []
     run = Wire.run
 
-    async def counted(wire: Wire, calls: Sequence[Call]) -> list[Rows]:
+    async def counted(wire: Wire, calls: Sequence[Call], may_take: float = 0.0) -> list[Rows]:
         exchanges.append(len(calls))
-        return await run(wire, calls)
+        return await run(wire, calls, may_take)
 
     monkeypatch.setattr(Wire, "run", counted)
     async with database.transaction() as tx:
@@ -140,9 +141,9 @@ async def test_statements_at_once_commit_or_fail_as_one(database: Database, monk
     exchanges: list[int] = []
     run = Wire.run
 
-    async def count(wire: Wire, calls: Sequence[Call]) -> list[Rows]:
+    async def count(wire: Wire, calls: Sequence[Call], may_take: float = 0.0) -> list[Rows]:
         exchanges.append(len(calls))
-        return await run(wire, calls)
+        return await run(wire, calls, may_take)
 
     monkeypatch.setattr(Wire, "run", count)
     added, found = await database.at_once([(ADD, {"name": "Rex"}), (NAMES, {})])

@@ -29,7 +29,8 @@ _AHEAD = text("""
     GROUP BY parent.relname
 """)
 
-_TAKE_TIME = text("SET LOCAL statement_timeout = '10min'")
+_REFRESH_SECONDS = 600
+_TAKE_TIME = text(f"SET LOCAL statement_timeout = '{_REFRESH_SECONDS}s'")
 _TURN = text("SELECT pg_try_advisory_xact_lock(hashtext('clinic_booking_summary'))")
 _READ_MUCH = text("""
     SELECT set_config(way, 'on', true)
@@ -66,6 +67,7 @@ async def refresh_summary(tx: Transaction) -> bool:
     """Brings the summary up to date while others read it; False when somebody else is at it."""
     if not (await tx.execute(_TURN)).scalar_one():
         return False
+    tx.may_take = _REFRESH_SECONDS + 10
     await tx.execute(_TAKE_TIME)
     await tx.execute(_READ_MUCH)
     await tx.execute(_REFRESH)

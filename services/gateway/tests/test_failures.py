@@ -16,9 +16,11 @@ from joserfc.jwk import ECKey
 
 from devstack.ports import free_port
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
+from petpro_common import tasks
+from petpro_common.testing import eventually
 from petpro_gateway.policy import Policy
 from services.gateway.tests.conftest import LIST_BOOKINGS
-from services.gateway.tests.edge import SERVICES, Edge, running
+from services.gateway.tests.edge import SERVICES, running
 from services.gateway.tests.servicers import NEVER_ANSWERED, UNREAD_BOOKING, Upstream, new_key, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -60,27 +62,33 @@ async def test_what_a_service_left_unread_is_503(web: httpx.AsyncClient, dewi: d
 async def test_a_service_that_does_not_answer_in_time_is_504(
     web: httpx.AsyncClient, dewi: dict[str, str], upstream: Upstream
 ) -> None:
-    answer = await web.get(NEVER_ANSWERED, headers=dewi)
-    assert (answer.status_code, answer.json()["code"]) == (504, 4)
-    assert upstream.last.seconds_left is not None
-    assert 0 < upstream.last.seconds_left < 1.25
+    async def ask() -> None:
+        answer = await web.get(NEVER_ANSWERED, headers=dewi)
+        assert (answer.status_code, answer.json()["code"]) == (504, 4)
+
+    assert 0 < await upstream.deadline(ask, at_least=0) < 1.25
 
 
 async def test_what_is_beyond_the_calls_that_a_service_may_have_open_is_503_at_once(
     policy: Policy, upstream: Upstream, dewi: dict[str, str], tmp_path: Path
 ) -> None:
     limits = policy.limits.model_copy(update={"upstream_requests": 3})
-    timeouts = policy.timeouts.model_copy(update={"methods": {LIST_BOOKINGS: 3}})  # long enough for all eight to come
+    timeouts = policy.timeouts.model_copy(update={"methods": {LIST_BOOKINGS: 60}})
     few = policy.model_copy(update={"limits": limits, "timeouts": timeouts})
     async with (
         running(few, dict.fromkeys(SERVICES, upstream.address), tmp_path) as edge,
         httpx.AsyncClient(base_url=edge.url, trust_env=False, timeout=20) as web,
     ):
-        calls = [asyncio.create_task(web.get(NEVER_ANSWERED, headers=dewi)) for _ in range(8)]
-        answers = [await answer for answer in asyncio.as_completed(calls)]
-    assert [answer.status_code for answer in answers] == [503] * 5 + [504] * 3
+        before = len(upstream.calls)
+        opened = [asyncio.create_task(web.get(NEVER_ANSWERED, headers=dewi)) for _ in range(3)]
+        await eventually(lambda: len(upstream.calls) == before + 3)
+        answers = [await web.get(NEVER_ANSWERED, headers=dewi) for _ in range(5)]
+        assert not any(call.done() for call in opened)
+        await tasks.end(opened)
+    assert [answer.status_code for answer in answers] == [503] * 5
     refused = answers[0]
     assert (refused.json()["details"][0]["reason"], refused.headers["retry-after"]) == ("UNAVAILABLE", "1")
+    assert len(upstream.calls) == before + 3
 
 
 async def test_a_frozen_service_is_504_over_http_and_deadline_exceeded_over_grpc(
@@ -105,7 +113,7 @@ async def test_tokens_that_cannot_be_checked_yet_are_503_and_not_401(
 ) -> None:
     addresses = dict.fromkeys(SERVICES, upstream.address) | {"account": f"127.0.0.1:{free_port()}"}
     async with (
-        running(policy, addresses, tmp_path) as edge,
+        running(policy, addresses, tmp_path, has_keys=False) as edge,
         httpx.AsyncClient(base_url=edge.url, trust_env=False, timeout=20) as web,
     ):
         answer = await web.get("/v1/clinics", headers=dewi)
@@ -125,7 +133,7 @@ async def test_signed_in_people_go_on_while_account_is_away(
     ):
         assert (await web.get("/v1/clinics", headers=dewi)).status_code == 200
         async with asyncio.timeout(60):
-            while await times_fetched(edge) < 4:  # so that the keys that are kept were among them
+            while await edge.times_keys_fetched() < 4:  # so that the keys that are kept were among them
                 await asyncio.sleep(0.1)
         await account.stop(None)
         await asyncio.sleep(policy.tokens.refresh_keys_seconds + 7)
@@ -133,12 +141,6 @@ async def test_signed_in_people_go_on_while_account_is_away(
             assert (await web.get("/v1/clinics", headers=known)).status_code == 200
         stranger = await web.get("/v1/clinics", headers=unseen(new_key("nobodys")))
         assert stranger.status_code in (401, 503)
-
-
-async def times_fetched(edge: Edge) -> int:
-    async with httpx.AsyncClient(base_url=f"http://{edge.admin}", trust_env=False) as admin:
-        stats = (await admin.get("/stats", params={"filter": "jwks_fetch_success"})).text
-    return sum(int(line.rpartition(" ")[2]) for line in stats.splitlines())
 
 
 def unseen(key: ECKey) -> dict[str, str]:

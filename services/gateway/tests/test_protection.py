@@ -40,7 +40,7 @@ async def test_too_many_calls_are_told_to_wait(web: httpx.AsyncClient, channel: 
     began, let_in = time.monotonic(), 0
     while (refused := await web.post("/v1/auth/refresh", json={"refresh_token": "mine"})).is_success:
         let_in += 1
-    assert 3 <= let_in <= 3 + (time.monotonic() - began)
+    assert 3 <= let_in <= 4 + (time.monotonic() - began), "the last second may count whole"
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, 8, "1")
     info, retry = refused.json()["details"]
     assert (info["reason"], info["domain"], retry["retry_delay"]) == ("RATE_LIMITED", "gateway.petpro", "1s")

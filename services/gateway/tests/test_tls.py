@@ -29,14 +29,14 @@ async def test_the_gateway_calls_services_that_prove_themselves(
     own = OURS.issue(tmp_path / "own")
     (of_services / "ca.crt").write_bytes((own / "ca.crt").read_bytes())  # the services do trust the gateway
     server, address = await Upstream().serve(server_credentials(str(of_services)))
-    async with running(policy, dict.fromkeys(SERVICES, address), tmp_path, str(own)) as edge:
+    async with running(policy, dict.fromkeys(SERVICES, address), tmp_path, str(own), has_keys=False) as edge:
         assert (await _clinics(edge.url)).status_code == status
     await server.stop(None)
 
 
 async def test_services_do_not_answer_a_gateway_without_a_certificate(policy: Policy, tmp_path: Path) -> None:
     server, address = await Upstream().serve(server_credentials(str(OURS.issue(tmp_path / "services"))))
-    async with running(policy, dict.fromkeys(SERVICES, address), tmp_path) as edge:
+    async with running(policy, dict.fromkeys(SERVICES, address), tmp_path, has_keys=False) as edge:
         assert (await _clinics(edge.url)).status_code == httpx.codes.SERVICE_UNAVAILABLE
     await server.stop(None)
 

@@ -1,13 +1,13 @@
 """What is ordered goes in memory to the worker that runs here, and is never lost with it."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from petpro_common.db import Database
+from petpro_common.testing import eventually
 from petpro_payment import errand_store
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errands import Errands, Item
@@ -31,10 +31,10 @@ async def running(world: World) -> AsyncIterator[None]:
 
 
 async def comes_to_rest(world: World) -> None:
-    deadline = time.monotonic() + 20
-    while await world.rows(WAITING):
-        assert time.monotonic() < deadline, "something still waits"
-        await asyncio.sleep(0.01)
+    async def nothing_waits() -> bool:
+        return not await world.rows(WAITING)
+
+    await eventually(nothing_waits)
 
 
 async def test_what_is_ordered_here_needs_no_claim(
@@ -51,10 +51,7 @@ async def test_what_is_ordered_here_needs_no_claim(
         assert (await world.order(sale.fee())).outcome == SUCCEEDED
         said = await world.order_along(sale.reserve("250000"), sale.refund_entry(), sale.submit())
         assert [each.outcome for each in said[:2]] == [SUCCEEDED, SUCCEEDED]
-        deadline = time.monotonic() + 20
-        while not provider.refunds:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await eventually(lambda: bool(provider.refunds))
     payment, [refund] = await world.payment(sale), await world.refunds(sale)
     assert (payment.attempts, refund.attempts, refund.command_id is not None) == (1, 1, True)
     assert provider.charges == [sale.payment_id]

@@ -9,7 +9,7 @@ from psycopg import IntegrityError
 from petpro.payment.v1 import commands_pb2
 from petpro.saga.v1 import saga_pb2
 from petpro_common.ids import new_id
-from petpro_common.testing import running
+from petpro_common.testing import eventually, running
 from petpro_payment import backlog
 from petpro_payment.domain import PaymentStatus, RefundStatus, TooEarly, TooLate
 from petpro_payment.outcomes import RefundFailed
@@ -84,9 +84,10 @@ async def test_behind_a_refused_refund_what_waits_for_the_money_is_told_nothing(
 
 
 async def reaches(world: World, sale: Sale, status: RefundStatus) -> None:
-    async with asyncio.timeout(30):
-        while (await world.refunds(sale))[0].status is not status:
-            await asyncio.sleep(0.02)
+    async def reached() -> bool:
+        return (await world.refunds(sale))[0].status is status
+
+    await eventually(reached)
 
 
 async def test_a_worker_that_runs_asks_again_about_what_is_on_its_way(world: World, provider: PlayedProvider) -> None:

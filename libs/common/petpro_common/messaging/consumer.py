@@ -66,6 +66,10 @@ class Unprocessable(OwnWords):
     """This message can never be handled: it is set aside without another try."""
 
 
+class UnknownKind(OwnWords):
+    """Nobody here handles messages of this kind. While a release is rolled out a newer replica may: it comes again."""
+
+
 def pause_after(tries: int) -> float:
     """Seconds until the next try: 0.1, 0.2, 0.4 ... at most 30."""
     return float(min(0.1 * 2 ** (tries - 1), 30.0))

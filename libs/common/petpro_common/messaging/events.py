@@ -8,18 +8,13 @@ import orjson
 from nats.aio.msg import Msg
 
 from petpro_common.db import Database, Transaction
-from petpro_common.faults import OwnWords
 from petpro_common.messaging import inbox
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
+from petpro_common.messaging.consumer import Consumer, UnknownKind, Unprocessable, in_hand
 from petpro_common.messaging.subjects import EVENTS, event_subject
 
 Event = Mapping[str, Any]
 EventHandler = Callable[[Transaction, Event], Awaitable[None]]
-
-
-class UnknownEvent(OwnWords):
-    """Nobody here handles events of this type. While a release is rolled out a newer replica may: it comes again."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def _read(message: Msg, handlers: Mapping[str, Handler]) -> tuple[str, Handler, 
     if event_id is None:
         raise Unprocessable("the event has no id")
     if event_type not in handlers:
-        raise UnknownEvent(f"no handler for event {event_type!r}")
+        raise UnknownKind(f"no handler for event {event_type!r}")
     try:
         return event_id, handlers[event_type], orjson.loads(message.data)
     except orjson.JSONDecodeError as fault:

@@ -32,7 +32,7 @@ from petpro_common import telemetry
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.messaging import inbox, replies
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
+from petpro_common.messaging.consumer import Consumer, UnknownKind, Unprocessable, in_hand
 from petpro_common.messaging.subjects import COMMANDS, command_subject
 
 
@@ -214,12 +214,15 @@ def _read(message: Msg, by_type: Mapping[str, _Kind]) -> _Received:
         orders = [_order(each, by_type) for each in (command, *command.next)]
         command.ClearField("next")
         return _Received(message, orders)
-    except (DecodeError, KeyError) as fault:
-        raise Unprocessable("not a command of this service") from fault
+    except DecodeError as fault:
+        raise Unprocessable("not a command") from fault
 
 
 def _order(command: saga_pb2.Command, by_type: Mapping[str, _Kind]) -> _Order:
-    kind, handler, subject = by_type[command.payload.TypeName()]
+    name = command.payload.TypeName()
+    if name not in by_type:
+        raise UnknownKind(f"no handler for command {name!r}")
+    kind, handler, subject = by_type[name]
     payload = kind.FromString(command.payload.value)
     command.ClearField("payload")
     return _Order(command, handler, subject, payload)

@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common.messaging.consumer import Unprocessable
+from petpro_common.messaging.consumer import UnknownKind, Unprocessable
 from petpro_common.messaging.subjects import command_subject, reply_subject
 from petpro_common.saga import core
 from petpro_common.saga.model import Data, Direction, Order, Outcome, Remote, Reply, Saga, SagaState, Step
@@ -47,14 +47,19 @@ def _command(saga: Saga, state: SagaState, step: Step, attempt: int) -> tuple[st
 
 
 def read(message: Msg) -> tuple[str, UUID, saga_pb2.Reply]:
-    """A reply with the id of its message and of its saga. Raises Unprocessable for what is none."""
+    """A reply with the id of its message and of its saga.
+
+    Raises Unprocessable for what is none, and UnknownKind for an outcome that a newer participant may give.
+    """
     try:
         reply = saga_pb2.Reply.FromString(message.data)
         saga_id = UUID(reply.saga_id)
         for each in (*reply.before, reply):
             _outcome_of(each), _direction_of(each)
-    except (DecodeError, ValueError, KeyError) as fault:
+    except (DecodeError, ValueError) as fault:
         raise Unprocessable("not a reply to a saga") from fault
+    except KeyError as fault:
+        raise UnknownKind("no such outcome or direction") from fault
     message_id = (message.headers or {}).get("Nats-Msg-Id")
     return message_id or f"{reply.command_id}.{reply.attempt}.{_outcome_of(reply)}", saga_id, reply
 

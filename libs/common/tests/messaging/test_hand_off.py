@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from nats.errors import TimeoutError as NatsTimeout
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
+from libs.common.tests.processes import another
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
 from petpro_common.messaging import relay
@@ -70,8 +70,7 @@ async def say(database: Database, version: int) -> None:
 @asynccontextmanager
 async def replica_of(database: Database, broker: Broker) -> AsyncIterator[Database]:
     """Another process of the service, which does not publish."""
-    url = database.pool._url
-    other = Database(url, str(conninfo_to_dict(url)["password"]))
+    other = another(database)
     following = Relay(other, broker)
     async with running(following.run(), following.hear()):
         yield other

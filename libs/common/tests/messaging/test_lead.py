@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from devstack import testing
+from libs.common.tests.processes import another
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
 from petpro_common.messaging import relay
@@ -48,7 +48,7 @@ class Service:
     """Two processes of catalog that say how often a clinic has changed, and what booking hears of it."""
 
     def __init__(self, catalog: Database, booking: Database, broker: Broker) -> None:
-        self._processes = [catalog, _another(catalog)]
+        self._processes = [catalog, another(catalog)]
         self._booking = booking
         self._broker = broker
         self._said = 0
@@ -79,11 +79,6 @@ class Service:
         await eventually(lambda: len(self.heard) >= self._said)
         assert self.heard == list(range(self._said))
         assert (await self._broker.jetstream.stream_info(EVENTS)).state.messages == self._said
-
-
-def _another(database: Database) -> Database:
-    url = database.pool._url
-    return Database(url, str(conninfo_to_dict(url)["password"]))
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""A PostgreSQL that is stopped: its kernel takes whatever is sent, and nobody answers."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from uuid import uuid4
+
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from sqlalchemy import text
+
+from devstack import testing
+from devstack.process import descendants
+from devstack.running import RunningStack
+from devstack.testing import StartStack
+from libs.common.tests.dogs import add, names
+from petpro_common import errors, idempotency, rpc, wire
+from petpro_common.context import CallContext, Caller, Role, within
+from petpro_common.db import Database, Transaction, is_away
+from petpro_common.testing import eventually
+
+RETRIED = CallContext("AddDog", "a call", "once", Caller("Siti", Role.CUSTOMER))
+
+
+@pytest.fixture(scope="module")
+def server(start_own_stack: StartStack) -> RunningStack:
+    return start_own_stack(["postgres"])
+
+
+@pytest.fixture
+async def database(server: RunningStack) -> AsyncIterator[Database]:
+    made = await testing.make_empty_database(server, "booking", f"booking_{uuid4().hex}")
+    database = Database(made.url, made.password, pool_size=3)
+    async with database.session() as session:
+        for statement in ("CREATE TABLE dogs (name text)", *idempotency.IDEMPOTENCY_V1.strip().split(";\n")):
+            await session.execute(text(statement))
+    yield database
+    await database.close()
+
+
+@contextmanager
+def stopped(server: RunningStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stops every process of the server for the length of the block; who waits for an answer soon gives up."""
+    pid = server.pid("postgres")
+    assert pid is not None
+    family = [pid, *descendants(pid)]
+    for each in family:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        with monkeypatch.context() as impatient:
+            impatient.setattr(wire, "_ANSWER_SECONDS", 0.5)
+            impatient.setattr(wire, "_GIVE_UP_SECONDS", 0.5)
+            yield
+    finally:
+        for each in family:
+            os.kill(each, signal.SIGCONT)
+
+
+async def test_who_asks_hears_that_the_server_is_away_and_its_connection_is_closed(
+    server: RunningStack, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(wire.NoAnswer) as raised:  # noqa: PT012  # it is while the block runs that the server is stopped
+        async with database.transaction() as tx:
+            await add(tx, "Rex")
+            with stopped(server, monkeypatch):
+                await add(tx, "Bo")
+    assert is_away(raised.value)
+    assert isinstance(rpc.as_typed(raised.value), errors.Unavailable)
+    assert (database.pool.idle, database.pool.committing) == (0, 0)
+    assert await names(database) == []
+
+
+async def test_a_commit_without_an_answer_may_have_happened_and_a_retry_hears_what_became_of_it(
+    server: RunningStack, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Transaction] = []
+
+    async def add_rex(tx: Transaction) -> StringValue:
+        await add(tx, "Rex")
+        if not tried:
+            trouble.enter_context(stopped(server, monkeypatch))
+        tried.append(tx)
+        return StringValue(value="there")
+
+    async def ask() -> StringValue:
+        return await idempotency.once(database, StringValue(value="Rex"), StringValue, add_rex)
+
+    with within(RETRIED):
+        with ExitStack() as trouble:
+            with pytest.raises(wire.NoAnswer):
+                await ask()
+            assert database.pool.committing == 1, "what the server has still to answer is counted"
+        await eventually(lambda: database.pool.committing == 0)
+        assert (await ask()).value == "there"
+    assert len(tried) == 1
+    assert await names(database) == ["Rex"]
+
+
+async def test_what_may_take_longer_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_ANSWER_SECONDS", 0.2)
+    async with database.transaction() as tx:
+        tx.may_take = 60
+        await tx.execute(text("SELECT pg_sleep(0.5)"))
+    with pytest.raises(wire.NoAnswer):
+        async with database.transaction() as tx:
+            await tx.execute(text("SELECT pg_sleep(5)"))
+    assert database.pool.idle == 1, "the server could be told to stop"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
 
-from libs.common.tests.simulator.tables import Transaction
+from libs.common.tests.simulator.database import Transaction
 from petpro.saga.v1 import saga_pb2
 from petpro_common.messaging import inbox, memory, outbox, participant, replies
 from petpro_common.messaging.consumer import Consumer

@@ -10,6 +10,7 @@ from libs.common.tests.simulator.mutants import Mutant, outside_the_transaction
 from petpro.saga.v1 import saga_pb2
 from petpro_common.messaging import inbox, memory, outbox, participant, replies
 from petpro_common.messaging.consumer import Consumer
+from petpro_common.messaging.lanes import Lanes
 from petpro_common.messaging.participant import Answer
 from petpro_common.messaging.relay import Relay
 
@@ -141,7 +142,7 @@ MUTANTS_OF_MESSAGING = (
         "goes_on",
         _all_go_ahead,
     ),
-    Mutant("the relay marks what it has not published", Relay, "_publish_lane", _mark_first),
+    Mutant("the relay marks what it has not published", Lanes, "_publish_lane", _mark_first),
     Mutant("the relay trusts what a broker took that went", Relay, "_mark", _trust_a_connection_that_was_cut),
     Mutant("the relay never marks", Relay, "_mark", _dropped),
     Mutant("the relay does not notice that the broker forgot", memory, "_unmark", _dropped),

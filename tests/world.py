@@ -1,8 +1,6 @@
 """A running stack as tests use it: people, clinics and bookings, made through the API; databases and provider, read."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +13,7 @@ from psycopg.rows import dict_row
 
 from devstack.api import Api, Json, Refused, open_client, open_provider_client
 from devstack.running import RunningStack
+from tests.signing_in import clinic_owner, sign_up, token_of
 from tests.waiting import eventually
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -25,9 +24,6 @@ _BEGIN_AT = """
     UPDATE bookings SET starts_at = slots.starts_at - CAST(%(early)s AS interval)
     FROM slots WHERE slots.id = slot_id AND slots.slot_date = bookings.slot_date AND bookings.id = %(id)s
 """
-_TOKENS: dict[tuple[str, str], tuple[float, str]] = {}
-_TOKEN_SECONDS = 300.0
-_OWNERS: dict[str, tuple[Json, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class World:
 
     async def customer(self, **known: str) -> Customer:
         """Sign somebody up, with a pet; `known` is what is theirs of name and address."""
-        user, token = await self._person("ROLE_CUSTOMER", **known)
+        user, token = await sign_up(self.visitor, "ROLE_CUSTOMER", **known)
         api = self.visitor.signed_in(token)
         pet = (await api.post("/v1/pets", {"pet": {"name": "Moko", "species": "cat"}}))["pet"]
         return Customer(api, user["id"], user["email"], token, pet["id"])
@@ -95,7 +91,8 @@ class World:
 
         One person owns the clinics of all tests of a process, since sign-ups are limited, unless it is somebody else's.
         """
-        user, token = await self._person("ROLE_CLINIC") if of_somebody_else else await self._owner()
+        person = sign_up(self.visitor, "ROLE_CLINIC") if of_somebody_else else clinic_owner(self.stack, self.visitor)
+        user, token = await person
         owner = self.visitor.signed_in(token)
         clinic = (await owner.post("/v1/clinics", {"clinic": _clinic(policy, no_show_fee, at)}))["clinic"]
         await self.admin.post(f"/v1/clinics/{clinic['id']}:approve")
@@ -241,27 +238,6 @@ class World:
         cursor = await connection.execute(statement, values)
         return list(await cursor.fetchall()) if cursor.description else []
 
-    async def _owner(self) -> tuple[Json, str]:
-        known = str(self.stack.run)
-        if known not in _OWNERS:
-            _OWNERS[known] = await self._person("ROLE_CLINIC")
-        return _OWNERS[known]
-
-    async def _person(self, role: str, **known: str) -> tuple[Json, str]:
-        nickname, password = uuid4().hex[:12], uuid4().hex
-        wanted = {
-            "email": f"{nickname}@example.com",
-            "password": password,
-            "full_name": f"Dewi {nickname}",
-            "phone_number": "+628123456789",
-            "role": role,
-            **known,
-        }
-        user = (await _patiently(lambda: self.visitor.post("/v1/users", wanted)))["user"]
-        signing_in = {"email": wanted["email"], "password": wanted["password"]}
-        tokens = (await _patiently(lambda: self.visitor.post("/v1/auth/token", signing_in)))["tokens"]
-        return user, str(tokens["access_token"])
-
 
 @asynccontextmanager
 async def open_world(stack: RunningStack) -> AsyncIterator[World]:
@@ -271,34 +247,8 @@ async def open_world(stack: RunningStack) -> AsyncIterator[World]:
         client = await open_things.enter_async_context(open_client(endpoints["gateway_url"]))
         provider = await open_things.enter_async_context(open_provider_client(endpoints))
         world = World(stack, client, provider, open_things)
-        world.admin = world.visitor.signed_in(await _token_of("admin", world))
+        world.admin = world.visitor.signed_in(await token_of("admin", stack, world.visitor))
         yield world
-
-
-async def _token_of(who: str, world: World) -> str:
-    """Signed in once in five minutes for all tests of this process: sign-ins are limited, and tokens end."""
-    key = (str(world.stack.run), who)
-    signed_in_at, token = _TOKENS.get(key, (float("-inf"), ""))
-    if time.monotonic() - signed_in_at > _TOKEN_SECONDS:
-        person = world.stack.endpoints["users"][who]
-        token = (await _patiently(lambda: world.visitor.post("/v1/auth/token", person)))["tokens"]["access_token"]
-        _TOKENS[key] = (time.monotonic(), token)
-    return token
-
-
-async def _patiently(call: Callable[[], Awaitable[Json]]) -> Json:
-    """Wait out the gateway's limit of sign-ups and sign-ins from one address."""
-
-    async def answered() -> Json | None:
-        try:
-            return await call()
-        except Refused as refusal:
-            if refusal.status != httpx.codes.TOO_MANY_REQUESTS:
-                raise
-            await asyncio.sleep(0.2)
-            return None
-
-    return await eventually("the gateway's limits to allow it", answered)
 
 
 def _clinic(policy: list[dict[str, int]], no_show_fee: int, at: tuple[float, float]) -> Json:

@@ -155,6 +155,10 @@ def clinic_form(**fields: Any) -> pb.Clinic:
     return pb.Clinic(**{**usual, **fields})
 
 
+def tier_policy(*tiers: tuple[int, int]) -> pb.CancellationPolicy:
+    return pb.CancellationPolicy(tiers=[pb.RefundTier(min_hours_before=h, refund_percent=p) for h, p in tiers])
+
+
 def service_form(**fields: Any) -> pb.Service:
     usual = {
         "name": "Vaksinasi kucing",

@@ -87,6 +87,23 @@ def confirmed(user_id: UUID, booking_id: UUID, /, **other: Any) -> dict[str, Any
     return {**fields, **other}
 
 
+async def told_siti(world: World, address: str = "siti@example.com") -> None:
+    """Has Siti, who is at this address, told of a booking."""
+    siti = new_id()
+    world.account.add(siti, address, "Siti Aminah")
+    await world.tell("booking.confirmed", **confirmed(siti, new_id()))
+
+
+async def status(world: World) -> tuple[str, str | None]:
+    """How the first delivery stands, and why."""
+    row = (await world.rows("SELECT status, reason FROM deliveries"))[0]
+    return row.status, row.reason
+
+
+async def is_sent(world: World) -> bool:
+    return await status(world) == ("sent", None)
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> KeyRing:
     return KeyRing(tmp_path)

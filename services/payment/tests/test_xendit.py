@@ -1,31 +1,31 @@
-"""The adapter to Xendit against a contract fake: every method, lost answers, callbacks that lie, refunds."""
+"""The adapter to Xendit against a contract fake: every method, lost answers, callbacks that lie, lists."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from aiohttp import encode_basic_auth, web
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from petpro_common.db import Database
 from petpro_common.ids import new_id
 from petpro_common.money import Money
-from petpro_payment import reconciliation, webhooks
-from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
+from petpro_payment import webhooks
+from petpro_payment.domain import Disposition, PaymentStatus
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import Unknown
 from petpro_payment.providers import http
-from petpro_payment.providers.movements import Kind, Movement, Span, State
+from petpro_payment.providers.movements import Kind, Span, State
 from petpro_payment.providers.provider import PaymentOrder
 from petpro_payment.providers.xendit import XenditProvider
 from services.payment.tests.desk import open_desk
-from services.payment.tests.fake_xendit import CALLBACK_TOKEN, SECRET_KEY, Callback, FakeXendit
+from services.payment.tests.fake_xendit import CALLBACK_TOKEN, FakeXendit
 from services.payment.tests.loopback import serving
 from services.payment.tests.test_journal import balances
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
+from services.payment.tests.xendit_shop import asked, deliver, moved, open_shop, refund_submitted
 
 
 @pytest.fixture
@@ -35,30 +35,8 @@ def xendit() -> FakeXendit:
 
 @pytest.fixture
 async def shop(pool: Database, xendit: FakeXendit) -> AsyncIterator[World]:
-    key = encode_basic_auth(SECRET_KEY)
-    async with serving(*xendit.routes()) as url, http.open_client(url, 20.0, key) as client:
-        yield World(pool, {"xendit": XenditProvider(client, CALLBACK_TOKEN, "https://app.example")}, "xendit")
-
-
-async def deliver(shop: World, callback: Callback) -> Disposition:
-    (disposition,) = await webhooks.receive(shop.under_lock, shop.providers, "xendit", *callback)
-    return disposition
-
-
-async def asked(shop: World, sale: Sale, method: str = "qris", token: str = "") -> Sale:
-    await shop.order(sale.take(token, method))
-    await shop.one_step()
-    return sale
-
-
-async def refund_submitted(shop: World, xendit: FakeXendit, amount: str = "100000") -> Sale:
-    sale = await asked(shop, Sale())
-    xendit.pay(sale.payment_id)
-    await shop.work()
-    for order in (sale.fee(), sale.reserve(amount), sale.refund_entry(), sale.submit(), sale.settle()):
-        await shop.order(order)
-    await shop.one_step()
-    return sale
+    async with open_shop(pool, xendit) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -192,64 +170,11 @@ async def test_who_does_not_pay_in_time_can_pay_no_more(shop: World, xendit: Fak
     assert xendit.request_of(sale.payment_id)["status"] == "EXPIRED"
 
 
-async def test_a_refund_from_submission_to_settlement(shop: World, xendit: FakeXendit) -> None:
-    sale = await refund_submitted(shop, xendit)
-    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.PENDING]
-    xendit.settle(sale.refund_id)
-    assert await deliver(shop, xendit.callbacks[-1]) is Disposition.APPLIED
-    assert (await shop.answer(sale.settle())).outcome == SUCCEEDED
-
-
-async def test_a_refund_whose_answer_was_lost_is_made_once(shop: World, xendit: FakeXendit) -> None:
-    xendit.mute = True
-    sale = await refund_submitted(shop, xendit)
-    xendit.settle(sale.refund_id)
-    await shop.work()
-    assert len(xendit.refunds) == 1
-    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.SUCCEEDED]
-
-
-async def test_a_refund_that_fails_goes_to_a_person(shop: World, xendit: FakeXendit) -> None:
-    sale = await refund_submitted(shop, xendit)
-    xendit.settle(sale.refund_id, "FAILED")
-    await deliver(shop, xendit.callbacks[-1])
-    (refund,) = await shop.refunds(sale)
-    assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "ACCOUNT_CLOSED")
-
-
-@pytest.mark.parametrize(
-    ("code", "status"),
-    [
-        ("INELIGIBLE_TRANSACTION_STATUS", RefundStatus.REFUSED),
-        ("REFUND_NOT_SUPPORTED", RefundStatus.MANUAL),
-        ("INSUFFICIENT_BALANCE", RefundStatus.UNKNOWN),
-    ],
-)
-async def test_refusals_that_are_for_good_and_for_now(
-    shop: World, xendit: FakeXendit, code: str, status: RefundStatus
-) -> None:
-    xendit.refuses = code
-    sale = await refund_submitted(shop, xendit)
-    assert [refund.status for refund in await shop.refunds(sale)] == [status]
-
-
 async def test_half_rupiah_and_dollars_are_refused_before_xendit_is_asked(shop: World, xendit: FakeXendit) -> None:
     half, dollars = Sale(price=Money(Decimal("100000.50"), "IDR")), Sale(price=Money(Decimal(10), "USD"))
     assert (await shop.order(half.take("", "qris"))).reason == "AMOUNT_TOO_FINE"
     assert (await shop.order(dollars.take("", "qris"))).reason == "CURRENCY_NOT_OFFERED"
     assert xendit.requests == {}
-
-
-async def test_a_virtual_account_takes_nothing_back(shop: World, xendit: FakeXendit) -> None:
-    sale = await asked(shop, Sale(), "virtual_account")
-    xendit.pay(sale.payment_id)
-    await shop.work()
-    for order in (sale.reserve("100000"), sale.submit()):
-        await shop.order(order)
-    await shop.work()
-    (refund,) = await shop.refunds(sale)
-    assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "METHOD_NOT_REFUNDABLE")
-    assert xendit.refunds == {}
 
 
 @pytest.mark.parametrize("size", [1, 100])
@@ -292,17 +217,3 @@ async def test_an_answer_that_is_not_xendits_declines_nothing(status: int) -> No
         order = PaymentOrder(new_id(), Money(Decimal(100000), "IDR"), "qris", "", new_id())
         answer = await XenditProvider(proxied, CALLBACK_TOKEN, "https://app.example").create_payment(order)
     assert isinstance(answer, Unknown)
-
-
-async def moved(shop: World, kind: Kind, size: int) -> list[Movement]:
-    """All pages of the last five minutes."""
-    found: list[Movement] = []
-    now = datetime.now(UTC)
-    span = Span(kind, now - timedelta(minutes=5), now, size)
-    while True:
-        page = await reconciliation.page(shop.database, shop.providers["xendit"], span)
-        assert len(page.movements) <= size
-        found += page.movements
-        if not page.end:
-            return found
-        span = replace(span, after=page.end)

@@ -21,22 +21,18 @@ outbox still holds is published again.
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from nats.errors import Error as NatsError
-from nats.js.errors import NoStreamResponseError
 from psycopg import Error as DatabaseError
 from sqlalchemy import text
 
 from petpro_common import kill_points, telemetry
-from petpro_common.db import Database, Row, Session
-from petpro_common.faults import told
+from petpro_common.db import Database, Session
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import memory
-from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
+from petpro_common.messaging.broker import Broker
+from petpro_common.messaging.lanes import Acknowledged, Lanes, Waiting
 from petpro_common.messaging.outbox import Outgoing
 from petpro_common.messaging.subjects import STREAMS
 from petpro_common.seldom import Seldom
@@ -79,9 +75,6 @@ _MARK = text("""
     WHERE outbox.id = acked.id AND outbox.id = ANY(CAST(:ids AS bigint[]))
 """)
 
-Acknowledged = tuple[int, str, int]
-Waiting: TypeAlias = Outgoing | Row
-
 
 class Relay:
     """Publishes the outbox of one service; see the module.
@@ -92,6 +85,7 @@ class Relay:
     def __init__(self, database: Database, broker: Broker, sessions: Database | None = None) -> None:
         self._sessions = sessions or database
         self._broker = broker
+        self._lanes = Lanes(broker)
         self._seldom = Seldom()
         self._woken = asyncio.Event()
         self._handed: list[Waiting] = []
@@ -157,7 +151,7 @@ class Relay:
         if self._broker.is_connected and not self._has_failed:
             self._answered_at = _now()
         longest = _LONGEST_SILENT_SECONDS if self._broker.is_connected else _LONGEST_AWAY_SECONDS
-        return _now() - self._answered_at > longest
+        return _now() - max(self._answered_at, self._lanes.answered_at) > longest
 
     async def _turn(self, session: Session) -> None:
         if not self._broker.is_connected:
@@ -242,48 +236,14 @@ class Relay:
         await self._publish(rows)
 
     async def _publish(self, rows: Sequence[Waiting]) -> None:
-        """Publishes, different aggregates side by side. After a failure it is for the outbox to say what comes next."""
-        by_aggregate = sorted(rows, key=lambda row: (row.aggregate, row.id))
-        lanes = [list(lane) for _, lane in groupby(by_aggregate, key=lambda row: row.aggregate)]
-        alone = len(lanes) == 1  # no tasks for a message that comes alone
-        taken = [await self._publish_lane(*lanes)] if alone else await asyncio.gather(*map(self._publish_lane, lanes))
-        acknowledged = [ack for lane in taken for ack in lane]
+        """Publishes. After a failure it is for the outbox to say what comes next."""
+        acknowledged = await self._lanes.publish(rows)
         self._acknowledged += acknowledged
-        for stream, number in Counter(stream for _, stream, _ in acknowledged).items():
-            telemetry.MESSAGES_PUBLISHED.labels(stream).inc(number)
         self._has_failed = len(acknowledged) < len(rows)
         if self._has_failed:
             self._handed, self._must_look = [], True
             self._known = {number for number, _, _ in self._acknowledged}
             await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _publish_lane(self, rows: Iterable[Waiting]) -> list[Acknowledged]:
-        """Publishes one aggregate's messages one after the other, and stops at the first that fails."""
-        done: list[Acknowledged] = []
-        for row in rows:
-            headers = {**row.headers, "Nats-Msg-Id": row.message_id}
-            kill_points.reach(Moment.BEFORE_PUBLISH, row.subject)
-            try:
-                with telemetry.published(row.subject, headers) as traced:
-                    ack = await self._broker.publish(row.subject, bytes(row.payload), traced)
-            except NoStreamResponseError:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(REQUEST_SECONDS):
-                        await self._broker.ensure_streams()
-                return done
-            except (NatsError, OSError, TimeoutError) as fault:
-                if not isinstance(fault, OSError):  # as time-outs are: any other is an answer
-                    self._answered_at = _now()
-                self._seldom.warning(
-                    "publish failed", subject=row.subject, message_id=row.message_id, cause=told(fault)
-                )
-                return done
-            kill_points.reach(Moment.AFTER_PUBLISH, row.subject)
-            self._answered_at = _now()
-            if ack.duplicate and not await memory.has(self._broker, ack.stream, ack.seq, row.message_id):
-                return done  # it lost the message and still knows the id: it takes no copy until that is forgotten too
-            done.append((row.id, ack.stream, ack.seq))
-        return done
 
     async def _mark(self, session: Session) -> None:
         """Marks what was published. What the broker took before the connection broke may be gone: it is not marked."""

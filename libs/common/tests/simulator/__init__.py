@@ -1,7 +1,7 @@
 """A deterministic simulator of sagas and messages: the real code over a played database, broker and clock.
 
 What runs is the shipped code: core, engine, timer, outbox, inbox, participant, relay, and a consumer's handling of
-batches. What is played is below it: `tables` answers every SQL statement of that code, `server` is the broker, and
+batches. What is played is below it: `statements` answers every SQL statement of that code, `server` is the broker, and
 `schedule` decides by one seed what happens next. Code pauses before and after each commit, publish, mark and ack; at
 each pause anything else may happen, also the end of its process, and then everything that had not committed is gone.
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from libs.common.tests.simulator.pauses import Asyncio, Clock
 from petpro_common import seldom, telemetry
-from petpro_common.messaging import consumer, memory, outbox, relay
+from petpro_common.messaging import consumer, lanes, memory, outbox, relay
 from petpro_common.saga import engine, timer
 
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,7 +31,7 @@ class Silence:
 def played(clock: Clock, dice: Random) -> Iterator[None]:
     """Has the code under test live by this clock and these dice."""
     replaced = {
-        **{(module, "asyncio"): Asyncio(clock, dice) for module in (relay, memory, consumer)},
+        **{(module, "asyncio"): Asyncio(clock, dice) for module in (relay, lanes, memory, consumer)},
         (engine, "_luck"): dice.random,
         (engine, "instant_of"): lambda _: _LONG_AGO,
         (engine, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),

@@ -14,10 +14,11 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
+from libs.common.tests.simulator.database import Database, Transaction
 from libs.common.tests.simulator.pauses import Clock
 from libs.common.tests.simulator.sagas import BACKWARD, COMMANDS, FORWARD, LOCAL_STEPS, SAGAS
 from libs.common.tests.simulator.server import Client, Server
-from libs.common.tests.simulator.tables import Counter, Database, Tables, Transaction
+from libs.common.tests.simulator.tables import Counter, Tables
 from petpro.payment.v1 import commands_pb2 as payment
 from petpro_common.messaging import participant
 from petpro_common.messaging.consumer import Consumer

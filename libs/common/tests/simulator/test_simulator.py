@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from libs.common.tests.simulator.mutants import MUTANTS, Mutant
+from libs.common.tests.simulator.mutants import Mutant
+from libs.common.tests.simulator.mutants_of_messaging import MUTANTS_OF_MESSAGING
+from libs.common.tests.simulator.mutants_of_sagas import MUTANTS_OF_SAGAS
 from libs.common.tests.simulator.schedule import Schedule
 
 pytestmark = pytest.mark.unit
@@ -30,7 +32,7 @@ def test_sagas_survive_whatever_the_seeds_bring_which_is_every_end_and_every_fau
         assert f"! {trouble}" in told
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", MUTANTS_OF_SAGAS + MUTANTS_OF_MESSAGING, ids=lambda mutant: mutant.name)
 def test_a_planted_bug_is_found(mutant: Mutant) -> None:
     with mutant.planted():
         assert any(Schedule(seed).run().violations for seed in range(SEEDS_FOR_A_MUTANT))

@@ -1,0 +1,75 @@
+"""The adapter to Xendit against a contract fake: refunds."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from petpro_common.db import Database
+from petpro_payment.domain import Disposition, RefundStatus
+from services.payment.tests.fake_xendit import FakeXendit
+from services.payment.tests.world import SUCCEEDED, Sale, World
+from services.payment.tests.xendit_shop import asked, deliver, open_shop, refund_submitted
+
+
+@pytest.fixture
+def xendit() -> FakeXendit:
+    return FakeXendit()
+
+
+@pytest.fixture
+async def shop(pool: Database, xendit: FakeXendit) -> AsyncIterator[World]:
+    async with open_shop(pool, xendit) as opened:
+        yield opened
+
+
+async def test_a_refund_from_submission_to_settlement(shop: World, xendit: FakeXendit) -> None:
+    sale = await refund_submitted(shop, xendit)
+    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.PENDING]
+    xendit.settle(sale.refund_id)
+    assert await deliver(shop, xendit.callbacks[-1]) is Disposition.APPLIED
+    assert (await shop.answer(sale.settle())).outcome == SUCCEEDED
+
+
+async def test_a_refund_whose_answer_was_lost_is_made_once(shop: World, xendit: FakeXendit) -> None:
+    xendit.mute = True
+    sale = await refund_submitted(shop, xendit)
+    xendit.settle(sale.refund_id)
+    await shop.work()
+    assert len(xendit.refunds) == 1
+    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.SUCCEEDED]
+
+
+async def test_a_refund_that_fails_goes_to_a_person(shop: World, xendit: FakeXendit) -> None:
+    sale = await refund_submitted(shop, xendit)
+    xendit.settle(sale.refund_id, "FAILED")
+    await deliver(shop, xendit.callbacks[-1])
+    (refund,) = await shop.refunds(sale)
+    assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "ACCOUNT_CLOSED")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("INELIGIBLE_TRANSACTION_STATUS", RefundStatus.REFUSED),
+        ("REFUND_NOT_SUPPORTED", RefundStatus.MANUAL),
+        ("INSUFFICIENT_BALANCE", RefundStatus.UNKNOWN),
+    ],
+)
+async def test_refusals_that_are_for_good_and_for_now(
+    shop: World, xendit: FakeXendit, code: str, status: RefundStatus
+) -> None:
+    xendit.refuses = code
+    sale = await refund_submitted(shop, xendit)
+    assert [refund.status for refund in await shop.refunds(sale)] == [status]
+
+
+async def test_a_virtual_account_takes_nothing_back(shop: World, xendit: FakeXendit) -> None:
+    sale = await asked(shop, Sale(), "virtual_account")
+    xendit.pay(sale.payment_id)
+    await shop.work()
+    for order in (sale.reserve("100000"), sale.submit()):
+        await shop.order(order)
+    await shop.work()
+    (refund,) = await shop.refunds(sale)
+    assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "METHOD_NOT_REFUNDABLE")
+    assert xendit.refunds == {}

@@ -170,11 +170,11 @@ class Deliveries:
             return self._failed(due, fault)
 
     async def _send(self, due: Due) -> Outcome:
+        person = await self._directory.person(due.user_id)
+        if person is None:  # nor are there facts any more of who was erased
+            return Outcome(Status.SUPPRESSED, "nobody to write to")
         if due.type is Type.BOOKING_REMINDER and await self._is_out_of_date(due):
             return Outcome(Status.SUPPRESSED, "out of date")
-        person = await self._directory.person(due.user_id)
-        if person is None:
-            return Outcome(Status.SUPPRESSED, "nobody to write to")
         if not person.wants_email and due.type not in MUST_BE_TOLD:
             return Outcome(Status.SUPPRESSED, "not wanted")
         words, names = await self._naming.complete(due)

@@ -4,6 +4,7 @@ from petpro_common.ids import new_id
 from petpro_common.personal.erasure import erased, forget_again
 from petpro_notification.store_personal import forget
 from services.notification.tests.conftest import World, confirmed
+from services.notification.tests.test_reminders import REMINDER
 
 TOLD = "SELECT user_id, type, title, content, metadata FROM notifications ORDER BY created_at, id"
 
@@ -28,3 +29,16 @@ async def test_words_go_and_those_that_come_late_too(world: World) -> None:
         assert (row.user_id, row.type, row.title, row.content) == (gone, type_, "Erased", "")
         assert {name for name in row.metadata if not name.endswith("_id")} == set()
         assert row.metadata["booking_id"] == str(booking_id)
+
+
+async def test_mails_that_are_still_due_find_nobody_to_write_to(world: World) -> None:
+    gone, booking_id = new_id(), new_id()
+    for event_type in ("booking.confirmed", "booking.reminder_due"):
+        await world.tell(event_type, **confirmed(gone, booking_id, **REMINDER))
+    async with world.database.transaction() as tx:
+        await erased(forget)(tx, {"event_type": "user.erased", "user_id": str(gone), "version": 3})
+
+    await world.deliveries().deliver_due()
+
+    ended = await world.rows("SELECT status, reason FROM deliveries")
+    assert [tuple(row) for row in ended] == [("suppressed", "nobody to write to")] * 2

@@ -26,6 +26,13 @@ COLUMNS = """
       AND attnum > 0 AND NOT attisdropped
     GROUP BY relname
 """
+WHAT_CLINICS_PAY = {"commission_rate", "platform_fee", "clinic_amount"}
+
+
+def test_what_clinics_pay_is_told_to_their_owners_alone() -> None:
+    tables = [held for each in HELD.values() for held in each if WHAT_CLINICS_PAY & set(held.columns.split(", "))]
+    assert {held.table for held in tables} == {"clinics", "catalog_clinics"}
+    assert {held.theirs for held in tables} == {"owner_id = :user_id"}
 
 
 @pytest.mark.parametrize("service", HELD)

@@ -16,17 +16,17 @@ HELD = (
     Held(
         "reservations",
         "id, user_id, pet_id, service_id, slot_id, status, expires_at, created_at, updated_at, slot_date, clinic_id,"
-        " starts_at, price, currency, commission_rate, cancellation_policy, requires_approval, checkout_status,"
-        " checkout_count, failure_reason, booking_id, payment_id, notes",
-        secrets="lock_id, checkout_saga_id",
+        " starts_at, price, currency, cancellation_policy, requires_approval, checkout_status, checkout_count,"
+        " failure_reason, booking_id, payment_id, notes",
+        secrets="lock_id, checkout_saga_id, commission_rate",
     ),
     Held(
         "bookings",
         "id, reservation_id, user_id, pet_id, clinic_id, service_id, slot_id, payment_id, reference_code, amount,"
         " status, cancellation_reason, notes, created_at, updated_at, slot_date, starts_at, ends_at, timezone,"
-        " currency, commission_rate, cancellation_policy, refund_ceiling, cancellation_status, cancellation_count,"
-        " cancelled_by, refund_amount, refund_status, start_told_at",
-        secrets="cancellation_saga_id",
+        " currency, cancellation_policy, refund_ceiling, cancellation_status, cancellation_count, cancelled_by,"
+        " refund_amount, refund_status, start_told_at",
+        secrets="cancellation_saga_id, commission_rate",
     ),
     Held("account_pets", "id, user_id, is_deleted, version"),
     Held(

@@ -29,8 +29,9 @@ HELD = (
     ),
     Held(
         "financial_entries",
-        "id, booking_id, clinic_id, payment_id, refund_id, type, total_amount, platform_fee, clinic_amount,"
-        " tax_amount, currency, status, settlement_date, settlement_id, created_at, updated_at",
+        "id, booking_id, clinic_id, payment_id, refund_id, type, total_amount, tax_amount, currency, status,"
+        " settlement_date, settlement_id, created_at, updated_at",
+        secrets="platform_fee, clinic_amount",
         theirs=_OF_THEIR_PAYMENTS,
     ),
     Held("clinic_members", "source_id, clinic_id, user_id, version", key="source_id"),

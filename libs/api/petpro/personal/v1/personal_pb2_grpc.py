@@ -50,7 +50,8 @@ class PersonalDataServiceServicer(object):
 
     def ExportPersonalData(self, request, context):
         """All rows that are about a person, table by table: about the caller, or, for administrators and services, about
-        whomever `user_id` names. What is a secret even to that person is left out: hashes, keys of locks, means of payment.
+        whomever `user_id` names. What is a secret even to that person is left out: hashes, keys of locks, means of payment,
+        and what the platform keeps of a price, which only who owns the clinic is told.
         Of who was erased there is only what is kept of them: money and ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

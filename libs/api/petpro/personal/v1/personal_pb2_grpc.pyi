@@ -37,7 +37,8 @@ class PersonalDataServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PersonalDataServiceAsyncStub: ...
     ExportPersonalData: _grpc.UnaryUnaryMultiCallable[_personal_pb2.ExportPersonalDataRequest, _personal_pb2.ExportPersonalDataResponse]
     """All rows that are about a person, table by table: about the caller, or, for administrators and services, about
-    whomever `user_id` names. What is a secret even to that person is left out: hashes, keys of locks, means of payment.
+    whomever `user_id` names. What is a secret even to that person is left out: hashes, keys of locks, means of payment,
+    and what the platform keeps of a price, which only who owns the clinic is told.
     Of who was erased there is only what is kept of them: money and ids.
     """
 
@@ -50,7 +51,8 @@ class PersonalDataServiceAsyncStub(PersonalDataServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExportPersonalData: _aio.UnaryUnaryMultiCallable[_personal_pb2.ExportPersonalDataRequest, _personal_pb2.ExportPersonalDataResponse]  # type: ignore[assignment]
     """All rows that are about a person, table by table: about the caller, or, for administrators and services, about
-    whomever `user_id` names. What is a secret even to that person is left out: hashes, keys of locks, means of payment.
+    whomever `user_id` names. What is a secret even to that person is left out: hashes, keys of locks, means of payment,
+    and what the platform keeps of a price, which only who owns the clinic is told.
     Of who was erased there is only what is kept of them: money and ids.
     """
 
@@ -66,7 +68,8 @@ class PersonalDataServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_personal_pb2.ExportPersonalDataResponse, _abc.Awaitable[_personal_pb2.ExportPersonalDataResponse]]:
         """All rows that are about a person, table by table: about the caller, or, for administrators and services, about
-        whomever `user_id` names. What is a secret even to that person is left out: hashes, keys of locks, means of payment.
+        whomever `user_id` names. What is a secret even to that person is left out: hashes, keys of locks, means of payment,
+        and what the platform keeps of a price, which only who owns the clinic is told.
         Of who was erased there is only what is kept of them: money and ids.
         """
 

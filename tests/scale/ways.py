@@ -2,8 +2,10 @@
 
 import asyncio
 from datetime import UTC, datetime
+from itertools import product
 
 from devstack.api import Api, Json
+from devstack.layout import SERVICES
 from tests.waiting import eventually
 from tests.world import BANDUNG, Clinic, Customer, World
 
@@ -94,7 +96,7 @@ async def _is_mailed(world: World, who: Customer) -> None:
 
 
 async def look_around(world: World, clinic: Clinic, who: Customer, booking: Json) -> None:
-    """Everything that can be listed, and its second page."""
+    """Everything that can be listed, and its second page; of what is held of people all pages."""
     at, owner, admin, visitor = f"/v1/clinics/{clinic.id}", clinic.owner, world.admin, world.visitor
     day = str(clinic.slots[0]["slot_date"])
     lists: list[tuple[Api, str, _QUERY]] = [
@@ -134,3 +136,7 @@ async def look_around(world: World, clinic: Clinic, who: Customer, booking: Json
         first = await api.get(path, **query)
         if token := first.get("next_page_token"):
             await api.get(path, page_token=token, **query)
+    for api, service in product((who.api, owner), SERVICES):
+        page: _QUERY = {"page_size": 100}
+        while token := (await api.get(f"/v1/personal-data/{service}", **page))["next_page_token"]:
+            page["page_token"] = token

@@ -9,8 +9,6 @@ from petpro_common.db import Transaction
 from petpro_common.personal import erasure
 from petpro_common.personal.held import Held
 
-_OF_THEIR_PAYMENTS = "payment_id IN (SELECT id FROM payments WHERE user_id = :user_id)"
-
 HELD = (
     Held(
         "payments",
@@ -25,14 +23,14 @@ HELD = (
         "id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, external_reference,"
         " failure_reason, paid_out_reference, created_at, updated_at, unknown_since, reversed_at, state",
         secrets="command_id, settle_command_id, settle_entry_id, attempts, due_at, retries, trace",
-        theirs=_OF_THEIR_PAYMENTS,
+        theirs="payment_id IN (SELECT id FROM payments WHERE user_id = :user_id)",
     ),
     Held(
         "financial_entries",
         "id, booking_id, clinic_id, payment_id, refund_id, type, total_amount, tax_amount, currency, status,"
         " settlement_date, settlement_id, created_at, updated_at",
         secrets="platform_fee, clinic_amount",
-        theirs=_OF_THEIR_PAYMENTS,
+        theirs="booking_id IN (SELECT booking_id FROM payments WHERE user_id = :user_id)",
     ),
     Held("clinic_members", "source_id, clinic_id, user_id, version", key="source_id"),
     erasure.HELD,

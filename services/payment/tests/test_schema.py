@@ -56,6 +56,18 @@ async def test_what_customers_were_shown_is_taken_out_of_what_was_kept_for_ever(
     ]
 
 
+async def test_the_version_before_writes_on_while_words_are_allowed_to_go(empty_database: MakeDatabase) -> None:
+    made = await empty_database("payment")
+    url = sqlalchemy_url(made.url, made.password)
+    await asyncio.to_thread(_upgrade_to, url, "0013")
+    async with await psycopg.AsyncConnection.connect(made.dsn) as before, asyncio.TaskGroup() as side_by_side:
+        await before.execute("UPDATE refunds SET due_at = NULL")
+        migration = side_by_side.create_task(asyncio.to_thread(upgrade, "petpro_payment", url))
+        await asyncio.wait([migration], timeout=1)
+        await before.execute("UPDATE payments SET due_at = NULL")
+        await before.commit()
+
+
 def _upgrade_to(url: URL, version: str) -> None:
     engine, config = create_engine(url), config_of("petpro_payment")
     with engine.begin() as connection:

@@ -1,4 +1,8 @@
-"""Who was erased; and the words in which they asked for a refund may go, and nothing else of it."""
+"""Who was erased; and the words in which they asked for a refund may go, and nothing else of it.
+
+Where others have a table for long it gives up, to be tried again: payments must not queue behind it. Refunds, which
+some write before payments and some after, are not locked; orders are, which are written after payments. Readers go on.
+"""
 
 from alembic import op
 
@@ -9,24 +13,29 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
+LOCKS = """
+SET LOCAL lock_timeout = '3s';
+LOCK TABLE clinic_members, payments, money_orders IN SHARE ROW EXCLUSIVE MODE;
+"""
 INDEXES = """
 CREATE INDEX idx_payments_user ON payments (user_id);
 CREATE INDEX idx_clinic_members_user ON clinic_members (user_id) WHERE user_id IS NOT NULL;
 """
-
-# Replaced in one transaction: nobody else sees tables that can be changed.
 REFUNDS = """
-DROP TRIGGER keep_refund_terms ON refunds;
-CREATE TRIGGER keep_refund_terms BEFORE UPDATE ON refunds FOR EACH ROW
-    WHEN ((OLD.id, OLD.payment_id, OLD.booking_id, OLD.origin, OLD.amount, OLD.currency, OLD.created_at)
-          IS DISTINCT FROM
-          (NEW.id, NEW.payment_id, NEW.booking_id, NEW.origin, NEW.amount, NEW.currency, NEW.created_at)
-          OR (NEW.reason <> OLD.reason AND NEW.reason <> 'erased'))
-    EXECUTE FUNCTION keep_refund_terms();
+CREATE OR REPLACE FUNCTION keep_refund_terms() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.reason = 'erased' AND
+       (OLD.id, OLD.payment_id, OLD.booking_id, OLD.origin, OLD.amount, OLD.currency, OLD.created_at)
+       IS NOT DISTINCT FROM
+       (NEW.id, NEW.payment_id, NEW.booking_id, NEW.origin, NEW.amount, NEW.currency, NEW.created_at) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'a refund stays as it was ordered' USING ERRCODE = 'restrict_violation';
+END
+$$;
 """
 ORDERS = """
-DROP TRIGGER keep_order ON money_orders;
-CREATE TRIGGER keep_order BEFORE DELETE OR TRUNCATE ON money_orders
+CREATE OR REPLACE TRIGGER keep_order BEFORE DELETE OR TRUNCATE ON money_orders
     FOR EACH STATEMENT EXECUTE FUNCTION keep_what_was_done();
 CREATE TRIGGER keep_order_terms BEFORE UPDATE ON money_orders FOR EACH ROW
     WHEN ((OLD.id, OLD.at, OLD.ordered_by, OLD.verb, OLD.subject_id)
@@ -36,5 +45,5 @@ CREATE TRIGGER keep_order_terms BEFORE UPDATE ON money_orders FOR EACH ROW
 
 
 def upgrade() -> None:
-    for statements in (ERASURE_V1, INDEXES, REFUNDS, ORDERS):
+    for statements in (LOCKS, ERASURE_V1, INDEXES, REFUNDS, ORDERS):
         op.execute(statements)

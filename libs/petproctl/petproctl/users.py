@@ -7,10 +7,13 @@ said: an operator seldom needs them.
 """
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 from uuid import UUID
 
 import typer
@@ -109,20 +112,14 @@ def export(
 
     Exit code 1 when there is no such account. An address is looked up in the database, an id is not.
     """
-    if output and output.exists():
-        raise typer.BadParameter(f"{output} is there already")
-    user_id = str(_id(who)) if "@" not in who else ""
-    if not user_id:
-        with databases(_run(context), dsn) as read:
-            user_id = str(_find(read, who)["id"])
-    with session(context) as gateway:
-        held = {service.value: _held(gateway, service.value, user_id) for service in Service}
-    written = json.dumps({"user_id": user_id, "services": held}, indent=2, ensure_ascii=False)
-    if output is None:
-        typer.echo(written)
-        return
-    output.touch(mode=0o600)
-    output.write_text(written + "\n")
+    with _new_file(output) as file:
+        user_id = str(_id(who)) if "@" not in who else ""
+        if not user_id:
+            with databases(_run(context), dsn) as read:
+                user_id = str(_find(read, who)["id"])
+        with session(context) as gateway:
+            held = {service.value: _held(gateway, service.value, user_id) for service in Service}
+        typer.echo(json.dumps({"user_id": user_id, "services": held}, indent=2, ensure_ascii=False), file)
 
 
 @app.command(epilog='petproctl users suspend ID --reason "phishing, ticket 42" --dry-run')
@@ -194,6 +191,24 @@ def _act(
     would = "would be " if dry_run else ""
     line = f"{user_id} {would}{role}, {status}; sessions {would}ended: {ended}"
     say(as_json, told, lambda console: console.print(line, markup=False, highlight=False))
+
+
+@contextmanager
+def _new_file(path: Path | None) -> Iterator[TextIO]:
+    """A file that was not there, for its owner's eyes; gone again when it is not written whole. Without one, stdout."""
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # which follows no link
+    except OSError as fault:
+        raise typer.BadParameter(f"{path}: {fault.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _held(gateway: Gateway, service: str, user_id: str) -> dict[str, list[Json]]:

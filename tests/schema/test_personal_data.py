@@ -1,4 +1,6 @@
-"""What services say they hold of people, against their databases: no table and no column can be forgotten."""
+"""What services say they hold of people, against their databases: no table with a `user_id` can be forgotten, and no
+column of a table that they name. One that knows people by another column, such as an owner, they name unasked.
+"""
 
 from collections.abc import Mapping, Sequence
 

@@ -19,6 +19,8 @@ WORDS = """
         UNION ALL SELECT notes, cancellation_reason, NULL FROM bookings
         UNION ALL SELECT NULL, NULL, CAST(data AS text) FROM sagas) AS written(notes, cancellation_reason, data)
 """
+UNDER_WAY = "SELECT status FROM sagas WHERE status NOT IN ('completed', 'compensated')"
+UNDER_WAY_WITH_WORDS = f"{UNDER_WAY} AND CAST(data AS text) LIKE '%Miko%'"
 
 
 async def erased(world: World, user_id: UUID) -> None:
@@ -79,6 +81,22 @@ async def test_no_words_stay_and_a_cancellation_under_way_writes_none_at_its_end
     assert "Luna bites" in await words(world)
     assert [row.reason for row in await world.sql("SELECT data->>'reason' AS reason FROM sagas")] == ["erased"]
     assert await statuses(world, "SELECT status FROM bookings ORDER BY id") == ["confirmed", "completed", "confirmed"]
+
+
+async def test_no_words_stay_where_the_money_is_slower_than_the_booking(desk: Desk) -> None:
+    world = desk.world
+    booked = await desk.book(await world.open_slot(timedelta(days=2)))
+    desk.payment.pending |= {"PostBookingFee", "SettleRefundEntry"}
+    paid = await desk.pay(await desk.hold(await world.open_slot(timedelta(days=3))), notes="Miko limps")
+    await desk.until_checkout(paid.id, booking_pb2.CHECKOUT_STATUS_CONFIRMED)
+    await desk.cancel(booked)
+    await desk.until_cancellation(booked, booking_pb2.CANCELLATION_STATUS_CANCELLED)
+    assert await statuses(world, UNDER_WAY_WITH_WORDS) == ["running", "running"]
+
+    await erased(world, desk.budi)
+
+    assert "Miko" not in await words(world)
+    assert await statuses(world, UNDER_WAY) == ["running", "running"]
 
 
 async def test_what_was_in_hand_at_the_erasure_ends_too(world: World) -> None:

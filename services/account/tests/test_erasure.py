@@ -50,12 +50,16 @@ async def test_nothing_is_left_by_which_anybody_would_know_them(account: Account
     )
     user = (await account.accounts.CreateUser(filled, metadata=once)).user
     sari, budi = Person(user, await account.sign_in(SARI)), await account.person(BUDI, full_name="Budi Santoso")
-    ani = await with_role(account, "ani@petpro.example", "admin")
+    ani, chandra = [await with_role(account, f"{name}@petpro.example", "admin") for name in ("ani", "chandra")]
     pet = await account.add_pet(sari, "Miko", breed="Persia", microchip_id="985112003")
     await account.add_pet(budi, "Rex")
     edit = pb.UpdateCurrentUserRequest(user=pb.User(full_name="Sari W. Lestari"))
     await account.accounts.UpdateCurrentUser(edit, metadata=(*sari.headers, *once))
     await act(account, ani, "UnlockSignIn", sari.id, request_id="seen by Ani")
+    for who in (ani, chandra):
+        neutered = pb.UpdatePetRequest(pet_id=pet.id, pet=pb.Pet(gender=pb.GENDER_FEMALE))
+        await account.pets.UpdatePet(neutered, metadata=(*who.headers, *once))
+    await act(account, ani, "SetUserRole", chandra.id, role=pb.ROLE_CUSTOMER)
     await why_not(account.sign_in(SARI, "wrong"))
     async with account.database.transaction() as tx:
         await password_resets.ask(tx, SARI)

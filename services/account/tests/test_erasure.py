@@ -123,6 +123,29 @@ async def test_customers_alone_are_erased(account: AccountService, role: str) ->
     await by_ani(account, ani, dokter)
 
 
+async def test_a_forgotten_password_at_the_same_moment_waits_for_the_erasure_and_opens_nothing(
+    account: AccountService,
+) -> None:
+    sari = await account.person(SARI)
+
+    async def ask() -> None:
+        async with account.database.transaction() as tx:
+            await password_resets.ask(tx, SARI)
+
+    await ask()
+    async with account.database.transaction() as tx:
+        await tx.execute(text("DELETE FROM password_resets"))
+    async with account.database.transaction() as tx:
+        [user] = (await store.lock_users(tx, sari.id, sari.id)).values()
+        late = asyncio.create_task(ask())
+        await asyncio.sleep(0.2)
+        assert not late.done()
+        await erasure.erase(tx, user)
+    await late
+    async with account.database.reading() as tx:
+        assert (await tx.execute(text("SELECT FROM password_resets"))).all() == []
+
+
 async def by_ani(account: AccountService, ani: Person, who: Person, **more: Any) -> operations_pb2.EraseUserResponse:
     request = operations_pb2.EraseUserRequest(user_id=who.user.id, reason="asks by letter, ticket 45", **more)
     return await account.operations.EraseUser(request, metadata=ani.headers)

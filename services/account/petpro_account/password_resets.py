@@ -9,6 +9,7 @@
 - No message and no table holds a token. It is made when notification is about to send the mail, and account keeps its
   hash. A mail that is sent again has another token; both are good, since mail systems may drop either copy.
 - Of two who use one reset at the same time one has set the password.
+- Locks are taken in the order of everybody: the person, then what is counted for their address.
 """
 
 from uuid import UUID
@@ -25,15 +26,13 @@ _ID_CHARACTERS = 32
 
 async def ask(tx: Transaction, email: str) -> None:
     """Has a mail sent to the active person with this address, if there is one, unless too many were asked for."""
-    if await store.count_request(tx, address_hash(email)) > MAX_RESETS:
-        return
     try:
-        found = await store_sessions.credentials(tx, email_address(email))
+        user_id = await store_sessions.kept_person(tx, email_address(email))
     except ValueError:
-        return
-    if found:
-        reset_id = await store.open_reset(tx, found.user_id)
-        await messages.tell_password_reset_requested(tx, found.user_id, reset_id)
+        user_id = None
+    if await store.count_request(tx, address_hash(email)) <= MAX_RESETS and user_id:
+        reset_id = await store.open_reset(tx, user_id)
+        await messages.tell_password_reset_requested(tx, user_id, reset_id)
 
 
 async def make_token(tx: Transaction, reset_id: UUID) -> str:

@@ -31,10 +31,13 @@ HELD = (
 """Refresh tokens and failed sign-ins are hashes of secrets and addresses, and are told to nobody."""
 
 _NOW = func.current_timestamp()
-# Whoever registered had no name for us yet, and administrators are answered with the accounts that they act on.
+# Whoever registered had no name for us yet. Administrators, and who was one, are answered with accounts and pets of
+# others.
 _FORGET_ANSWERS = text("""
     DELETE FROM idempotency_keys
-    WHERE caller = ANY(ARRAY(SELECT '' UNION SELECT operator FROM user_operations WHERE user_id = :user_id))
+    WHERE caller = ANY(ARRAY(
+        SELECT '' UNION SELECT CAST(id AS text) FROM users WHERE role = 'admin'
+        UNION SELECT CAST(user_id AS text) FROM user_operations WHERE verb = 'set_role'))
       AND position(convert_to(CAST(:user_id AS text), 'UTF8') IN reply) > 0
 """)
 

@@ -33,6 +33,15 @@ async def credentials(tx: Transaction, email: str) -> Credentials | None:
     return Credentials(row.id, row.password_hash) if row else None
 
 
+_KEPT = _CREDENTIALS.with_for_update(read=True, key_share=True)
+
+
+async def kept_person(tx: Transaction, email: str) -> UUID | None:
+    """The active person who has this address in any spelling. Whoever would erase or suspend them meanwhile waits."""
+    row = (await tx.execute(_KEPT, {"email": email})).first()
+    return row.id if row else None
+
+
 _SIGNED_IN = (
     update(USERS)
     .where(

@@ -54,6 +54,7 @@ USERS = Table(
     Column("role", VARCHAR(20), nullable=False, server_default=text("'customer'")),
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     Index("idx_users_phone", "phone_number"),
+    Index("idx_users_admin", "id", postgresql_where=text("role = 'admin'")),
 )
 Index("idx_users_email", func.lower(USERS.c.email), unique=True)
 
@@ -118,6 +119,7 @@ USER_OPERATIONS = Table(
     Column("reason", TEXT, nullable=False),
     Column("role", VARCHAR(20)),
     Index("idx_user_operations_user", "user_id"),
+    Index("idx_user_operations_set_role", "user_id", postgresql_where=text("verb = 'set_role'")),
 )
 
 SIGN_IN_FAILURES = Table(

@@ -50,12 +50,16 @@ async def test_nothing_is_left_by_which_anybody_would_know_them(account: Account
     )
     user = (await account.accounts.CreateUser(filled, metadata=once)).user
     sari, budi = Person(user, await account.sign_in(SARI)), await account.person(BUDI, full_name="Budi Santoso")
-    ani = await with_role(account, "ani@petpro.example", "admin")
+    ani, chandra = [await with_role(account, f"{name}@petpro.example", "admin") for name in ("ani", "chandra")]
     pet = await account.add_pet(sari, "Miko", breed="Persia", microchip_id="985112003")
     await account.add_pet(budi, "Rex")
     edit = pb.UpdateCurrentUserRequest(user=pb.User(full_name="Sari W. Lestari"))
     await account.accounts.UpdateCurrentUser(edit, metadata=(*sari.headers, *once))
     await act(account, ani, "UnlockSignIn", sari.id, request_id="seen by Ani")
+    for who in (ani, chandra):
+        neutered = pb.UpdatePetRequest(pet_id=pet.id, pet=pb.Pet(gender=pb.GENDER_FEMALE))
+        await account.pets.UpdatePet(neutered, metadata=(*who.headers, *once))
+    await act(account, ani, "SetUserRole", chandra.id, role=pb.ROLE_CUSTOMER)
     await why_not(account.sign_in(SARI, "wrong"))
     async with account.database.transaction() as tx:
         await password_resets.ask(tx, SARI)
@@ -117,6 +121,29 @@ async def test_customers_alone_are_erased(account: AccountService, role: str) ->
     assert await why_not(by_ani(account, ani, dokter)) == "NOT_A_CUSTOMER"
     await act(account, ani, "SetUserRole", dokter.id, role=pb.ROLE_CUSTOMER)
     await by_ani(account, ani, dokter)
+
+
+async def test_a_forgotten_password_at_the_same_moment_waits_for_the_erasure_and_opens_nothing(
+    account: AccountService,
+) -> None:
+    sari = await account.person(SARI)
+
+    async def ask() -> None:
+        async with account.database.transaction() as tx:
+            await password_resets.ask(tx, SARI)
+
+    await ask()
+    async with account.database.transaction() as tx:
+        await tx.execute(text("DELETE FROM password_resets"))
+    async with account.database.transaction() as tx:
+        [user] = (await store.lock_users(tx, sari.id, sari.id)).values()
+        late = asyncio.create_task(ask())
+        await asyncio.sleep(0.2)
+        assert not late.done()
+        await erasure.erase(tx, user)
+    await late
+    async with account.database.reading() as tx:
+        assert (await tx.execute(text("SELECT FROM password_resets"))).all() == []
 
 
 async def by_ani(account: AccountService, ani: Person, who: Person, **more: Any) -> operations_pb2.EraseUserResponse:

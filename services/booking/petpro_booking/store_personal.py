@@ -40,24 +40,28 @@ HELD = (
 
 _SAGAS = text("""
     SELECT checkout_saga_id FROM reservations
-    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND checkout_status IN ('awaiting_approval', 'awaiting_payment')
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND checkout_saga_id IS NOT NULL
     UNION
     SELECT cancellation_saga_id FROM bookings
-    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND cancellation_status = 'requested'
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND cancellation_saga_id IS NOT NULL
 """)
-# A saga that ends forgets these by itself.
+# A saga that ends forgets these by itself, long after the booking when its refund takes weeks or it is parked.
 _FORGET_IN_SAGAS = text("""
     UPDATE sagas SET data = jsonb_set(jsonb_set(data, '{reason}', to_jsonb(CAST(:erased AS text)), false),
                                       '{notes}', to_jsonb(CAST(:erased AS text)), false)
-    WHERE id = ANY(CAST(:saga_ids AS uuid[])) AND (data->>'reason' <> :erased OR data->>'notes' <> :erased)
+    WHERE id = ANY(CAST(:saga_ids AS uuid[])) AND status IN ('running', 'compensating', 'parked')
+      AND (data->>'reason' NOT IN ('', :erased) OR data->>'notes' NOT IN ('', :erased))
 """)
 _FORGET_IN_RESERVATIONS = text("""
     UPDATE reservations SET notes = NULL WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND notes IS NOT NULL
 """)
+# Whoever cancelled: a clinic's reason may be about the person.
 _FORGET_IN_BOOKINGS = text("""
     UPDATE bookings SET notes = NULL,
-        cancellation_reason = CASE WHEN cancellation_reason IS NOT NULL THEN CAST(:erased AS text) END
-    WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND (notes IS NOT NULL OR cancellation_reason <> :erased)
+        cancellation_reason = CASE WHEN cancellation_reason <> '' THEN CAST(:erased AS text)
+                                   ELSE cancellation_reason END
+    WHERE user_id = ANY(CAST(:user_ids AS uuid[]))
+      AND (notes IS NOT NULL OR cancellation_reason NOT IN ('', :erased))
 """)
 _HOLDS = text("""
     SELECT id, user_id FROM reservations

@@ -35,10 +35,19 @@ class Desk:
         return await self.world.hold(self.budi, slot_id)
 
     async def pay(
-        self, held: Any, user_id: UUID | None = None, lock_id: str | None = None, method: str = "card"
+        self,
+        held: Any,
+        user_id: UUID | None = None,
+        lock_id: str | None = None,
+        method: str = "card",
+        notes: str = "",
     ) -> Any:
         request = booking_pb2.CheckoutReservationRequest(
-            reservation_id=held.id, lock_id=lock_id or held.lock_id, payment_method=method, payment_token="tok_1"
+            reservation_id=held.id,
+            lock_id=lock_id or held.lock_id,
+            payment_method=method,
+            payment_token="tok_1",
+            notes=notes,
         )
         reply = await self.world.reservations.CheckoutReservation(
             request, metadata=self.world.signed_in(user_id or self.budi)

@@ -10,7 +10,7 @@ from petpro.payment.v1 import commands_pb2
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
-from petpro_common.messaging.participant import Answer, CommandHandler, Refused, Succeeded, command_consumer
+from petpro_common.messaging.participant import Answer, CommandHandler, Pending, Refused, Succeeded, command_consumer
 
 RESULTS: dict[str, Message] = {
     "TakePayment": commands_pb2.PaymentTaken(external_reference="pi_1"),
@@ -27,9 +27,10 @@ RESULTS: dict[str, Message] = {
 
 @dataclass
 class PlayedPayment:
-    """Answers every command with success, but for those that `refuse` names with a reason."""
+    """Answers every command with success, but for those that `refuse` names with a reason, and those in `pending`."""
 
     refuse: dict[str, str] = field(default_factory=dict)
+    pending: set[str] = field(default_factory=set)
     heard: list[Any] = field(default_factory=list)
     before: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     """What happens elsewhere before a command is answered."""
@@ -51,6 +52,8 @@ class PlayedPayment:
             await self.before[name]()
         if name in self.refuse:
             return Refused(self.refuse[name])
+        if name in self.pending:
+            return Pending()
         if name == "TakePayment" and command.payment_method == "pay_at_clinic":
             return Succeeded(commands_pb2.PaymentTaken(at_clinic=True))
         return Succeeded(RESULTS[name])

@@ -19,6 +19,12 @@ WORDS = """
         UNION ALL SELECT notes, cancellation_reason, NULL FROM bookings
         UNION ALL SELECT NULL, NULL, CAST(data AS text) FROM sagas) AS written(notes, cancellation_reason, data)
 """
+CALLED_OFF_BY_CLINIC = """
+    UPDATE bookings SET status = 'cancelled', cancelled_by = 'clinic', cancellation_reason = 'Miko bites'
+    WHERE id = :id RETURNING 1
+"""
+UNDER_WAY = "SELECT status FROM sagas WHERE status NOT IN ('completed', 'compensated')"
+UNDER_WAY_WITH_WORDS = f"{UNDER_WAY} AND CAST(data AS text) LIKE '%Miko%'"
 
 
 async def erased(world: World, user_id: UUID) -> None:
@@ -64,10 +70,12 @@ async def test_no_words_stay_and_a_cancellation_under_way_writes_none_at_its_end
     budi, siti = new_id(), new_id()
     mine = await world.book(budi, await world.open_slot(timedelta(days=2)))
     past = await world.book(budi, await world.open_slot(timedelta(days=3)))
-    hers = await world.book(siti, await world.open_slot(timedelta(days=4)))
+    called_off = await world.book(budi, await world.open_slot(timedelta(days=4)))
+    hers = await world.book(siti, await world.open_slot(timedelta(days=5)))
     await world.sql(
         "UPDATE bookings SET notes = 'Miko limps', status = 'completed' WHERE id = :id RETURNING 1", id=past
     )
+    await world.sql(CALLED_OFF_BY_CLINIC, id=called_off)
     await world.sql("UPDATE reservations SET notes = 'Miko limps' WHERE user_id = :id RETURNING 1", id=budi)
     await world.sql("UPDATE bookings SET notes = 'Luna bites' WHERE id = :id RETURNING 1", id=hers)
     await cancel(world, [cancelling(customer(budi), mine)])
@@ -78,7 +86,26 @@ async def test_no_words_stay_and_a_cancellation_under_way_writes_none_at_its_end
     assert "Miko" not in await words(world)
     assert "Luna bites" in await words(world)
     assert [row.reason for row in await world.sql("SELECT data->>'reason' AS reason FROM sagas")] == ["erased"]
-    assert await statuses(world, "SELECT status FROM bookings ORDER BY id") == ["confirmed", "completed", "confirmed"]
+    reasons = await world.sql("SELECT cancellation_reason FROM bookings ORDER BY id")
+    assert [row.cancellation_reason for row in reasons] == [None, None, "erased", None]
+    left = await statuses(world, "SELECT status FROM bookings ORDER BY id")
+    assert left == ["confirmed", "completed", "cancelled", "confirmed"]
+
+
+async def test_no_words_stay_where_the_money_is_slower_than_the_booking(desk: Desk) -> None:
+    world = desk.world
+    booked = await desk.book(await world.open_slot(timedelta(days=2)))
+    desk.payment.pending |= {"PostBookingFee", "SettleRefundEntry"}
+    paid = await desk.pay(await desk.hold(await world.open_slot(timedelta(days=3))), notes="Miko limps")
+    await desk.until_checkout(paid.id, booking_pb2.CHECKOUT_STATUS_CONFIRMED)
+    await desk.cancel(booked)
+    await desk.until_cancellation(booked, booking_pb2.CANCELLATION_STATUS_CANCELLED)
+    assert await statuses(world, UNDER_WAY_WITH_WORDS) == ["running", "running"]
+
+    await erased(world, desk.budi)
+
+    assert "Miko" not in await words(world)
+    assert await statuses(world, UNDER_WAY) == ["running", "running"]
 
 
 async def test_what_was_in_hand_at_the_erasure_ends_too(world: World) -> None:

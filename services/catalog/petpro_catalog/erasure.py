@@ -1,4 +1,4 @@
-"""What is left of people who were erased: ratings, and which role somebody once had at a clinic."""
+"""What is left of people who were erased: ratings, and which role and hours somebody once had at a clinic."""
 
 from collections.abc import Sequence
 from uuid import UUID

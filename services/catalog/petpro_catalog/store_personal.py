@@ -43,13 +43,14 @@ def forget_reviews(tx: Transaction, user_ids: Sequence[UUID]) -> None:
 
 
 async def forget_staff(tx: Transaction, user_ids: Sequence[UUID]) -> list[StaffMember]:
-    """Leaves the role in entries of staff that were people's own, and no account by which anybody acts for a clinic."""
+    """Leaves role and hours in entries of staff that were people's own, and no account by which anybody acts for a
+    clinic. The address is nobody's, and one that an entry may have: the clinic can edit it as before."""
     statement = (
         update(staff)
         .where(staff.c.user_id.in_(user_ids))
         .values(
             name="Erased",
-            email="",
+            email=func.concat(staff.c.id, "@erased.invalid"),
             **dict.fromkeys(("phone", "specialization", "photo_url", "user_id"), null()),
             qualifications=[],
             version=staff.c.version + 1,

@@ -8,7 +8,7 @@ from petpro_catalog.erasure import forget
 from petpro_common.messaging.consumer import Unprocessable
 from petpro_common.personal.erasure import forget_again, keep_forgetting
 from petpro_common.testing import eventually, running
-from services.catalog.tests.people import Catalog, Person
+from services.catalog.tests.people import Catalog, Person, mask
 from services.catalog.tests.test_reviews import review
 
 
@@ -41,18 +41,22 @@ async def test_comments_go_ratings_count_on_and_what_comes_late_goes_too(catalog
 async def test_who_worked_at_a_clinic_acts_for_it_no_more_and_it_is_told_once(catalog: Catalog) -> None:
     clinic = await catalog.approved()
     sari = str(catalog.sari.id)
-    await catalog.employed(clinic, name="Sari Dewi", email="sari@example.com", phone="+62811", user_id=sari)
+    hers = await catalog.employed(clinic, name="Sari Dewi", email="sari@example.com", phone="+62811", user_id=sari)
     other = await catalog.employed(clinic, name="Budi Santoso")
     for _ in range(2):
         await erased(catalog, catalog.sari)
 
     listed = await catalog.api.ListStaff(pb.ListStaffRequest(clinic_id=clinic.id), metadata=catalog.wayan.headers)
     assert {(each.name, each.email, each.phone, each.user_id) for each in listed.staff} == {
-        ("Erased", "", "", ""),
+        ("Erased", f"{hers.id}@erased.invalid", "", ""),
         (other.name, other.email, other.phone, ""),
     }
     told = [event for event in await catalog.events("staff.changed") if event["version"] == 2]
     assert [event["user_id"] for event in told] == [None]
+
+    edit = pb.UpdateStaffRequest(staff_id=hers.id, staff=pb.Staff(name="drh. Putri"), update_mask=mask("name"))
+    edited = await catalog.api.UpdateStaff(edit, metadata=catalog.wayan.headers)
+    assert (edited.staff.name, edited.staff.role) == ("drh. Putri", hers.role)
 
 
 async def test_a_service_looks_again_as_soon_as_it_has_heard_of_an_erasure(catalog: Catalog) -> None:

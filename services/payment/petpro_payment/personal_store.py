@@ -36,10 +36,12 @@ HELD = (
     erasure.HELD,
 )
 
-# Only these refunds have a person's words; the database lets nothing but them go, and only for this one.
+# Only these refunds have words of a person: the customer's, or the clinic's, which may be about them. The database lets
+# nothing but reasons go, and only for this one.
 _OF_REFUNDS = """
     SELECT refunds.id FROM refunds JOIN payments ON payments.id = refunds.payment_id
     WHERE payments.user_id = ANY(CAST(:user_ids AS uuid[])) AND refunds.origin = 'cancellation'
+      AND refunds.reason NOT IN ('', 'no-show')
 """
 _FORGET_IN_REFUNDS = text(f"UPDATE refunds SET reason = 'erased' WHERE id IN ({_OF_REFUNDS}) AND reason <> 'erased'")
 _FORGET_IN_ORDERS = text(f"""

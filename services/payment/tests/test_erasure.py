@@ -39,6 +39,20 @@ async def test_only_the_words_of_who_was_erased_go_also_those_that_come_late(wor
     assert await reasons(world, late) == {"erased"}
 
 
+@pytest.mark.parametrize("reason", ["", "no-show"])
+async def test_a_reason_in_nobodys_words_stays(world: World, reason: str) -> None:
+    sale = await world.paid(Sale())
+    order = sale.reserve("100000")
+    order.reason = reason
+    assert (await world.order(order)).outcome == SUCCEEDED
+    before = await reasons(world, sale)
+
+    async with world.database.transaction() as tx:
+        await forget(tx, [sale.user_id])
+
+    assert await reasons(world, sale) == before == {reason, reason or f"booking {sale.booking_id}"}
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -180,8 +180,9 @@ class AccountServiceServicer(object):
         """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
         services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
         was paid stays in the books, without a name. It cannot be undone, and the address may be registered anew. Refused as
-        signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for who owns or works for clinics and
-        for administrators. Done again it changes nothing.
+        signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for accounts of clinics and of
+        administrators. Who works at a clinic with a customer's account leaves it their role and hours, without a name. Done
+        again it changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,8 +68,9 @@ class AccountServiceStub:
     """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
     services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
     was paid stays in the books, without a name. It cannot be undone, and the address may be registered anew. Refused as
-    signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for who owns or works for clinics and
-    for administrators. Done again it changes nothing.
+    signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for accounts of clinics and of
+    administrators. Who works at a clinic with a customer's account leaves it their role and hours, without a name. Done
+    again it changes nothing.
     """
     GetUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetUserRequest, _account_pb2.GetUserResponse]
     """A person by id. For services and administrators only."""
@@ -120,8 +121,9 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
     services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
     was paid stays in the books, without a name. It cannot be undone, and the address may be registered anew. Refused as
-    signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for who owns or works for clinics and
-    for administrators. Done again it changes nothing.
+    signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for accounts of clinics and of
+    administrators. Who works at a clinic with a customer's account leaves it their role and hours, without a name. Done
+    again it changes nothing.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_account_pb2.GetUserRequest, _account_pb2.GetUserResponse]  # type: ignore[assignment]
     """A person by id. For services and administrators only."""
@@ -229,8 +231,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
         services within moments. What is to come is cancelled as if they had asked, under the policy of each booking; what
         was paid stays in the books, without a name. It cannot be undone, and the address may be registered anew. Refused as
-        signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for who owns or works for clinics and
-        for administrators. Done again it changes nothing.
+        signing in is, with BAD_CREDENTIALS and TOO_MANY_SIGN_INS, and with NOT_A_CUSTOMER for accounts of clinics and of
+        administrators. Who works at a clinic with a customer's account leaves it their role and hours, without a name. Done
+        again it changes nothing.
         """
 
     @_abc_1.abstractmethod

@@ -1,5 +1,6 @@
 """A PostgreSQL that is stopped: its kernel takes whatever is sent, and nobody answers."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -106,3 +107,29 @@ async def test_what_may_take_longer_is_waited_for(database: Database, monkeypatc
         async with database.transaction() as tx:
             await tx.execute(text("SELECT pg_sleep(5)"))
     assert database.pool.idle == 1, "the server could be told to stop"
+
+
+async def test_who_listens_hears_what_is_said_and_that_the_server_is_away(
+    server: RunningStack, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_QUIET_SECONDS", 0.1)
+    heard = asyncio.Event()
+
+    async def listen() -> None:
+        async with database.session() as session:
+            async for _ in session.notifications(text("LISTEN dogs")):
+                heard.set()
+
+    async def is_heard() -> bool:
+        async with database.reading() as reading:
+            await reading.execute(text("SELECT pg_notify('dogs', '')"))
+        return heard.is_set()
+
+    async with asyncio.timeout(60):
+        listening = asyncio.create_task(listen())
+        await eventually(is_heard)
+        await asyncio.sleep(0.5)  # in which the server is asked some times
+        heard.clear()
+        await eventually(is_heard)
+        with stopped(server, monkeypatch), pytest.raises(wire.NoAnswer):
+            await listening

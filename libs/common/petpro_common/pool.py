@@ -4,7 +4,9 @@ Who asks while the server is away is told at once. A pool that goes on trying in
 wait instead (docs/adr/0010-straight-to-the-driver.md).
 
 A commit that waits for a standby cannot be called back. When its caller goes away the connection is kept open beside
-the others until the server answers, and with callers or without there are never more than `size` that may commit.
+the others until the server answers, and with callers or without there are never more than `size` that may commit. A
+server that is stopped, and whose place another has taken, never answers: so the one that is there is asked now and then
+whether anything still commits.
 """
 
 import asyncio
@@ -19,6 +21,12 @@ from sqlalchemy import text
 from petpro_common import tasks
 from petpro_common.wire import Wire
 
+_LOOK_SECONDS = 30.0
+# Of the whole role: what a pooler calls a connection tells nothing of who works for it at the server.
+_STILL_AT_WORK = text("""
+    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = current_user AND state = 'active'
+        AND xact_start < statement_timestamp() - make_interval(secs => :seconds))
+""")
 _ROLL_BACK = (text("ROLLBACK"), dict[str, Any]())
 
 
@@ -41,6 +49,7 @@ class Pool:
         self._turns = asyncio.Semaphore(size)
         self._idle: list[Wire] = []
         self._left: set[asyncio.Task[None]] = set()
+        self._giving_up: asyncio.Task[None] | None = None
         self._is_closed = False
         self.in_use = 0
         """How many connections are in somebody's hands."""
@@ -79,6 +88,8 @@ class Pool:
     async def close(self) -> None:
         """Closes what is idle and what commits for nobody; what is in use is closed when it comes back."""
         self._is_closed = True
+        if self._giving_up:
+            await tasks.end({self._giving_up})
         await tasks.end(self._left)
         while self._idle:
             await self._idle.pop().close()
@@ -123,13 +134,40 @@ class Pool:
                     await wire.run(wire.calls([_ROLL_BACK]))
         finally:
             if wire.is_committing and not self._is_closed:
-                left = asyncio.create_task(_close_when_answered(wire))
-                self._left.add(left)
-                left.add_done_callback(self._left.discard)
+                self._leave(wire)
             elif self._is_closed or not wire.is_sound or wire.is_in_transaction:
                 await wire.close()
             else:
                 self._idle.append(wire)
+
+    def _leave(self, wire: Wire) -> None:
+        left = asyncio.create_task(_close_when_answered(wire))
+        self._left.add(left)
+        left.add_done_callback(self._left.discard)
+        if self._giving_up is None or self._giving_up.done():
+            self._giving_up = asyncio.create_task(self._give_up())
+
+    async def _give_up(self) -> None:
+        """Until none is left: closes those to which no commit belongs any more, at the server that is there now."""
+        while self._left:
+            left = set(self._left)
+            await asyncio.sleep(_LOOK_SECONDS)
+            if not await self._is_any_at_work():
+                for each in left:
+                    each.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
+
+    async def _is_any_at_work(self) -> bool:
+        """Whether something takes so long that it may be a commit of one who has gone, or nobody knows."""
+        try:
+            wire = await self.connect()
+            try:
+                [rows] = await wire.run(wire.calls([(_STILL_AT_WORK, {"seconds": _LOOK_SECONDS})]))
+            finally:
+                await wire.close()
+        except Error:
+            return True
+        return bool(rows.scalar_one())
 
 
 async def _close_when_answered(wire: Wire) -> None:

@@ -31,6 +31,8 @@ _ANSWER_SECONDS = 30.0
 """Longer than a statement may run, or a machine be silent (`db`). Of a server that is stopped neither is noticed: its
 kernel answers."""
 _GIVE_UP_SECONDS = 2.0
+_QUIET_SECONDS = 30.0  # without a notification, before the server is asked whether it is there
+_IS_ANYBODY_THERE = "SELECT 1"
 _ROW: Any = namedtuple
 _DONE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
@@ -115,12 +117,15 @@ class Wire:
         return self._rows_of(calls, fresh, iter(results))
 
     async def notifications(self) -> AsyncIterator[None]:
-        """Comes when there has been a notification; nothing else runs on the connection meanwhile."""
+        """Comes when there has been a notification; nothing else runs on the connection meanwhile.
+
+        Raises psycopg.OperationalError when the connection is lost, and NoAnswer of a server that is stopped.
+        """
         while self.is_sound:
             if self._server.notifies():
                 yield
             else:
-                await self._readable()
+                await self._hear()
         self._check_open()
 
     async def answered(self) -> None:
@@ -194,6 +199,14 @@ class Wire:
                 return results
             else:
                 results.append(result)
+
+    async def _hear(self) -> None:
+        """Waits until something comes. When nothing does for long the server is asked whether it is there."""
+        try:
+            async with asyncio.timeout(_QUIET_SECONDS):
+                await self._readable()
+        except TimeoutError:
+            await self.run([Call((_IS_ANYBODY_THERE, ()))])
 
     async def _readable(self) -> None:
         self._check_open()

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from devstack import testing
 from devstack.running import RunningStack
 from devstack.testing import StartStack
-from petpro_common import errors, rpc, wire
+from petpro_common import errors, pool, rpc, wire
 from petpro_common.db import Database
 from petpro_common.pool import CommitsWait
 from petpro_common.testing import eventually
@@ -134,6 +134,28 @@ async def test_no_more_commits_wait_than_the_pool_has_connections(
     await eventually(lambda: database.pool.committing == 0)
     await add(database)
     assert await names(database) == ["Rex"] * (_POOL_SIZE + 1)
+
+
+async def test_a_commit_is_waited_for_as_long_as_the_server_says_that_it_waits(
+    database: Database, superuser: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def counted() -> wire.Wire:
+        nonlocal looks
+        looks += 1
+        return await connect()
+
+    connect = database.pool.connect
+    monkeypatch.setattr(pool, "_LOOK_SECONDS", 0.1)
+    await add_and_go_away(database, superuser)
+    monkeypatch.setattr(database.pool, "connect", counted)
+    await eventually(lambda: looks > 3)
+    assert database.pool.committing == 1
+
+    await wait_for_standby(superuser, "")
+    await eventually(lambda: database.pool.committing == 0)
+    assert await names(database) == ["Rex"]
 
 
 async def test_a_pool_that_is_closed_waits_for_no_standby(

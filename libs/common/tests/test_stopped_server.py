@@ -1,8 +1,9 @@
 """A PostgreSQL that is stopped: its kernel takes whatever is sent, and nobody answers."""
 
+import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from devstack.process import descendants
 from devstack.running import RunningStack
 from devstack.testing import StartStack
 from libs.common.tests.dogs import add, names
-from petpro_common import errors, idempotency, rpc, wire
+from petpro_common import errors, idempotency, pool, rpc, wire
 from petpro_common.context import CallContext, Caller, Role, within
 from petpro_common.db import Database, Transaction, is_away
 from petpro_common.testing import eventually
@@ -39,13 +40,17 @@ async def database(server: RunningStack) -> AsyncIterator[Database]:
     await database.close()
 
 
-@contextmanager
-def stopped(server: RunningStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stops every process of the server for the length of the block; who waits for an answer soon gives up."""
+def all_of(server: RunningStack) -> list[int]:
+    """Its processes."""
     pid = server.pid("postgres")
     assert pid is not None
-    family = [pid, *descendants(pid)]
-    for each in family:
+    return [pid, *descendants(pid)]
+
+
+@contextmanager
+def stopped(processes: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stops processes of the server for the length of the block; who waits for an answer soon gives up."""
+    for each in processes:
         os.kill(each, signal.SIGSTOP)
     try:
         with monkeypatch.context() as impatient:
@@ -53,7 +58,7 @@ def stopped(server: RunningStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
             impatient.setattr(wire, "_GIVE_UP_SECONDS", 0.5)
             yield
     finally:
-        for each in family:
+        for each in processes:
             os.kill(each, signal.SIGCONT)
 
 
@@ -63,7 +68,7 @@ async def test_who_asks_hears_that_the_server_is_away_and_its_connection_is_clos
     with pytest.raises(wire.NoAnswer) as raised:  # noqa: PT012  # it is while the block runs that the server is stopped
         async with database.transaction() as tx:
             await add(tx, "Rex")
-            with stopped(server, monkeypatch):
+            with stopped(all_of(server), monkeypatch):
                 await add(tx, "Bo")
     assert is_away(raised.value)
     assert isinstance(rpc.as_typed(raised.value), errors.Unavailable)
@@ -79,7 +84,7 @@ async def test_a_commit_without_an_answer_may_have_happened_and_a_retry_hears_wh
     async def add_rex(tx: Transaction) -> StringValue:
         await add(tx, "Rex")
         if not tried:
-            trouble.enter_context(stopped(server, monkeypatch))
+            trouble.enter_context(stopped(all_of(server), monkeypatch))
         tried.append(tx)
         return StringValue(value="there")
 
@@ -97,6 +102,26 @@ async def test_a_commit_without_an_answer_may_have_happened_and_a_retry_hears_wh
     assert await names(database) == ["Rex"]
 
 
+async def test_a_commit_of_which_the_server_that_is_there_now_knows_nothing_is_given_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another has taken the place of a stopped one: here only the process that would commit is stopped."""
+    monkeypatch.setattr(pool, "_LOOK_SECONDS", 0.5)
+
+    async def add_rex() -> None:
+        async with database.transaction() as tx:
+            await add(tx, "Rex")
+            process = (await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            trouble.enter_context(stopped([process], monkeypatch))
+
+    with ExitStack() as trouble:
+        with pytest.raises(wire.NoAnswer):
+            await add_rex()
+        assert database.pool.committing == 1
+        await eventually(lambda: database.pool.committing == 0)
+        assert await names(database) == []
+
+
 async def test_what_may_take_longer_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "_ANSWER_SECONDS", 0.2)
     async with database.transaction() as tx:
@@ -106,3 +131,29 @@ async def test_what_may_take_longer_is_waited_for(database: Database, monkeypatc
         async with database.transaction() as tx:
             await tx.execute(text("SELECT pg_sleep(5)"))
     assert database.pool.idle == 1, "the server could be told to stop"
+
+
+async def test_who_listens_hears_what_is_said_and_that_the_server_is_away(
+    server: RunningStack, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_QUIET_SECONDS", 0.1)
+    heard = asyncio.Event()
+
+    async def listen() -> None:
+        async with database.session() as session:
+            async for _ in session.notifications(text("LISTEN dogs")):
+                heard.set()
+
+    async def is_heard() -> bool:
+        async with database.reading() as reading:
+            await reading.execute(text("SELECT pg_notify('dogs', '')"))
+        return heard.is_set()
+
+    async with asyncio.timeout(60):
+        listening = asyncio.create_task(listen())
+        await eventually(is_heard)
+        await asyncio.sleep(0.5)  # in which the server is asked some times
+        heard.clear()
+        await eventually(is_heard)
+        with stopped(all_of(server), monkeypatch), pytest.raises(wire.NoAnswer):
+            await listening

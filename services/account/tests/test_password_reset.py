@@ -116,14 +116,21 @@ async def test_a_full_outbox_tells_nobody_who_has_an_account(account: AccountSer
     assert len(await resets_told(account)) == 1
 
 
-async def test_after_a_few_no_more_mails_are_sent_for_an_hour(account: AccountService) -> None:
+async def test_after_a_few_no_more_mails_are_sent_while_the_last_is_good(account: AccountService) -> None:
     await account.register(SARI)
     await asyncio.gather(*(ask(account, spelling) for spelling in (SARI, "SARI@petpro.example") * MAX_RESETS))
     assert len(told := await resets_told(account)) == MAX_RESETS
-    assert await token_of(account, told[-1]["reset_id"]), "what was asked for too often leaves the last mail good"
-    await change(account, "UPDATE password_reset_requests SET window_started_at = now() - interval '1 hour'")
+    await let_pass(account, 29)
     await ask(account)
+    assert await token_of(account, told[-1]["reset_id"]), "what was asked for too often leaves the last mail good"
+    await let_pass(account, 1)
+    await mailed(account)
     assert len(await resets_told(account)) == MAX_RESETS + 1
+
+
+async def let_pass(account: AccountService, minutes: int) -> None:
+    for table, column in (("password_resets", "expires_at"), ("password_reset_requests", "window_started_at")):
+        await change(account, f"UPDATE {table} SET {column} = {column} - interval '{minutes} minutes'")  # noqa: S608
 
 
 async def test_who_lost_the_answer_asks_again(account: AccountService) -> None:

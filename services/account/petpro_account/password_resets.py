@@ -1,7 +1,7 @@
 """A way back for who forgot their password.
 
     ask ──> open ──mail leaves──> open, with a token ──reset──> gone: new password, all sessions ended
-              ╰─ half an hour over, asked again, password changed ─> gone
+              ╰─ half an hour over, asked again, password changed, sessions ended by an administrator ─> gone
 
 - Whoever asks learns nothing: the answer is the same for every address, and comes so long after the question that what
   was done in between cannot be told from it. Addresses that nobody has are counted alike.

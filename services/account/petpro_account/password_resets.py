@@ -45,7 +45,7 @@ async def make_token(tx: Transaction, reset_id: UUID) -> str:
 
 
 async def look_at(tx: Transaction, token: str) -> None:
-    """Raises BadResetToken for a token that opens nothing: a guess is not to cost the hash of a password."""
+    """Raises BadResetToken for a token that opens nothing. It comes first: a guess must not cost a password's hash."""
     if not await store.is_good(tx, _reset_of(token), token_hash(token)):
         raise BadResetToken
 

@@ -144,18 +144,6 @@ async def let_pass(account: AccountService, minutes: int) -> None:
         await change(account, f"UPDATE {table} SET {column} = {column} - interval '{minutes} minutes'")  # noqa: S608
 
 
-async def test_who_lost_the_answer_asks_again(account: AccountService) -> None:
-    await account.register(SARI)
-    once = (("idempotency-key", "once"),)
-    await ask(account, more=once)
-    await ask(account, more=once)
-    [told] = await resets_told(account)
-    token = await token_of(account, told["reset_id"])
-    await reset(account, token, more=once)
-    await reset(account, token, more=once)
-    assert await why_not(account, token, "another-password", once) == "REQUEST_ID_REUSED"
-
-
 async def test_the_newest_mail_alone_counts_and_each_copy_of_it(account: AccountService) -> None:
     await account.register(SARI)
     old = await mailed(account)

@@ -139,6 +139,15 @@ async def answered(database: Database, request: Message, reply_type: type[Reply]
     return answer
 
 
+async def was_used(database: Database, request: Message) -> bool:
+    """Whether anything was answered under the same request id, for whoever pays much to tell two requests apart."""
+    claim = claim_of(request)
+    if claim is None:
+        return False
+    async with database.reading() as tx:
+        return (await tx.execute(_STORED, claim.name)).first() is not None
+
+
 async def together(database: Database, call: CallContext, work: Callable[[Transaction], Awaitable[Done]]) -> Done:
     """Runs `work` in a transaction for several calls at once, as `call`; it looks up and keeps replies by itself.
 

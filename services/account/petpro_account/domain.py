@@ -16,9 +16,9 @@ MAX_FAILURES = 10
 FAILURE_WINDOW = timedelta(minutes=15)
 RESET_LIFE = timedelta(minutes=30)
 MAX_RESETS = 5
-RESET_WINDOW = timedelta(hours=1)
+"""How many mails to one address are sent within RESET_LIFE: the last of them is good until there may be another."""
 RESET_ANSWER_SECONDS = 0.25
-"""How long after the question for a new password its answer comes: far longer than what is done in between."""
+"""A question for a new password is answered a multiple of this after it: far longer than what is done in between."""
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
 _SEEN = frozenset("LNPS")
 _HTTPS = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?")

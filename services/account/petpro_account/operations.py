@@ -4,6 +4,7 @@
        ╰─────suspend────────^                   all sessions end with a new role, too
          all sessions end with it               customer ──erase──> what `erasure` leaves of them
 
+- With a person's sessions goes the mail by which they may set a password: who has the one may have had the other.
 - A sign-in or refresh at the same moment waits for the row, or comes first and is ended.
 - Who acts must be an active administrator when the locks are held, whatever their token says: of two who would unmake
   each other at the same moment one remains. As nobody may do it to themselves, there is always an administrator.
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from petpro_account import erasure, messages, store, store_personal, store_sessions
+from petpro_account import erasure, messages, store, store_personal, store_resets, store_sessions
 from petpro_account.contacts import address_hash
 from petpro_account.domain import OwnAccount, User, UserNotFound, anonymous
 from petpro_common.context import Role
@@ -83,6 +84,7 @@ async def do(tx: Transaction, verb: str, order: Order) -> Done:
         return Done(replace(user, **changes), ended)
     if ends_sessions:
         store_sessions.revoke_sessions(tx, user.id)
+        store_resets.close_reset(tx, user.id)
     if act.unlocks:
         store_sessions.clear_failures(tx, address_hash(user.email))
     store.note_operation(tx, order.operator, verb, user.id, order.reason, order.role)

@@ -1,7 +1,7 @@
 """A way back for who forgot their password.
 
     ask ──> open ──mail leaves──> open, with a token ──reset──> gone: new password, all sessions ended
-              ╰─ half an hour over, asked again, password changed ─> gone
+              ╰─ half an hour over, asked again, password changed, sessions ended by an administrator ─> gone
 
 - Whoever asks learns nothing: the answer is the same for every address, and comes so long after the question that what
   was done in between cannot be told from it. Addresses that nobody has are counted alike.
@@ -44,7 +44,7 @@ async def make_token(tx: Transaction, reset_id: UUID) -> str:
 
 
 async def look_at(tx: Transaction, token: str) -> None:
-    """Raises BadResetToken for a token that opens nothing: a guess is not to cost the hash of a password."""
+    """Raises BadResetToken for a token that opens nothing. It comes first: a guess must not cost a password's hash."""
     if not await store.is_good(tx, _reset_of(token), token_hash(token)):
         raise BadResetToken
 

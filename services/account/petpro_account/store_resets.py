@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from petpro_account.domain import RESET_LIFE, RESET_WINDOW
+from petpro_account.domain import RESET_LIFE
 from petpro_common.db import Transaction
 
 _COUNT = text("""
@@ -21,7 +21,7 @@ _COUNT = text("""
 async def count_request(tx: Transaction, address_hash: bytes) -> int:
     """How often a mail to this address was asked for in the present window, this time included; a window that is over
     begins anew. Counts exactly, however many at once."""
-    return int((await tx.execute(_COUNT, {"address_hash": address_hash, "window": RESET_WINDOW})).scalar_one())
+    return int((await tx.execute(_COUNT, {"address_hash": address_hash, "window": RESET_LIFE})).scalar_one())
 
 
 _OPEN = text("""

@@ -91,6 +91,22 @@ async def test_ending_sessions_leaves_the_account_open(account: AccountService, 
     await account.refresh(budi.tokens.refresh_token)
 
 
+@pytest.mark.parametrize(
+    ("verb", "is_left"),
+    [("SuspendUser", False), ("SetUserRole", False), ("EndSessions", False), ("UnlockSignIn", True)],
+)
+async def test_with_the_sessions_ends_what_a_mail_lets_one_do(
+    account: AccountService, ani: Person, verb: str, is_left: bool
+) -> None:
+    sari = await account.register("sari@petpro.example")
+    await account.accounts.RequestPasswordReset(account_pb2.RequestPasswordResetRequest(email=sari.email))
+    for dry_run in (True, False):
+        await act(account, ani, verb, sari.id, dry_run=dry_run)
+        async with account.database.transaction() as tx:
+            reset = (await tx.execute(text("SELECT FROM password_resets"))).first()
+        assert (reset is not None) == (dry_run or is_left)
+
+
 async def test_a_closed_address_is_opened_again(account: AccountService, ani: Person) -> None:
     sari = await account.register("sari@petpro.example")
     for _ in range(10):

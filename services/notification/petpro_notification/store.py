@@ -16,12 +16,14 @@ from petpro_notification.domain import APPOINTMENTS, Channel, Outcome, Type
 from petpro_notification.messages import Clinic, Offer
 from petpro_notification.tables import catalog_clinics, catalog_services, notifications
 
-# OFFSET 0 has each row looked up by its key: a plan made while there was little would join whole tables for ever.
+# OFFSET 0 and brackets have each row looked up by its key: a plan made while there was little would join whole tables.
 _CLAIM_DUE = text("""
     WITH claimed AS (
         UPDATE deliveries SET tries = tries + 1, due_at = clock_timestamp() + CAST(:lease AS interval)
-        WHERE id = ANY(ARRAY(SELECT id FROM deliveries WHERE status = 'pending' AND due_at <= statement_timestamp()
-                             ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED))
+        WHERE id = ANY(ARRAY(
+            SELECT id FROM deliveries WHERE status = 'pending' AND due_at <= statement_timestamp()
+                AND (SELECT type FROM notifications WHERE id = notification_id) = ANY(CAST(:types AS text[]))
+            ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED))
         RETURNING id, channel, tries, notification_id
     )
     SELECT claimed.*, n.user_id, n.booking_id, n.type, n.title, n.content, n.metadata AS facts, n.created_at,
@@ -255,8 +257,8 @@ async def mark_read(tx: Transaction, user_id: UUID, id_: UUID) -> Row | None:
 
 
 async def claim_due(tx: Transaction, batch: int, lease: timedelta) -> Sequence[Due]:
-    """Takes due deliveries for one try each; nobody else gets them (SKIP LOCKED) until the lease has run out."""
-    rows = (await tx.execute(_CLAIM_DUE, {"batch": batch, "lease": lease})).all()
+    """Takes due deliveries of known types for one try each; nobody else gets them (SKIP LOCKED) within the lease."""
+    rows = (await tx.execute(_CLAIM_DUE, {"batch": batch, "lease": lease, "types": list(Type)})).all()
     return [_due(row._asdict()) for row in rows]
 
 

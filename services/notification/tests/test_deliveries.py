@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from sqlalchemy import text
 
 from petpro.catalog.v1 import catalog_pb2
 from petpro_common.testing import eventually, logged
@@ -170,3 +171,14 @@ async def test_two_workers_at_once_send_each_mail_once(world: World) -> None:
             pass
     assert len(world.mail.mails) == 20
     assert len({mail["Message-ID"] for mail in world.mail.mails}) == 20
+
+
+async def test_what_a_later_version_is_to_tell_waits_for_it_and_holds_nothing_up(world: World) -> None:
+    await told_siti(world)
+    async with world.database.transaction() as tx:
+        await tx.execute(text("UPDATE notifications SET type = 'vaccination_due'"))
+    await told_siti(world)
+    async with world.mail.up():
+        assert await world.deliveries().deliver_due() == 1
+    rows = await world.rows("SELECT type, status, tries FROM deliveries JOIN notifications n ON n.id = notification_id")
+    assert {tuple(row) for row in rows} == {("booking_confirmed", "sent", 1), ("vaccination_due", "pending", 0)}

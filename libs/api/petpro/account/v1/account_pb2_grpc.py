@@ -154,7 +154,7 @@ class AccountServiceServicer(object):
     def RequestPasswordReset(self, request, context):
         """Has a mail sent to a person who forgot their password: its link holds a token for ResetPassword, good for half an
         hour. The answer is the same, and comes at the same time, whether or not an active account has the address; after
-        five within an hour for one address no more mails are sent. The newest mail alone counts.
+        five within half an hour for one address no more mails are sent. The newest mail alone counts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,7 @@ class AccountServiceStub:
     RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_account_pb2.RequestPasswordResetRequest, _account_pb2.RequestPasswordResetResponse]
     """Has a mail sent to a person who forgot their password: its link holds a token for ResetPassword, good for half an
     hour. The answer is the same, and comes at the same time, whether or not an active account has the address; after
-    five within an hour for one address no more mails are sent. The newest mail alone counts.
+    five within half an hour for one address no more mails are sent. The newest mail alone counts.
     """
     ResetPassword: _grpc.UnaryUnaryMultiCallable[_account_pb2.ResetPasswordRequest, _account_pb2.ResetPasswordResponse]
     """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
@@ -107,7 +107,7 @@ class AccountServiceAsyncStub(AccountServiceStub):
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_account_pb2.RequestPasswordResetRequest, _account_pb2.RequestPasswordResetResponse]  # type: ignore[assignment]
     """Has a mail sent to a person who forgot their password: its link holds a token for ResetPassword, good for half an
     hour. The answer is the same, and comes at the same time, whether or not an active account has the address; after
-    five within an hour for one address no more mails are sent. The newest mail alone counts.
+    five within half an hour for one address no more mails are sent. The newest mail alone counts.
     """
     ResetPassword: _aio.UnaryUnaryMultiCallable[_account_pb2.ResetPasswordRequest, _account_pb2.ResetPasswordResponse]  # type: ignore[assignment]
     """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
@@ -199,7 +199,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.RequestPasswordResetResponse, _abc.Awaitable[_account_pb2.RequestPasswordResetResponse]]:
         """Has a mail sent to a person who forgot their password: its link holds a token for ResetPassword, good for half an
         hour. The answer is the same, and comes at the same time, whether or not an active account has the address; after
-        five within an hour for one address no more mails are sent. The newest mail alone counts.
+        five within half an hour for one address no more mails are sent. The newest mail alone counts.
         """
 
     @_abc_1.abstractmethod

@@ -13,7 +13,7 @@ from devstack.layout import SERVICES
 from tests import terminal
 from tests.audit.looking import look_over
 from tests.waiting import eventually
-from tests.world import NO_REFUND, Customer, World
+from tests.world import NO_REFUND, Clinic, Customer, World
 
 # Whatever can hold words, of every table that there is: a new column cannot be forgotten.
 COLUMNS = """
@@ -21,6 +21,12 @@ COLUMNS = """
     WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'character', 'json', 'jsonb', 'ARRAY')
     GROUP BY table_name
 """
+
+TOLD = {
+    *("users", "pets", "sessions", "bookings", "reservations", "reviews", "payments", "refunds", "financial_entries"),
+    *("notifications", "deliveries"),
+}
+"""The tables in which something is held of a customer who has booked, paid, cancelled and reviewed."""
 
 ANYWHERE = """SELECT EXISTS (SELECT FROM "{table}" WHERE concat_ws(' ', {row}) LIKE ANY(%(words)s))"""
 
@@ -79,67 +85,68 @@ async def violations_of(world: World, *bookings: Json) -> list[str]:
     return [str(each) for each in report.violations if any(id_ in str(each) for id_ in ids)]
 
 
-async def test_a_customer_sees_all_that_is_held_of_them_and_then_nothing_is(world: World, known: Known) -> None:
+@dataclass(frozen=True)
+class Life:
+    """A customer with a visit behind them, one called off, two to come and a hold; and another with a booking."""
+
+    who: Customer
+    password: str
+    other: Customer
+    clinic: Clinic
+    visited: Json
+    called_off: Json
+    to_come: Json
+    dear: Json
+    """To come, and nothing is given back for it."""
+    theirs: Json
+
+
+async def lived(world: World, known: Known) -> Life:
     password = uuid4().hex
     named = {"email": known.email, "full_name": known.full_name, "phone_number": known.phone_number}
     who, other = await world.customer(**named, password=password), await world.customer()
     await who.api.call("PATCH", f"/v1/pets/{who.pet_id}", json={"name": known.pet})
     clinic, strict = await world.clinic(), await world.clinic(policy=NO_REFUND)
-    visited = await booked(world, who, clinic.slot(0), known.notes)
-    called_off = await booked(world, who, clinic.slot(1), known.notes)
-    to_come, dear = await booked(world, who, clinic.slot(2), known.notes), await world.book(who, strict.slot(0))
-    theirs = await world.book(other, clinic.slot(3))
+    visited, called_off, to_come = [await booked(world, who, clinic.slot(number), known.notes) for number in range(3)]
+    dear, theirs = await world.book(who, strict.slot(0)), await world.book(other, clinic.slot(3))
     await world.hold(who, clinic.slot(4))
     await who.api.post(f"/v1/bookings/{called_off['id']}:cancel", {"reason": known.reason})
     await world.saga_ends(f"cancellation:{called_off['id']}:", "completed")
     await clinic.owner.post(f"/v1/bookings/{visited['id']}:checkIn")
     await clinic.owner.post(f"/v1/bookings/{visited['id']}:complete")
     await who.api.post(f"/v1/bookings/{visited['id']}/review", {"rating": 4, "comment": known.comment})
+    return Life(who, password, other, clinic, visited, called_off, to_come, dear, theirs)
+
+
+async def held_of(who: Customer) -> Json:
+    """What each service says that it holds of them, once they have been told of their visit and their refund."""
 
     async def all_that_was_told() -> Json | None:
         pages = {name: (await who.api.get(f"/v1/personal-data/{name}", page_size=100))["rows"] for name in SERVICES}
         told = [row["values"]["type"] for row in pages["notification"] if row["table"] == "notifications"]
         return pages if {"booking_completed", "refund_settled"} <= set(told) else None
 
-    held = await eventually("all that they are told", all_that_was_told)
-    assert {row["table"] for rows in held.values() for row in rows} >= {
-        *(
-            "users",
-            "pets",
-            "sessions",
-            "bookings",
-            "reservations",
-            "reviews",
-            "payments",
-            "refunds",
-            "financial_entries",
-        ),
-        *("notifications", "deliveries"),
-    }
+    return await eventually("all that they are told", all_that_was_told)
+
+
+async def see_what_is_held(world: World, known: Known, life: Life) -> None:
+    held = await held_of(life.who)
+    assert {row["table"] for rows in held.values() for row in rows} >= TOLD
     assert [word for word in known.words if word not in json.dumps(held, ensure_ascii=False)] == []
     exported = (await terminal.petproctl(world.stack, "users", "export", known.email)).json
-    assert exported["user_id"] == who.id
+    assert exported["user_id"] == life.who.id
     assert [word for word in known.words if word not in json.dumps(exported, ensure_ascii=False)] == []
     with pytest.raises(Refused) as refused:
-        await other.api.get("/v1/personal-data/account", user_id=who.id)
+        await life.other.api.get("/v1/personal-data/account", user_id=life.who.id)
     assert refused.value.reason == "FORBIDDEN"
-    assert {
-        "account.users",
-        "account.pets",
-        "booking.bookings",
-        "catalog.reviews",
-        "payment.refunds",
-    } <= await found_in(world, known.words)
+    assert await found_in(world, known.words) >= {
+        *("account.users", "account.pets", "booking.bookings", "catalog.reviews", "payment.refunds"),
+    }
 
-    with pytest.raises(Refused) as refused:
-        await who.api.post("/v1/users/me:erase", {"password": "another"})
-    assert refused.value.reason == "BAD_CREDENTIALS"
-    for _ in range(2):
-        await who.api.post("/v1/users/me:erase", {"password": password}, "once")
 
-    for booking, refund in ((to_come, "150000.00"), (dear, "0.00")):
-        cancelled = await world.saga_ends(f"cancellation:{booking['id']}:", "completed")
-        assert cancelled["status"] == "completed"
+async def see_what_is_left(world: World, known: Known, life: Life) -> None:
+    for booking, refund in ((life.to_come, "150000.00"), (life.dear, "0.00")):
+        await world.saga_ends(f"cancellation:{booking['id']}:", "completed")
         left = await world.booking(world.admin, booking["id"])
         assert (left["status"], left["refund_amount"]["amount"]) == ("BOOKING_STATUS_CANCELLED", refund)
 
@@ -147,16 +154,27 @@ async def test_a_customer_sees_all_that_is_held_of_them_and_then_nothing_is(worl
         return not await found_in(world, known.words)
 
     await eventually("nothing of them to be found", is_nowhere)
-    assert await violations_of(world, visited, called_off, to_come, dear) == []
-    assert await world.seats_taken(clinic, clinic.slot(4)) == 0
-    assert (await world.booking(other.api, theirs["id"]))["status"] == "BOOKING_STATUS_CONFIRMED"
-    reviews = (await world.visitor.get(f"/v1/clinics/{clinic.id}/reviews"))["reviews"]
+    assert await violations_of(world, life.visited, life.called_off, life.to_come, life.dear) == []
+    assert await world.seats_taken(life.clinic, life.clinic.slot(4)) == 0
+    assert (await world.booking(life.other.api, life.theirs["id"]))["status"] == "BOOKING_STATUS_CONFIRMED"
+    reviews = (await world.visitor.get(f"/v1/clinics/{life.clinic.id}/reviews"))["reviews"]
     assert [(review["rating"], review["comment"]) for review in reviews] == [(4, "")]
+
+
+async def test_a_customer_sees_all_that_is_held_of_them_and_then_nothing_is(world: World, known: Known) -> None:
+    life = await lived(world, known)
+    await see_what_is_held(world, known, life)
     with pytest.raises(Refused) as refused:
-        await world.hold(who, clinic.slot(5))
+        await life.who.api.post("/v1/users/me:erase", {"password": "another"})
+    assert refused.value.reason == "BAD_CREDENTIALS"
+    for _ in range(2):
+        await life.who.api.post("/v1/users/me:erase", {"password": life.password}, "once")
+    await see_what_is_left(world, known, life)
+    with pytest.raises(Refused) as refused:
+        await world.hold(life.who, life.clinic.slot(5))
     assert refused.value.reason == "PET_NOT_FOUND"
     again = await world.customer(email=known.email)
-    assert again.id != who.id
+    assert again.id != life.who.id
 
 
 async def test_an_administrator_erases_who_asks_by_letter(world: World, known: Known) -> None:

@@ -140,9 +140,11 @@ MESSAGING = Dashboard("messaging", "PetPro / Messaging", (
            ("in hand, {{job}} {{stream}}", "max by (job, stream) (petpro_consumer_unacknowledged_messages)")]),
     Panel("Parked", "short", [("{{job}}", "max by (job) (petpro_parked_messages)")]),
     Panel("Oldest parked", "s", [("{{job}}", "max by (job) (petpro_parked_messages_oldest_seconds)")]),
-    Panel("Mails", "reqps", [("{{outcome}}", _rate("petpro_deliveries_total", "outcome"))]),
-    Panel("Mails that wait", "s", [("oldest", "max(petpro_deliveries_oldest_seconds)"),
-                                   ("how many", "max(petpro_deliveries_waiting)")]),
+    Panel("Mails, pushes and SMS", "reqps",
+          [("{{channel}} {{outcome}}", _rate("petpro_deliveries_total", "channel, outcome"))]),
+    Panel("What waits to be sent", "s",
+          [("oldest {{channel}}", "max by (channel) (petpro_deliveries_oldest_seconds)"),
+           ("how many {{channel}}", "max by (channel) (petpro_deliveries_waiting)")]),
 ))  # fmt: skip
 
 DASHBOARDS = (OVERVIEW, SERVICE, SAGAS, MONEY, MESSAGING)

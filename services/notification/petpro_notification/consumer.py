@@ -12,11 +12,11 @@ from petpro_notification.notifications import Courier
 from petpro_notification.wording import Wording
 
 
-def consumer(database: Database, broker: Broker, wording: Wording, courier: Courier) -> Consumer:
+def consumer(database: Database, broker: Broker, wording: Wording, couriers: Sequence[Courier]) -> Consumer:
     """The consumer of every event that this service hears."""
 
     async def tell(tx: Transaction, events: Sequence[tuple[str, Event]]) -> None:
-        await notifications.tell(tx, wording, [messages.told(*event) for event in events], courier)
+        await notifications.tell(tx, wording, [messages.told(*event) for event in events], couriers)
 
     telling = dict.fromkeys(messages.TELLING, AllAtHand(tell))
     others: dict[str, Handler] = {

@@ -1,4 +1,5 @@
-"""The worker that brings notifications to people outside of the app.
+"""The worker that brings notifications to people by one channel; each channel that has a sender has its own, so that
+one whose server hangs holds up no other.
 
 Invariants:
 
@@ -6,10 +7,11 @@ Invariants:
    writes itself is claimed as it is written and handed over in memory after the commit; what then waits too long for
    its try, or is lost with the process, is due again after its lease, as all that is claimed.
 2. Nothing is asked or sent inside a transaction.
-3. A crash between sending and recording sends once more, under the same Message-ID; it never loses a mail. An outcome
-   waits for no other try: those that are known while others are being recorded are recorded together after them.
+3. A crash between sending and recording sends once more, a mail under the same Message-ID; nothing is lost by it. An
+   outcome waits for no other try: those that are known while others are being recorded are recorded together after
+   them.
 4. Address, name and wishes of a person are asked for each try and never stored or logged; nor is the token by which a
-   person sets a new password, made for each try right before it leaves.
+   person sets a new password, made for each try right before its mail leaves.
 """
 
 import asyncio
@@ -19,12 +21,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
 import structlog
-from aiosmtplib import SMTPException
 from grpc import aio
 from prometheus_client import Counter, Gauge
 from psycopg import Error as DatabaseError
@@ -34,19 +35,35 @@ from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext
 from petpro_common.db import Database
 from petpro_common.kill_points import Moment
-from petpro_notification import store
+from petpro_notification import store_deliveries as store
 from petpro_notification.directory import Directory
-from petpro_notification.domain import MUST_BE_TOLD, Outcome, Status, Type, after_failed_try, pause_after
-from petpro_notification.mail import Post, RefusedForGood
+from petpro_notification.domain import (
+    MUST_BE_TOLD,
+    NEWS_FOR,
+    Channel,
+    Outcome,
+    Result,
+    Status,
+    Suppressed,
+    TryAgain,
+    Type,
+    goes_by,
+    is_news,
+    outcome_of,
+    pause_after,
+)
 from petpro_notification.naming import Naming
 from petpro_notification.notifications import DUE, is_out_of_date
+from petpro_notification.senders.sender import Sender
 from petpro_notification.settings import Settings
 from petpro_notification.store import Due
 
 DELIVERIES = Counter("petpro_deliveries_total", "Tries to deliver a notification, by outcome", ["channel", "outcome"])
-WAITING = Gauge("petpro_deliveries_waiting", "Deliveries of notifications that are still to be made")
+WAITING = Gauge("petpro_deliveries_waiting", "Deliveries of notifications that are still to be made", ["channel"])
 OLDEST_SECONDS = Gauge(
-    "petpro_deliveries_oldest_seconds", "How long the oldest of petpro_deliveries_waiting has waited; 0 without any"
+    "petpro_deliveries_oldest_seconds",
+    "How long the oldest of petpro_deliveries_waiting has waited; 0 without any",
+    ["channel"],
 )
 _BATCH = 16
 _MOST_HANDED_OVER = 64
@@ -59,12 +76,13 @@ class Deliveries:
     """Takes due deliveries and brings them to people; see the module."""
 
     def __init__(
-        self, database: Database, directory: Directory, naming: Naming, post: Post, settings: Settings
+        self, database: Database, directory: Directory, naming: Naming, sender: Sender, settings: Settings
     ) -> None:
         self._database = database
         self._directory = directory
         self._naming = naming
-        self._post = post
+        self._sender = sender
+        self.channel = sender.channel
         self._settings = settings
         self._tried: Coalescer[_Tried, None] = Coalescer(self._record_all, lambda _: None, _BATCH)
         self._woken = asyncio.Event()
@@ -108,9 +126,9 @@ class Deliveries:
     async def look(self) -> None:
         """Sets the gauges to what is still to be delivered."""
         async with self._database.transaction() as tx:
-            found = await store.waiting(tx)
-        WAITING.set(found.deliveries)
-        OLDEST_SECONDS.set(found.oldest_seconds)
+            found = await store.waiting(tx, self.channel)
+        WAITING.labels(self.channel).set(found.deliveries)
+        OLDEST_SECONDS.labels(self.channel).set(found.oldest_seconds)
 
     @property
     def room(self) -> int:
@@ -147,7 +165,7 @@ class Deliveries:
 
     async def _claim(self, most: int) -> Sequence[Due]:
         async with self._database.transaction() as tx:
-            return await store.claim_due(tx, most, self.lease)
+            return await store.claim_due(tx, self.channel, most, self.lease)
 
     async def _deliver_all(self, due: Sequence[Due]) -> int:
         await asyncio.gather(*map(self._deliver, due))
@@ -155,46 +173,46 @@ class Deliveries:
 
     async def _deliver(self, due: Due) -> None:
         with context.within(CallContext("delivery", str(due.id))), context.about(booking_id=due.booking_id):
-            await self._record(due, await self._outcome(due))
+            result = await self._result(due)
+            await self._record(due, outcome_of(result, due.tries, self._settings.delivery_max_tries))
 
-    async def _outcome(self, due: Due) -> Outcome:
+    async def _result(self, due: Due) -> Result:
         try:
             async with asyncio.timeout(self._settings.delivery_try_seconds):
                 return await self._send(due)
-        except RefusedForGood as refusal:
-            return Outcome(Status.FAILED, str(refusal))
-        except (SMTPException, aio.AioRpcError, OSError, TimeoutError, DatabaseError) as fault:
-            return self._failed(due, fault)
-        except Exception as fault:  # noqa: BLE001  # one mail that cannot be written must not hold up the others
+        except (aio.AioRpcError, OSError, TimeoutError, DatabaseError) as fault:
+            return TryAgain(type(fault).__name__)
+        except Exception as fault:  # noqa: BLE001  # one that cannot be written must not hold up the others
             _log.error("delivery failed", delivery_id=str(due.id), exc_info=fault)
-            return self._failed(due, fault)
+            return TryAgain(type(fault).__name__)
 
-    async def _send(self, due: Due) -> Outcome:
+    async def _send(self, due: Due) -> Result:
         person = await self._directory.person(due.user_id)
         if person is None:  # nor are there facts any more of who was erased
-            return Outcome(Status.SUPPRESSED, "nobody to write to")
-        if due.type is Type.BOOKING_REMINDER and await self._is_out_of_date(due):
-            return Outcome(Status.SUPPRESSED, "out of date")
-        if not person.wants_email and due.type not in MUST_BE_TOLD:
-            return Outcome(Status.SUPPRESSED, "not wanted")
+            return Suppressed("nobody to write to")
+        if await self._is_out_of_date(due):
+            return Suppressed("out of date")
+        if not goes_by(due.type, self.channel) or not (self.channel in person.wishes or due.type in MUST_BE_TOLD):
+            return Suppressed("not wanted")
         words, names = await self._naming.complete(due)
         if due.type is Type.PASSWORD_RESET:
             token = await self._directory.reset_token(UUID(due.facts["reset_id"]))
             if token is None:
-                return Outcome(Status.SUPPRESSED, "out of date")
+                return Suppressed("out of date")
             words = replace(words, link=f"{self._settings.password_reset_page}#token={token}")
-        mail = self._post.compose(due, words, names, person)
+        composed = self._sender.compose(due, words, names, person)
         kill_points.reach(Moment.BEFORE_CALL)
-        await self._post.send(mail, person.email)
+        result = await self._sender.send(composed, person)
         kill_points.reach(Moment.AFTER_CALL)
-        return Outcome(Status.SENT)
+        return result
 
     async def _is_out_of_date(self, due: Due) -> bool:
+        if not is_news(datetime.now(UTC) - due.created_at, self.channel):
+            return True
+        if due.type is not Type.BOOKING_REMINDER:
+            return False
         async with self._database.reading() as tx:
             return await is_out_of_date(tx, due.type, due.booking_id, due.facts)
-
-    def _failed(self, due: Due, fault: Exception) -> Outcome:
-        return after_failed_try(due.tries, self._settings.delivery_max_tries, type(fault).__name__)
 
     async def _record(self, due: Due, outcome: Outcome) -> None:
         await self._tried.do((due, outcome))
@@ -206,9 +224,16 @@ class Deliveries:
         with context.within(CallContext("delivery", str(tried[0][0].id))):
             async with self._database.transaction() as tx:
                 for due, outcome in tried:
-                    store.record(tx, due, outcome, self._pause_after(due))
+                    store.record(tx, due, outcome, self._pause_after(due, outcome))
         return [None] * len(tried)
 
-    def _pause_after(self, due: Due) -> timedelta:
+    def _pause_after(self, due: Due, outcome: Outcome) -> timedelta:
         longest = pause_after(due.tries, self._settings.delivery_first_pause_seconds)
-        return timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311  # spreads tries, guards nothing
+        pause = random.uniform(longest / 2, longest)  # noqa: S311  # spreads tries, guards nothing
+        return timedelta(seconds=max(pause, outcome.after_seconds))
+
+
+async def end_old(database: Database) -> None:
+    """Ends what is no news any more by the channels where that counts, also by those that have no sender here."""
+    async with database.transaction() as tx:
+        store.end_old(tx, [channel for channel in Channel if not is_news(NEWS_FOR, channel)], NEWS_FOR)

@@ -1,5 +1,5 @@
-"""Who people are and what clinics are called, asked of their owners. People are asked for each mail and never kept; nor
-is the token that a mail brings them.
+"""Who people are and what clinics are called, asked of their owners. People are asked for each time that
+something is sent to them, and never kept; nor is the token that a mail brings them.
 
 Who is asked for at the same time is asked for by one call.
 """
@@ -15,6 +15,7 @@ from grpc import aio
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from petpro_common.coalescing import Coalescer
+from petpro_notification.domain import Channel
 from petpro_notification.messages import Clinic, Offer
 
 _MOST_PEOPLE = 100
@@ -22,11 +23,14 @@ _MOST_PEOPLE = 100
 
 @dataclass(frozen=True)
 class Person:
-    """Whom a mail goes to, for as long as it is being sent."""
+    """Whom something goes to, for as long as it is being sent."""
 
     email: str
     full_name: str
-    wants_email: bool
+    wishes: frozenset[Channel]
+    """The channels by which they want to hear from us."""
+    phone_number: str = ""
+    """E.164, or empty."""
 
 
 class Directory:
@@ -72,7 +76,10 @@ class Directory:
 
 
 def _person(user: account_pb2.User) -> Person | None:
-    return Person(user.email, user.full_name, user.notification_prefs.email) if user.email else None
+    if not user.email:
+        return None
+    wishes = frozenset(channel for channel in Channel if getattr(user.notification_prefs, channel))
+    return Person(user.email, user.full_name, wishes, user.phone_number)
 
 
 async def _found(call: Any) -> Any:

@@ -9,8 +9,10 @@ pending ──sent──────────> sent
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
 from petpro_common.errors import NotFound
 
@@ -49,8 +51,19 @@ APPOINTMENTS = (Type.BOOKING_CONFIRMED, Type.BOOKING_RESCHEDULED)
 
 
 MUST_BE_TOLD = (Type.PASSWORD_CHANGED, Type.PASSWORD_RESET)
-"""The types that go by mail whatever the person wants to hear: a thief must not be able to keep the one back, and the
-other was asked for."""
+"""The types that go by mail whatever the person wants to hear, and by nothing else: a thief must not be able to keep
+the one back, and the other was asked for, and its link is a secret."""
+
+
+CANNOT_WAIT = (
+    Type.BOOKING_CONFIRMED,
+    Type.BOOKING_CANCELLED,
+    Type.BOOKING_RESCHEDULED,
+    Type.BOOKING_REMINDER,
+    Type.CANCELLATION_REFUSED,
+)
+"""The types that go by SMS, each of which costs money: they say whether and when somebody is expected at a clinic. Who
+pays is in the app, money takes days to arrive, and thanks can wait."""
 
 
 class Channel(StrEnum):
@@ -61,8 +74,8 @@ class Channel(StrEnum):
     SMS = "sms"
 
 
-DELIVERED_BY = (Channel.EMAIL,)
-"""The channels that have a sender; a delivery is written for each of these."""
+NEWS_FOR = timedelta(hours=12)
+"""How long a notification is worth a push or an SMS: longer than it is tried. A mail is read whenever it comes."""
 
 
 class Status(StrEnum):
@@ -75,11 +88,58 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
+class Sent:
+    """It is taken: by the mail server, the SMS provider, or every device that can be reached."""
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """It is not to be sent."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """It cannot be sent to this person, now or later."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TryAgain:
+    """What passes, such as a server that is away, or that refuses us and not the person.
+
+    A server may say that it wants to hear nothing for so many seconds.
+    """
+
+    reason: str
+    after_seconds: float = 0.0
+
+
+Result: TypeAlias = Sent | Suppressed | Refused | TryAgain
+"""What came of one try. Reasons are causes without personal data."""
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What came of one try: the status it leads to, and a cause without personal data."""
+    """Where one try leads to: a status, a cause without personal data, and the least that a next try waits."""
 
     status: Status
     reason: str | None = None
+    after_seconds: float = 0.0
+
+
+def goes_by(type_: Type, channel: Channel) -> bool:
+    """Whether people are told of it by that channel, if they want to hear from us by it."""
+    if channel is Channel.EMAIL:
+        return True
+    return type_ not in MUST_BE_TOLD and (channel is Channel.PUSH or type_ in CANNOT_WAIT)
+
+
+def is_news(age: timedelta, channel: Channel) -> bool:
+    """Whether what was told so long ago is still worth a message by that channel."""
+    return channel is Channel.EMAIL or age < NEWS_FOR
 
 
 def checkout_failure_type(reason: str) -> Type:
@@ -102,9 +162,17 @@ def pause_after(tries: int, first_pause_seconds: float) -> float:
     return float(min(first_pause_seconds * 2 ** min(tries - 1, 30), MAX_PAUSE_SECONDS))
 
 
-def after_failed_try(tries: int, max_tries: int, reason: str) -> Outcome:
-    """Another try follows, or this was the last."""
-    return Outcome(Status.FAILED if tries >= max_tries else Status.PENDING, reason)
+def outcome_of(result: Result, tries: int, max_tries: int) -> Outcome:
+    """Where a try leads to; one that is to be made again leads to failure when it was the last."""
+    match result:
+        case Sent():
+            return Outcome(Status.SENT)
+        case Suppressed(reason):
+            return Outcome(Status.SUPPRESSED, reason)
+        case Refused(reason):
+            return Outcome(Status.FAILED, reason)
+        case TryAgain(reason, after_seconds):
+            return Outcome(Status.FAILED if tries >= max_tries else Status.PENDING, reason, after_seconds)
 
 
 def merged(earlier: Mapping[str, object], event: Mapping[str, object]) -> dict[str, object]:

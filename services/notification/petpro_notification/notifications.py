@@ -9,9 +9,9 @@ from uuid import UUID
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import new_id
 from petpro_notification import store
-from petpro_notification.domain import DELIVERED_BY, NotificationNotFound, Type, merged, said_already_by
+from petpro_notification.domain import Channel, NotificationNotFound, Type, goes_by, merged, said_already_by
 from petpro_notification.messages import Told
-from petpro_notification.store import Due, Known, New
+from petpro_notification.store import Due, Known, New, NewDelivery
 from petpro_notification.wording import Wording
 
 DUE = "deliveries"
@@ -19,7 +19,11 @@ DUE = "deliveries"
 
 
 class Courier(Protocol):
-    """Who brings what was just told to people, in this process."""
+    """Who brings what was just told to people by one channel, in this process."""
+
+    @property
+    def channel(self) -> Channel:
+        """The channel by which it goes."""
 
     lease: timedelta
     """How long what it takes is its alone."""
@@ -32,9 +36,9 @@ class Courier(Protocol):
         """Takes on deliveries that are claimed for it; called after the commit."""
 
 
-async def tell(tx: Transaction, wording: Wording, news: Sequence[Told], courier: Courier) -> None:
-    """Writes notifications, each about something else, and a delivery of each for each channel; none of what was told
-    before or is out of date. The courier gets as many deliveries as it has room for, the others are due.
+async def tell(tx: Transaction, wording: Wording, news: Sequence[Told], couriers: Sequence[Courier]) -> None:
+    """Writes notifications, each about something else, and a delivery of each for each courier's channel that it goes
+    by; none of what was told before or is out of date. A courier gets as many as it has room for, the others are due.
 
     What the person was told of the booking before completes what the event itself says: a cancellation event carries
     no reference code, its notification does.
@@ -43,10 +47,20 @@ async def tell(tx: Transaction, wording: Wording, news: Sequence[Told], courier:
         return
     known = await store.known_of(tx, [(told.booking_id, *about(told.facts)) for told in due])
     new = [_new(wording, *each) for each in zip(due, known, strict=True)]
-    claimed = store.add_notifications(tx, new, DELIVERED_BY, courier.room, courier.lease)
-    tx.after_commit(partial(courier.take, claimed))
-    if len(claimed) < len(new) * len(DELIVERED_BY):
+    deliveries = [delivery for courier in couriers for delivery in _deliveries(new, courier)]
+    claimed = store.add_notifications(tx, new, deliveries)
+    for courier in couriers:
+        tx.after_commit(partial(courier.take, [each for each in claimed if each.channel == courier.channel]))
+    if len(claimed) < len(deliveries):
         tx.tell(DUE)
+
+
+def _deliveries(new: Sequence[New], courier: Courier) -> list[NewDelivery]:
+    going = [each for each in new if goes_by(each.type, courier.channel)]
+    room = courier.room
+    return [
+        NewDelivery(each, courier.channel, courier.lease if place < room else None) for place, each in enumerate(going)
+    ]
 
 
 def _new(wording: Wording, told: Told, known: Known) -> New:

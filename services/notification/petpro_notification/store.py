@@ -1,7 +1,7 @@
-"""Every statement of this service."""
+"""Every statement of this service about notifications and names; the other stores have the rest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,32 +10,12 @@ import orjson
 from sqlalchemy import func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from petpro_common.db import LateWrite, Row, Transaction
+from petpro_common.db import Row, Transaction
 from petpro_common.ids import new_id
-from petpro_notification.domain import APPOINTMENTS, Channel, Outcome, Type
+from petpro_notification.domain import APPOINTMENTS, Channel, Type
 from petpro_notification.messages import Clinic, Offer
 from petpro_notification.tables import catalog_clinics, catalog_services, notifications
 
-# OFFSET 0 and brackets have each row looked up by its key: a plan made while there was little would join whole tables.
-_CLAIM_DUE = text("""
-    WITH claimed AS (
-        UPDATE deliveries SET tries = tries + 1, due_at = clock_timestamp() + CAST(:lease AS interval)
-        WHERE id = ANY(ARRAY(
-            SELECT id FROM deliveries WHERE status = 'pending' AND due_at <= statement_timestamp()
-                AND (SELECT type FROM notifications WHERE id = notification_id) = ANY(CAST(:types AS text[]))
-            ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED))
-        RETURNING id, channel, tries, notification_id
-    )
-    SELECT claimed.*, n.user_id, n.booking_id, n.type, n.title, n.content, n.metadata AS facts, n.created_at,
-        clinic.name AS clinic, clinic.timezone, service.name AS service, service.duration_minutes
-    FROM claimed
-    CROSS JOIN LATERAL (SELECT * FROM notifications WHERE id = claimed.notification_id OFFSET 0) AS n
-    LEFT JOIN LATERAL (
-        SELECT * FROM catalog_services WHERE id = CAST(n.metadata->>'service_id' AS uuid) OFFSET 0) AS service ON true
-    LEFT JOIN LATERAL (
-        SELECT * FROM catalog_clinics
-        WHERE id = coalesce(CAST(n.metadata->>'clinic_id' AS uuid), service.clinic_id) OFFSET 0) AS clinic ON true
-""")
 # The constraints of a delivery are checked when both are written.
 _ADD = text("""
     WITH added AS (
@@ -47,10 +27,11 @@ _ADD = text("""
              AS new(id, user_id, booking_id, type, title, content, facts)
     )
     INSERT INTO deliveries (id, notification_id, channel, status, tries, due_at, created_at)
-    SELECT id, notification_id, channel, 'pending', CASE WHEN place <= :claims THEN 1 ELSE 0 END,
-        CASE WHEN place <= :claims THEN clock_timestamp() + CAST(:lease AS interval) ELSE now() END, now()
-    FROM unnest(CAST(:delivery_ids AS uuid[]), CAST(:notification_ids AS uuid[]), CAST(:channels AS text[]))
-         WITH ORDINALITY AS delivery(id, notification_id, channel, place)
+    SELECT id, notification_id, channel, 'pending', CASE WHEN lease IS NULL THEN 0 ELSE 1 END,
+        coalesce(clock_timestamp() + lease, now()), now()
+    FROM unnest(CAST(:delivery_ids AS uuid[]), CAST(:notification_ids AS uuid[]), CAST(:channels AS text[]),
+                CAST(:leases AS interval[]))
+         AS delivery(id, notification_id, channel, lease)
 """)
 # Facts of later rows come after those of earlier ones, and the last of a name counts.
 _KNOWN = text("""
@@ -81,27 +62,6 @@ _IS_OUT_OF_DATE = text("""
                 <> (CAST(:slot_date AS date), CAST(:slot_time AS time))
             FROM notifications WHERE booking_id = :booking_id AND type = ANY(CAST(:types AS text[]))
             ORDER BY created_at DESC, id DESC LIMIT 1), false)
-""")
-# By the ids: PostgreSQL must not see that the index of what is due would do, or it reads all of that for each try.
-_RECORD = LateWrite(
-    text("""
-        UPDATE deliveries AS d SET status = tried.status, reason = tried.reason,
-            sent_at = CASE WHEN tried.status = 'sent' THEN clock_timestamp() ELSE sent_at END,
-            due_at = CASE WHEN tried.status = 'sent' THEN due_at ELSE clock_timestamp() + tried.pause END
-        FROM unnest(CAST(:ids AS uuid[]), CAST(:tries AS integer[]), CAST(:statuses AS text[]),
-                    CAST(:reasons AS text[]), CAST(:pauses AS interval[]))
-             AS tried(id, tries, status, reason, pause)
-        WHERE d.id = tried.id AND d.id = ANY(CAST(:ids AS uuid[])) AND d.status || '' = 'pending'
-            AND (tried.status = 'sent' OR d.tries = tried.tries)
-    """),
-    lambda outcomes: {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]},
-)
-
-# By the partial index of what is due.
-_WAITING = text("""
-    SELECT count(*) AS deliveries,
-        coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) AS oldest_seconds
-    FROM deliveries WHERE status = 'pending'
 """)
 
 
@@ -156,18 +116,19 @@ class Due:
     names: Names
 
 
-async def waiting(tx: Transaction) -> Row:
-    """How many deliveries are still to be made, and how long the oldest has waited."""
-    return (await tx.execute(_WAITING)).one()
+@dataclass(frozen=True)
+class NewDelivery:
+    """A delivery that is to be written: claimed as by `claim_due` for as long as `lease`, or due."""
+
+    of: New
+    channel: Channel
+    lease: timedelta | None
 
 
-def add_notifications(
-    tx: Transaction, new: Sequence[New], channels: Sequence[Channel], claims: int, lease: timedelta
-) -> Sequence[Due]:
-    """Writes unread notifications, shown to people as soon as this commits, and a delivery of each for each channel; a
-    notification has one per channel at most (UNIQUE). The first `claims` are claimed as by `claim_due`, and returned;
-    the others are due."""
-    deliveries = [(new_id(), each, channel) for each in new for channel in channels]
+def add_notifications(tx: Transaction, new: Sequence[New], deliveries: Sequence[NewDelivery]) -> Sequence[Due]:
+    """Writes unread notifications, shown to people as soon as this commits, and their deliveries; a notification has
+    one per channel at most (UNIQUE). Those that are claimed are returned."""
+    added = [(new_id(), each) for each in deliveries]
     row = {
         "ids": [each.id for each in new],
         "user_ids": [each.user_id for each in new],
@@ -176,14 +137,13 @@ def add_notifications(
         "titles": [each.title for each in new],
         "contents": [each.content for each in new],
         "facts": [orjson.dumps(each.facts).decode() for each in new],
-        "delivery_ids": [id_ for id_, _, _ in deliveries],
-        "notification_ids": [each.id for _, each, _ in deliveries],
-        "channels": [channel for _, _, channel in deliveries],
-        "claims": claims,
-        "lease": lease,
+        "delivery_ids": [id_ for id_, _ in added],
+        "notification_ids": [each.of.id for _, each in added],
+        "channels": [each.channel for _, each in added],
+        "leases": [each.lease for _, each in added],
     }
     tx.write(_ADD, row)
-    return [_claimed(*delivery) for delivery in deliveries[:claims]]
+    return [_claimed(id_, each.of, each.channel) for id_, each in added if each.lease is not None]
 
 
 def _claimed(id_: UUID, new: New, channel: Channel) -> Due:
@@ -254,24 +214,6 @@ async def mark_read(tx: Transaction, user_id: UUID, id_: UUID) -> Row | None:
     )
     found: Row | None = (await tx.execute(read)).first()
     return found
-
-
-async def claim_due(tx: Transaction, batch: int, lease: timedelta) -> Sequence[Due]:
-    """Takes due deliveries of known types for one try each; nobody else gets them (SKIP LOCKED) within the lease."""
-    rows = (await tx.execute(_CLAIM_DUE, {"batch": batch, "lease": lease, "types": list(Type)})).all()
-    return [_due(row._asdict()) for row in rows]
-
-
-def _due(columns: dict[str, Any]) -> Due:
-    names = Names(**{field.name: columns.pop(field.name) for field in fields(Names)})
-    return Due(**{**columns, "type": Type(columns["type"]), "names": names})
-
-
-def record(tx: Transaction, due: Due, outcome: Outcome, pause: timedelta) -> None:
-    """Writes what came of a try, with the commit. A mail that has left is sent, whoever holds the lease now; any other
-    outcome counts only while this try is still the newest."""
-    tried = {"ids": due.id, "tries": due.tries}
-    tx.write_late(_RECORD, {**tried, "statuses": outcome.status, "reasons": outcome.reason, "pauses": pause})
 
 
 def keep_clinic(tx: Transaction, clinic: Clinic) -> None:

@@ -1,6 +1,6 @@
 """The notification service's surroundings: a migrated database, a played account and catalog, a mail server."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,9 @@ from petpro_common.testing import KeyRing
 from petpro_notification import messages, notifications
 from petpro_notification.deliveries import Deliveries
 from petpro_notification.directory import Directory
-from petpro_notification.mail import Post
 from petpro_notification.naming import Naming
+from petpro_notification.senders.mail import Post
+from petpro_notification.senders.sender import Sender
 from petpro_notification.settings import Settings
 from petpro_notification.wording import Wording
 from services.notification.tests.played import Account, Catalog, MailServer
@@ -44,11 +45,11 @@ class World:
     directory: Directory
     settings: Settings
 
-    def deliveries(self, **other_settings: Any) -> Deliveries:
-        """A worker of its own, as a replica or a restarted process would have."""
+    def deliveries(self, sender: Sender | None = None, **other_settings: Any) -> Deliveries:
+        """A worker of its own, as a replica or a restarted process would have; without a sender it sends mails."""
         settings = self.settings.model_copy(update=other_settings)
         naming = Naming(self.database, self.directory, Wording(settings.language))
-        return Deliveries(self.database, self.directory, naming, Post(settings), settings)
+        return Deliveries(self.database, self.directory, naming, sender or Post(settings), settings)
 
     async def tell(self, event_type: str, **fields: Any) -> None:
         """What the consumer does with an event."""
@@ -56,9 +57,13 @@ class World:
 
     async def tell_all(self, *events: tuple[str, dict[str, Any]], courier: Deliveries | None = None) -> None:
         """What the consumer does with events that come together; a courier that does not run has no room."""
+        await self.tell_by([courier or self.deliveries()], *events)
+
+    async def tell_by(self, couriers: Sequence[Deliveries], *events: tuple[str, dict[str, Any]]) -> None:
+        """The same, where these couriers are all that there are."""
         async with self.database.transaction() as tx:
             news = [messages.told(*event) for event in events]
-            await notifications.tell(tx, Wording(self.settings.language), news, courier or self.deliveries())
+            await notifications.tell(tx, Wording(self.settings.language), news, couriers)
 
     async def rows(self, statement: str) -> list[Any]:
         async with self.database.transaction() as tx:

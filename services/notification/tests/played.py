@@ -29,11 +29,11 @@ class Account(account_pb2_grpc.AccountServiceServicer):
         self.tokens: list[str] = []
         self.is_away = False
 
-    def add(self, user_id: UUID, email: str, full_name: str, wants_email: bool = True) -> None:
-        prefs = account_pb2.NotificationPrefs(email=wants_email)
-        self.people[str(user_id)] = account_pb2.User(
-            id=str(user_id), email=email, full_name=full_name, notification_prefs=prefs, account_status="active"
-        )
+    def add(self, user_id: UUID, email: str, full_name: str, **other: Any) -> None:
+        """A person who wants to hear from us by mail, or by what `wishes` says."""
+        person = {"email": email, "full_name": full_name, "phone_number": "+628123456789", "account_status": "active"}
+        wishes = account_pb2.NotificationPrefs(**dict.fromkeys(other.pop("wishes", ["email"]), True))
+        self.people[str(user_id)] = account_pb2.User(id=str(user_id), notification_prefs=wishes, **{**person, **other})
 
     async def BatchGetUsers(  # noqa: N802
         self, request: account_pb2.BatchGetUsersRequest, context: aio.ServicerContext[Any, Any]

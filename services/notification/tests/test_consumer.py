@@ -45,7 +45,7 @@ async def listening(world: World, server: NatsServer) -> AsyncIterator[Publish]:
     broker = Broker("notification", server.url, server.passwords["notification"])
     await broker.connect()
     publisher = await nats_client.connect(server.operator_url)
-    work = asyncio.create_task(consumer(world.database, broker, Wording("en"), world.deliveries()).run())
+    work = asyncio.create_task(consumer(world.database, broker, Wording("en"), [world.deliveries()]).run())
 
     async def publish(event_type: str, fields: dict[str, Any], event_id: str | None = None) -> str:
         ids = {"user_id": str(SITI), "booking_id": str(BOOKING), "reservation_id": str(RESERVATION)}

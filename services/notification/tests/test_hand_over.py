@@ -90,7 +90,7 @@ async def test_nothing_leaves_of_what_was_rolled_back(world: World) -> None:
     async def tell_in_vain(deliveries: Deliveries) -> None:
         async with world.database.transaction() as tx:
             news = [messages.told(*event) for event in bookings_of_siti(world, 1)]
-            await notifications.tell(tx, Wording("en"), news, deliveries)
+            await notifications.tell(tx, Wording("en"), news, [deliveries])
             raise ValueError("in vain")
 
     async with world.mail.up(), running(world) as deliveries:

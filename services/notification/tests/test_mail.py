@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from petpro_common.ids import new_id
 from petpro_notification.directory import Person
 from petpro_notification.domain import TITLE_LENGTH, Type
-from petpro_notification.headers import wire_address
-from petpro_notification.mail import Post
+from petpro_notification.senders.headers import wire_address
+from petpro_notification.senders.mail import Post
 from petpro_notification.settings import Settings
 from petpro_notification.store import Due, Names
 from petpro_notification.wording import Words
@@ -45,7 +45,7 @@ def post() -> Post:
 def _mail(post: Post, words: Words, name: str, email: str = "siti@example.com") -> bytes:
     now = datetime.now(UTC)
     due = Due(new_id(), "email", 0, new_id(), new_id(), None, Type.BOOKING_CANCELLED, "", "", {}, now, Names())
-    return post.compose(due, words, Names(), Person(email, name, wants_email=True))
+    return post.compose(due, words, Names(), Person(email, name, frozenset()))
 
 
 @st.composite

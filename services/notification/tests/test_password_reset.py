@@ -11,10 +11,10 @@ from services.notification.tests.conftest import World
 PAGE = "https://app.petpro.example/new-password"
 
 
-async def forgot(world: World, *, wants_email: bool = True) -> str:
+async def forgot(world: World, *wishes: str) -> str:
     """Siti forgot her password; the id of her reset."""
     siti, reset_id = new_id(), str(new_id())
-    world.account.add(siti, "siti@example.com", "Siti Aminah", wants_email)
+    world.account.add(siti, "siti@example.com", "Siti Aminah", wishes=wishes)
     world.account.resets.add(reset_id)
     await world.tell("user.password_reset_requested", user_id=str(siti), reset_id=reset_id)
     return reset_id
@@ -28,7 +28,7 @@ def bodies(mail: EmailMessage) -> tuple[str, str]:
 
 
 async def test_the_mail_has_the_link_whatever_is_wanted_and_nothing_else_has(world: World) -> None:
-    await forgot(world, wants_email=False)
+    await forgot(world)
     with logged() as lines:
         async with world.mail.up():
             await world.deliveries().deliver_due()

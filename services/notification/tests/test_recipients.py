@@ -9,7 +9,7 @@ from services.notification.tests.conftest import World, confirmed, is_sent, stat
 
 async def test_who_does_not_want_mails_gets_none_and_is_told_in_the_app(world: World) -> None:
     budi = new_id()
-    world.account.add(budi, "budi@example.com", "Budi", wants_email=False)
+    world.account.add(budi, "budi@example.com", "Budi", wishes=[])
     await world.tell("booking.confirmed", **confirmed(budi, new_id()))
     async with world.mail.up():
         await world.deliveries().deliver_due()
@@ -20,7 +20,7 @@ async def test_who_does_not_want_mails_gets_none_and_is_told_in_the_app(world: W
 
 async def test_that_a_password_was_changed_goes_by_mail_whatever_is_wanted(world: World) -> None:
     budi = new_id()
-    world.account.add(budi, "budi@example.com", "Budi", wants_email=False)
+    world.account.add(budi, "budi@example.com", "Budi", wishes=[])
     await world.tell("user.password_changed", user_id=str(budi))
     async with world.mail.up():
         await world.deliveries().deliver_due()

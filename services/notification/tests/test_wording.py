@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from petpro_common.ids import new_id
-from petpro_notification.calendar_entry import calendar_entry
-from petpro_notification.domain import Type, after_failed_try, pause_after
+from petpro_notification.domain import TryAgain, Type, outcome_of, pause_after
+from petpro_notification.senders.calendar_entry import calendar_entry
 from petpro_notification.store import Due, Names
 from petpro_notification.wording import Wording, Words
 
@@ -108,5 +108,5 @@ def test_pauses_grow_to_an_hour() -> None:
 
 
 def test_the_last_try_is_the_last() -> None:
-    assert after_failed_try(19, 20, "TimeoutError").status == "pending"
-    assert after_failed_try(20, 20, "TimeoutError").status == "failed"
+    assert outcome_of(TryAgain("TimeoutError"), 19, 20).status == "pending"
+    assert outcome_of(TryAgain("TimeoutError"), 20, 20).status == "failed"

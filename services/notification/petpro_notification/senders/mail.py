@@ -15,9 +15,10 @@ from email.utils import format_datetime, parseaddr
 
 import aiosmtplib
 
-from petpro_notification.calendar_entry import CalendarEntry, calendar_entry
 from petpro_notification.directory import Person
-from petpro_notification.headers import mailbox, wire_address, words
+from petpro_notification.domain import Channel, Refused, Result, Sent, TryAgain
+from petpro_notification.senders.calendar_entry import CalendarEntry, calendar_entry
+from petpro_notification.senders.headers import mailbox, wire_address, words
 from petpro_notification.settings import Settings
 from petpro_notification.store import Due, Names
 from petpro_notification.wording import Wording, Words
@@ -30,10 +31,6 @@ _OF_AN_ADDRESS = (550, 551, 553)  # RFC 5321, 4.2.3
 _ENHANCED = re.compile(r"(?<![\d.])5(\.\d{1,3}\.\d{1,3})(?!\.?\d)")  # RFC 3463; some write it last
 _ENHANCED_OF_AN_ADDRESS = (".1.0", ".1.1", ".1.2", ".1.3", ".1.6", ".1.10", ".2.1")
 _OF_US = re.compile(r"\b(?:relay|authenticat)", re.IGNORECASE)  # in the words of who writes no enhanced code
-
-
-class RefusedForGood(Exception):
-    """The mail server says that nothing can be sent to this address, now or later. The text holds its code alone."""
 
 
 class _AsSent(policy.Compat32):
@@ -51,6 +48,8 @@ _AS_SENT = _AsSent(linesep="\r\n")
 
 class Post:
     """Writes and sends mails through one mail server."""
+
+    channel = Channel.EMAIL
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -76,32 +75,33 @@ class Post:
             mail.attach(_attached(entry))
         return mail.as_bytes(policy=_AS_SENT)
 
-    async def send(self, mail: bytes, address: str) -> None:
-        """Returns when the mail server has taken the mail for that address. Raises RefusedForGood, or what passes, as a
-        server does that refuses us and not the address: aiosmtplib's exceptions, OSError, TimeoutError."""
+    async def send(self, composed: bytes, person: Person) -> Result:
+        """Sent when the mail server has taken the mail for the person's address. One that refuses us, and not the
+        address, is tried again like one that is down."""
         try:
-            await self._hand_over(mail, wire_address(address))
+            return await self._hand_over(composed, wire_address(person.email))
         except aiosmtplib.SMTPRecipientsRefused as fault:
             (refused,) = fault.recipients
             if _is_of_the_address(refused):
-                raise RefusedForGood(f"recipient refused: {refused.code}") from None
-            raise
-        except aiosmtplib.SMTPDataError as fault:
-            if _is_of_the_address(fault):
-                raise RefusedForGood(f"mail refused: {fault.code}") from None
-            raise
+                return Refused(f"recipient refused: {refused.code}")
+            return TryAgain(type(fault).__name__)
+        except aiosmtplib.SMTPException as fault:
+            if isinstance(fault, aiosmtplib.SMTPDataError) and _is_of_the_address(fault):
+                return Refused(f"mail refused: {fault.code}")
+            return TryAgain(type(fault).__name__)
 
-    async def _hand_over(self, mail: bytes, address: str) -> None:
+    async def _hand_over(self, mail: bytes, address: str) -> Result:
         client = await self._connected()
         try:
             await client.sendmail(self._address, address, mail, mail_options=() if address.isascii() else ("SMTPUTF8",))
         except aiosmtplib.SMTPNotSupported:
             client.close()
-            raise RefusedForGood("the mail server does not offer SMTPUTF8") from None
+            return Refused("the mail server does not offer SMTPUTF8")
         except BaseException:
             client.close()
             raise
         self._idle.append((client, time.monotonic()))
+        return Sent()
 
     async def _connected(self) -> aiosmtplib.SMTP:
         """A connection that has just served, or a new one. Servers close those that are idle for long."""

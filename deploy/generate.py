@@ -4,7 +4,7 @@
 |---|---|
 | `servers/nats/access.conf` | `devstack/nats_access.py`, the one list of who may say and hear what |
 | `components/external-secrets/secrets.yaml` | `deploy/make_secrets.py`, the one list of secrets |
-| `providers/*/external-secret/secret.yaml` | the same |
+| `providers/*/external-secret/secret.yaml`, `senders/*/external-secret/secret.yaml` | the same |
 | `components/telemetry/rules.yaml` | `deploy/observability/rules/`, plain groups of Prometheus rules |
 | `deploy/observability/kustomization.yaml` | the dashboards that lie beside it |
 """
@@ -24,6 +24,7 @@ from devstack.nats_access import may_publish, may_subscribe
 K8S = ROOT / "deploy/k8s"
 OBSERVABILITY = ROOT / "deploy/observability"
 PROVIDERS = ("stripe", "xendit", "midtrans")
+SENDERS = ("twilio",)
 _LABELS = {"app.kubernetes.io/part-of": "petpro"}
 
 
@@ -32,7 +33,8 @@ def files() -> Mapping[Path, str]:
     return {
         K8S / "servers/nats/access.conf": access(),
         K8S / "components/external-secrets/secrets.yaml": external_secrets(),
-        **{K8S / f"providers/{name}/external-secret/secret.yaml": provider_secret(name) for name in PROVIDERS},
+        **{K8S / f"providers/{name}/external-secret/secret.yaml": given_secret("payment", name) for name in PROVIDERS},
+        **{K8S / f"senders/{name}/external-secret/secret.yaml": given_secret("notification", name) for name in SENDERS},
         K8S / "components/telemetry/rules.yaml": rules(),
         OBSERVABILITY / "kustomization.yaml": dashboards(),
     }
@@ -81,9 +83,9 @@ def _given(name: str) -> dict[str, Any]:
     return _external(name, "Opaque", _LABELS, GIVEN[name])
 
 
-def provider_secret(name: str) -> str:
-    """The ExternalSecret of a payment provider's keys."""
-    return _documents("deploy/make_secrets.py", [_given(f"petpro-payment-{name}")])
+def given_secret(service: str, name: str) -> str:
+    """The ExternalSecret of the keys by which a service is known to a payment provider, or to who sends for us."""
+    return _documents("deploy/make_secrets.py", [_given(f"petpro-{service}-{name}")])
 
 
 def _external(name: str, kind: str, labels: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 Nothing is kept here: what `kubectl create` has not stored is gone. It refuses to overwrite, so a second run by mistake
 changes nothing. Where a store of secrets exists, this shows which objects and keys it has to provide.
 
-What others give, for the store of backups, the mail relay and payment providers, cannot be made: `--given FOLDER` takes
-each from a file FOLDER/SECRET/KEY, such as petpro-backups/access_key_id. Without its folder such a Secret is left out.
+What others give, for the store of backups, the mail relay, senders and payment providers, cannot be made: `--given
+FOLDER` takes each from a file FOLDER/SECRET/KEY, such as petpro-backups/access_key_id. Without its folder such a Secret
+is left out.
 """
 
 import argparse
@@ -26,6 +27,7 @@ Manifest = dict[str, Any]
 GIVEN = {
     "petpro-backups": ("access_key_id", "secret_access_key"),
     "petpro-notification-smtp": ("password",),
+    "petpro-notification-twilio": ("key",),
     "petpro-payment-stripe": ("secret_key", "webhook_secret"),
     "petpro-payment-xendit": ("secret_key", "callback_token"),
     "petpro-payment-midtrans": ("server_key",),

@@ -4,19 +4,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
-from deploy.generate import PROVIDERS
+from deploy.generate import PROVIDERS, SENDERS
 from devstack.layout import ROOT
 from tests.k8s.rendering import K8S, OVERLAYS
 from tests.k8s.test_combinations import COMPONENTS, of_overlay
 
 pytestmark = pytest.mark.unit
 
-WITH = ("all", *PROVIDERS)
+WITH: Mapping[str, Sequence[str]] = {
+    "all": (),
+    **{name: (f"providers/{name}", f"providers/{name}/external-secret") for name in PROVIDERS},
+    "senders": (*(f"senders/{name}" for name in SENDERS), *(f"senders/{name}/external-secret" for name in SENDERS)),
+}
+"""What overlays are rendered with, and its folders beside those of components."""
 RENDERED = set(OVERLAYS) | {f"{overlay}-with-{more}" for overlay in OVERLAYS for more in WITH}
 POOLER = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Pooler", "metadata": {"name": "p"}}
 SPEC = {"cluster": {"name": "postgres"}, "type": "rw", "instances": 2, "pgbouncer": {"poolMode": "transaction"}}
@@ -39,7 +45,7 @@ def run(played: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=played, env=path, capture_output=True, text=True, check=False)
 
 
-def test_every_overlay_is_rendered_alone_with_all_components_and_with_each_provider(
+def test_every_overlay_is_rendered_alone_with_all_components_with_each_provider_and_with_all_senders(
     played: Path, tmp_path: Path
 ) -> None:
     play(played, "kustomize", 'cat "$2/kustomization.yaml"')
@@ -51,12 +57,12 @@ def test_every_overlay_is_rendered_alone_with_all_components_and_with_each_provi
     assert {file.stem for file in into.glob("*.yaml")} == RENDERED
     assert {folder.name for folder in (K8S / "overlays").iterdir()} == set(OVERLAYS)
     for overlay in OVERLAYS:
-        for more in WITH:
+        for more, folders in WITH.items():
             asked = yaml.safe_load((into / f"{overlay}-with-{more}.yaml").read_text())
             folder = into / f"{overlay}-with-{more}"
             found = [(folder / each).resolve() for each in asked["components"]]
             assert [(folder / each).resolve() for each in asked["resources"]] == [K8S / "overlays" / overlay]
-            own = [K8S / "providers" / more, K8S / "providers" / more / "external-secret"] if more != "all" else []
+            own = [K8S / name for name in folders]
             others = [K8S / "components" / name for name in COMPONENTS if name not in of_overlay(overlay)]
             assert found == [*others, *own]
             assert all((each / "kustomization.yaml").exists() for each in found)

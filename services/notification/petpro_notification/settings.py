@@ -13,6 +13,8 @@ class Settings(ServiceSettings):
 
     `password_reset_page` is where the app asks for a new password. The token is put behind a #: browsers keep that to
     themselves, and https keeps others from changing the page that reads it.
+
+    `sms` is who sends them, which reads settings of its own; empty, none is sent.
     """
 
     service: ClassVar[str] = "notification"
@@ -26,6 +28,7 @@ class Settings(ServiceSettings):
     mail_from: str
     password_reset_page: str = Field(pattern=r"^https://[^\s#]+$")
     language: Literal["en", "id"] = "en"
+    sms: Literal["", "twilio"] = ""
     delivery_poll_seconds: float = Field(default=0.5, gt=0)
     delivery_gather_seconds: float = Field(default=0.1, ge=0)
     delivery_lease_seconds: float = Field(default=60.0, gt=0)

@@ -90,6 +90,10 @@ class Wording:
         known = {"language": self._language, "title": words.title, "link": words.link}
         return Letter(text, html.render(**known, paragraphs=paragraphs))
 
+    def sms(self, words: Words) -> str:
+        """An SMS that says `words`, as long as they are."""
+        return str(self._template("sms.txt").render(content=words.content or words.title))
+
     def _template(self, name: str) -> Any:
         return self._templates.get_template(f"{self._language}/{name}")
 

@@ -24,7 +24,7 @@ from devstack.nats_access import may_publish, may_subscribe
 K8S = ROOT / "deploy/k8s"
 OBSERVABILITY = ROOT / "deploy/observability"
 PROVIDERS = ("stripe", "xendit", "midtrans")
-SENDERS = ("twilio",)
+SENDERS = ("fcm", "twilio", "web-push")
 _LABELS = {"app.kubernetes.io/part-of": "petpro"}
 
 

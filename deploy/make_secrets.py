@@ -28,6 +28,8 @@ GIVEN = {
     "petpro-backups": ("access_key_id", "secret_access_key"),
     "petpro-notification-smtp": ("password",),
     "petpro-notification-twilio": ("key",),
+    "petpro-notification-fcm": ("account",),
+    "petpro-notification-web-push": ("key",),
     "petpro-payment-stripe": ("secret_key", "webhook_secret"),
     "petpro-payment-xendit": ("secret_key", "callback_token"),
     "petpro-payment-midtrans": ("server_key",),

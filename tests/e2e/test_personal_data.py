@@ -24,7 +24,7 @@ COLUMNS = """
 
 TOLD = {
     *("users", "pets", "sessions", "bookings", "reservations", "reviews", "payments", "refunds", "financial_entries"),
-    *("notifications", "deliveries"),
+    *("notifications", "deliveries", "devices"),
 }
 """The tables in which something is held of a customer who has booked, paid, cancelled and reviewed."""
 
@@ -42,6 +42,8 @@ class Known:
     notes: str
     reason: str
     comment: str
+    phone: str
+    """By which FCM knows it."""
 
     @property
     def words(self) -> list[str]:
@@ -53,7 +55,7 @@ def known() -> Known:
     own = uuid4().hex[:10]
     number = f"+62812{random.randrange(10**7, 10**8)}"
     said = (f"notes {own} limps", f"reason {own} is well", f"comment {own} purrs")
-    return Known(f"sari.{own}@example.com", f"Sari {own}", number, f"Miko {own}", *said)
+    return Known(f"sari.{own}@example.com", f"Sari {own}", number, f"Miko {own}", *said, f"phone-{own}")
 
 
 async def found_in(world: World, words: list[str]) -> set[str]:
@@ -106,6 +108,7 @@ async def lived(world: World, known: Known) -> Life:
     named = {"email": known.email, "full_name": known.full_name, "phone_number": known.phone_number}
     who, other = await world.customer(**named, password=password), await world.customer()
     await who.api.call("PATCH", f"/v1/pets/{who.pet_id}", json={"name": known.pet})
+    await who.api.post("/v1/devices", {"fcm_token": known.phone})
     clinic, strict = await world.clinic(), await world.clinic(policy=NO_REFUND)
     visited, called_off, to_come = [await booked(world, who, clinic.slot(number), known.notes) for number in range(3)]
     dear, theirs = await world.book(who, strict.slot(0)), await world.book(other, clinic.slot(3))

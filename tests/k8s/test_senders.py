@@ -18,7 +18,7 @@ from tests.k8s.test_combinations import COMPONENTS, RULES, of_overlay
 
 pytestmark = pytest.mark.unit
 
-SETTINGS = {"twilio": "TwilioSettings"}
+SETTINGS = {"twilio": "TwilioSettings", "fcm": "FcmSettings", "web-push": "WebPushSettings"}
 
 
 @pytest.fixture(params=OVERLAYS)
@@ -33,9 +33,19 @@ def manifests(overlay: str) -> Manifests:
     return combined(overlay, *sorted(set(COMPONENTS) - of_overlay(overlay)), *folders)
 
 
+def name_of_settings(sender: str) -> str:
+    return sender.replace("-", "_")
+
+
+def settings_of(sender: str) -> Any:
+    """The class of the settings that it reads itself."""
+    return getattr(import_module(FILES[name_of_settings(sender)]), SETTINGS[sender])
+
+
 def test_every_sender_is_here() -> None:
     folders = {folder.name for folder in (K8S / "senders").iterdir()}
-    assert folders == set(SENDERS) == FILES.keys() == SETTINGS.keys()
+    assert folders == set(SENDERS) == SETTINGS.keys()
+    assert {name_of_settings(sender) for sender in SENDERS} == FILES.keys()
 
 
 @pytest.mark.parametrize("sender", SENDERS)
@@ -49,14 +59,20 @@ def test_notification_opens_it_by_what_it_is_told(
     for name, value in {**told, "PETPRO_NOTIFICATION_SECRETS_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
 
-    settings: Any = getattr(import_module(FILES[sender]), SETTINGS[sender]).load()
+    settings = settings_of(sender).load()
     for key in GIVEN[f"petpro-notification-{sender}"]:
-        assert getattr(settings, f"{sender}_{key}").get_secret_value() == key
+        assert getattr(settings, f"{name_of_settings(sender)}_{key}").get_secret_value() == key
+
+
+def test_what_is_configured_is_sent_by(manifests: Manifests) -> None:
+    told = manifests.get("ConfigMap", "petpro-settings-notification")["data"]
+    assert (told["PETPRO_NOTIFICATION_SMS"], told["PETPRO_NOTIFICATION_FCM"]) == ("twilio", "true")
+    assert told["PETPRO_NOTIFICATION_WEB_PUSH"] == "true"
 
 
 def test_it_is_told_nothing_that_it_does_not_ask_for(manifests: Manifests) -> None:
-    classes = [getattr(import_module(FILES[sender]), SETTINGS[sender]) for sender in SENDERS]
-    fields = {f"PETPRO_NOTIFICATION_{name}".upper() for each in (Settings, *classes) for name in each.model_fields}
+    classes = (Settings, *map(settings_of, SENDERS))
+    fields = {f"PETPRO_NOTIFICATION_{name}".upper() for each in classes for name in each.model_fields}
     told = manifests.get("ConfigMap", "petpro-settings-notification")["data"]
     assert told.keys() - fields == {"PETPRO_NOTIFICATION_SECRETS_DIR"}
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from petpro.notification.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
 from petpro.notification.v1.notification_pb2_grpc import add_NotificationServiceServicer_to_server
 from petpro_common.personal.erasure import keep_forgetting
 from petpro_common.saturation import keep_looking
@@ -12,6 +13,7 @@ from petpro_notification.directory import Directory
 from petpro_notification.naming import Naming
 from petpro_notification.senders.registry import open_senders
 from petpro_notification.servicer import NotificationServicer
+from petpro_notification.servicer_devices import DeviceServicer
 from petpro_notification.settings import Settings
 from petpro_notification.store_personal import HELD, forget
 from petpro_notification.wording import Wording
@@ -26,12 +28,14 @@ async def main() -> None:
     async with (
         Service("petpro_notification", settings, HELD) as service,
         service.channel(settings.catalog_address) as catalog,
-        open_senders(settings) as senders,
+        open_senders(settings, service.database) as senders,
     ):
         directory = Directory(service.account_channel, catalog)
         naming = Naming(service.database, directory, wording)
         couriers = [Deliveries(service.database, directory, naming, sender, settings) for sender in senders]
         add_NotificationServiceServicer_to_server(NotificationServicer(service.database), service.server)
+        devices = DeviceServicer(service.database, settings.push_services)
+        add_DeviceServiceServicer_to_server(devices, service.server)
         service.consume(consumer(service.database, service.broker, wording, couriers))
         for courier in couriers:
             service.background(courier.run())

@@ -7,7 +7,8 @@ pending ──sent──────────> sent
       or out of tries───> failed         an operator sees it in the metric
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -18,6 +19,7 @@ from petpro_common.errors import NotFound
 
 MAX_PAUSE_SECONDS = 3600.0
 TITLE_LENGTH = 255
+_HTTPS = re.compile(r"https://(?P<host>[a-z0-9.-]+(:[0-9]+)?)/")
 _CAUSES_OF_DECLINE = frozenset({"CARD_DECLINED", "INSUFFICIENT_FUNDS", "PAYMENT_REFUSED"})
 
 
@@ -25,6 +27,12 @@ class NotificationNotFound(NotFound):
     """There is no such notification among yours."""
 
     reason = "NOTIFICATION_NOT_FOUND"
+
+
+class DeviceNotFound(NotFound):
+    """There is no such device among yours."""
+
+    reason = "DEVICE_NOT_FOUND"
 
 
 class Type(StrEnum):
@@ -76,6 +84,17 @@ class Channel(StrEnum):
 
 NEWS_FOR = timedelta(hours=12)
 """How long a notification is worth a push or an SMS: longer than it is tried. A mail is read whenever it comes."""
+
+
+class DeviceKind(StrEnum):
+    """By what service pushes reach a device."""
+
+    FCM = "fcm"
+    WEB_PUSH = "web_push"
+
+
+MOST_DEVICES = 10
+"""Of one person; a token that an app has forgotten is not always given back."""
 
 
 class Status(StrEnum):
@@ -140,6 +159,15 @@ def goes_by(type_: Type, channel: Channel) -> bool:
 def is_news(age: timedelta, channel: Channel) -> bool:
     """Whether what was told so long ago is still worth a message by that channel."""
     return channel is Channel.EMAIL or age < NEWS_FOR
+
+
+def leads_to(endpoint: str, hosts: Collection[str]) -> bool:
+    """Whether it is an https URL at one of these hosts, each with its port where it has one; `*.` stands for what may
+    be before the rest of a name. Whatever could be read in two ways leads nowhere."""
+    url = _HTTPS.match(endpoint.lower())
+    return url is not None and any(
+        url["host"] == host or (host.startswith("*.") and url["host"].endswith(host[1:])) for host in hosts
+    )
 
 
 def checkout_failure_type(reason: str) -> Type:

@@ -14,7 +14,9 @@ class Settings(ServiceSettings):
     `password_reset_page` is where the app asks for a new password. The token is put behind a #: browsers keep that to
     themselves, and https keeps others from changing the page that reads it.
 
-    `sms` is who sends them, which reads settings of its own; empty, none is sent.
+    `sms` is who sends them; empty, none is sent. Pushes go to apps with `fcm`, to browsers with `web_push`. Each of the
+    three reads settings of its own. A browser names the push service that we are to call: it must be one of
+    `web_push_hosts`, names with commas between, or we would call whatever somebody else wants us to.
     """
 
     service: ClassVar[str] = "notification"
@@ -29,6 +31,11 @@ class Settings(ServiceSettings):
     password_reset_page: str = Field(pattern=r"^https://[^\s#]+$")
     language: Literal["en", "id"] = "en"
     sms: Literal["", "twilio"] = ""
+    fcm: bool = False
+    web_push: bool = False
+    web_push_hosts: str = (
+        "fcm.googleapis.com,updates.push.services.mozilla.com,web.push.apple.com,*.push.apple.com,*.notify.windows.com"
+    )
     delivery_poll_seconds: float = Field(default=0.5, gt=0)
     delivery_gather_seconds: float = Field(default=0.1, ge=0)
     delivery_lease_seconds: float = Field(default=60.0, gt=0)
@@ -51,3 +58,8 @@ class Settings(ServiceSettings):
         if self.delivery_lease_seconds <= self.delivery_try_seconds:
             raise ValueError("delivery_lease_seconds must be more than delivery_try_seconds")
         return self
+
+    @property
+    def push_services(self) -> list[str]:
+        """The hosts at which browsers may have us call."""
+        return [host.strip().lower() for host in self.web_push_hosts.split(",") if host.strip()]

@@ -13,9 +13,10 @@ HELD = (
     Held("notifications", "id, user_id, booking_id, type, title, content, metadata, is_read, read_at, created_at"),
     Held(
         "deliveries",
-        "id, notification_id, channel, status, tries, due_at, sent_at, reason, created_at",
+        "id, notification_id, channel, status, tries, due_at, sent_at, reason, created_at, taken_by",
         theirs="notification_id IN (SELECT id FROM notifications WHERE user_id = :user_id)",
     ),
+    Held("devices", "id, user_id, kind, token, created_at, registered_at", secrets="p256dh, auth"),
     erasure.HELD,
 )
 
@@ -27,6 +28,11 @@ _FORGET = text(r"""
 """)
 
 
+_FORGET_DEVICES = text("DELETE FROM devices WHERE user_id = ANY(CAST(:user_ids AS uuid[]))")
+
+
 async def forget(tx: Transaction, user_ids: Sequence[UUID]) -> None:
-    """Leaves that people were told, about what and when. A delivery that is still due finds nobody to write to."""
-    tx.write(_FORGET, {"user_ids": list(user_ids)})
+    """Leaves that people were told, about what and when, and none of their devices. A delivery that is still due finds
+    nobody to write to."""
+    for statement in (_FORGET, _FORGET_DEVICES):
+        tx.write(statement, {"user_ids": list(user_ids)})

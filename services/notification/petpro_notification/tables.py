@@ -1,6 +1,6 @@
 """The tables that this service owns, as its migrations make them."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, String, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, Integer, MetaData, String, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
@@ -32,6 +32,20 @@ deliveries = Table(
     Column("sent_at", DateTime(timezone=True)),
     Column("reason", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("taken_by", ARRAY(Uuid), nullable=False),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("p256dh", Text, nullable=False),
+    Column("auth", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("registered_at", DateTime(timezone=True), nullable=False),
 )
 
 catalog_clinics = Table(

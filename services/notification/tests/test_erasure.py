@@ -1,7 +1,10 @@
 """People who were erased: no words that they were told stay, however late they come; that they were told does."""
 
+from uuid import UUID
+
 from petpro_common.ids import new_id
 from petpro_common.personal.erasure import erased, forget_again
+from petpro_notification import devices
 from petpro_notification.store_personal import forget
 from services.notification.tests.conftest import World, confirmed
 from services.notification.tests.test_reminders import REMINDER
@@ -29,6 +32,22 @@ async def test_words_go_and_those_that_come_late_too(world: World) -> None:
         assert (row.user_id, row.type, row.title, row.content) == (gone, type_, "Erased", "")
         assert {name for name in row.metadata if not name.endswith("_id")} == set()
         assert row.metadata["booking_id"] == str(booking_id)
+
+
+async def test_their_devices_go_and_those_that_come_late_too(world: World) -> None:
+    async def register(user_id: UUID, token: str) -> None:
+        async with world.database.transaction() as tx:
+            await devices.register(tx, user_id, devices.app(token))
+
+    gone, other = new_id(), new_id()
+    await register(gone, "their phone")
+    await register(other, "another's phone")
+    async with world.database.transaction() as tx:
+        await erased(forget)(tx, {"event_type": "user.erased", "user_id": str(gone), "version": 3})
+    assert [row.token for row in await world.rows("SELECT token FROM devices")] == ["another's phone"]
+    await register(gone, "their phone")
+    await forget_again(world.database, forget)
+    assert [row.token for row in await world.rows("SELECT token FROM devices")] == ["another's phone"]
 
 
 async def test_mails_that_are_still_due_find_nobody_to_write_to(world: World) -> None:

@@ -17,7 +17,7 @@ async def test_every_table_has_the_columns_that_the_code_names(database: MakeDat
     with engine.connect() as connection:
         seen = inspect(connection)
         found = {
-            name: [(c["name"], str(c["type"]), c["nullable"]) for c in seen.get_columns(name)]
+            name: [(c["name"], str(c["type"].compile(engine.dialect)), c["nullable"]) for c in seen.get_columns(name)]
             for name in metadata.tables
         }
     engine.dispose()
@@ -39,6 +39,9 @@ async def test_every_table_has_the_columns_that_the_code_names(database: MakeDat
         "UPDATE deliveries SET channel = 'pigeon'",
         "UPDATE deliveries SET status = 'sent'",
         "INSERT INTO deliveries (id, notification_id, channel) SELECT uuidv7(), id, 'email' FROM notifications",
+        "INSERT INTO devices (id, user_id, kind, token) VALUES (uuidv7(), uuidv7(), 'web_push', 'https://push.example')",
+        "INSERT INTO devices (id, user_id, kind, token) VALUES (uuidv7(), uuidv7(), 'pager', '4711')",
+        "INSERT INTO devices (id, user_id, kind, token) VALUES (uuidv7(), uuidv7(), 'fcm', '')",
     ],
 )
 async def test_the_database_itself_refuses_what_cannot_be(world: World, statement: str) -> None:

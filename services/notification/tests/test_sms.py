@@ -53,7 +53,7 @@ async def texts(
     """The worker of a process that is told to send SMS."""
     async with serving(*twilio.routes()) as url:
         tell(monkeypatch, tmp_path, URL=url, **TOLD)
-        async with open_senders(world.settings.model_copy(update={"sms": "twilio"})) as (_, sender):
+        async with open_senders(world.settings.model_copy(update={"sms": "twilio"}), world.database) as (_, sender):
             yield world.deliveries(sender)
 
 
@@ -185,7 +185,7 @@ async def test_a_messaging_service_chooses_the_sender_itself(
     service = f"MG{'2' * 32}"
     async with serving(*twilio.routes()) as url:
         tell(monkeypatch, tmp_path, URL=url, **{**TOLD, "FROM": "", "MESSAGING_SERVICE_SID": service})
-        async with open_senders(world.settings.model_copy(update={"sms": "twilio"})) as (_, sender):
+        async with open_senders(world.settings.model_copy(update={"sms": "twilio"}), world.database) as (_, sender):
             await told_siti(world, texts := world.deliveries(sender))
             await texts.deliver_due()
     assert [(form["MessagingServiceSid"], "From" in form) for form in twilio.taken] == [(service, False)]

@@ -68,4 +68,6 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, date | datetime | time):
         return value.isoformat()
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     return value

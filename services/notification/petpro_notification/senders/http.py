@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import certifi
 import orjson
+from yarl import URL
 
 from petpro_notification.domain import MAX_PAUSE_SECONDS, TryAgain
 
@@ -57,7 +58,7 @@ def open_session(**options: Any) -> aiohttp.ClientSession:
     )
 
 
-async def post(session: aiohttp.ClientSession, url: str, **sent: Any) -> Answer | TryAgain:
+async def post(session: aiohttp.ClientSession, url: str | URL, **sent: Any) -> Answer | TryAgain:
     """The answer to a POST; or TryAgain, when nothing came back, or that it shall be later. No redirect is followed,
     and nothing of what goes there or comes back is logged."""
     try:

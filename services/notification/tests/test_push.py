@@ -2,31 +2,16 @@
 
 import asyncio
 import contextlib
-import ssl
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from pydantic import ValidationError
 
 from petpro_common.ids import new_id
 from petpro_common.testing import logged
-from petpro_common.testing.certificates import Authority
-from petpro_notification import devices
-from petpro_notification.deliveries import Deliveries
-from petpro_notification.senders.registry import open_senders
-from petpro_notification.store_devices import Target
-from services.notification.tests.conftest import World, confirmed
-from services.notification.tests.fake_fcm import FakeFcm
-from services.notification.tests.loopback import serving
-from services.notification.tests.played_browser import PushServer, encoded, new_key, point
+from services.notification.tests.conftest import World
+from services.notification.tests.pushing import Around, around_pushes
 
 TITLE = "Your booking is confirmed"
 BODY = (
@@ -35,86 +20,10 @@ BODY = (
 )
 
 
-def pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-@dataclass
-class Around:
-    """Google, the push service of browsers, and the worker of a process that is told to send pushes."""
-
-    world: World
-    fcm: FakeFcm
-    server: PushServer
-    url: str
-    pushes: Deliveries
-    open_again: Callable[..., Awaitable[Deliveries]]
-
-    async def phone(self, user_id: UUID, token: str) -> None:
-        await self._register(user_id, devices.app(token))
-
-    async def browser(self, user_id: UUID, name: str) -> None:
-        told = self.server.browser(name).subscription(self.url)
-        hosts = [self.url.removeprefix("https://")]
-        await self._register(user_id, devices.browser(told["endpoint"], **told["keys"], hosts=hosts))
-
-    async def _register(self, user_id: UUID, target: Target) -> None:
-        async with self.world.database.transaction() as tx:
-            await devices.register(tx, user_id, target)
-
-    async def siti(self, *phones: str, browsers: tuple[str, ...] = ()) -> UUID:
-        """Siti, who wants pushes on these devices, is told of a booking."""
-        siti = new_id()
-        self.world.account.add(siti, "siti@example.com", "Siti Aminah", wishes=["push"])
-        for token in phones:
-            await self.phone(siti, token)
-        for name in browsers:
-            await self.browser(siti, name)
-        await self.world.tell_by([self.pushes], ("booking.confirmed", confirmed(siti, new_id())))
-        return siti
-
-    async def try_again(self) -> None:
-        await self.world.make_due()
-        assert await self.pushes.deliver_due() == 1
-
-    async def standing(self) -> tuple[str, str | None]:
-        [row] = await self.world.rows("SELECT status, reason FROM deliveries")
-        return row.status, row.reason
-
-    async def left(self) -> set[str]:
-        """The tokens of the devices that are there, of browsers their names."""
-        return {row.token.rpartition("/")[2] for row in await self.world.rows("SELECT token FROM devices")}
-
-    @property
-    def told(self) -> list[str]:
-        """Which devices showed something, once for each time."""
-        return sorted([*self.fcm.tokens, *(shown["browser"] for shown in self.server.shown)])
-
-
 @pytest.fixture
 async def around(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Around]:
-    folder = Authority().issue(tmp_path / "tls")
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(folder / "tls.crt", folder / "tls.key")
-    monkeypatch.setattr("certifi.where", lambda: str(folder / "ca.crt"))
-    key, fcm = new_key(), FakeFcm()
-    server = PushServer(encoded(point(key)))
-    async with AsyncExitStack() as stack:
-        google = await stack.enter_async_context(serving(*fcm.routes()))
-        url = await stack.enter_async_context(serving(*server.routes(), tls=tls))
-        (tmp_path / "petpro_notification_fcm_account").write_text(fcm.account(google))
-        (tmp_path / "petpro_notification_web_push_key").write_text(pem(key))
-        monkeypatch.setenv("PETPRO_NOTIFICATION_SECRETS_DIR", str(tmp_path))
-        monkeypatch.setenv("PETPRO_NOTIFICATION_FCM_URL", google)
-        monkeypatch.setenv("PETPRO_NOTIFICATION_WEB_PUSH_CONTACT", "mailto:ops@petpro.example")
-
-        async def pushes(**settings: Any) -> Deliveries:
-            told = {"fcm": True, "web_push": True, "web_push_hosts": url.removeprefix("https://"), **settings}
-            opened = open_senders(world.settings.model_copy(update=told), world.database)
-            _, sender = await stack.enter_async_context(opened)
-            return world.deliveries(sender)
-
-        yield Around(world, fcm, server, url, await pushes(), pushes)
+    async with around_pushes(world, monkeypatch, tmp_path) as made:
+        yield made
 
 
 async def test_every_device_shows_title_content_and_ids(around: Around) -> None:
@@ -183,47 +92,6 @@ async def test_when_all_devices_are_gone_there_is_nobody_to_push_to(around: Arou
     assert await around.standing() == ("suppressed", "no device")
 
 
-@pytest.mark.parametrize("says", [404, 403, 401, 302, "QUOTA_EXCEEDED", 500, 503])
-async def test_what_fcm_says_of_us_removes_no_device_and_is_tried_again(around: Around, says: str | int) -> None:
-    around.fcm.says = {"phone": says}
-    await around.siti("phone")
-    await around.pushes.deliver_due()
-    assert await around.standing() == ("pending", f"status {429 if says == 'QUOTA_EXCEEDED' else says}")
-    assert await around.left() == {"phone"}
-    around.fcm.says = {}
-    await around.try_again()
-    assert (around.told, await around.standing()) == (["phone"], ("sent", None))
-
-
-@pytest.mark.parametrize("says", [401, 403, 429, 500, 503])
-async def test_what_a_push_service_says_of_us_removes_no_device_and_is_tried_again(around: Around, says: int) -> None:
-    around.server.says = {"laptop": says}
-    await around.siti(browsers=("laptop",))
-    await around.pushes.deliver_due()
-    assert await around.standing() == ("pending", f"status {says}")
-    around.server.says = {}
-    await around.try_again()
-    assert (around.told, await around.standing()) == (["laptop"], ("sent", None))
-
-
-@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "SENDER_ID_MISMATCH"])
-async def test_what_fcm_never_takes_is_not_tried_again(around: Around, code: str) -> None:
-    around.fcm.says = {"phone": code}
-    await around.siti("phone")
-    await around.pushes.deliver_due()
-    assert await around.standing() == ("failed", code)
-    assert await around.left() == {"phone"}
-
-
-async def test_it_is_not_asked_before_the_last_of_them_says(around: Around) -> None:
-    around.fcm.says, around.fcm.headers = {"phone": 503}, {"Retry-After": "600"}
-    around.server.says, around.server.headers = {"laptop": 429}, {"Retry-After": "1800"}
-    await around.siti("phone", browsers=("laptop",))
-    await around.pushes.deliver_due()
-    [row] = await around.world.rows("SELECT extract(epoch FROM due_at - clock_timestamp()) AS pause FROM deliveries")
-    assert 1500 < row.pause <= 1800
-
-
 async def test_who_has_taken_it_is_not_told_again_for_the_sake_of_another(around: Around) -> None:
     around.server.says = {"laptop": 503}
     await around.siti("phone", browsers=("laptop",))
@@ -275,64 +143,7 @@ async def test_one_access_token_serves_until_it_is_not_taken(around: Around) -> 
     assert (around.told, len(around.fcm.access)) == (["other", "phone", "tablet"], 2)
 
 
-async def test_without_an_access_token_it_is_tried_again(around: Around) -> None:
-    around.fcm.no_tokens = True
-    await around.siti("phone")
-    await around.pushes.deliver_due()
-    assert await around.standing() == ("pending", "no access token: status 400")
-    around.fcm.no_tokens = False
-    await around.try_again()
-    assert around.told == ["phone"]
-
-
-async def test_a_push_service_that_sends_us_elsewhere_is_not_followed(around: Around) -> None:
-    around.server.says, around.server.headers = {"laptop": 307}, {"Location": "/elsewhere"}
-    await around.siti(browsers=("laptop",))
-    await around.pushes.deliver_due()
-    assert [asked["name"] for asked in around.server.asked] == ["laptop"]
-    assert await around.standing() == ("pending", "status 307")
-
-
-async def test_a_push_service_that_is_known_no_more_is_not_called(around: Around) -> None:
-    await around.siti(browsers=("laptop",))
-    await (await around.open_again(web_push_hosts="push.example")).deliver_due()
-    assert around.server.asked == []
-    assert await around.standing() == ("failed", "push service not known here")
-
-
-async def test_a_push_service_whose_certificate_nobody_signed_hears_nothing(
-    around: Around, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    other = Authority().issue(tmp_path / "other")
-    monkeypatch.setattr("certifi.where", lambda: str(other / "ca.crt"))
-    pushes = await around.open_again()
-    await around.siti(browsers=("laptop",))
-    await pushes.deliver_due()
-    assert around.server.asked == []
-    assert await around.standing() == ("pending", "ClientConnectorCertificateError")
-
-
 async def test_who_sends_to_apps_alone_leaves_browsers_alone(around: Around) -> None:
     await around.siti("phone", browsers=("laptop",))
     await (await around.open_again(web_push=False)).deliver_due()
     assert (around.told, await around.standing()) == (["phone"], ("sent", None))
-
-
-@pytest.mark.parametrize(
-    ("file", "wrong"),
-    [
-        ("petpro_notification_web_push_key", pem(rsa.generate_private_key(65537, 2048))),
-        ("petpro_notification_web_push_key", pem(ec.generate_private_key(ec.SECP384R1()))),
-        ("petpro_notification_web_push_key", "a secret that is no key"),
-        ("petpro_notification_fcm_account", '{"private_key": "a secret that is no key"}'),
-    ],
-    ids=["RSA", "another curve", "no key", "no account"],
-)
-async def test_keys_that_cannot_work_are_refused_at_start_and_not_shown(
-    around: Around, tmp_path: Path, file: str, wrong: str
-) -> None:
-    (tmp_path / file).write_text(wrong)
-    with pytest.raises(ValueError) as refused:  # noqa: PT011  # of whatever kind; ValidationError is one
-        await around.open_again()
-    assert "a secret" not in str(refused.value)
-    assert issubclass(ValidationError, ValueError)

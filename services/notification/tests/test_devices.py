@@ -9,12 +9,14 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
+from sqlalchemy import text
 
 from petpro.notification.v1 import device_pb2 as pb
 from petpro.notification.v1.device_pb2_grpc import DeviceServiceStub, add_DeviceServiceServicer_to_server
 from petpro_common import rpc
 from petpro_common.ids import new_id
-from petpro_common.testing import serving
+from petpro_common.testing import eventually, serving
+from petpro_notification import devices
 from petpro_notification.domain import MOST_DEVICES, leads_to
 from petpro_notification.servicer_devices import DeviceServicer
 from petpro_notification.settings import Settings
@@ -99,16 +101,38 @@ async def test_a_device_that_another_person_registers_is_theirs(world: World, ap
 
 
 async def test_of_too_many_the_one_that_was_heard_of_longest_ago_goes(world: World, api: Api) -> None:
-    devices = [await registered(world, api, SITI, phone(f"phone-{n}")) for n in range(MOST_DEVICES)]
+    known = [await registered(world, api, SITI, phone(f"phone-{n}")) for n in range(MOST_DEVICES)]
     await registered(world, api, SITI, phone("phone-0"))
     newest = await registered(world, api, SITI, phone("new"))
-    assert set(await listed(world, api, SITI)) == {devices[0].id, newest.id, *(each.id for each in devices[2:])}
+    assert set(await listed(world, api, SITI)) == {known[0].id, newest.id, *(each.id for each in known[2:])}
 
 
-async def test_many_at_once_are_no_more_than_there_may_be(world: World, api: Api) -> None:
-    """Four at a time, each on a connection of its own."""
-    await asyncio.gather(*(registered(world, api, SITI, phone(f"phone-{n}")) for n in range(3 * MOST_DEVICES)))
-    assert len(await listed(world, api, SITI)) == MOST_DEVICES
+async def fill(world: World, user_id: UUID, name: str) -> None:
+    for n in range(MOST_DEVICES):
+        async with world.database.transaction() as tx:
+            await devices.register(tx, user_id, devices.app(f"{name}-{n}"))
+
+
+async def test_two_at_once_leave_no_more_than_there_may_be(world: World) -> None:
+    """The second waits for the first, and counts what it has left."""
+
+    async def second() -> None:
+        async with world.database.transaction() as tx:
+            await devices.register(tx, SITI, devices.app("second"))
+
+    async def waits_or_is_done() -> bool:
+        waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return work.done() or bool(await world.rows(waiting))
+
+    await fill(world, SITI, "phone")
+    async with world.database.transaction() as tx:
+        await devices.register(tx, SITI, devices.app("first"))
+        await tx.execute(text("SELECT 1"))  # and what it removes is removed
+        work = asyncio.create_task(second())
+        await eventually(waits_or_is_done)
+    await work
+    left = {row.token for row in await world.rows("SELECT token FROM devices")}
+    assert left == {"first", "second", *(f"phone-{n}" for n in range(2, MOST_DEVICES))}
 
 
 async def test_a_token_that_two_register_at_once_is_one_of_theirs(world: World, api: Api) -> None:
@@ -119,16 +143,21 @@ async def test_a_token_that_two_register_at_once_is_one_of_theirs(world: World, 
     assert {(row.token, row.times) for row in rows} == {(f"shared-{n}", 1) for n in range(10)}
 
 
-async def test_two_who_exchange_their_devices_do_not_wait_for_each_other(world: World, api: Api) -> None:
-    """With as many as each may have, so that each registration also removes one."""
-    for n in range(MOST_DEVICES):
-        await registered(world, api, SITI, phone(f"siti-{n}"))
-        await registered(world, api, BUDI, phone(f"budi-{n}"))
-    sitis = [registered(world, api, SITI, phone(f"budi-{n}")) for n in range(MOST_DEVICES)]
-    budis = [registered(world, api, BUDI, phone(f"siti-{n}")) for n in range(MOST_DEVICES)]
-    await asyncio.gather(*sitis, *budis)
-    assert len(await listed(world, api, SITI)) <= MOST_DEVICES
-    assert len(await listed(world, api, BUDI)) <= MOST_DEVICES
+async def test_two_who_exchange_their_devices_do_not_wait_for_each_other(world: World) -> None:
+    """Each has as many as there may be, and so removes one: what the other has in hand is left to them."""
+
+    async def gets(user_id: UUID, token: str) -> None:
+        async with world.database.transaction() as tx:
+            await devices.register(tx, user_id, devices.app(token))
+            await both_have.wait()
+
+    both_have = asyncio.Barrier(2)
+    await fill(world, SITI, "siti")
+    await fill(world, BUDI, "budi")
+    await asyncio.gather(gets(SITI, "budi-0"), gets(BUDI, "siti-0"))
+    rows = await world.rows("SELECT token, user_id FROM devices")
+    owners = {row.token: row.user_id for row in rows}
+    assert (owners["budi-0"], owners["siti-0"], len(owners)) == (SITI, BUDI, 2 * MOST_DEVICES)
 
 
 async def test_one_who_signs_out_of_the_app_gets_no_more_there(world: World, api: Api) -> None:

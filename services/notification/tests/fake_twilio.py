@@ -13,12 +13,14 @@ _STATUS_OF = {20003: 401, 20429: 429, 21408: 400, 21610: 400}
 
 @dataclass
 class FakeTwilio:
-    """`refuses`: the code by which it refuses. `status`: what it answers beside everything else, such as 503."""
+    """`refuses`: the code by which it refuses. `status`: what it answers beside everything else, such as 503. `mute`:
+    it does what it is asked, and its answer is lost."""
 
     refuses: int = 0
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     holds_its_answer: bool = False
+    mute: bool = False
     taken: list[dict[str, str]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -40,6 +42,9 @@ class FakeTwilio:
         assert ("From" in form) != ("MessagingServiceSid" in form)
         self.taken.append(form)
         self.arrived.set()
+        if self.mute:
+            assert request.transport is not None
+            request.transport.close()
         if self.holds_its_answer:
             await asyncio.Event().wait()
         sid = f"SM{uuid4().hex}"

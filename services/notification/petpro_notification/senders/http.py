@@ -21,6 +21,11 @@ _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_
 
 
 @dataclass(frozen=True)
+class AnswerLost(TryAgain):
+    """Nothing came back from who may have done it."""
+
+
+@dataclass(frozen=True)
 class Answer:
     """What was said to a call, and for how many seconds it wants to hear nothing."""
 
@@ -59,14 +64,16 @@ def open_session(**options: Any) -> aiohttp.ClientSession:
 
 
 async def post(session: aiohttp.ClientSession, url: str | URL, **sent: Any) -> Answer | TryAgain:
-    """The answer to a POST; or TryAgain, when nothing came back, or that it shall be later. No redirect is followed,
-    and nothing of what goes there or comes back is logged."""
+    """The answer to a POST; or TryAgain, when nobody was reached, no answer came back, or that it shall be later. No
+    redirect is followed, and nothing of what goes there or comes back is logged."""
     try:
         async with session.post(url, allow_redirects=False, **sent) as response:
             after = _seconds(response.headers.get("Retry-After", ""))
             answer = Answer(response.status, await response.read(), after)
-    except (aiohttp.ClientError, TimeoutError) as fault:
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as fault:
         return TryAgain(type(fault).__name__)
+    except (aiohttp.ClientError, TimeoutError) as fault:
+        return AnswerLost(type(fault).__name__)
     return answer.later if answer.status >= 500 or answer.status in _LATER else answer
 
 

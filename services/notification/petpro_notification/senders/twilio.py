@@ -1,11 +1,12 @@
 """SMS by Twilio's Messages API.
 
 It knows no idempotency key: who dies, or hears nothing, after Twilio has taken an SMS and before that is written down
-sends it again, and the person gets two.
+sends it again, and the person gets two. Of SMS whose answers get lost there are three at most.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import aiohttp
@@ -25,6 +26,7 @@ from petpro_notification.wording import Wording, Words
 _VALID_SECONDS = 4 * 3600
 """How long Twilio may keep an SMS for later: a reminder is of no use the day after. It takes 36,000 at most."""
 
+_MOST_LOST = 3
 _OF_THE_NUMBER = (
     21211,  # no valid number
     21265,  # a short code
@@ -67,6 +69,14 @@ async def open_sender(settings: Settings) -> AsyncIterator[Sender]:
         yield Twilio(session, own, Wording(settings.language))
 
 
+@dataclass(frozen=True)
+class Sms:
+    """A text, and which try to send it this is."""
+
+    text: str
+    tries: int
+
+
 class Twilio:
     """Sends SMS through `session`, which shows who we are."""
 
@@ -81,16 +91,18 @@ class Twilio:
         by_service = {"MessagingServiceSid": settings.twilio_messaging_service_sid}
         self._sender = {"From": settings.twilio_from} if settings.twilio_from else by_service
 
-    def compose(self, _due: Due, words: Words, _names: Names, _person: Person) -> str:
+    def compose(self, due: Due, words: Words, _names: Names, _person: Person) -> Sms:
         """A text in so many parts as the settings allow."""
-        return fitted(self._wording.sms(words), self._most_parts)
+        return Sms(fitted(self._wording.sms(words), self._most_parts), due.tries)
 
-    async def send(self, composed: str, person: Person) -> Result:
+    async def send(self, composed: Sms, person: Person) -> Result:
         """Sent when Twilio has taken it. What it refuses because of us, and not of the number, is tried again."""
         if not person.phone_number:
             return Suppressed("no phone number")
-        form = {"To": person.phone_number, "Body": composed, "ValidityPeriod": str(_VALID_SECONDS), **self._sender}
+        form = {"To": person.phone_number, "Body": composed.text, "ValidityPeriod": str(_VALID_SECONDS), **self._sender}
         answer = await http.post(self._session, self._messages, data=form)
+        if isinstance(answer, http.AnswerLost) and composed.tries >= _MOST_LOST:
+            return Refused("answer lost")
         if isinstance(answer, TryAgain):
             return answer
         if answer.is_success:

@@ -11,7 +11,7 @@ from petpro_notification.consumer import consumer
 from petpro_notification.deliveries import Deliveries, end_old
 from petpro_notification.directory import Directory
 from petpro_notification.naming import Naming
-from petpro_notification.senders.registry import open_senders
+from petpro_notification.senders.registry import opened
 from petpro_notification.servicer import NotificationServicer
 from petpro_notification.servicer_devices import DeviceServicer
 from petpro_notification.settings import Settings
@@ -26,13 +26,16 @@ async def main() -> None:
     settings = Settings.load()
     wording = Wording(settings.language)
     async with (
+        opened(settings) as outside,
         Service("petpro_notification", settings, HELD) as service,
         service.channel(settings.catalog_address) as catalog,
-        open_senders(settings, service.database) as senders,
     ):
         directory = Directory(service.account_channel, catalog)
         naming = Naming(service.database, directory, wording)
-        couriers = [Deliveries(service.database, directory, naming, sender, settings) for sender in senders]
+        couriers = [
+            Deliveries(service.database, directory, naming, sender, settings)
+            for sender in outside.senders(settings, service.database)
+        ]
         add_NotificationServiceServicer_to_server(NotificationServicer(service.database), service.server)
         devices = DeviceServicer(service.database, settings.push_services)
         add_DeviceServiceServicer_to_server(devices, service.server)

@@ -16,7 +16,7 @@ from petpro_common.ids import new_id
 from petpro_common.testing.certificates import Authority
 from petpro_notification import devices
 from petpro_notification.deliveries import Deliveries
-from petpro_notification.senders.registry import open_senders
+from petpro_notification.senders.registry import opened
 from petpro_notification.store_devices import Target
 from services.notification.tests.conftest import World, confirmed
 from services.notification.tests.fake_fcm import FakeFcm
@@ -100,8 +100,8 @@ async def around_pushes(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
         async def pushes(**settings: Any) -> Deliveries:
             told = {"fcm": True, "web_push": True, "web_push_hosts": url.removeprefix("https://"), **settings}
-            opened = open_senders(world.settings.model_copy(update=told), world.database)
-            _, sender = await stack.enter_async_context(opened)
+            own = world.settings.model_copy(update=told)
+            _, sender = (await stack.enter_async_context(opened(own))).senders(own, world.database)
             return world.deliveries(sender)
 
         yield Around(world, fcm, server, url, await pushes(), pushes)

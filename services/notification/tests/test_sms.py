@@ -16,7 +16,8 @@ from devstack.ports import free_port
 from petpro_common.ids import new_id
 from petpro_common.testing import logged
 from petpro_notification.deliveries import Deliveries
-from petpro_notification.senders.registry import open_senders
+from petpro_notification.senders.registry import opened
+from petpro_notification.senders.sender import Sender
 from petpro_notification.senders.twilio import TwilioSettings
 from services.notification.tests.conftest import World, confirmed
 from services.notification.tests.fake_twilio import ACCOUNT, FROM, KEY, KEY_SID, FakeTwilio
@@ -36,6 +37,14 @@ def tell(monkeypatch: pytest.MonkeyPatch, folder: Path, **told: str) -> None:
     monkeypatch.setenv("PETPRO_NOTIFICATION_SECRETS_DIR", str(folder))
 
 
+@contextlib.asynccontextmanager
+async def sms_sender(world: World) -> AsyncIterator[Sender]:
+    async with opened(settings := world.settings.model_copy(update={"sms": "twilio"})) as outside:
+        mails, sms = outside.senders(settings, world.database)
+        assert (mails.channel, sms.channel) == ("email", "sms")
+        yield sms
+
+
 @pytest.fixture
 async def twilio() -> FakeTwilio:
     return FakeTwilio()
@@ -48,7 +57,7 @@ async def texts(
     """The worker of a process that is told to send SMS."""
     async with serving(*twilio.routes()) as url:
         tell(monkeypatch, tmp_path, URL=url, **TOLD)
-        async with open_senders(world.settings.model_copy(update={"sms": "twilio"}), world.database) as (_, sender):
+        async with sms_sender(world) as sender:
             yield world.deliveries(sender)
 
 
@@ -190,7 +199,7 @@ async def test_who_cannot_be_reached_has_sent_nothing_and_is_asked_on(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tell(monkeypatch, tmp_path, URL=f"http://127.0.0.1:{free_port()}", **TOLD)
-    async with open_senders(world.settings.model_copy(update={"sms": "twilio"}), world.database) as (_, sender):
+    async with sms_sender(world) as sender:
         await told_siti(world, texts := world.deliveries(sender))
         for _ in range(4):
             await world.make_due()
@@ -204,7 +213,7 @@ async def test_a_messaging_service_chooses_the_sender_itself(
     service = f"MG{'2' * 32}"
     async with serving(*twilio.routes()) as url:
         tell(monkeypatch, tmp_path, URL=url, **{**TOLD, "FROM": "", "MESSAGING_SERVICE_SID": service})
-        async with open_senders(world.settings.model_copy(update={"sms": "twilio"}), world.database) as (_, sender):
+        async with sms_sender(world) as sender:
             await told_siti(world, texts := world.deliveries(sender))
             await texts.deliver_due()
     assert [(form["MessagingServiceSid"], "From" in form) for form in twilio.taken] == [(service, False)]

@@ -3,8 +3,9 @@
 A sender's file, with its libraries and its settings, is loaded only when it is configured.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -21,22 +22,33 @@ FILES = {
 }
 
 
+@dataclass(frozen=True)
+class Opened:
+    """Who was opened for SMS, and for devices of each kind."""
+
+    sms: Sequence[Sender]
+    push_services: Mapping[DeviceKind, Any]
+
+    def senders(self, settings: Settings, database: Database) -> Sequence[Sender]:
+        """One for each channel that something is sent by; mail always is."""
+        senders = [Post(settings), *self.sms]
+        if self.push_services:
+            senders.append(import_module("petpro_notification.senders.push").Push(database, self.push_services))
+        return senders
+
+
 @asynccontextmanager
-async def open_senders(settings: Settings, database: Database) -> AsyncIterator[Sequence[Sender]]:
-    """One for each channel that the settings say something is sent by; mail always is. Each reads settings of its own
-    besides. Raises pydantic's ValidationError."""
+async def opened(settings: Settings) -> AsyncIterator[Opened]:
+    """Opens what the settings say that something is sent by, until after all that send by it have ended. Each reads
+    settings of its own besides. Raises pydantic's ValidationError."""
     async with AsyncExitStack() as stack:
-        senders: list[Sender] = [Post(settings)]
-        if settings.sms:
-            senders.append(await stack.enter_async_context(_file(settings.sms).open_sender(settings)))
+        sms = [await stack.enter_async_context(_file(name).open_sender(settings)) for name in (settings.sms,) if name]
         services: dict[DeviceKind, Any] = {}
         if settings.fcm:
             services[DeviceKind.FCM] = await stack.enter_async_context(_file("fcm").open_service())
         if settings.web_push:
             services[DeviceKind.WEB_PUSH] = await stack.enter_async_context(_file("web_push").open_service(settings))
-        if services:
-            senders.append(import_module("petpro_notification.senders.push").Push(database, services))
-        yield senders
+        yield Opened(sms, services)
 
 
 def _file(name: str) -> Any:

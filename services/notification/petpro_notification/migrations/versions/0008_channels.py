@@ -5,8 +5,8 @@ The release before, until it is gone, finds what is due by the index of all chan
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

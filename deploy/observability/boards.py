@@ -90,6 +90,8 @@ SERVICE = Dashboard("service", "PetPro / Service", (
     Panel("Memory", "bytes", [("{{instance}}", f"process_resident_memory_bytes{{{_JOB}}}")]),
     Panel("Background work that failed", "reqps",
           [("{{task}}", _rate(f"petpro_background_failures_total{{{_JOB}}}", "task"))]),
+    Panel("Background work that fails since", "s",
+          [("{{task}}, {{instance}}", f"time() - (petpro_background_failing_since_timestamp_seconds{{{_JOB}}} > 0)")]),
     Panel("Partitions ahead", "short", [("{{table}}", f"min by (table) (petpro_partitions_ahead{{{_JOB}}})")],
           "Of booking; at 0 the next period has none."),
 ), of_one_service=True)  # fmt: skip

@@ -52,12 +52,14 @@ from petpro_common.messaging.relay import Relay
 from petpro_common.messaging.servicer import ParkedMessageServicer
 from petpro_common.personal.held import Held
 from petpro_common.personal.servicer import PersonalDataServicer
+from petpro_common.seldom import Seldom
 from petpro_common.settings import ServiceSettings
 
 LIVENESS = "liveness"
 READINESS = "readiness"
 _READY_EVERY_SECONDS = 1.0
-_UNREADY_EVERY_SECONDS = 0.1
+_FIRST_LOOKS = 30
+_FIRST_LOOKS_EVERY_SECONDS = 0.1
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -102,6 +104,7 @@ class Service:
         self._consumers: list[Consumer] = []
         self._stopping = asyncio.Event()
         self._failed = self._is_ending = False
+        self._seldom = Seldom()
 
     async def __aenter__(self) -> Self:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
@@ -208,18 +211,21 @@ class Service:
         return [{field.name: value for field, value in key.ListFields()} for key in reply.keys]
 
     async def _watch_readiness(self) -> None:
+        """Looks at the database each second; more often while it is about to begin, or to come back."""
         await self.broker.until_connected()
+        looks = 0
         while True:
             ready = await self._is_ready()
             await self._set_readiness(ready and not self._stopping.is_set())
-            await asyncio.sleep(_READY_EVERY_SECONDS if ready else _UNREADY_EVERY_SECONDS)
+            looks = 0 if ready else looks + 1
+            await asyncio.sleep(_FIRST_LOOKS_EVERY_SECONDS if 0 < looks <= _FIRST_LOOKS else _READY_EVERY_SECONDS)
 
     async def _is_ready(self) -> bool:
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
                 return await versions.is_migrated(self.database, self._package)
         except (DatabaseError, OSError, TimeoutError) as fault:
-            _log.warning("database is not ready", cause=type(fault).__name__)
+            self._seldom.warning("database is not ready", cause=faults.told(fault))
             return False
 
     async def _set_readiness(self, ready: bool) -> None:

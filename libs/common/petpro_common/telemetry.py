@@ -67,6 +67,11 @@ BACKGROUND_FAILURES = Counter(
     "Rounds of a background task that failed and are tried again",
     ["task"],
 )
+BACKGROUND_FAILING_SINCE = Gauge(
+    "petpro_background_failing_since_timestamp_seconds",
+    "Since when (Unix time) no round of a background task has gone well; 0 after one that has",
+    ["task"],
+)
 BUILD = Gauge("petpro_build_info", "Always 1; the service's version, and that of its tables", ["version", "schema"])
 READY = Gauge("petpro_ready", "1 while the service answers for its dependencies")
 

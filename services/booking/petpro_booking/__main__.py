@@ -49,6 +49,7 @@ async def main() -> None:
         service.background(Census(database).run())
         service.background(expiry.run(database, min(settings.expiry_check_seconds, settings.hold_seconds)))
         service.background(partitions.run(database, settings.partition_check_seconds))
+        service.background(partitions.keep_counting(database))
         service.background(reminders.run(database, settings.reminder_seconds, settings.reminder_check_seconds))
         service.background(keep_forgetting(database, forget, partial(leaving.end_all, database, engine)))
         service.background(run_purges(database, SAGA_PURGES))

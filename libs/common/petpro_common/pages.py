@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -47,3 +48,15 @@ def read_token(token: str, *filters: Any) -> tuple[str, ...] | None:
     if fingerprint != _fingerprint(filters) or not all(isinstance(part, str) for part in key):
         raise BadPageToken
     return tuple(key)
+
+
+def read_id(token: str, *filters: Any) -> UUID | None:
+    """As `read_token`, of a list whose sort key is one id. Raises BadPageToken also when it holds another thing."""
+    key = read_token(token, *filters)
+    if key is None:
+        return None
+    try:
+        (id_,) = key
+        return UUID(id_)
+    except ValueError:
+        raise BadPageToken from None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from petpro_booking import access, messages, policy, store, store_confirm
+from petpro_booking import access, messages, policy, store, store_confirm, store_pages
 from petpro_booking.domain import (
     BookingHasBegun,
     BookingNotFound,
@@ -77,15 +77,23 @@ async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     return booking
 
 
+async def at_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
+    """A booking, for those who act for the clinic. Raises BookingNotFound."""
+    booking = await store.get_booking(tx, booking_id)
+    if booking is None or not await access.acts_for_clinic(tx, caller, booking.clinic_id):
+        raise BookingNotFound
+    return booking
+
+
 async def page(
     tx: Transaction, caller: Caller, clinic_id: UUID | None, status: str | None, before: UUID | None, limit: int
 ) -> Sequence[Row]:
     """The caller's own bookings, or those of a clinic, newest first. Raises ClinicNotFound to who may not see them."""
     if clinic_id is None:
-        return await store.bookings_of_user(tx, caller.user_id, status, before, limit)
+        return await store_pages.bookings_of_user(tx, caller.user_id, status, before, limit)
     if not await access.sees_clinic(tx, caller, clinic_id):
         raise ClinicNotFound
-    return await store.bookings_of_clinic(tx, clinic_id, status, before, limit)
+    return await store_pages.bookings_of_clinic(tx, clinic_id, status, before, limit)
 
 
 async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id: UUID) -> Row:

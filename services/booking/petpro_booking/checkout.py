@@ -17,7 +17,7 @@ from secrets import compare_digest
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, bookings, messages, starting, store, store_sagas
+from petpro_booking import access, bookings, messages, starting, store, store_projections, store_sagas
 from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
@@ -160,6 +160,7 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
         for state in states:
             if state.data["requires_approval"]:
                 store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
+                await _ask_clinic(tx, _id(state, "reservation_id"))
         return [Succeeded()] * len(states)
 
     return {
@@ -179,6 +180,17 @@ def _try(state: SagaState) -> store_sagas.Try:
         notes=state.data["notes"],
         checkout_status="awaiting_approval" if state.data["requires_approval"] else "awaiting_payment",
     )
+
+
+async def _ask_clinic(tx: Transaction, reservation_id: UUID) -> None:
+    """Has the clinic's owner told that a reservation waits for their word."""
+    reservation = await store.get_reservation(tx, reservation_id)
+    if reservation is None:
+        return
+    slot = await store.get_slot(tx, reservation.slot_id)
+    owner_id = await store_projections.owner_of(tx, reservation.clinic_id)
+    if slot and owner_id:
+        await messages.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
 
 
 async def await_approval(tx: Transaction, state: SagaState) -> Answer:

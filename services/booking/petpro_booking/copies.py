@@ -109,26 +109,26 @@ class Copies:
 
     async def _clinic(self, clinic_id: UUID) -> _Row | None:
         request = catalog_pb2.GetClinicRequest(clinic_id=str(clinic_id))
-        reply = await _unless_unknown(self._catalog.GetClinic(request))
+        reply = await unless_unknown(self._catalog.GetClinic(request))
         return reply and _clinic_row(reply.clinic)
 
     async def _service(self, service_id: UUID) -> _Row | None:
         request = catalog_pb2.GetServiceRequest(service_id=str(service_id))
-        reply = await _unless_unknown(self._catalog.GetService(request))
+        reply = await unless_unknown(self._catalog.GetService(request))
         return reply and _service_row(reply.service)
 
     async def _staff(self, staff_id: UUID) -> _Row | None:
         request = catalog_pb2.GetStaffRequest(staff_id=str(staff_id))
-        reply = await _unless_unknown(self._catalog.GetStaff(request))
+        reply = await unless_unknown(self._catalog.GetStaff(request))
         return reply and _staff_row(reply.staff)
 
     async def _pet(self, pet_id: UUID) -> _Row | None:
         request = account_pb2.GetPetRequest(pet_id=str(pet_id))
-        reply = await _unless_unknown(self._pets.GetPet(request))
+        reply = await unless_unknown(self._pets.GetPet(request))
         return reply and {"id": pet_id, "user_id": UUID(reply.pet.user_id), "is_deleted": False, "version": 0}
 
 
-async def _unless_unknown(call: Awaitable[Reply]) -> Reply | None:
+async def unless_unknown(call: Awaitable[Reply]) -> Reply | None:
     """The reply, or None when the owner knows no such thing."""
     try:
         return await call

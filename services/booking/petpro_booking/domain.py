@@ -119,6 +119,12 @@ class ServiceUnavailable(WrongState):
     reason = "SERVICE_UNAVAILABLE"
 
 
+class VisitorNotFound(NotFound):
+    """Who held or booked is not known any more."""
+
+    reason = "VISITOR_NOT_FOUND"
+
+
 class PetNotFound(NotFound):
     """No such pet."""
 

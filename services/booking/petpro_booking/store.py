@@ -115,14 +115,6 @@ _START_TIMES = text("""
     SELECT id, slot_start_time FROM slots
     WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date = ANY(CAST(:dates AS date[]))
 """)
-_PAGE_OF_BOOKINGS = """
-    SELECT * FROM bookings
-    WHERE {owner} AND (CAST(:status AS text) IS NULL OR status = :status)
-      AND (CAST(:before AS uuid) IS NULL OR (created_at, id) < (uuid_extract_timestamp(:before), :before))
-    ORDER BY created_at DESC, id DESC LIMIT :limit
-"""
-_OF_USER = text(_PAGE_OF_BOOKINGS.format(owner="user_id = :owner_id"))
-_OF_CLINIC = text(_PAGE_OF_BOOKINGS.format(owner="clinic_id = :owner_id"))
 
 
 async def take_seat(tx: Transaction, slot_id: UUID) -> Row:
@@ -267,19 +259,3 @@ async def take_due_reminders(tx: Transaction, ahead: timedelta, batch: int) -> S
     slots = {"ids": [booking.slot_id for booking in taken], "dates": [booking.slot_date for booking in taken]}
     starts = {row.id: row.slot_start_time for row in await tx.execute(_START_TIMES, slots)}
     return [(booking, starts[booking.slot_id]) for booking in taken]
-
-
-async def bookings_of_user(
-    tx: Transaction, user_id: UUID, status: str | None, before: UUID | None, limit: int
-) -> Sequence[Row]:
-    """A person's bookings, newest first, older than `before`."""
-    row = {"owner_id": user_id, "status": status, "before": before, "limit": limit}
-    return (await tx.execute(_OF_USER, row)).all()
-
-
-async def bookings_of_clinic(
-    tx: Transaction, clinic_id: UUID, status: str | None, before: UUID | None, limit: int
-) -> Sequence[Row]:
-    """A clinic's bookings, newest first, older than `before`."""
-    row = {"owner_id": clinic_id, "status": status, "before": before, "limit": limit}
-    return (await tx.execute(_OF_CLINIC, row)).all()

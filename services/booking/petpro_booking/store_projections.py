@@ -14,6 +14,7 @@ _IS_OF_CLINIC = text("""
     SELECT EXISTS (SELECT FROM catalog_clinics WHERE id = :clinic_id AND owner_id = :user_id)
         OR EXISTS (SELECT FROM catalog_staff WHERE user_id = :user_id AND clinic_id = :clinic_id)
 """)
+_OWNER = text("SELECT owner_id FROM catalog_clinics WHERE id = :clinic_id")
 _ZONE_OF_SERVICE = text("""
     SELECT clinic.timezone FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
     WHERE service.id = :service_id
@@ -24,6 +25,12 @@ async def is_of_clinic(tx: Transaction, user_id: UUID, clinic_id: UUID) -> bool:
     """Whether a person owns the clinic or is of its staff."""
     found: bool = (await tx.execute(_IS_OF_CLINIC, {"user_id": user_id, "clinic_id": clinic_id})).scalar_one()
     return found
+
+
+async def owner_of(tx: Transaction, clinic_id: UUID) -> UUID | None:
+    """Whose clinic it is; None when the copy is missing."""
+    owner_id: UUID | None = (await tx.execute(_OWNER, {"clinic_id": clinic_id})).scalar()
+    return owner_id
 
 
 async def zone_of_service(tx: Transaction, service_id: UUID) -> str | None:

@@ -28,6 +28,7 @@ class NotificationNotFound(NotFound):
 class Type(StrEnum):
     """What a notification is about; its text is the template of the same name."""
 
+    APPROVAL_REQUESTED = "approval_requested"
     BOOKING_CONFIRMED = "booking_confirmed"
     BOOKING_CANCELLED = "booking_cancelled"
     BOOKING_RESCHEDULED = "booking_rescheduled"

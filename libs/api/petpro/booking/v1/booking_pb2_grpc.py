@@ -249,6 +249,11 @@ class ReservationServiceStub(object):
                 request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationRequest.SerializeToString,
                 response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationResponse.FromString,
                 _registered_method=True)
+        self.ListReservations = channel.unary_unary(
+                '/petpro.booking.v1.ReservationService/ListReservations',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsResponse.FromString,
+                _registered_method=True)
         self.GetReservation = channel.unary_unary(
                 '/petpro.booking.v1.ReservationService/GetReservation',
                 request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationRequest.SerializeToString,
@@ -283,6 +288,13 @@ class ReservationServiceServicer(object):
     def CreateReservation(self, request, context):
         """Holds one seat of a slot for one pet of the caller, for some minutes.
         Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReservations(self, request, context):
+        """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,6 +342,11 @@ def add_ReservationServiceServicer_to_server(servicer, server):
                     servicer.CreateReservation,
                     request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationRequest.FromString,
                     response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationResponse.SerializeToString,
+            ),
+            'ListReservations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReservations,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsResponse.SerializeToString,
             ),
             'GetReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReservation,
@@ -385,6 +402,33 @@ class ReservationService(object):
             '/petpro.booking.v1.ReservationService/CreateReservation',
             petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationRequest.SerializeToString,
             petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReservations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.ReservationService/ListReservations',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -951,6 +995,129 @@ class BookingService(object):
             '/petpro.booking.v1.BookingService/GetClinicSummary',
             petpro_dot_booking_dot_v1_dot_booking__pb2.GetClinicSummaryRequest.SerializeToString,
             petpro_dot_booking_dot_v1_dot_booking__pb2.GetClinicSummaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class VisitorServiceStub(object):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetReservationVisitor = channel.unary_unary(
+                '/petpro.booking.v1.VisitorService/GetReservationVisitor',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorResponse.FromString,
+                _registered_method=True)
+        self.GetBookingVisitor = channel.unary_unary(
+                '/petpro.booking.v1.VisitorService/GetBookingVisitor',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorResponse.FromString,
+                _registered_method=True)
+
+
+class VisitorServiceServicer(object):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    def GetReservationVisitor(self, request, context):
+        """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBookingVisitor(self, request, context):
+        """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_VisitorServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetReservationVisitor': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReservationVisitor,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorResponse.SerializeToString,
+            ),
+            'GetBookingVisitor': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBookingVisitor,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'petpro.booking.v1.VisitorService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('petpro.booking.v1.VisitorService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class VisitorService(object):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    @staticmethod
+    def GetReservationVisitor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.VisitorService/GetReservationVisitor',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBookingVisitor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.VisitorService/GetBookingVisitor',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorResponse.FromString,
             options,
             channel_credentials,
             insecure,

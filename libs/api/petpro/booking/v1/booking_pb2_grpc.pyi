@@ -110,6 +110,8 @@ class ReservationServiceStub:
     """Holds one seat of a slot for one pet of the caller, for some minutes.
     Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
     """
+    ListReservations: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListReservationsRequest, _booking_pb2.ListReservationsResponse]
+    """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first."""
     GetReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]
     """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
     CheckoutReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]
@@ -130,6 +132,8 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     """Holds one seat of a slot for one pet of the caller, for some minutes.
     Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
     """
+    ListReservations: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListReservationsRequest, _booking_pb2.ListReservationsResponse]  # type: ignore[assignment]
+    """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first."""
     GetReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]  # type: ignore[assignment]
     """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
     CheckoutReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]  # type: ignore[assignment]
@@ -153,6 +157,14 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Holds one seat of a slot for one pet of the caller, for some minutes.
         Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
         """
+
+    @_abc_1.abstractmethod
+    def ListReservations(
+        self,
+        request: _booking_pb2.ListReservationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.ListReservationsResponse, _abc.Awaitable[_booking_pb2.ListReservationsResponse]]:
+        """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first."""
 
     @_abc_1.abstractmethod
     def GetReservation(
@@ -340,6 +352,55 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
 
 def add_BookingServiceServicer_to_server(servicer: BookingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class VisitorServiceStub:
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> VisitorServiceAsyncStub: ...
+    GetReservationVisitor: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationVisitorRequest, _booking_pb2.GetReservationVisitorResponse]
+    """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
+    GetBookingVisitor: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetBookingVisitorRequest, _booking_pb2.GetBookingVisitorResponse]
+    """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+
+@_typing.type_check_only
+class VisitorServiceAsyncStub(VisitorServiceStub):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetReservationVisitor: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationVisitorRequest, _booking_pb2.GetReservationVisitorResponse]  # type: ignore[assignment]
+    """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
+    GetBookingVisitor: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetBookingVisitorRequest, _booking_pb2.GetBookingVisitorResponse]  # type: ignore[assignment]
+    """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+
+class VisitorServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    @_abc_1.abstractmethod
+    def GetReservationVisitor(
+        self,
+        request: _booking_pb2.GetReservationVisitorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.GetReservationVisitorResponse, _abc.Awaitable[_booking_pb2.GetReservationVisitorResponse]]:
+        """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
+
+    @_abc_1.abstractmethod
+    def GetBookingVisitor(
+        self,
+        request: _booking_pb2.GetBookingVisitorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.GetBookingVisitorResponse, _abc.Awaitable[_booking_pb2.GetBookingVisitorResponse]]:
+        """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+
+def add_VisitorServiceServicer_to_server(servicer: VisitorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class SagaServiceStub:
     """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the

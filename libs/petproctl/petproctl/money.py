@@ -1,6 +1,6 @@
 """`petproctl money ...`: export the books, and end what waits for a person, through the gateway.
 
-Every act needs a reason, is audited, and with `--dry-run` is only foreseen. Exit codes are those of `terminal`.
+Every act needs a reason, is audited, and with `--dry-run` is only foreseen.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,28 @@ import typer
 
 from petproctl import beancount, money_drawing
 from petproctl.gateway import Gateway, Json
-from petproctl.settlement import Instant, Out, instant, write
-from petproctl.terminal import AsJson, DryRun, Limit, Reason, connection, say, seconds, session
+from petproctl.settlement import Instant, instant
+from petproctl.terminal import (
+    EXIT_CODES,
+    AsJson,
+    DryRun,
+    Limit,
+    Out,
+    Reason,
+    connection,
+    new_file,
+    say,
+    seconds,
+    session,
+)
 
 OPERATIONS = "/v1/operations"
 
-app = typer.Typer(no_args_is_help=True, help="Money: export, refunds and payments for a person.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Money: export, refunds and payments for a person.",
+    epilog=f"{EXIT_CODES}\n\npetproctl money refunds --older-than 1d  |  petproctl money export --out books.beancount",
+)
 app.callback()(connection)
 
 
@@ -95,19 +111,22 @@ def close(
     reference: Reference,
     reason: Reason,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say that the provider has given back what it took for a quarantined payment."""
     body = {"reference": reference, "reason": reason, "dry_run": dry_run}
     with session(context) as gateway:
         gateway.post(f"{OPERATIONS}/quarantine/{payment_id}:close", body)
-    typer.echo(f"{payment_id} {'would be' if dry_run else 'is'} closed")
+    done = "would be" if dry_run else "is"
+    told = {"payment_id": payment_id, "dry_run": dry_run}
+    say(as_json, told, lambda console: console.print(f"{payment_id} {done} closed"))
 
 
 @app.command()
 def export(context: typer.Context, until: Instant = "", out: Out = None) -> None:
     """Write the journal for beancount: `bean-check FILE` adds it up again, and finds each balance."""
-    with session(context) as gateway:
-        write(out, beancount.export(_journal(gateway, instant(until) if until else "")))
+    with new_file(out) as file, session(context) as gateway:
+        file.writelines(beancount.export(_journal(gateway, instant(until) if until else "")))
 
 
 def _journal(gateway: Gateway, until: str) -> Iterator[Json]:

@@ -1,6 +1,6 @@
-"""`petproctl money ...`: export the books, and end what waits for a person, through the gateway.
+"""`petproctl money ...`: export the books, see what providers have, and end what waits for a person.
 
-Every act needs a reason, is audited, and with `--dry-run` is only foreseen.
+Every act goes through the gateway, needs a reason, is audited, and with `--dry-run` is only foreseen.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from petproctl import beancount, money_drawing
+from petproctl import at_provider, beancount, money_drawing
 from petproctl.gateway import Gateway, Json
 from petproctl.settlement import Instant, instant
 from petproctl.terminal import (
@@ -17,6 +17,7 @@ from petproctl.terminal import (
     AsJson,
     DryRun,
     Limit,
+    OlderThan,
     Out,
     Reason,
     connection,
@@ -30,10 +31,12 @@ OPERATIONS = "/v1/operations"
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Money: export, refunds and payments for a person.",
-    epilog=f"{EXIT_CODES}\n\npetproctl money refunds --older-than 1d  |  petproctl money export --out books.beancount",
+    help="Money: export, what providers have, refunds and payments for a person.",
+    epilog=f"{EXIT_CODES}\n\n"
+    "petproctl money at-provider --older-than 3d  |  petproctl money export --out books.beancount",
 )
 app.callback()(connection)
+app.command("at-provider")(at_provider.command)
 
 
 class Waits(StrEnum):
@@ -44,7 +47,6 @@ class Waits(StrEnum):
     UNKNOWN = "unknown"
 
 
-OlderThan = Annotated[str, typer.Option("--older-than", help="has waited so long or longer: 90s, 15m, 2h, 1d")]
 Reference = Annotated[str, typer.Option("--reference", help="where it can be looked up; kept", show_default=False)]
 
 

@@ -23,6 +23,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Limit = Annotated[int, typer.Option("--limit", min=1, help="how many at most")]
 AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
+OlderThan = Annotated[str, typer.Option("--older-than", help="has waited so long or longer: 90s, 15m, 2h, 1d")]
 Reason = Annotated[str, typer.Option("--reason", help="why; kept with your name", show_default=False)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="change nothing, say what would happen")]
 Out = Annotated[

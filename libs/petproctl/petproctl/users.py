@@ -8,7 +8,6 @@ only foreseen. Addresses and telephone numbers are covered up unless `--reveal` 
 import json
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from rich.table import Table
 from petproctl.audit.databases import Databases
 from petproctl.gateway import Gateway, Json
 from petproctl.messages import Service
-from petproctl.reading import Dsns, databases
+from petproctl.reading import Dsns, databases, folder_of
 from petproctl.terminal import EXIT_CODES, AsJson, DryRun, Limit, Out, Reason, connection, new_file, say, session
 
 NOT_FOUND = 1
@@ -76,7 +75,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List accounts, the newest first."""
-    with databases(_run(context), dsn) as read:
+    with databases(folder_of(context), dsn) as read:
         found = read.rows("account", _LIST, {"role": role, "status": status, "limit": limit})
     users = [_told(row, reveal) for row in found]
     say(as_json, {"users": users}, lambda console: console.print(_table(users)))
@@ -91,7 +90,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one account by id or e-mail address, with its pets."""
-    with databases(_run(context), dsn) as read:
+    with databases(folder_of(context), dsn) as read:
         found = _find(read, who)
         pets = read.rows("account", _PETS, {"id": found["id"]})
     user = _told(found, reveal) | {"pets": [{**pet, "id": str(pet["id"])} for pet in pets]}
@@ -112,7 +111,7 @@ def export(
     with new_file(out) as file:
         user_id = str(_id(who)) if "@" not in who else ""
         if not user_id:
-            with databases(_run(context), dsn) as read:
+            with databases(folder_of(context), dsn) as read:
                 user_id = str(_find(read, who)["id"])
         with session(context) as gateway:
             held = {service.value: _held(gateway, service.value, user_id) for service in Service}
@@ -206,11 +205,6 @@ def _find(read: Databases, who: str) -> dict[str, Any]:
         Console(stderr=True).print("There is no such account.")
         raise typer.Exit(NOT_FOUND)
     return found[0]
-
-
-def _run(context: typer.Context) -> Path:
-    """The dev stack's folder, which is told before the verb."""
-    return Path(context.parent.params["run"]) if context.parent else Path(".run")
 
 
 def _id(text: str) -> UUID:

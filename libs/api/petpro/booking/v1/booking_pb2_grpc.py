@@ -289,7 +289,7 @@ class ReservationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetReservation(self, request, context):
-        """A reservation with the state of its checkout; for its customer, the clinic and administrators.
+        """A reservation with the state of its checkout; for its customer, the clinic, administrators and services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -652,7 +652,7 @@ class BookingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetClinicSummary(self, request, context):
-        """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old.
+        """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -111,7 +111,7 @@ class ReservationServiceStub:
     Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
     """
     GetReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]
-    """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
+    """A reservation with the state of its checkout; for its customer, the clinic, administrators and services."""
     CheckoutReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]
     """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
@@ -131,7 +131,7 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
     """
     GetReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]  # type: ignore[assignment]
-    """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
+    """A reservation with the state of its checkout; for its customer, the clinic, administrators and services."""
     CheckoutReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]  # type: ignore[assignment]
     """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
@@ -160,7 +160,7 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.GetReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GetReservationResponse, _abc.Awaitable[_booking_pb2.GetReservationResponse]]:
-        """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
+        """A reservation with the state of its checkout; for its customer, the clinic, administrators and services."""
 
     @_abc_1.abstractmethod
     def CheckoutReservation(
@@ -226,7 +226,7 @@ class BookingServiceStub:
     leaves of the price goes back.
     """
     GetClinicSummary: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]
-    """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
+    """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour."""
 
 @_typing.type_check_only
 class BookingServiceAsyncStub(BookingServiceStub):
@@ -256,7 +256,7 @@ class BookingServiceAsyncStub(BookingServiceStub):
     leaves of the price goes back.
     """
     GetClinicSummary: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]  # type: ignore[assignment]
-    """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
+    """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour."""
 
 class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
     """What was booked."""
@@ -337,7 +337,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.GetClinicSummaryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GetClinicSummaryResponse, _abc.Awaitable[_booking_pb2.GetClinicSummaryResponse]]:
-        """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
+        """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour."""
 
 def add_BookingServiceServicer_to_server(servicer: BookingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

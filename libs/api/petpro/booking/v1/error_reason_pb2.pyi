@@ -50,7 +50,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CANCELLATION_IN_PROGRESS: _ErrorReason.ValueType  # 13
     """A cancellation of this booking is on its way (FAILED_PRECONDITION)."""
     ERROR_REASON_SERVICE_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """No such service, or it cannot be booked now (NOT_FOUND)."""
+    """No such service (NOT_FOUND)."""
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 15
     """The service or its clinic takes no bookings at present (FAILED_PRECONDITION)."""
     ERROR_REASON_PET_NOT_FOUND: _ErrorReason.ValueType  # 16
@@ -113,7 +113,7 @@ ERROR_REASON_WRONG_BOOKING_STATUS: ErrorReason.ValueType  # 12
 ERROR_REASON_CANCELLATION_IN_PROGRESS: ErrorReason.ValueType  # 13
 """A cancellation of this booking is on its way (FAILED_PRECONDITION)."""
 ERROR_REASON_SERVICE_NOT_FOUND: ErrorReason.ValueType  # 14
-"""No such service, or it cannot be booked now (NOT_FOUND)."""
+"""No such service (NOT_FOUND)."""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 15
 """The service or its clinic takes no bookings at present (FAILED_PRECONDITION)."""
 ERROR_REASON_PET_NOT_FOUND: ErrorReason.ValueType  # 16

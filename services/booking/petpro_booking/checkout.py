@@ -195,22 +195,24 @@ async def await_approval(tx: Transaction, state: SagaState) -> Answer:
 async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
     """Turns paid reservations into bookings; takes the seat again when the hold has run out meanwhile.
 
-    The row lock on the reservation decides between this and the expiry sweep: whoever comes first wins.
+    The row lock on the reservation decides between this and the expiry sweep: whoever comes first wins. Seats are taken
+    in the order of their slots, as everybody takes them.
     """
-    answers: list[Answer] = []
+    answers: dict[UUID, Answer] = {}
     all_paid: list[Paid] = []
     reservations = await store.lock_reservations(tx, (_id(state, "reservation_id") for state in states))
-    for state in states:
+    slot_ids = {reservation.id: reservation.slot_id.int for reservation in reservations.values()}
+    for state in sorted(states, key=lambda state: slot_ids.get(_id(state, "reservation_id"), 0)):
         reservation = reservations.get(_id(state, "reservation_id"))
         refused = await _refused_a_seat(tx, reservation)
-        answers.append(refused or Succeeded())
+        answers[state.id] = refused or Succeeded()
         if reservation and not refused:
             payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
             with on_behalf(state):
                 all_paid.append(Paid(reservation, _id(state, "booking_id"), payment_id))
     if all_paid:
         await bookings.confirm(tx, all_paid)
-    return answers
+    return [answers[state.id] for state in states]
 
 
 async def _refused_a_seat(tx: Transaction, reservation: Row | None) -> Refused | None:

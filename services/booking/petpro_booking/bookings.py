@@ -6,6 +6,7 @@ What becomes of one to which nobody came is `no_show`'s.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from petpro_booking import access, messages, policy, store, store_confirm
 from petpro_booking.domain import (
@@ -15,6 +16,8 @@ from petpro_booking.domain import (
     OtherService,
     SlotNotFound,
     must_be,
+    must_be_its_day,
+    must_have_begun,
     new_reference_code,
 )
 from petpro_common import telemetry
@@ -125,18 +128,26 @@ def _ceiling(booking: Row, acts_for_clinic: bool) -> int:
 
 
 async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
-    """The pet is here: confirmed becomes in-progress. Raises as `lock_for_clinic` and `must_be` do."""
+    """The pet is here, on the day of the visit: confirmed becomes in-progress.
+
+    Raises as `lock_for_clinic`, `must_be` and `must_be_its_day` do.
+    """
     booking = await lock_for_clinic(tx, caller, booking_id)
     must_be("confirmed", booking.status, booking.cancellation_status)
+    must_be_its_day(booking.starts_at, ZoneInfo(booking.timezone), booking.now)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
     await messages.booking_checked_in(tx, changed)
     return changed
 
 
 async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
-    """The visit is over: in-progress becomes completed. Raises as `lock_for_clinic` and `must_be` do."""
+    """The visit is over: in-progress becomes completed.
+
+    Raises as `lock_for_clinic`, `must_be` and `must_have_begun` do.
+    """
     booking = await lock_for_clinic(tx, caller, booking_id)
     must_be("in-progress", booking.status, booking.cancellation_status)
+    must_have_begun(booking.starts_at, booking.now)
     changed = await store.set_booking_status(tx, booking_id, "completed")
     await messages.booking_completed(tx, changed)
     return changed

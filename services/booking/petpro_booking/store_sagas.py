@@ -74,7 +74,8 @@ _REQUEST_CANCELLATIONS = ForEach(
         cancellation_count = cancellation_count + 1, cancelled_by = given.by, refund_amount = given.refund_amount,
         refund_status = given.refund_status, updated_at = clock_timestamp()
     FROM {given} WHERE bookings.id = given.id AND {theirs}
-      AND bookings.status || '' = 'confirmed' AND bookings.cancellation_status IS DISTINCT FROM 'requested'
+      AND bookings.status || '' IN ('confirmed', 'in-progress')
+      AND bookings.cancellation_status IS DISTINCT FROM 'requested'
     RETURNING bookings.cancellation_saga_id
     """,
     "bookings",
@@ -183,7 +184,7 @@ class Request:
 
 
 async def request_cancellations(tx: Transaction, requests: Sequence[Request]) -> list[bool]:
-    """Sets semantic locks; False, and nothing changes, where the booking is not confirmed or one stands."""
+    """Sets semantic locks; False, and nothing changes, where the booking has ended or one stands."""
     are_set = set((await tx.execute(*_REQUEST_CANCELLATIONS.order(map(vars, requests)))).scalars())
     return [request.saga_id in are_set for request in requests]
 

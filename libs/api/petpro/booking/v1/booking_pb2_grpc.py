@@ -616,7 +616,7 @@ class BookingServiceServicer(object):
 
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -630,14 +630,15 @@ class BookingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CheckInBooking(self, request, context):
-        """The pet is here: confirmed becomes in-progress; for the clinic.
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+        BOOKING_HAS_NOT_BEGUN before that day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteBooking(self, request, context):
-        """The visit is over: in-progress becomes completed; for the clinic.
+        """The visit is over: in-progress becomes completed, once the start has passed; for the clinic.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

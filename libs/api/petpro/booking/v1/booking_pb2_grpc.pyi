@@ -213,14 +213,16 @@ class BookingServiceStub:
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+    refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
     """Moves a booking to another slot of the same service, if that has a seat."""
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
-    """The pet is here: confirmed becomes in-progress; for the clinic."""
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+    BOOKING_HAS_NOT_BEGUN before that day.
+    """
     CompleteBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]
-    """The visit is over: in-progress becomes completed; for the clinic."""
+    """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
     MarkBookingNoShow: _grpc.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
     leaves of the price goes back.
@@ -243,14 +245,16 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+    refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
     """Moves a booking to another slot of the same service, if that has a seat."""
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
-    """The pet is here: confirmed becomes in-progress; for the clinic."""
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+    BOOKING_HAS_NOT_BEGUN before that day.
+    """
     CompleteBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]  # type: ignore[assignment]
-    """The visit is over: in-progress becomes completed; for the clinic."""
+    """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
     MarkBookingNoShow: _aio.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]  # type: ignore[assignment]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
     leaves of the price goes back.
@@ -294,7 +298,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CancelBookingResponse, _abc.Awaitable[_booking_pb2.CancelBookingResponse]]:
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
         """
 
     @_abc_1.abstractmethod
@@ -311,7 +315,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CheckInBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CheckInBookingResponse, _abc.Awaitable[_booking_pb2.CheckInBookingResponse]]:
-        """The pet is here: confirmed becomes in-progress; for the clinic."""
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+        BOOKING_HAS_NOT_BEGUN before that day.
+        """
 
     @_abc_1.abstractmethod
     def CompleteBooking(
@@ -319,7 +325,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CompleteBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CompleteBookingResponse, _abc.Awaitable[_booking_pb2.CompleteBookingResponse]]:
-        """The visit is over: in-progress becomes completed; for the clinic."""
+        """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
 
     @_abc_1.abstractmethod
     def MarkBookingNoShow(

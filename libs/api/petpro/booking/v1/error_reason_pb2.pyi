@@ -66,7 +66,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_BOOKING_HAS_BEGUN: _ErrorReason.ValueType  # 21
     """The booked time has come; only the clinic can change or cancel it now (FAILED_PRECONDITION)."""
     ERROR_REASON_BOOKING_HAS_NOT_BEGUN: _ErrorReason.ValueType  # 22
-    """The booked time has not come yet (FAILED_PRECONDITION)."""
+    """It is too early: the booked time, or for a check-in its day, has not come yet (FAILED_PRECONDITION)."""
     ERROR_REASON_SAGA_HAS_ENDED: _ErrorReason.ValueType  # 23
     """The saga has ended; nothing can be asked of it any more (FAILED_PRECONDITION)."""
     ERROR_REASON_SAGA_NOT_PARKED: _ErrorReason.ValueType  # 24
@@ -129,7 +129,7 @@ ERROR_REASON_SAGA_NOT_FOUND: ErrorReason.ValueType  # 20
 ERROR_REASON_BOOKING_HAS_BEGUN: ErrorReason.ValueType  # 21
 """The booked time has come; only the clinic can change or cancel it now (FAILED_PRECONDITION)."""
 ERROR_REASON_BOOKING_HAS_NOT_BEGUN: ErrorReason.ValueType  # 22
-"""The booked time has not come yet (FAILED_PRECONDITION)."""
+"""It is too early: the booked time, or for a check-in its day, has not come yet (FAILED_PRECONDITION)."""
 ERROR_REASON_SAGA_HAS_ENDED: ErrorReason.ValueType  # 23
 """The saga has ended; nothing can be asked of it any more (FAILED_PRECONDITION)."""
 ERROR_REASON_SAGA_NOT_PARKED: ErrorReason.ValueType  # 24

@@ -122,6 +122,12 @@ class ServiceUnavailable(WrongState):
     reason = "SERVICE_UNAVAILABLE"
 
 
+class ApprovalRequired(WrongState):
+    """The clinic approves bookings of this service; only the clinic can move one."""
+
+    reason = "APPROVAL_REQUIRED"
+
+
 class PetNotFound(NotFound):
     """No such pet."""
 

@@ -297,6 +297,7 @@ class ReservationServiceServicer(object):
 
     def CheckoutReservation(self, request, context):
         """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+        SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -311,6 +312,7 @@ class ReservationServiceServicer(object):
 
     def ApproveReservation(self, request, context):
         """Says yes to a reservation of a service that requires approval; for the clinic.
+        SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -623,7 +625,9 @@ class BookingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RescheduleBooking(self, request, context):
-        """Moves a booking to another slot of the same service, if that has a seat.
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -113,11 +113,15 @@ class ReservationServiceStub:
     GetReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]
     """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
     CheckoutReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]
-    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+    SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+    """
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]
-    """Says yes to a reservation of a service that requires approval; for the clinic."""
+    """Says yes to a reservation of a service that requires approval; for the clinic.
+    SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+    """
     DeclineReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]
     """Says no to a reservation of a service that requires approval; for the clinic. The seat is free again."""
 
@@ -133,11 +137,15 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     GetReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]  # type: ignore[assignment]
     """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
     CheckoutReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]  # type: ignore[assignment]
-    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+    SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+    """
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]  # type: ignore[assignment]
-    """Says yes to a reservation of a service that requires approval; for the clinic."""
+    """Says yes to a reservation of a service that requires approval; for the clinic.
+    SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+    """
     DeclineReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]  # type: ignore[assignment]
     """Says no to a reservation of a service that requires approval; for the clinic. The seat is free again."""
 
@@ -168,7 +176,9 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CheckoutReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CheckoutReservationResponse, _abc.Awaitable[_booking_pb2.CheckoutReservationResponse]]:
-        """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+        """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+        SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+        """
 
     @_abc_1.abstractmethod
     def CancelReservation(
@@ -184,7 +194,9 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ApproveReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ApproveReservationResponse, _abc.Awaitable[_booking_pb2.ApproveReservationResponse]]:
-        """Says yes to a reservation of a service that requires approval; for the clinic."""
+        """Says yes to a reservation of a service that requires approval; for the clinic.
+        SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+        """
 
     @_abc_1.abstractmethod
     def DeclineReservation(
@@ -216,7 +228,10 @@ class BookingServiceStub:
     refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
-    """Moves a booking to another slot of the same service, if that has a seat."""
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any.
+    """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
     """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
     BOOKING_HAS_NOT_BEGUN before that day.
@@ -248,7 +263,10 @@ class BookingServiceAsyncStub(BookingServiceStub):
     refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
-    """Moves a booking to another slot of the same service, if that has a seat."""
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any.
+    """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
     """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
     BOOKING_HAS_NOT_BEGUN before that day.
@@ -307,7 +325,10 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.RescheduleBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.RescheduleBookingResponse, _abc.Awaitable[_booking_pb2.RescheduleBookingResponse]]:
-        """Moves a booking to another slot of the same service, if that has a seat."""
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any.
+        """
 
     @_abc_1.abstractmethod
     def CheckInBooking(

@@ -81,6 +81,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The step cannot be taken as done; the message says why (FAILED_PRECONDITION)."""
     ERROR_REASON_STOPPED_BY_OPERATOR: _ErrorReason.ValueType  # 29
     """Not an error of a call: why a saga turned back when an administrator had it compensated."""
+    ERROR_REASON_APPROVAL_REQUIRED: _ErrorReason.ValueType  # 30
+    """The clinic approves bookings of this service: a customer asks it to move one (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -144,4 +146,6 @@ ERROR_REASON_SAGA_STEP_NOT_SKIPPABLE: ErrorReason.ValueType  # 28
 """The step cannot be taken as done; the message says why (FAILED_PRECONDITION)."""
 ERROR_REASON_STOPPED_BY_OPERATOR: ErrorReason.ValueType  # 29
 """Not an error of a call: why a saga turned back when an administrator had it compensated."""
+ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 30
+"""The clinic approves bookings of this service: a customer asks it to move one (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

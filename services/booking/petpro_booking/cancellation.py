@@ -28,8 +28,9 @@ from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_common.saga import SagaEngine, SagaState
-from petpro_common.saga.core import failure_reason
+from petpro_common.saga.core import FAILURE_REASON, STOPPED_BY_OPERATOR, failure_reason
 from petpro_common.saga.engine import Start
+from petpro_common.saga.model import Status
 from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
 from petpro_common.wire import Order
 
@@ -185,11 +186,8 @@ async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
 
 async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
     """Cancels bookings, frees their seats and tells everybody. Of one that is cancelled already it changes nothing."""
-    endings = [
-        store_sagas.Ending(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
-        for state in states
-    ]
-    for state, booking in zip(states, await store_sagas.cancel_bookings(tx, endings), strict=True):
+    cancelled = await store_sagas.cancel_bookings(tx, [_ending(state) for state in states])
+    for state, booking in zip(states, cancelled, strict=True):
         if booking:
             with on_behalf(state):
                 await _cancelled(tx, state, booking)
@@ -209,11 +207,28 @@ async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
     await add_event(tx, "booking", "booking.cancelled", booking.id, event)
 
 
+async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
+    """A parked cancellation was ended by an operator's word: its booking follows, or nobody could touch it again.
+
+    Completed it is cancelled, unless it is already; compensated it stands as before, and its customer is told.
+    """
+    if ended is Status.COMPLETED:
+        [booking] = await store_sagas.cancel_bookings(tx, [_ending(state)])
+        if booking:
+            await _cancelled(tx, state, booking)
+    else:
+        await lift_lock(tx, state._replace(data={FAILURE_REASON: STOPPED_BY_OPERATOR, **state.data}))
+
+
 async def refund_changed(tx: Transaction, event: Event) -> None:
     """Keeps the refund status of a cancelled booking, or a no-show: refund.succeeded and refund.manual of payment."""
     status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
     before = event.get("status_before") or ("succeeded" if status == "manual" else "pending")  # as told by an older one
     store_sagas.set_refund_status(tx, store_sagas.Told(UUID(event["booking_id"]), status, before))
+
+
+def _ending(state: SagaState) -> store_sagas.Ending:
+    return store_sagas.Ending(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
 
 
 def _first_refund_status(state: SagaState) -> str:

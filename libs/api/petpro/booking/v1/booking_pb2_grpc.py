@@ -1054,7 +1054,8 @@ class SagaServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResolveSaga(self, request, context):
-        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed.
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+        booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

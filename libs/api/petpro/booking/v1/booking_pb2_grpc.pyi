@@ -391,7 +391,9 @@ class SagaServiceStub:
     CompensateSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompensateSagaRequest, _booking_pb2.CompensateSagaResponse]
     """Turns a saga back before its point of no return: what was done is undone."""
     ResolveSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ResolveSagaRequest, _booking_pb2.ResolveSagaResponse]
-    """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+    """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+    booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+    """
 
 @_typing.type_check_only
 class SagaServiceAsyncStub(SagaServiceStub):
@@ -414,7 +416,9 @@ class SagaServiceAsyncStub(SagaServiceStub):
     CompensateSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompensateSagaRequest, _booking_pb2.CompensateSagaResponse]  # type: ignore[assignment]
     """Turns a saga back before its point of no return: what was done is undone."""
     ResolveSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.ResolveSagaRequest, _booking_pb2.ResolveSagaResponse]  # type: ignore[assignment]
-    """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+    """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+    booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+    """
 
 class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
@@ -470,6 +474,8 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ResolveSagaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ResolveSagaResponse, _abc.Awaitable[_booking_pb2.ResolveSagaResponse]]:
-        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+        booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+        """
 
 def add_SagaServiceServicer_to_server(servicer: SagaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

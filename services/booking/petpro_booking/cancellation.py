@@ -42,9 +42,13 @@ Reply = booking_pb2.CancelBookingResponse
 
 @dataclass(frozen=True, kw_only=True)
 class Wish(starting.Wish):
-    """A booking that its customer, or somebody for the clinic, wants cancelled."""
+    """A booking that its customer, or somebody for the clinic, wants cancelled.
+
+    `as_customer`: under the policy, also where the customer acts for the clinic.
+    """
 
     reason: str
+    as_customer: bool = False
 
 
 async def request(tx: Transaction, engine: SagaEngine, wishes: Sequence[Wish]) -> list[Reply | PetProError]:
@@ -62,7 +66,7 @@ def _lock(wishes: Sequence[Wish]) -> Order:
 def _decide(wish: Wish, booking: Row | None) -> Start:
     if booking is None:
         raise BookingNotFound
-    acts_for_clinic = access.acts_where(wish.caller, is_of_clinic=booking.is_of_clinic)
+    acts_for_clinic = not wish.as_customer and access.acts_where(wish.caller, is_of_clinic=booking.is_of_clinic)
     by = _who_may_cancel(wish.caller, booking, acts_for_clinic=acts_for_clinic)
     refund = refund_due(booking, by)
     data = {

@@ -41,8 +41,7 @@ async def bookings_of_every_kind(world: World) -> dict[str, str]:
 async def _the_rest(world: World, clinic: Clinic, kind: Clinic, person: Customer) -> None:
     """What is there only to raise no alarm."""
     visited = await world.book(person, clinic.slot(4))
-    await clinic.owner.post(f"/v1/bookings/{visited['id']}:checkIn")
-    await clinic.owner.post(f"/v1/bookings/{visited['id']}:complete")
+    await world.visit(clinic.owner, visited["id"])
     moved = await world.book(person, clinic.slot(5))
     await person.api.post(f"/v1/bookings/{moved['id']}:reschedule", {"slot_id": clinic.slot(6)})
     refused = await world.book(person, clinic.slot(7), "tok_refund_refused")

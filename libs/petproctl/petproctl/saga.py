@@ -158,7 +158,9 @@ def resolve(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """End a parked saga by your word: you vouch for every step that is left. Nothing else is changed.
+    """End a parked saga by your word: you vouch for every step that is left.
+
+    A booking whose cancellation it was is cancelled, or stands as before. Nothing else is changed.
 
     Without an id: all parked ones that the filters find.
     """

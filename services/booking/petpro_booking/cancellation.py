@@ -4,6 +4,7 @@
           ^                              |
           +-------- refused -------------+        a customer's only; a clinic's always goes through
 
+A clinic also cancels what is in progress: who was checked in by mistake, or sent home.
 `cancellation_status = 'requested'` is the semantic lock: while it stands no other cancellation, move or check-in
 begins. What goes back is decided at the request, by the policy snapshot of the booking, and does not change after.
 """
@@ -27,8 +28,9 @@ from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_common.saga import SagaEngine, SagaState
-from petpro_common.saga.core import failure_reason
+from petpro_common.saga.core import FAILURE_REASON, STOPPED_BY_OPERATOR, failure_reason
 from petpro_common.saga.engine import Start
+from petpro_common.saga.model import Status
 from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
 from petpro_common.wire import Order
 
@@ -40,9 +42,13 @@ Reply = booking_pb2.CancelBookingResponse
 
 @dataclass(frozen=True, kw_only=True)
 class Wish(starting.Wish):
-    """A booking that its customer, or somebody for the clinic, wants cancelled."""
+    """A booking that its customer, or somebody for the clinic, wants cancelled.
+
+    `as_customer`: under the policy, also where the customer acts for the clinic.
+    """
 
     reason: str
+    as_customer: bool = False
 
 
 async def request(tx: Transaction, engine: SagaEngine, wishes: Sequence[Wish]) -> list[Reply | PetProError]:
@@ -60,7 +66,7 @@ def _lock(wishes: Sequence[Wish]) -> Order:
 def _decide(wish: Wish, booking: Row | None) -> Start:
     if booking is None:
         raise BookingNotFound
-    acts_for_clinic = access.acts_where(wish.caller, is_of_clinic=booking.is_of_clinic)
+    acts_for_clinic = not wish.as_customer and access.acts_where(wish.caller, is_of_clinic=booking.is_of_clinic)
     by = _who_may_cancel(wish.caller, booking, acts_for_clinic=acts_for_clinic)
     refund = refund_due(booking, by)
     data = {
@@ -135,7 +141,7 @@ def _who_may_cancel(caller: Caller, booking: Any, *, acts_for_clinic: bool) -> s
     """As whom the caller cancels a booking. Raises what speaks against it."""
     if not acts_for_clinic and str(booking.user_id) != caller.id:
         raise BookingNotFound
-    if booking.status != "confirmed":
+    if booking.status not in (("confirmed", "in-progress") if acts_for_clinic else ("confirmed",)):
         raise WrongBookingStatus(status=booking.status)
     if booking.cancellation_status == "requested":
         raise CancellationInProgress
@@ -184,11 +190,8 @@ async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
 
 async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
     """Cancels bookings, frees their seats and tells everybody. Of one that is cancelled already it changes nothing."""
-    endings = [
-        store_sagas.Ending(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
-        for state in states
-    ]
-    for state, booking in zip(states, await store_sagas.cancel_bookings(tx, endings), strict=True):
+    cancelled = await store_sagas.cancel_bookings(tx, [_ending(state) for state in states])
+    for state, booking in zip(states, cancelled, strict=True):
         if booking:
             with on_behalf(state):
                 await _cancelled(tx, state, booking)
@@ -208,11 +211,28 @@ async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
     await add_event(tx, "booking", "booking.cancelled", booking.id, event)
 
 
+async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
+    """A parked cancellation was ended by an operator's word: its booking follows, or nobody could touch it again.
+
+    Completed it is cancelled, unless it is already; compensated it stands as before, and its customer is told.
+    """
+    if ended is Status.COMPLETED:
+        [booking] = await store_sagas.cancel_bookings(tx, [_ending(state)])
+        if booking:
+            await _cancelled(tx, state, booking)
+    else:
+        await lift_lock(tx, state._replace(data={FAILURE_REASON: STOPPED_BY_OPERATOR, **state.data}))
+
+
 async def refund_changed(tx: Transaction, event: Event) -> None:
     """Keeps the refund status of a cancelled booking, or a no-show: refund.succeeded and refund.manual of payment."""
     status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
     before = event.get("status_before") or ("succeeded" if status == "manual" else "pending")  # as told by an older one
     store_sagas.set_refund_status(tx, store_sagas.Told(UUID(event["booking_id"]), status, before))
+
+
+def _ending(state: SagaState) -> store_sagas.Ending:
+    return store_sagas.Ending(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
 
 
 def _first_refund_status(state: SagaState) -> str:

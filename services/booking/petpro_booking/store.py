@@ -37,11 +37,12 @@ _FREE_SEATS = text(f"""
         status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
     WHERE {_THIS_SLOT} AND booked_count > 0
 """)
+# NO KEY: bookings that are made refer to the keys of slots, in any order.
 _LOCK_SLOTS = text("""
     SELECT id, service_id FROM slots
     WHERE id = ANY(:slot_ids) AND slot_date = ANY(
         SELECT (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date FROM unnest(:slot_ids) AS slot_id)
-    ORDER BY id FOR UPDATE
+    ORDER BY id FOR NO KEY UPDATE
 """)
 _GET_SLOT = text(f"SELECT * FROM slots WHERE {_THIS_SLOT}")
 

@@ -163,7 +163,9 @@ class Slot(_message.Message):
     slot_start_time: _builtins.str
     """HH:MM in the clinic's zone."""
     slot_end_time: _builtins.str
-    """HH:MM in the clinic's zone; on the next day when not after the start."""
+    """HH:MM in the clinic's zone. It may not be after the start: past midnight, and where the clock repeats an hour. The
+    instant is ends_at.
+    """
     status: Global___SlotStatus.ValueType
     capacity: _builtins.int
     booked_count: _builtins.int

@@ -297,6 +297,7 @@ class ReservationServiceServicer(object):
 
     def CheckoutReservation(self, request, context):
         """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+        SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -311,6 +312,7 @@ class ReservationServiceServicer(object):
 
     def ApproveReservation(self, request, context):
         """Says yes to a reservation of a service that requires approval; for the clinic.
+        SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -616,28 +618,31 @@ class BookingServiceServicer(object):
 
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RescheduleBooking(self, request, context):
-        """Moves a booking to another slot of the same service, if that has a seat.
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckInBooking(self, request, context):
-        """The pet is here: confirmed becomes in-progress; for the clinic.
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+        BOOKING_HAS_NOT_BEGUN before that day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteBooking(self, request, context):
-        """The visit is over: in-progress becomes completed; for the clinic.
+        """The visit is over: in-progress becomes completed, once the start has passed; for the clinic.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1049,7 +1054,8 @@ class SagaServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResolveSaga(self, request, context):
-        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed.
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+        booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

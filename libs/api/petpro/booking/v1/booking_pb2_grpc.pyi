@@ -113,11 +113,15 @@ class ReservationServiceStub:
     GetReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]
     """A reservation with the state of its checkout; for its customer, the clinic, administrators and services."""
     CheckoutReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]
-    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+    SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+    """
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]
-    """Says yes to a reservation of a service that requires approval; for the clinic."""
+    """Says yes to a reservation of a service that requires approval; for the clinic.
+    SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+    """
     DeclineReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]
     """Says no to a reservation of a service that requires approval; for the clinic. The seat is free again."""
 
@@ -133,11 +137,15 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     GetReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]  # type: ignore[assignment]
     """A reservation with the state of its checkout; for its customer, the clinic, administrators and services."""
     CheckoutReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]  # type: ignore[assignment]
-    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+    SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+    """
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]  # type: ignore[assignment]
-    """Says yes to a reservation of a service that requires approval; for the clinic."""
+    """Says yes to a reservation of a service that requires approval; for the clinic.
+    SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+    """
     DeclineReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]  # type: ignore[assignment]
     """Says no to a reservation of a service that requires approval; for the clinic. The seat is free again."""
 
@@ -168,7 +176,9 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CheckoutReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CheckoutReservationResponse, _abc.Awaitable[_booking_pb2.CheckoutReservationResponse]]:
-        """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+        """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+        SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+        """
 
     @_abc_1.abstractmethod
     def CancelReservation(
@@ -184,7 +194,9 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ApproveReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ApproveReservationResponse, _abc.Awaitable[_booking_pb2.ApproveReservationResponse]]:
-        """Says yes to a reservation of a service that requires approval; for the clinic."""
+        """Says yes to a reservation of a service that requires approval; for the clinic.
+        SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+        """
 
     @_abc_1.abstractmethod
     def DeclineReservation(
@@ -213,14 +225,19 @@ class BookingServiceStub:
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+    refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
-    """Moves a booking to another slot of the same service, if that has a seat."""
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any.
+    """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
-    """The pet is here: confirmed becomes in-progress; for the clinic."""
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+    BOOKING_HAS_NOT_BEGUN before that day.
+    """
     CompleteBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]
-    """The visit is over: in-progress becomes completed; for the clinic."""
+    """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
     MarkBookingNoShow: _grpc.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
     leaves of the price goes back.
@@ -243,14 +260,19 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+    refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
-    """Moves a booking to another slot of the same service, if that has a seat."""
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any.
+    """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
-    """The pet is here: confirmed becomes in-progress; for the clinic."""
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+    BOOKING_HAS_NOT_BEGUN before that day.
+    """
     CompleteBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]  # type: ignore[assignment]
-    """The visit is over: in-progress becomes completed; for the clinic."""
+    """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
     MarkBookingNoShow: _aio.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]  # type: ignore[assignment]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
     leaves of the price goes back.
@@ -294,7 +316,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CancelBookingResponse, _abc.Awaitable[_booking_pb2.CancelBookingResponse]]:
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
         """
 
     @_abc_1.abstractmethod
@@ -303,7 +325,10 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.RescheduleBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.RescheduleBookingResponse, _abc.Awaitable[_booking_pb2.RescheduleBookingResponse]]:
-        """Moves a booking to another slot of the same service, if that has a seat."""
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any.
+        """
 
     @_abc_1.abstractmethod
     def CheckInBooking(
@@ -311,7 +336,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CheckInBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CheckInBookingResponse, _abc.Awaitable[_booking_pb2.CheckInBookingResponse]]:
-        """The pet is here: confirmed becomes in-progress; for the clinic."""
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+        BOOKING_HAS_NOT_BEGUN before that day.
+        """
 
     @_abc_1.abstractmethod
     def CompleteBooking(
@@ -319,7 +346,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CompleteBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CompleteBookingResponse, _abc.Awaitable[_booking_pb2.CompleteBookingResponse]]:
-        """The visit is over: in-progress becomes completed; for the clinic."""
+        """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
 
     @_abc_1.abstractmethod
     def MarkBookingNoShow(
@@ -364,7 +391,9 @@ class SagaServiceStub:
     CompensateSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompensateSagaRequest, _booking_pb2.CompensateSagaResponse]
     """Turns a saga back before its point of no return: what was done is undone."""
     ResolveSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ResolveSagaRequest, _booking_pb2.ResolveSagaResponse]
-    """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+    """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+    booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+    """
 
 @_typing.type_check_only
 class SagaServiceAsyncStub(SagaServiceStub):
@@ -387,7 +416,9 @@ class SagaServiceAsyncStub(SagaServiceStub):
     CompensateSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompensateSagaRequest, _booking_pb2.CompensateSagaResponse]  # type: ignore[assignment]
     """Turns a saga back before its point of no return: what was done is undone."""
     ResolveSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.ResolveSagaRequest, _booking_pb2.ResolveSagaResponse]  # type: ignore[assignment]
-    """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+    """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+    booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+    """
 
 class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
@@ -443,6 +474,8 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ResolveSagaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ResolveSagaResponse, _abc.Awaitable[_booking_pb2.ResolveSagaResponse]]:
-        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+        booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+        """
 
 def add_SagaServiceServicer_to_server(servicer: SagaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

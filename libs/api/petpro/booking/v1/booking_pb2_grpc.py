@@ -608,7 +608,9 @@ class BookingServiceServicer(object):
 
     def QuoteRefund(self, request, context):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+        or when they asked for a cancellation since whose refund was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -616,14 +618,15 @@ class BookingServiceServicer(object):
 
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RescheduleBooking(self, request, context):
-        """Moves a booking to another slot of the same service, if that has a seat.
+        """Moves a booking to another slot of the same service, if that has a seat. The policy then counts from the new start,
+        but a move by the customer never makes more go back, and one for the clinic never less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -645,7 +648,7 @@ class BookingServiceServicer(object):
 
     def MarkBookingNoShow(self, request, context):
         """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-        leaves of the price goes back.
+        leaves of the price goes back, as QuoteRefund has told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

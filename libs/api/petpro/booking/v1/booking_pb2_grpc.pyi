@@ -209,21 +209,25 @@ class BookingServiceStub:
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+    or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
-    """Moves a booking to another slot of the same service, if that has a seat."""
+    """Moves a booking to another slot of the same service, if that has a seat. The policy then counts from the new start,
+    but a move by the customer never makes more go back, and one for the clinic never less.
+    """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
     """The pet is here: confirmed becomes in-progress; for the clinic."""
     CompleteBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]
     """The visit is over: in-progress becomes completed; for the clinic."""
     MarkBookingNoShow: _grpc.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-    leaves of the price goes back.
+    leaves of the price goes back, as QuoteRefund has told.
     """
     GetClinicSummary: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]
     """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
@@ -239,21 +243,25 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+    or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
-    """Moves a booking to another slot of the same service, if that has a seat."""
+    """Moves a booking to another slot of the same service, if that has a seat. The policy then counts from the new start,
+    but a move by the customer never makes more go back, and one for the clinic never less.
+    """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
     """The pet is here: confirmed becomes in-progress; for the clinic."""
     CompleteBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]  # type: ignore[assignment]
     """The visit is over: in-progress becomes completed; for the clinic."""
     MarkBookingNoShow: _aio.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]  # type: ignore[assignment]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-    leaves of the price goes back.
+    leaves of the price goes back, as QuoteRefund has told.
     """
     GetClinicSummary: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]  # type: ignore[assignment]
     """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
@@ -284,7 +292,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+        or when they asked for a cancellation since whose refund was refused.
         """
 
     @_abc_1.abstractmethod
@@ -294,7 +304,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CancelBookingResponse, _abc.Awaitable[_booking_pb2.CancelBookingResponse]]:
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %.
         """
 
     @_abc_1.abstractmethod
@@ -303,7 +313,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.RescheduleBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.RescheduleBookingResponse, _abc.Awaitable[_booking_pb2.RescheduleBookingResponse]]:
-        """Moves a booking to another slot of the same service, if that has a seat."""
+        """Moves a booking to another slot of the same service, if that has a seat. The policy then counts from the new start,
+        but a move by the customer never makes more go back, and one for the clinic never less.
+        """
 
     @_abc_1.abstractmethod
     def CheckInBooking(
@@ -328,7 +340,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.MarkBookingNoShowResponse, _abc.Awaitable[_booking_pb2.MarkBookingNoShowResponse]]:
         """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-        leaves of the price goes back.
+        leaves of the price goes back, as QuoteRefund has told.
         """
 
     @_abc_1.abstractmethod

@@ -199,6 +199,7 @@ async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
         "user_id": booking.user_id,
         "clinic_id": booking.clinic_id,
         "cancellation_reason": state.data["reason"],
+        "paid_amount": paid(booking).amount,
         "refund_amount": state.data["refund_amount"],
         "refund_status": booking.refund_status,
         "currency": state.data["currency"],

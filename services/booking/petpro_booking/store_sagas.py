@@ -101,7 +101,8 @@ _CANCEL_BOOKINGS = ForEach(
                              ELSE bookings.refund_status END,
         updated_at = clock_timestamp()
     FROM {given} WHERE bookings.id = given.id AND {theirs} AND bookings.status <> 'cancelled'
-    RETURNING bookings.id, bookings.user_id, bookings.clinic_id, bookings.slot_id, bookings.refund_status
+    RETURNING bookings.id, bookings.user_id, bookings.clinic_id, bookings.slot_id, bookings.refund_status,
+        bookings.payment_id, bookings.amount, bookings.currency
     """,
     "bookings",
     id="uuid",

@@ -63,7 +63,8 @@ class SlotServiceServicer(object):
 
     def GenerateSlots(self, request, context):
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted.
+        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+        clinic has been approved: only then is its time zone fixed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,8 @@ class SlotServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SlotServiceAsyncStub: ...
     GenerateSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]
     """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-    Slots that exist, or that would double-book the person, are left out and counted.
+    Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+    clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]
     """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
@@ -51,7 +52,8 @@ class SlotServiceAsyncStub(SlotServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]  # type: ignore[assignment]
     """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-    Slots that exist, or that would double-book the person, are left out and counted.
+    Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+    clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]  # type: ignore[assignment]
     """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
@@ -70,7 +72,8 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GenerateSlotsResponse, _abc.Awaitable[_booking_pb2.GenerateSlotsResponse]]:
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted.
+        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+        clinic has been approved: only then is its time zone fixed.
         """
 
     @_abc_1.abstractmethod

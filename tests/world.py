@@ -19,6 +19,7 @@ from tests.waiting import eventually
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 BANDUNG = (-6.9039, 107.6186)
 FULL_REFUND = [{"min_hours_before": 0, "refund_percent": 100}]
+TEN_DAYS_BEFORE = [{"min_hours_before": 240, "refund_percent": 100}]
 NO_REFUND = [{"min_hours_before": 8760, "refund_percent": 100}]
 _BEGIN_AT = """
     UPDATE bookings SET starts_at = slots.starts_at - CAST(%(early)s AS interval)

@@ -96,7 +96,8 @@ async def page(
 async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id: UUID) -> Row:
     """Moves a confirmed booking to another slot of its service; price and policy stay.
 
-    When a customer moves it, cancelling later gives back no more than it would have at the move.
+    When a customer moves it, cancelling later gives back no more than it would have at the move; when somebody moves it
+    for the clinic, no less.
 
     A customer may move it until it begins, and where it could be booked without asking; the clinic also later, and
     whatever it takes at present. Both slots are locked in the order of their ids, so two that swap wait for each other
@@ -121,15 +122,9 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
         raise OtherService
     slot = await store.take_seat(tx, slot_id)
     store.free_seat(tx, booking.slot_id)
-    moved = await store.move_booking(tx, booking_id, slot, _ceiling(booking, acts_for_clinic))
+    moved = await store.move_booking(tx, booking_id, slot, policy.bounds_after_move(booking, by_clinic=acts_for_clinic))
     await messages.booking_rescheduled(tx, moved, slot.slot_start_time)
     return moved
-
-
-def _ceiling(booking: Row, acts_for_clinic: bool) -> int:
-    if acts_for_clinic:
-        return int(policy.FULL)
-    return int(policy.refund_percent(booking.cancellation_policy, booking.starts_at, booking.now))
 
 
 async def _must_be_open_to_customers(tx: Transaction, service_id: UUID) -> None:

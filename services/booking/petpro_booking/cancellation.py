@@ -108,8 +108,7 @@ def refund_due(booking: Any, by: str) -> Money:
     price = paid(booking)
     if by == CLINIC:
         return price
-    terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
-    return policy.refund_of(price, *terms)
+    return policy.refund_of(price, *policy.terms_of(booking))
 
 
 def paid(booking: Any) -> Money:
@@ -124,16 +123,15 @@ async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quo
         raise BookingNotFound
     acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
     by = _who_may_cancel(caller, booking, acts_for_clinic=acts_for_clinic)
-    terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
     price, is_customer = paid(booking), by == CUSTOMER
     return policy.Quote(
         price=price,
         refund=refund_due(booking, by),
-        percent=policy.refund_percent(*terms) if is_customer else policy.FULL,
-        valid_until=policy.holds_until(*terms) if is_customer else None,
+        percent=policy.refund_percent(*policy.terms_of(booking)) if is_customer else policy.FULL,
+        valid_until=policy.holds_until(*policy.terms_of(booking)) if is_customer else None,
         policy_version=int(booking.cancellation_policy.get("version", 0)),
         is_of_service="service_id" in booking.cancellation_policy,
-        no_show_refund=policy.no_show_refund(price, booking.cancellation_policy, booking.refund_ceiling),
+        no_show_refund=policy.no_show_refund(price, booking.cancellation_policy, policy.bounds_of(booking)),
     )
 
 
@@ -204,6 +202,7 @@ async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
         "user_id": booking.user_id,
         "clinic_id": booking.clinic_id,
         "cancellation_reason": state.data["reason"],
+        "paid_amount": paid(booking).amount,
         "refund_amount": state.data["refund_amount"],
         "refund_status": booking.refund_status,
         "currency": state.data["currency"],

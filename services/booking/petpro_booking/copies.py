@@ -32,6 +32,7 @@ class Timetable:
     """By what a service's slots are made. `staff_hours` is empty without a person, or without hours of their own."""
 
     clinic_id: UUID
+    clinic_status: str
     zone: ZoneInfo
     duration: timedelta
     clinic_hours: Hours
@@ -90,6 +91,7 @@ class Copies:
         await self._keep(store_projections.keep_staff, staff)
         return Timetable(
             clinic["id"],
+            clinic["status"],
             ZoneInfo(clinic["timezone"]),
             timedelta(minutes=service["duration_minutes"]),
             clinic["operating_hours"],

@@ -96,9 +96,12 @@ _REQUEST_CANCELLATIONS = ForEach(
     refund_amount="numeric",
     refund_status="text",
 )
+# What was frozen, as percent of the price, stays the least that goes back: by now the policy may say less.
 _REFUSE_CANCELLATION = text("""
-    UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL, refund_amount = NULL,
-        refund_status = 'refused', updated_at = clock_timestamp()
+    UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL,
+        refund_amount = NULL, refund_status = 'refused',
+        refund_floor = greatest(refund_floor, round(100 * refund_amount / nullif(amount, 0))),
+        updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND cancellation_status = 'requested'
 """)
 # Once: a booking that is cancelled stays as it is, and its seat is given back once. What payment told of the refund
@@ -110,7 +113,8 @@ _CANCEL_BOOKINGS = ForEach(
                              ELSE bookings.refund_status END,
         updated_at = clock_timestamp()
     FROM {given} WHERE bookings.id = given.id AND {theirs} AND bookings.status <> 'cancelled'
-    RETURNING bookings.id, bookings.user_id, bookings.clinic_id, bookings.slot_id, bookings.refund_status
+    RETURNING bookings.id, bookings.user_id, bookings.clinic_id, bookings.slot_id, bookings.refund_status,
+        bookings.payment_id, bookings.amount, bookings.currency
     """,
     "bookings",
     id="uuid",
@@ -209,7 +213,7 @@ async def request_cancellations(tx: Transaction, requests: Sequence[Request]) ->
 
 
 def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
-    """Lifts the semantic lock: the booking stands as before."""
+    """Lifts the semantic lock: the booking stands as before, and no less goes back later than would have now."""
     tx.write(_REFUSE_CANCELLATION, {"id": booking_id})
 
 

@@ -30,6 +30,7 @@ async def test_cancelled_in_time_everything_goes_back(desk: Desk) -> None:
     assert desk.payment.of_type("SubmitRefund").must_succeed is False
     (event,) = await desk.world.events("booking.cancelled")
     assert (event["refund_amount"], event["refund_status"]) == ("150000.00", "pending")
+    assert event["paid_amount"] == "150000.00"
     assert await desk.world.seats(slot_id) == (0, "available")
 
 
@@ -111,6 +112,15 @@ async def test_too_late_for_money_back_it_is_cancelled_without_payment(desk: Des
     booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
     assert (booking.refund_amount.amount, booking.refund_status) == ("0.00", "none")
     assert desk.payment.asked[-1] == "PostBookingFee"
+
+
+@pytest.mark.parametrize("by_clinic", [False, True])
+async def test_of_what_is_paid_at_the_clinic_it_is_told_that_nothing_was_paid(desk: Desk, by_clinic: bool) -> None:
+    booking_id = await desk.book(await desk.world.open_slot(), method="pay_at_clinic")
+    await desk.cancel(booking_id, desk.world.as_ani if by_clinic else None)
+    await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    (event,) = await desk.world.events("booking.cancelled")
+    assert (event["paid_amount"], event["refund_amount"]) == ("0.00", "0.00")
 
 
 async def test_a_clinics_cancellation_gives_all_back_and_goes_through_whatever_the_provider_says(desk: Desk) -> None:

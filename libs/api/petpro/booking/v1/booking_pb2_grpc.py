@@ -63,7 +63,8 @@ class SlotServiceServicer(object):
 
     def GenerateSlots(self, request, context):
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted.
+        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+        clinic has been approved: only then is its time zone fixed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -610,7 +611,9 @@ class BookingServiceServicer(object):
 
     def QuoteRefund(self, request, context):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+        or when they asked for a cancellation since whose refund was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -618,7 +621,8 @@ class BookingServiceServicer(object):
 
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+        what is in progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -627,7 +631,8 @@ class BookingServiceServicer(object):
     def RescheduleBooking(self, request, context):
         """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
         while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-        (APPROVAL_REQUIRED); the clinic moves any.
+        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+        never makes more go back, and one for the clinic never less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -650,7 +655,7 @@ class BookingServiceServicer(object):
 
     def MarkBookingNoShow(self, request, context):
         """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-        leaves of the price goes back.
+        leaves of the price goes back, as QuoteRefund has told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,8 @@ class SlotServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SlotServiceAsyncStub: ...
     GenerateSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]
     """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-    Slots that exist, or that would double-book the person, are left out and counted.
+    Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+    clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]
     """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
@@ -51,7 +52,8 @@ class SlotServiceAsyncStub(SlotServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]  # type: ignore[assignment]
     """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-    Slots that exist, or that would double-book the person, are left out and counted.
+    Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+    clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]  # type: ignore[assignment]
     """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
@@ -70,7 +72,8 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GenerateSlotsResponse, _abc.Awaitable[_booking_pb2.GenerateSlotsResponse]]:
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted.
+        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+        clinic has been approved: only then is its time zone fixed.
         """
 
     @_abc_1.abstractmethod
@@ -221,16 +224,20 @@ class BookingServiceStub:
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+    or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+    what is in progress.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
     """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
     while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-    (APPROVAL_REQUIRED); the clinic moves any.
+    (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+    never makes more go back, and one for the clinic never less.
     """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
     """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
@@ -240,7 +247,7 @@ class BookingServiceStub:
     """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
     MarkBookingNoShow: _grpc.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-    leaves of the price goes back.
+    leaves of the price goes back, as QuoteRefund has told.
     """
     GetClinicSummary: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]
     """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour."""
@@ -256,16 +263,20 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+    or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+    what is in progress.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
     """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
     while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-    (APPROVAL_REQUIRED); the clinic moves any.
+    (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+    never makes more go back, and one for the clinic never less.
     """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
     """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
@@ -275,7 +286,7 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
     MarkBookingNoShow: _aio.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]  # type: ignore[assignment]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-    leaves of the price goes back.
+    leaves of the price goes back, as QuoteRefund has told.
     """
     GetClinicSummary: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]  # type: ignore[assignment]
     """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour."""
@@ -306,7 +317,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+        or when they asked for a cancellation since whose refund was refused.
         """
 
     @_abc_1.abstractmethod
@@ -316,7 +329,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CancelBookingResponse, _abc.Awaitable[_booking_pb2.CancelBookingResponse]]:
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %, also what is in progress.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+        what is in progress.
         """
 
     @_abc_1.abstractmethod
@@ -327,7 +341,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_booking_pb2.RescheduleBookingResponse, _abc.Awaitable[_booking_pb2.RescheduleBookingResponse]]:
         """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
         while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-        (APPROVAL_REQUIRED); the clinic moves any.
+        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+        never makes more go back, and one for the clinic never less.
         """
 
     @_abc_1.abstractmethod
@@ -355,7 +370,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.MarkBookingNoShowResponse, _abc.Awaitable[_booking_pb2.MarkBookingNoShowResponse]]:
         """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-        leaves of the price goes back.
+        leaves of the price goes back, as QuoteRefund has told.
         """
 
     @_abc_1.abstractmethod

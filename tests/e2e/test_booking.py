@@ -50,6 +50,7 @@ async def test_what_is_paid_at_the_clinic_is_booked_and_cancelled_without_money_
     await world.saga_ends(f"cancellation:{booking_id}:", "completed")
     assert (await world.booking(person.api, booking_id))["status"] == "BOOKING_STATUS_CANCELLED"
     assert await world.seats_taken(clinic, clinic.slot()) == 0
+    assert "paid back" not in (await _told(world, person, "booking_cancelled"))["content"]
 
 
 async def test_a_method_that_the_provider_does_not_offer_is_refused_by_name(world: World) -> None:

@@ -55,7 +55,7 @@ PARKED_NOW = Gauge("petpro_parked_messages", "Messages that wait for an operator
 PARKED_OLDEST_SECONDS = Gauge(
     "petpro_parked_messages_oldest_seconds", "How long the oldest of petpro_parked_messages has waited; 0 without any"
 )
-SAGAS_ENDED = Counter("petpro_sagas_ended_total", "Sagas that came to an end", ["saga_type", "status"])
+SAGAS_ENDED = Counter("petpro_sagas_ended_total", "Sagas that came to an end or were parked", ["saga_type", "status"])
 SAGA_SECONDS = Histogram(
     "petpro_saga_seconds",
     "From the start of a saga to its end",

@@ -1,7 +1,7 @@
 """`petproctl messages ...`: look at messages that services set aside, and have them handled again, through the gateway.
 
 A message is named `service:id`, as the auditor names it. A redrive needs a reason, is audited, takes effect once, and
-with `--dry-run` is only foreseen. Exit codes are those of `terminal`; a message that fails again counts as refused.
+with `--dry-run` is only foreseen. A message that fails again counts as refused.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,19 @@ from rich.console import Console
 
 from petproctl import messages_drawing
 from petproctl.gateway import Gateway, Json, Refused
-from petproctl.terminal import REFUSED, AsJson, DryRun, Limit, Reason, Yes, connection, say, seconds, session
+from petproctl.terminal import (
+    EXIT_CODES,
+    REFUSED,
+    AsJson,
+    DryRun,
+    Limit,
+    Reason,
+    Yes,
+    connection,
+    say,
+    seconds,
+    session,
+)
 
 MESSAGES = "/v1/operations/messages"
 _GONE = "PARKED_MESSAGE_NOT_FOUND"
@@ -21,7 +33,8 @@ _GONE = "PARKED_MESSAGE_NOT_FOUND"
 app = typer.Typer(
     no_args_is_help=True,
     help="Parked messages: look, redrive.",
-    epilog='petproctl messages list --older-than 15m  |  petproctl messages redrive payment:12 --reason "repaired"',
+    epilog=f"{EXIT_CODES} A message that fails again counts as refused.\n\n"
+    'petproctl messages list --older-than 15m  |  petproctl messages redrive payment:12 --reason "repaired"',
 )
 app.callback()(connection)
 

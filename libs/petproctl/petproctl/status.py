@@ -70,7 +70,10 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
 def command(as_json: AsJson = False, run: RunFolder = Path(".run")) -> None:
-    """Show all parts, their versions, what lags, and sagas. Exit code: 0 all ready, 1 not all, 3 nothing is known."""
+    """Show all parts, their versions, what lags, and sagas.
+
+    Exit codes: 0 all are ready; 1 not all are; 2 wrong usage; 3 nothing is known.
+    """
     try:
         known = places.platform(run)
     except places.Nowhere as reason:

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import bookings, cancellation, messages, no_show, summary
+from petpro_booking import bookings, cancellation, messages, no_show, store, summary
 from petpro_booking.cancellation import Wish
 from petpro_booking.copies import Copies
-from petpro_booking.domain import ClinicNotFound
+from petpro_booking.domain import ApprovalRequired, ClinicNotFound, ServiceUnavailable
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext, ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
@@ -79,6 +79,10 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
             row = await bookings.reschedule(tx, caller, UUID(request.booking_id), UUID(request.slot_id))
             return booking_pb2.RescheduleBookingResponse(booking=messages.booking(row))
 
+        try:
+            return await once(self._database, request, booking_pb2.RescheduleBookingResponse, work)
+        except (ServiceUnavailable, ApprovalRequired):
+            await self._copies.refresh_service_of(store.get_booking, UUID(request.booking_id))
         return await once(self._database, request, booking_pb2.RescheduleBookingResponse, work)
 
     @ends_what_was_begun

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import checkout, holds, messages, reservations
+from petpro_booking import checkout, holds, messages, reservations, store
 from petpro_booking.checkout import Tender
 from petpro_booking.copies import Copies
 from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
@@ -95,6 +95,10 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
             lock_id=request.lock_id,
             tender=Tender(request.payment_method, request.payment_token, request.notes),
         )
+        try:
+            return await self._checkouts.do(wish)
+        except ServiceUnavailable:
+            await self._copies.refresh_service_of(store.get_reservation, wish.about)
         return await self._checkouts.do(wish)
 
     async def _check_out(
@@ -129,6 +133,10 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
             reservation = await self._seen_by(tx, caller, request.reservation_id)
             return booking_pb2.ApproveReservationResponse(reservation=reservation)
 
+        try:
+            return await once(self._database, request, booking_pb2.ApproveReservationResponse, work)
+        except ServiceUnavailable:
+            await self._copies.refresh_service_of(store.get_reservation, UUID(request.reservation_id))
         return await once(self._database, request, booking_pb2.ApproveReservationResponse, work)
 
     @ends_what_was_begun

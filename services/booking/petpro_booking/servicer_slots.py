@@ -40,6 +40,7 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
 
         async with self._database.reading() as tx:
             await slots.must_act_for(tx, caller, plan.clinic_id)
+        slots.must_have_been_approved(timetable.clinic_status)
         await slots.open_partitions(self._database, plan)
         return await once(self._database, request, booking_pb2.GenerateSlotsResponse, work)
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from petpro_booking import access, diary, store, store_slots, store_upkeep
 from petpro_booking.copies import Timetable
 from petpro_booking.diary import Opening
-from petpro_booking.domain import ClinicNotFound, SlotNotFound
+from petpro_booking.domain import ClinicNotFound, ServiceUnavailable, SlotNotFound
 from petpro_common.context import Caller
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
@@ -76,6 +76,12 @@ async def must_act_for(tx: Transaction, caller: Caller, clinic_id: UUID) -> None
     """Raises ClinicNotFound to whoever does not act for the clinic."""
     if not await access.acts_for_clinic(tx, caller, clinic_id):
         raise ClinicNotFound
+
+
+def must_have_been_approved(clinic_status: str) -> None:
+    """Before its first approval a clinic may still change its time zone. Raises ServiceUnavailable."""
+    if clinic_status in ("pending", "rejected"):
+        raise ServiceUnavailable
 
 
 async def open_partitions(database: Database, wanted: Plan) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFound
 from petpro_booking.for_each import ForEach
+from petpro_booking.policy import Bounds
 from petpro_common.db import Row, Transaction
 from petpro_common.wire import Order
 
@@ -37,11 +38,12 @@ _FREE_SEATS = text(f"""
         status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
     WHERE {_THIS_SLOT} AND booked_count > 0
 """)
+# NO KEY: bookings that are made refer to the keys of slots, in any order.
 _LOCK_SLOTS = text("""
     SELECT id, service_id FROM slots
     WHERE id = ANY(:slot_ids) AND slot_date = ANY(
         SELECT (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date FROM unnest(:slot_ids) AS slot_id)
-    ORDER BY id FOR UPDATE
+    ORDER BY id FOR NO KEY UPDATE
 """)
 _GET_SLOT = text(f"SELECT * FROM slots WHERE {_THIS_SLOT}")
 
@@ -82,7 +84,7 @@ _LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_
 _LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
 _MOVE_BOOKING = text(f"""
     UPDATE bookings SET slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at, ends_at = :ends_at,
-        refund_ceiling = LEAST(refund_ceiling, :ceiling), updated_at = CURRENT_TIMESTAMP,
+        refund_floor = :floor, refund_ceiling = :ceiling, updated_at = CURRENT_TIMESTAMP,
         start_told_at = CURRENT_TIMESTAMP
     WHERE {_THIS} RETURNING *
 """)
@@ -221,10 +223,10 @@ async def look_at_booking(tx: Transaction, booking_id: UUID) -> Row | None:
     return (await tx.execute(_LOOK_AT_BOOKING, {"id": booking_id})).first()
 
 
-async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, ceiling: int) -> Row:
+async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, bounds: Bounds) -> Row:
     """Puts a booking into another slot; the caller holds the booking's lock and the seat.
 
-    From then on cancelling gives back `ceiling` percent at the most.
+    From then on what goes back lies within `bounds`.
     """
     row = {
         "id": booking_id,
@@ -232,7 +234,8 @@ async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, ceiling: in
         "slot_date": slot.slot_date,
         "starts_at": slot.starts_at,
         "ends_at": slot.ends_at,
-        "ceiling": ceiling,
+        "floor": bounds.floor,
+        "ceiling": bounds.ceiling,
     }
     return (await tx.execute(_MOVE_BOOKING, row)).one()
 

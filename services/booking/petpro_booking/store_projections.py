@@ -8,7 +8,7 @@ from sqlalchemy import Table, text
 from sqlalchemy.dialects.postgresql import insert
 
 from petpro_booking.tables import account_pets, catalog_clinics, catalog_services, catalog_staff
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 _IS_OF_CLINIC = text("""
     SELECT EXISTS (SELECT FROM catalog_clinics WHERE id = :clinic_id AND owner_id = :user_id)
@@ -17,6 +17,12 @@ _IS_OF_CLINIC = text("""
 _OWNER = text("SELECT owner_id FROM catalog_clinics WHERE id = :clinic_id")
 _ZONE_OF_SERVICE = text("""
     SELECT clinic.timezone FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
+    WHERE service.id = :service_id
+""")
+_OFFER = text("""
+    SELECT COALESCE(bool_or(service.is_available AND clinic.status = 'approved'), false) AS is_offered,
+        COALESCE(bool_or(service.requires_approval), false) AS requires_approval
+    FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
     WHERE service.id = :service_id
 """)
 
@@ -37,6 +43,11 @@ async def zone_of_service(tx: Transaction, service_id: UUID) -> str | None:
     """The IANA zone of the service's clinic; None when a copy is missing."""
     zone: str | None = (await tx.execute(_ZONE_OF_SERVICE, {"service_id": service_id})).scalar()
     return zone
+
+
+async def offer(tx: Transaction, service_id: UUID) -> Row:
+    """Whether a service and its clinic take bookings (`is_offered`), and whether the clinic is asked first."""
+    return (await tx.execute(_OFFER, {"service_id": service_id})).one()
 
 
 async def keep_clinic(tx: Transaction, clinic: Mapping[str, Any]) -> None:

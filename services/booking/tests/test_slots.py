@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from petpro.booking.v1 import booking_pb2
+from petpro.catalog.v1 import catalog_pb2
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.testing import eventually
@@ -46,6 +47,21 @@ async def test_slots_are_made_from_the_hours_and_not_made_twice(world: World) ->
     assert (first.slot_date, first.slot_start_time, first.slot_end_time) == (tomorrow().isoformat(), "09:00", "09:30")
     assert first.starts_at.ToDatetime(UTC).astimezone(JAKARTA).hour == 9
     assert (first.capacity, first.booked_count) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_refused"), [("PENDING", True), ("REJECTED", True), ("APPROVED", False), ("SUSPENDED", False)]
+)
+async def test_none_are_made_while_the_clinic_may_still_change_its_time_zone(
+    world: World, status: str, is_refused: bool
+) -> None:
+    world.catalog.clinics[str(world.clinic_id)].status = catalog_pb2.ClinicStatus.Value(f"CLINIC_STATUS_{status}")
+    if not is_refused:
+        assert await generate(world, wish(world)) == (6, 0)
+        return
+    assert await reason(generate(world, wish(world))) == "SERVICE_UNAVAILABLE"
+    strangers = world.slots.GenerateSlots(wish(world), metadata=world.signed_in(new_id()))
+    assert await reason(strangers) == "CLINIC_NOT_FOUND"
 
 
 async def test_who_asks_again_needs_no_catalog_and_is_told_the_same(world: World) -> None:

@@ -110,6 +110,42 @@ async def test_a_status_changes_only_along_the_drawing(catalog: Catalog, verbs: 
         assert len(await catalog.events("clinic.changed")) == len(verbs)
 
 
+@pytest.mark.parametrize(
+    ("verbs", "is_fixed"),
+    [
+        ([], False),
+        (["Reject"], False),
+        (["Approve"], True),
+        (["Reject", "Approve"], True),
+        (["Approve", "Suspend"], True),
+    ],
+)
+async def test_the_zone_in_which_slots_are_made_is_fixed_from_the_first_approval_on(
+    catalog: Catalog, verbs: list[str], is_fixed: bool
+) -> None:
+    clinic = await catalog.applied()
+    for verb in verbs:
+        request = getattr(pb, f"{verb}ClinicRequest")(clinic_id=clinic.id)
+        await getattr(catalog.api, f"{verb}Clinic")(request, metadata=catalog.admin.headers)
+    for headers, zone in ((catalog.wayan.headers, "Asia/Makassar"), (catalog.admin.headers, "Asia/Jayapura")):
+        edit = catalog.api.UpdateClinic(_edit(clinic.id, timezone=zone, description="We have moved"), metadata=headers)
+        if not is_fixed:
+            assert (await edit).clinic.timezone == zone
+            continue
+        with pytest.raises(aio.AioRpcError) as refused:
+            await edit
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert reason(refused.value) == "CLINIC_TIMEZONE_FIXED"
+    told = (await catalog.events("clinic.changed"))[-1]
+    same = _edit(clinic.id, timezone=told["timezone"], description="We have painted")
+    kept = (await catalog.api.UpdateClinic(same, metadata=catalog.wayan.headers)).clinic
+    assert (kept.timezone, kept.description) == (told["timezone"], "We have painted")
+
+
+def _edit(clinic_id: str, **fields: str) -> pb.UpdateClinicRequest:
+    return pb.UpdateClinicRequest(clinic_id=clinic_id, clinic=pb.Clinic(**fields))  # type: ignore[arg-type]
+
+
 async def test_only_administrators_decide(catalog: Catalog) -> None:
     clinic = await catalog.applied()
     for verb in ("Approve", "Reject", "Suspend"):

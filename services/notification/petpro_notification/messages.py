@@ -76,6 +76,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
     "slot_date": date.fromisoformat,
     "slot_time": time.fromisoformat,
     "amount": Decimal,
+    "paid_amount": Decimal,
     "refund_amount": Decimal,
 }
 

@@ -71,7 +71,7 @@ class _CheckoutStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Checko
     DESCRIPTOR: _descriptor.EnumDescriptor
     CHECKOUT_STATUS_UNSPECIFIED: _CheckoutStatus.ValueType  # 0
     CHECKOUT_STATUS_NONE: _CheckoutStatus.ValueType  # 1
-    """Nobody has started to pay, or the last try was declined and another may follow."""
+    """Nobody has started to pay, or the seat was given back while the clinic was still to approve."""
     CHECKOUT_STATUS_AWAITING_APPROVAL: _CheckoutStatus.ValueType  # 2
     CHECKOUT_STATUS_AWAITING_PAYMENT: _CheckoutStatus.ValueType  # 3
     CHECKOUT_STATUS_CONFIRMED: _CheckoutStatus.ValueType  # 4
@@ -83,7 +83,7 @@ class CheckoutStatus(_CheckoutStatus, metaclass=_CheckoutStatusEnumTypeWrapper):
 
 CHECKOUT_STATUS_UNSPECIFIED: CheckoutStatus.ValueType  # 0
 CHECKOUT_STATUS_NONE: CheckoutStatus.ValueType  # 1
-"""Nobody has started to pay, or the last try was declined and another may follow."""
+"""Nobody has started to pay, or the seat was given back while the clinic was still to approve."""
 CHECKOUT_STATUS_AWAITING_APPROVAL: CheckoutStatus.ValueType  # 2
 CHECKOUT_STATUS_AWAITING_PAYMENT: CheckoutStatus.ValueType  # 3
 CHECKOUT_STATUS_CONFIRMED: CheckoutStatus.ValueType  # 4
@@ -163,7 +163,9 @@ class Slot(_message.Message):
     slot_start_time: _builtins.str
     """HH:MM in the clinic's zone."""
     slot_end_time: _builtins.str
-    """HH:MM in the clinic's zone; on the next day when not after the start."""
+    """HH:MM in the clinic's zone. It may not be after the start: past midnight, and where the clock repeats an hour. The
+    instant is ends_at.
+    """
     status: Global___SlotStatus.ValueType
     capacity: _builtins.int
     booked_count: _builtins.int
@@ -1049,7 +1051,7 @@ class ListBookingsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     clinic_id: _builtins.str
-    """Bookings at this clinic instead of the caller's own; for the clinic and administrators."""
+    """Bookings at this clinic instead of the caller's own; for the clinic, administrators and services."""
     status: Global___BookingStatus.ValueType
     """Every status when unspecified."""
     page_size: _builtins.int

@@ -63,7 +63,8 @@ class SlotServiceServicer(object):
 
     def GenerateSlots(self, request, context):
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted.
+        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+        clinic has been approved: only then is its time zone fixed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -301,7 +302,7 @@ class ReservationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetReservation(self, request, context):
-        """A reservation with the state of its checkout; for its customer, the clinic and administrators.
+        """A reservation with the state of its checkout; for its customer, the clinic, administrators and services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,6 +310,7 @@ class ReservationServiceServicer(object):
 
     def CheckoutReservation(self, request, context):
         """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+        SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -323,6 +325,7 @@ class ReservationServiceServicer(object):
 
     def ApproveReservation(self, request, context):
         """Says yes to a reservation of a service that requires approval; for the clinic.
+        SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -652,7 +655,9 @@ class BookingServiceServicer(object):
 
     def QuoteRefund(self, request, context):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+        or when they asked for a cancellation since whose refund was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -660,28 +665,33 @@ class BookingServiceServicer(object):
 
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+        what is in progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RescheduleBooking(self, request, context):
-        """Moves a booking to another slot of the same service, if that has a seat.
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+        never makes more go back, and one for the clinic never less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckInBooking(self, request, context):
-        """The pet is here: confirmed becomes in-progress; for the clinic.
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+        BOOKING_HAS_NOT_BEGUN before that day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteBooking(self, request, context):
-        """The visit is over: in-progress becomes completed; for the clinic.
+        """The visit is over: in-progress becomes completed, once the start has passed; for the clinic.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -689,14 +699,14 @@ class BookingServiceServicer(object):
 
     def MarkBookingNoShow(self, request, context):
         """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-        leaves of the price goes back.
+        leaves of the price goes back, as QuoteRefund has told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetClinicSummary(self, request, context):
-        """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old.
+        """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1216,7 +1226,8 @@ class SagaServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResolveSaga(self, request, context):
-        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed.
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+        booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

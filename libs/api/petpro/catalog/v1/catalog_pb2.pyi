@@ -204,7 +204,9 @@ class Clinic(_message.Message):
     administrators and services only.
     """
     timezone: _builtins.str
-    """IANA zone of all local times of the clinic, for example Asia/Jakarta."""
+    """IANA zone of all local times of the clinic, for example Asia/Jakarta. Fixed once the clinic has been approved
+    (CLINIC_TIMEZONE_FIXED): its slots stand at these times.
+    """
     distance_km: _builtins.float
     """Kilometres from the point of the search; absent elsewhere."""
     version: _builtins.int

@@ -35,6 +35,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The booking does not exist, is not the caller's, or is not completed (FAILED_PRECONDITION)."""
     ERROR_REASON_ALREADY_REVIEWED: _ErrorReason.ValueType  # 6
     """The booking has a review already (ALREADY_EXISTS)."""
+    ERROR_REASON_CLINIC_TIMEZONE_FIXED: _ErrorReason.ValueType  # 7
+    """A clinic that has been approved keeps its time zone, for its owner and administrators alike; metadata tells it
+    (FAILED_PRECONDITION). One that moves to another zone applies anew for the new place, and is suspended at the old
+    one once its last booking is over.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "catalog.petpro"."""
@@ -52,4 +57,9 @@ ERROR_REASON_BOOKING_NOT_REVIEWABLE: ErrorReason.ValueType  # 5
 """The booking does not exist, is not the caller's, or is not completed (FAILED_PRECONDITION)."""
 ERROR_REASON_ALREADY_REVIEWED: ErrorReason.ValueType  # 6
 """The booking has a review already (ALREADY_EXISTS)."""
+ERROR_REASON_CLINIC_TIMEZONE_FIXED: ErrorReason.ValueType  # 7
+"""A clinic that has been approved keeps its time zone, for its owner and administrators alike; metadata tells it
+(FAILED_PRECONDITION). One that moves to another zone applies anew for the new place, and is suspended at the old
+one once its last booking is over.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

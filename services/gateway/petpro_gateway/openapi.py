@@ -27,7 +27,8 @@ stored answer; with another request it is refused with `REQUEST_ID_REUSED`.
 **Pages.** Send `next_page_token` as `page_token`, with the same filters, until it is empty.
 
 Amounts of money are decimal strings with a currency code. Numbers of 64 bits are strings. Unknown fields in a body are
-ignored; unknown query parameters are refused. The same methods are served as gRPC and gRPC-Web on the same port.
+ignored; query parameters that are unknown, or that path or body say, are refused. The same methods are
+served as gRPC and gRPC-Web on the same port.
 """
 
 

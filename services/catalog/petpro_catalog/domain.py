@@ -47,7 +47,7 @@ class WrongClinicStatus(WrongState):
 
 
 class BookingNotReviewable(WrongState):
-    """Only one's own completed booking can be reviewed."""
+    """Only one's own completed booking can be reviewed, and not at one's own clinic."""
 
     reason = "BOOKING_NOT_REVIEWABLE"
 

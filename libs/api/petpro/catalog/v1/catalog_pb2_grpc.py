@@ -234,7 +234,7 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateReview(self, request, context):
-        """Reviews the caller's own completed booking, once.
+        """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,7 +68,7 @@ class CatalogServiceStub:
     the person's right to act for the clinic.
     """
     CreateReview: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]
-    """Reviews the caller's own completed booking, once."""
+    """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
     ListReviews: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]
     """Published reviews of a clinic, newest first."""
 
@@ -112,7 +112,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     the person's right to act for the clinic.
     """
     CreateReview: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]  # type: ignore[assignment]
-    """Reviews the caller's own completed booking, once."""
+    """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
     ListReviews: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]  # type: ignore[assignment]
     """Published reviews of a clinic, newest first."""
 
@@ -249,7 +249,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.CreateReviewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.CreateReviewResponse, _abc.Awaitable[_catalog_pb2.CreateReviewResponse]]:
-        """Reviews the caller's own completed booking, once."""
+        """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
 
     @_abc_1.abstractmethod
     def ListReviews(

@@ -5,7 +5,8 @@ A clinic's status, changed by administrators only:
     pending ──> approved <──> suspended
        └──> rejected ──^
 
-The public sees approved clinics alone. Owner and staff (people whose account stands in a staff entry) are the clinic's
+The public sees approved clinics alone; whoever has signed in sees a suspended one and its services by their ids, since
+they may be booked there. Owner and staff (people whose account stands in a staff entry) are the clinic's
 insiders: they see it in every status, and what is private in it. Only the owner edits it, and administrators.
 """
 
@@ -208,6 +209,13 @@ def check_visible(clinic: Clinic | None, caller: Caller | None) -> Clinic:
     if clinic is None or not (clinic.status is ClinicStatus.APPROVED or is_insider(clinic, caller)):
         raise ClinicNotFound
     return clinic
+
+
+def check_reachable(clinic: Clinic | None, caller: Caller | None) -> Clinic:
+    """As `check_visible`, but a suspended clinic is there for everybody who has signed in."""
+    if clinic and clinic.status is ClinicStatus.SUSPENDED and caller:
+        return clinic
+    return check_visible(clinic, caller)
 
 
 def check_editable(clinic: Clinic | None, caller: Caller) -> Clinic:

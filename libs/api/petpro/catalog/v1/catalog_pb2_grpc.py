@@ -141,7 +141,8 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetClinic(self, request, context):
-        """One clinic. Those not approved are seen by their owner and staff, administrators and services only.
+        """One clinic. Those not approved are seen by their owner and staff, administrators and services only; a suspended one
+        by everybody who has signed in, who may be booked there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,7 +191,7 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetService(self, request, context):
-        """One service.
+        """One service, also of a suspended clinic for everybody who has signed in.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

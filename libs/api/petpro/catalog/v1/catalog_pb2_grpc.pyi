@@ -38,7 +38,9 @@ class CatalogServiceStub:
     ListClinics: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListClinicsRequest, _catalog_pb2.ListClinicsResponse]
     """Finds approved clinics: by distance from a point, by city, by words; nearest first when a point is given."""
     GetClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetClinicRequest, _catalog_pb2.GetClinicResponse]
-    """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
+    """One clinic. Those not approved are seen by their owner and staff, administrators and services only; a suspended one
+    by everybody who has signed in, who may be booked there.
+    """
     UpdateClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateClinicRequest, _catalog_pb2.UpdateClinicResponse]
     """Edits a clinic; for its owner. Only fields named in the mask change. The commission is set by administrators only."""
     ApproveClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ApproveClinicRequest, _catalog_pb2.ApproveClinicResponse]
@@ -52,7 +54,7 @@ class CatalogServiceStub:
     ListServices: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]
     """What a clinic offers, by name. Services that are not available are listed to the clinic, administrators and services only."""
     GetService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetServiceRequest, _catalog_pb2.GetServiceResponse]
-    """One service."""
+    """One service, also of a suspended clinic for everybody who has signed in."""
     UpdateService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateServiceRequest, _catalog_pb2.UpdateServiceResponse]
     """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price
     and policy.
@@ -82,7 +84,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     ListClinics: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListClinicsRequest, _catalog_pb2.ListClinicsResponse]  # type: ignore[assignment]
     """Finds approved clinics: by distance from a point, by city, by words; nearest first when a point is given."""
     GetClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetClinicRequest, _catalog_pb2.GetClinicResponse]  # type: ignore[assignment]
-    """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
+    """One clinic. Those not approved are seen by their owner and staff, administrators and services only; a suspended one
+    by everybody who has signed in, who may be booked there.
+    """
     UpdateClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateClinicRequest, _catalog_pb2.UpdateClinicResponse]  # type: ignore[assignment]
     """Edits a clinic; for its owner. Only fields named in the mask change. The commission is set by administrators only."""
     ApproveClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ApproveClinicRequest, _catalog_pb2.ApproveClinicResponse]  # type: ignore[assignment]
@@ -96,7 +100,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     ListServices: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]  # type: ignore[assignment]
     """What a clinic offers, by name. Services that are not available are listed to the clinic, administrators and services only."""
     GetService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetServiceRequest, _catalog_pb2.GetServiceResponse]  # type: ignore[assignment]
-    """One service."""
+    """One service, also of a suspended clinic for everybody who has signed in."""
     UpdateService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateServiceRequest, _catalog_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price
     and policy.
@@ -141,7 +145,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.GetClinicRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.GetClinicResponse, _abc.Awaitable[_catalog_pb2.GetClinicResponse]]:
-        """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
+        """One clinic. Those not approved are seen by their owner and staff, administrators and services only; a suspended one
+        by everybody who has signed in, who may be booked there.
+        """
 
     @_abc_1.abstractmethod
     def UpdateClinic(
@@ -197,7 +203,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.GetServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.GetServiceResponse, _abc.Awaitable[_catalog_pb2.GetServiceResponse]]:
-        """One service."""
+        """One service, also of a suspended clinic for everybody who has signed in."""
 
     @_abc_1.abstractmethod
     def UpdateService(

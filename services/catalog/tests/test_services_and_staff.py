@@ -126,7 +126,7 @@ async def test_a_page_token_of_the_services_is_none_of_the_staff(catalog: Catalo
     for _ in range(2):
         await catalog.offered(clinic)
         await catalog.employed(clinic)
-    asked = {"clinic_id": clinic.id, "page_size": 1}
+    asked: dict[str, Any] = {"clinic_id": clinic.id, "page_size": 1}
     of_services = (await catalog.api.ListServices(pb.ListServicesRequest(**asked))).next_page_token
     of_staff = (await catalog.api.ListStaff(pb.ListStaffRequest(**asked))).next_page_token
     wrong: list[tuple[Any, Any]] = [

@@ -135,8 +135,8 @@ def _people(tokens: Tokens, refresh_keys_seconds: int) -> Config:
         "audiences": [tokens.audience],
         "remote_jwks": remote,
         "forward": True,
-        # Named, so that a token in the query string is not looked for. It stands after the scheme, which Envoy would take
-        # in one spelling alone; services refuse all schemes but Bearer, in any.
+        # Named, so that a token in the query string is not looked for. It stands after the scheme, which Envoy would
+        # take in one spelling alone; services refuse all schemes but Bearer, in any.
         "from_headers": [{"name": "authorization", "value_prefix": " "}],
         "require_expiration": True,
         "clock_skew_seconds": tokens.clock_skew_seconds,

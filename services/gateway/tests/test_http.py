@@ -167,8 +167,8 @@ async def test_what_path_or_body_say_cannot_be_said_otherwise_in_the_query(
     web: httpx.AsyncClient, upstream: Upstream, dewi: dict[str, str], verb: str, path: str
 ) -> None:
     calls = len(upstream.calls)
-    body = {} if verb in ("GET", "DELETE") else {"json": {"breed": "Persia"}}
-    answer = await web.request(verb, path, headers=dewi, **body)
+    body = None if verb in ("GET", "DELETE") else {"breed": "Persia"}
+    answer = await web.request(verb, path, headers=dewi, json=body)
     assert (answer.status_code, answer.json()["code"], error_info(answer)["reason"]) == (400, 3, "INVALID_REQUEST")
     assert "query" in answer.json()["message"]
     assert len(upstream.calls) == calls

@@ -227,8 +227,9 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateStaff(self, request, context):
-        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
-        the person's right to act for the clinic.
+        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id ends the
+        person's right to act for the clinic: at once in the catalog; in booking and payment as soon as they hear of it, which
+        takes moments, but for as long as the broker is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

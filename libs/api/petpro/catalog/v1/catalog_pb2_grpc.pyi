@@ -66,8 +66,9 @@ class CatalogServiceStub:
     GetStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetStaffRequest, _catalog_pb2.GetStaffResponse]
     """One member of staff. For services and administrators only."""
     UpdateStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateStaffRequest, _catalog_pb2.UpdateStaffResponse]
-    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
-    the person's right to act for the clinic.
+    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id ends the
+    person's right to act for the clinic: at once in the catalog; in booking and payment as soon as they hear of it, which
+    takes moments, but for as long as the broker is away.
     """
     CreateReview: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]
     """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
@@ -112,8 +113,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     GetStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetStaffRequest, _catalog_pb2.GetStaffResponse]  # type: ignore[assignment]
     """One member of staff. For services and administrators only."""
     UpdateStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateStaffRequest, _catalog_pb2.UpdateStaffResponse]  # type: ignore[assignment]
-    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
-    the person's right to act for the clinic.
+    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id ends the
+    person's right to act for the clinic: at once in the catalog; in booking and payment as soon as they hear of it, which
+    takes moments, but for as long as the broker is away.
     """
     CreateReview: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]  # type: ignore[assignment]
     """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
@@ -245,8 +247,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.UpdateStaffRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.UpdateStaffResponse, _abc.Awaitable[_catalog_pb2.UpdateStaffResponse]]:
-        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
-        the person's right to act for the clinic.
+        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id ends the
+        person's right to act for the clinic: at once in the catalog; in booking and payment as soon as they hear of it, which
+        takes moments, but for as long as the broker is away.
         """
 
     @_abc_1.abstractmethod

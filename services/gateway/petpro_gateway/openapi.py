@@ -182,7 +182,7 @@ def _schemas(contracts: Contracts, methods: list[Method]) -> dict[str, Schema]:
         for binding in method.bindings:
             if binding.body == "*":
                 without = {*binding.variables, _IDEMPOTENCY_FIELD}
-                requests[schema.component_name(message.name)] = schema.message_schema(contracts, message, without)
+                requests[schema.component_name(message.name)] = schema.making_schema(contracts, message, without)
         whole |= {field.type_name for field in message.fields if field.type_name.startswith("petpro.")}
     return dict(sorted({**schema.components(contracts, whole), **requests}.items()))
 

@@ -1,4 +1,4 @@
-"""Keyset pages: a page token is the sort key of the last row seen, opaque, and bound to the filters of its list."""
+"""Keyset pages: a page token is the sort key of the last row seen, opaque, and bound to its list and its filters."""
 
 import base64
 import binascii
@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 
+from petpro_common import context
 from petpro_common.errors import InvalidRequest, invalid
 
 DEFAULT_PAGE_SIZE = 20
@@ -27,7 +28,10 @@ def page_size(asked: int) -> int:
 
 
 def _fingerprint(filters: tuple[Any, ...]) -> str:
-    return hashlib.sha256(orjson.dumps([str(value) for value in filters])).hexdigest()[:16]
+    """Of the filters and of the list, which is the call in hand."""
+    call = context.current()
+    bound = [call.method if call else "", *(str(value) for value in filters)]
+    return hashlib.sha256(orjson.dumps(bound)).hexdigest()[:16]
 
 
 def write_token(key: tuple[Any, ...], *filters: Any) -> str:

@@ -137,7 +137,7 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
 
 async def _must_be_open_to_customers(tx: Transaction, service_id: UUID) -> None:
     offer = await store_projections.offer(tx, service_id)
-    if not offer.is_offered:
+    if offer is None or not offer.is_offered:
         raise ServiceUnavailable
     if offer.requires_approval:
         raise ApprovalRequired

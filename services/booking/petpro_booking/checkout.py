@@ -128,7 +128,8 @@ async def approve(
     Raises as `decline` does, and ServiceUnavailable where the service or the clinic takes no bookings any more.
     """
     saga_id, service_id = await _saga_awaiting_approval(tx, caller, reservation_id)
-    if not (await store_projections.offer(tx, service_id)).is_offered:
+    offer = await store_projections.offer(tx, service_id)
+    if offer is None or not offer.is_offered:
         raise ServiceUnavailable
     pay_until = await store_sagas.set_time_to_pay(tx, reservation_id, time_to_pay)
     yes = Succeeded(learned={"pay_until": pay_until.isoformat()})

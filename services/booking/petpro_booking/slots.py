@@ -7,7 +7,7 @@ from itertools import islice
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from petpro_booking import access, diary, store, store_slots, store_upkeep
+from petpro_booking import access, diary, store, store_projections, store_slots, store_upkeep
 from petpro_booking.copies import Timetable
 from petpro_booking.diary import Opening
 from petpro_booking.domain import ClinicNotFound, ServiceUnavailable, SlotNotFound
@@ -30,6 +30,26 @@ class Plan:
     staff_id: UUID | None
     capacity: int
     openings: Sequence[Opening]
+
+
+@dataclass(frozen=True)
+class Market:
+    """Where a service is offered, and whether somebody sees its slots."""
+
+    zone: ZoneInfo
+    is_open: bool
+
+
+async def market(tx: Transaction, caller: Caller | None, service_id: UUID) -> Market | None:
+    """Slots are seen while the service and its clinic take bookings, and by whoever may read what the clinic may.
+
+    None when a copy is missing.
+    """
+    known = await store_projections.offer(tx, service_id)
+    if known is None:
+        return None
+    is_insider = not known.is_offered and caller and await access.sees_clinic(tx, caller, known.clinic_id)
+    return Market(ZoneInfo(known.timezone), known.is_offered or bool(is_insider))
 
 
 def plan(service_id: UUID, staff_id: UUID | None, days: tuple[str, str], capacity: int, timetable: Timetable) -> Plan:

@@ -15,13 +15,9 @@ _IS_OF_CLINIC = text("""
         OR EXISTS (SELECT FROM catalog_staff WHERE user_id = :user_id AND clinic_id = :clinic_id)
 """)
 _OWNER = text("SELECT owner_id FROM catalog_clinics WHERE id = :clinic_id")
-_ZONE_OF_SERVICE = text("""
-    SELECT clinic.timezone FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
-    WHERE service.id = :service_id
-""")
 _OFFER = text("""
-    SELECT COALESCE(bool_or(service.is_available AND clinic.status = 'approved'), false) AS is_offered,
-        COALESCE(bool_or(service.requires_approval), false) AS requires_approval
+    SELECT clinic.id AS clinic_id, clinic.timezone, service.requires_approval,
+        service.is_available AND clinic.status = 'approved' AS is_offered
     FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
     WHERE service.id = :service_id
 """)
@@ -39,15 +35,10 @@ async def owner_of(tx: Transaction, clinic_id: UUID) -> UUID | None:
     return owner_id
 
 
-async def zone_of_service(tx: Transaction, service_id: UUID) -> str | None:
-    """The IANA zone of the service's clinic; None when a copy is missing."""
-    zone: str | None = (await tx.execute(_ZONE_OF_SERVICE, {"service_id": service_id})).scalar()
-    return zone
-
-
-async def offer(tx: Transaction, service_id: UUID) -> Row:
-    """Whether a service and its clinic take bookings (`is_offered`), and whether the clinic is asked first."""
-    return (await tx.execute(_OFFER, {"service_id": service_id})).one()
+async def offer(tx: Transaction, service_id: UUID) -> Row | None:
+    """The service's clinic, its IANA zone, whether both take bookings (`is_offered`), and whether the clinic is asked
+    first; None when a copy is missing."""
+    return (await tx.execute(_OFFER, {"service_id": service_id})).first()
 
 
 async def keep_clinic(tx: Transaction, clinic: Mapping[str, Any]) -> None:

@@ -10,10 +10,11 @@ from sqlalchemy import text
 
 from petpro.booking.v1 import booking_pb2
 from petpro.catalog.v1 import catalog_pb2
+from petpro_booking import store_projections
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.testing import eventually
-from services.booking.tests.world import World, reason
+from services.booking.tests.world import Metadata, World, reason
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
 
@@ -194,6 +195,36 @@ async def test_a_blocked_slot_comes_back_as_full_as_it_was(world: World) -> None
     assert (back.slot.status, back.slot.booked_count) == (booking_pb2.SLOT_STATUS_BOOKED, 1)
     stranger = world.slots.BlockSlot(block, metadata=world.signed_in(new_id(), Role.CLINIC))
     assert await reason(stranger) == "CLINIC_NOT_FOUND"
+
+
+@pytest.mark.parametrize("told_of", ["clinic", "service"])
+async def test_slots_that_nobody_can_book_are_shown_to_the_clinic_alone(world: World, told_of: str) -> None:
+    slot_id = await world.open_slot()
+    clinic = world.catalog.clinics[str(world.clinic_id)]
+    service = world.catalog.services[str(world.service_id)]
+    if told_of == "clinic":
+        clinic.status, clinic.version = catalog_pb2.CLINIC_STATUS_SUSPENDED, clinic.version + 1
+        await world.sql("UPDATE catalog_clinics SET status = 'suspended', version = version + 1 RETURNING id")
+    else:
+        service.is_available, service.version = False, service.version + 1
+        await world.sql("UPDATE catalog_services SET is_available = false, version = version + 1 RETURNING id")
+    ask = booking_pb2.ListSlotsRequest(service_id=str(world.service_id))
+
+    async def seen(metadata: Metadata = ()) -> list[str]:
+        return [slot.id for slot in (await world.slots.ListSlots(ask, metadata=metadata)).slots]
+
+    works_there = new_id()
+    staff = {"id": new_id(), "clinic_id": world.clinic_id, "user_id": works_there, "working_hours": {}, "version": 1}
+    async with world.database.transaction() as tx:
+        await store_projections.keep_staff(tx, staff)
+    assert await seen() == await seen(world.signed_in(new_id())) == []
+    assert await seen(world.signed_in(new_id(), Role.CLINIC)) == []
+    for insider in (world.as_ani, world.signed_in(works_there), world.signed_in(new_id(), Role.ADMIN)):
+        assert await seen(insider) == [str(slot_id)]
+
+    clinic.status, clinic.version = catalog_pb2.CLINIC_STATUS_APPROVED, clinic.version + 1
+    service.is_available, service.version = True, service.version + 1
+    assert await seen() == [str(slot_id)], "catalog is asked where the copy says no"
 
 
 async def test_slots_of_a_service_that_nobody_knows(world: World) -> None:

@@ -12,6 +12,7 @@ from petpro_catalog.domain import (
     ClinicStatus,
     check_can_become,
     check_editable,
+    check_reachable,
     check_timezone,
     check_visible,
 )
@@ -48,6 +49,11 @@ async def apply_for(tx: Transaction, caller: Caller, owner: UUID, details: Clini
 async def visible(tx: Transaction, clinic_id: UUID, caller: Caller | None) -> Clinic:
     """A clinic as the caller may see it. Raises ClinicNotFound."""
     return check_visible(await store_clinics.clinic(tx, clinic_id, viewer(caller)), caller)
+
+
+async def reachable(tx: Transaction, clinic_id: UUID, caller: Caller | None) -> Clinic:
+    """A clinic whose id the caller has, perhaps from a booking. Raises ClinicNotFound."""
+    return check_reachable(await store_clinics.clinic(tx, clinic_id, viewer(caller)), caller)
 
 
 async def editable(tx: Transaction, clinic_id: UUID, caller: Caller, *, lock: bool = False) -> Clinic:

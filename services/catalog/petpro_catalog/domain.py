@@ -7,7 +7,8 @@ A clinic's status, changed by administrators only:
 
 Slots are made from the first approval on, at local times, so the time zone can be edited until then.
 
-The public sees approved clinics alone. Owner and staff (people whose account stands in a staff entry) are the clinic's
+The public sees approved clinics alone; whoever has signed in sees a suspended one and its services by their ids, since
+they may be booked there. Owner and staff (people whose account stands in a staff entry) are the clinic's
 insiders: they see it in every status, and what is private in it. Only the owner edits it, and administrators.
 """
 
@@ -55,7 +56,7 @@ class ClinicTimezoneFixed(WrongState):
 
 
 class BookingNotReviewable(WrongState):
-    """Only one's own completed booking can be reviewed."""
+    """Only one's own completed booking can be reviewed, and not at one's own clinic."""
 
     reason = "BOOKING_NOT_REVIEWABLE"
 
@@ -219,6 +220,13 @@ def check_visible(clinic: Clinic | None, caller: Caller | None) -> Clinic:
     if clinic is None or not (clinic.status is ClinicStatus.APPROVED or is_insider(clinic, caller)):
         raise ClinicNotFound
     return clinic
+
+
+def check_reachable(clinic: Clinic | None, caller: Caller | None) -> Clinic:
+    """As `check_visible`, but a suspended clinic is there for everybody who has signed in."""
+    if clinic and clinic.status is ClinicStatus.SUSPENDED and caller:
+        return clinic
+    return check_visible(clinic, caller)
 
 
 def check_editable(clinic: Clinic | None, caller: Caller) -> Clinic:

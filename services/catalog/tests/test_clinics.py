@@ -1,6 +1,7 @@
 """Clinics: from application to approval, and who may do what with them."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import grpc
@@ -8,7 +9,16 @@ import pytest
 from grpc import aio
 
 from petpro.catalog.v1 import catalog_pb2 as pb
-from services.catalog.tests.people import Catalog, broken_fields, clinic_form, reason, tier_policy
+from petpro_common.testing import needed_fields
+from services.catalog.tests.people import (
+    Catalog,
+    broken_fields,
+    clinic_form,
+    reason,
+    service_form,
+    staff_form,
+    tier_policy,
+)
 
 WEEKDAYS = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
 
@@ -42,6 +52,37 @@ async def test_strangers_do_not_see_a_clinic_until_it_is_approved(catalog: Catal
     await catalog.api.ApproveClinic(pb.ApproveClinicRequest(clinic_id=clinic.id), metadata=catalog.admin.headers)
 
     assert (await catalog.api.GetClinic(request)).clinic.status == pb.CLINIC_STATUS_APPROVED
+
+
+async def test_who_is_booked_at_a_suspended_clinic_still_reaches_it_by_its_id(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    service = await catalog.offered(clinic)
+    suspend = pb.SuspendClinicRequest(clinic_id=clinic.id)
+    await catalog.api.SuspendClinic(suspend, metadata=catalog.admin.headers)
+    by_id, its_service = pb.GetClinicRequest(clinic_id=clinic.id), pb.GetServiceRequest(service_id=service.id)
+
+    seen = (await catalog.api.GetClinic(by_id, metadata=catalog.sari.headers)).clinic
+
+    assert (seen.status, seen.phone_number) == (pb.CLINIC_STATUS_SUSPENDED, clinic.phone_number)
+    assert (seen.timezone, seen.commission_rate) == (clinic.timezone, "")
+    assert (await catalog.api.GetService(its_service, metadata=catalog.sari.headers)).service == service
+    assert not (await catalog.api.ListClinics(pb.ListClinicsRequest(), metadata=catalog.sari.headers)).clinics
+    edit = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(name="x"))
+    refused = [
+        await refusal(catalog.api.GetClinic(by_id)),
+        await refusal(catalog.api.GetService(its_service)),
+        await refusal(catalog.api.UpdateClinic(edit, metadata=catalog.dewi.headers)),
+        await refusal(
+            catalog.api.ListServices(pb.ListServicesRequest(clinic_id=clinic.id), metadata=catalog.sari.headers)
+        ),
+    ]
+    assert refused == ["CLINIC_NOT_FOUND", "SERVICE_NOT_FOUND", "CLINIC_NOT_FOUND", "CLINIC_NOT_FOUND"]
+
+
+async def refusal(call: Awaitable[object]) -> str:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await call
+    return reason(refused.value)
 
 
 async def test_the_commission_is_shown_to_insiders_only(catalog: Catalog) -> None:
@@ -160,6 +201,28 @@ async def test_tiers_come_back_from_most_hours_to_fewest(catalog: Catalog) -> No
     tiers = [pb.RefundTier(min_hours_before=h, refund_percent=p) for h, p in ((2, 10), (72, 100), (24, 60))]
     clinic = await catalog.applied(cancellation_policy=pb.CancellationPolicy(tiers=tiers))
     assert [tier.min_hours_before for tier in clinic.cancellation_policy.tiers] == [72, 24, 2]
+
+
+async def test_what_the_contract_says_must_be_there_is_all_that_must(catalog: Catalog) -> None:
+    clinic = (await catalog.approved()).id
+    making: list[tuple[Any, Any, str, Any]] = [
+        (catalog.api.CreateClinic, pb.CreateClinicRequest(), "clinic", clinic_form()),
+        (catalog.api.CreateService, pb.CreateServiceRequest(clinic_id=clinic), "service", service_form()),
+        (catalog.api.CreateStaff, pb.CreateStaffRequest(clinic_id=clinic), "staff", staff_form()),
+    ]
+    for make, request, field, form in making:
+        needed = needed_fields(form)
+        for other in {each.name for each, _ in form.ListFields()} - set(needed):
+            form.ClearField(other)
+        getattr(request, field).CopyFrom(form)
+        await make(request, metadata=catalog.wayan.headers)
+        for name in needed:
+            getattr(request, field).CopyFrom(form)
+            getattr(request, field).ClearField(name)
+            with pytest.raises(aio.AioRpcError) as refused:
+                await make(request, metadata=catalog.wayan.headers)
+            (broken,) = broken_fields(refused.value)
+            assert broken.startswith(f"{field}.{name}")
 
 
 BROKEN: list[tuple[dict[str, Any], str]] = [

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from buf.validate import validate_pb2
-from google.api import annotations_pb2, http_pb2  # type: ignore[import-untyped]
+from google.api import annotations_pb2, field_behavior_pb2, http_pb2  # type: ignore[import-untyped]
+from google.api.field_behavior_pb2 import FieldBehavior  # type: ignore[import-untyped]
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
@@ -92,6 +93,8 @@ class Field:
     optional: bool
     rules: validate_pb2.FieldRules
     comment: str
+    is_needed: bool = False
+    """Whether whoever makes such a thing must say this; who edits it need not."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ class _File:
             optional=field.proto3_optional,
             rules=field.options.Extensions[validate_pb2.field],
             comment=self._comment(path),
+            is_needed=FieldBehavior.REQUIRED in field.options.Extensions[field_behavior_pb2.field_behavior],
         )
 
     def _method(self, service: str, method: descriptor_pb2.MethodDescriptorProto, path: Path) -> Method:

@@ -135,8 +135,9 @@ def _people(tokens: Tokens, refresh_keys_seconds: int) -> Config:
         "audiences": [tokens.audience],
         "remote_jwks": remote,
         "forward": True,
-        # Named, so that a token in the query string is not looked for.
-        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        # Named, so that a token in the query string is not looked for. It stands after the scheme, which Envoy would
+        # take in one spelling alone; services refuse all schemes but Bearer, in any.
+        "from_headers": [{"name": "authorization", "value_prefix": " "}],
         "require_expiration": True,
         "clock_skew_seconds": tokens.clock_skew_seconds,
         "jwt_cache_config": {"jwt_cache_size": tokens.remembered},

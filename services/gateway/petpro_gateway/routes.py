@@ -35,6 +35,7 @@ def method_routes(methods: Iterable[Method], services: Iterable[str], policy: Po
         *(_http_route(binding, method, service, policy) for binding, method, service in ways),
         *(_grpc_route(method, policy) for method in over_grpc),
         preflight_route(),
+        *(_said_twice(_path_match(binding), verbs) for binding, verbs in allowed.values()),
         *(_other_verbs(_path_match(binding), verbs) for binding, verbs in allowed.values()),
         *(_other_verbs({"path": f"/{method.full_name}"}, ["POST"]) for method in over_grpc),
     ]
@@ -71,10 +72,11 @@ def page_routes(pages: dict[str, tuple[str, str, dict[str, str]]]) -> Iterator[C
 
 def _http_route(binding: Binding, method: Method, service: str, policy: Policy) -> Config:
     """The deadline upstream is the route's own timeout; HTTP clients have none of their own."""
+    match = {**_path_match(binding), "headers": [_verb(binding.verb), *_query_of_its_own(binding)]}
     seconds = policy.timeout_seconds(method)
     limits = {"timeout": f"{seconds:g}s"}
     return {
-        **_route({**_path_match(binding), "headers": [_verb(binding.verb)]}, method, service, policy, limits),
+        **_route(match, method, service, policy, limits),
         "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
     }
 
@@ -146,6 +148,33 @@ def _other_verbs(path: Config, verbs: list[str]) -> Config:
         "direct_response": {"status": 405},
         "response_headers_to_add": [_set("allow", ", ".join(sorted(verbs)))],
     }
+
+
+def _said_twice(path: Config, verbs: list[str]) -> Config:
+    """400 for a known path and method whose query says what path or body say."""
+    told = "What the path or the body says cannot be said in the query."
+    return {
+        "match": {**path, "headers": [_verb(*verbs)]},
+        "direct_response": {"status": 400, "body": {"inline_string": told}},
+    }
+
+
+def _query_of_its_own(binding: Binding) -> list[Config]:
+    """Holds when no parameter of the query is a field that path or body fill: the transcoder would take the query's.
+
+    It understands names with %XX too, and nobody writes them so who means well.
+    """
+    filled = [*binding.variables, *filter(None, [binding.body])]
+    if not filled:
+        return []
+    names = "|".join(sorted({spelling for field in filled for spelling in (field, _camel(field))}))
+    taken = r"\C+" if binding.body == "*" else rf"(\C*&)?([^=&]*%\C*|({names})([.=&]\C*)?)"
+    said = {"safe_regex": {"regex": rf"[^?]*\?{taken}"}}
+    return [{"name": ":path", "string_match": said, "invert_match": True}]
+
+
+def _camel(field: str) -> str:
+    return re.sub("_(.)", lambda after: after[1].upper(), field)
 
 
 def _path_match(binding: Binding) -> Config:

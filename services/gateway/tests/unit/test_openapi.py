@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -58,6 +59,17 @@ def test_paths_bodies_and_rules(api: dict[str, Any]) -> None:
     assert {"email", "password", "full_name", "phone_number"} == set(sign_up["required"])
     assert sign_up["properties"]["password"]["minLength"] == 10
     assert sign_up["properties"]["password"]["description"] == "At least 10 characters."
+
+
+def test_who_makes_a_thing_is_told_what_it_must_have_and_who_edits_it_need_not(api: dict[str, Any]) -> None:
+    making = api["components"]["schemas"]["account.CreatePetRequest"]
+    asked = jsonschema.Draft202012Validator({**making, "components": api["components"]})
+    assert asked.is_valid({"pet": {"name": "Milo", "species": "cat"}})
+    for pet in ({}, {"name": "Milo"}, {"name": "", "species": "cat"}):
+        assert not asked.is_valid({"pet": pet})
+    assert "required" not in api["components"]["schemas"]["account.Pet"]
+    clinic = api["components"]["schemas"]["catalog.CreateClinicRequest"]["properties"]["clinic"]["allOf"][1]
+    assert {"name", "address", "city", "province", "postal_code", "phone_number", "email"} == set(clinic["required"])
 
 
 def test_queries_and_masks(api: dict[str, Any]) -> None:

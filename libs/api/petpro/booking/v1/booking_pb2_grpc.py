@@ -71,7 +71,8 @@ class SlotServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListSlots(self, request, context):
-        """Slots of a service that start in a range of dates, earliest first. Open to everybody.
+        """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
+        available or its clinic not approved: then there are none but for the clinic, administrators and services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

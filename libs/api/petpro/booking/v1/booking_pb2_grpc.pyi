@@ -39,7 +39,9 @@ class SlotServiceStub:
     clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]
-    """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
+    """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
+    available or its clinic not approved: then there are none but for the clinic, administrators and services.
+    """
     BlockSlot: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BlockSlotRequest, _booking_pb2.BlockSlotResponse]
     """Takes a slot off the market; for the clinic. What is booked in it stands."""
     UnblockSlot: _grpc.UnaryUnaryMultiCallable[_booking_pb2.UnblockSlotRequest, _booking_pb2.UnblockSlotResponse]
@@ -56,7 +58,9 @@ class SlotServiceAsyncStub(SlotServiceStub):
     clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]  # type: ignore[assignment]
-    """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
+    """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
+    available or its clinic not approved: then there are none but for the clinic, administrators and services.
+    """
     BlockSlot: _aio.UnaryUnaryMultiCallable[_booking_pb2.BlockSlotRequest, _booking_pb2.BlockSlotResponse]  # type: ignore[assignment]
     """Takes a slot off the market; for the clinic. What is booked in it stands."""
     UnblockSlot: _aio.UnaryUnaryMultiCallable[_booking_pb2.UnblockSlotRequest, _booking_pb2.UnblockSlotResponse]  # type: ignore[assignment]
@@ -82,7 +86,9 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ListSlotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ListSlotsResponse, _abc.Awaitable[_booking_pb2.ListSlotsResponse]]:
-        """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
+        """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
+        available or its clinic not approved: then there are none but for the clinic, administrators and services.
+        """
 
     @_abc_1.abstractmethod
     def BlockSlot(

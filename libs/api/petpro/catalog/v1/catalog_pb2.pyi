@@ -653,7 +653,9 @@ class UpdateClinicRequest(_message.Message):
     def clinic(self) -> Global___Clinic: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any field but id, owner_id, status, distance_km, ratings, times and versions; empty means all of these that are set."""
+        """Any field but id, owner_id, status, distance_km, ratings, times and versions, each as a whole: of operating_hours and
+        cancellation_policy no part can be named. Empty means all of these that are set.
+        """
 
     def __init__(
         self,

@@ -1,9 +1,10 @@
 """Replicas of the service as far as streams go, each with its own pool, notices and server, and clients of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
@@ -15,13 +16,17 @@ from petpro.notification.v1.notification_pb2_grpc import (
     add_NotificationServiceServicer_to_server,
 )
 from petpro_common import rpc
-from petpro_common.db import Database
+from petpro_common.db import Database, Transaction
+from petpro_common.ids import new_id
 from petpro_common.notices import Notices
 from petpro_common.testing import running
+from petpro_notification import messages, notifications
 from petpro_notification.notifications import TOLD
 from petpro_notification.servicer_streams import StreamingServicer
+from petpro_notification.store import Due
 from petpro_notification.streams import Streams
-from services.notification.tests.conftest import World
+from petpro_notification.wording import Wording
+from services.notification.tests.conftest import World, confirmed
 
 if TYPE_CHECKING:
     from petpro.notification.v1.notification_pb2_grpc import NotificationServiceAsyncStub
@@ -36,6 +41,26 @@ class Replica:
     streams: Streams
     edge: rpc.Edge
     server: aio.Server
+    address: str
+
+    async def tell(self, user_id: UUID, code: str) -> None:
+        """What its consumer does with a booking of theirs."""
+        async with self.database.transaction() as tx:
+            await add(tx, user_id, code)
+
+
+async def add(tx: Transaction, user_id: UUID, code: str) -> None:
+    """Tells a person of a booking with this code."""
+    told = messages.told("booking.confirmed", confirmed(user_id, new_id(), reference_code=code))
+    await notifications.tell(tx, Wording("en"), [told], NoCourier())
+
+
+class NoCourier:
+    """Takes nothing on."""
+
+    lease, room = timedelta(seconds=60), 0
+
+    def take(self, claimed: Sequence[Due]) -> None: ...
 
 
 @asynccontextmanager
@@ -55,7 +80,7 @@ async def replica(world: World, most_streams: int = 1000, **settings: Any) -> As
         running(notices.pass_on(), notices.hear(streams.hear), streams.run()),
         aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel,
     ):
-        yield Replica(NotificationServiceStub(channel), database, streams, edge, server)
+        yield Replica(NotificationServiceStub(channel), database, streams, edge, server, f"127.0.0.1:{port}")
         await server.stop(0)
     await database.close()
 

@@ -1,47 +1,24 @@
 """What people are told, as it happens: wherever it was written, in whatever order it committed."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
 from petpro.notification.v1 import notification_pb2 as pb
-from petpro_common.db import Row, Transaction
+from petpro_common.db import Row
 from petpro_common.ids import new_id
 from petpro_common.testing import eventually
-from petpro_notification import messages, notifications, streams
-from petpro_notification.store import Due
-from petpro_notification.wording import Wording
+from petpro_notification import notifications, streams
 from services.notification.tests.conftest import World, confirmed
-from services.notification.tests.replicas import Api, Replica, listen, listening, replica
+from services.notification.tests.replicas import Api, Replica, add, listen, listening, replica
 
 SITI, BUDI = new_id(), new_id()
 _END_LISTENERS = text("""
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND query = 'LISTEN notifications_told'
 """)
-
-
-async def tell(at: Replica, user_id: UUID, code: str) -> None:
-    """What the consumer of this replica does with a booking of theirs."""
-    async with at.database.transaction() as tx:
-        await add(tx, user_id, code)
-
-
-async def add(tx: Transaction, user_id: UUID, code: str) -> None:
-    told = messages.told("booking.confirmed", confirmed(user_id, new_id(), reference_code=code))
-    await notifications.tell(tx, Wording("en"), [told], NoCourier())
-
-
-class NoCourier:
-    """Takes nothing on."""
-
-    lease, room = timedelta(seconds=60), 0
-
-    def take(self, claimed: Sequence[Due]) -> None: ...
 
 
 def codes(heard: list[pb.Notification]) -> list[str]:
@@ -63,10 +40,10 @@ async def test_what_any_replica_writes_is_heard_at_each_and_by_nobody_else(world
     async with replica(world) as here, replica(world) as there:
         siti_here, siti_there = [await listening(world, each.api, SITI) for each in (here, there)]
         budi = await listening(world, there.api, BUDI)
-        await tell(here, SITI, "PP-1")
+        await here.tell(SITI, "PP-1")
         await siti_here.until(1)
-        await tell(there, SITI, "PP-2")
-        await tell(there, BUDI, "PP-3")
+        await there.tell(SITI, "PP-2")
+        await there.tell(BUDI, "PP-3")
         for client in (siti_here, siti_there):
             await client.until(2)
             assert codes(client.heard) == ["PP-1", "PP-2"]
@@ -76,12 +53,12 @@ async def test_what_any_replica_writes_is_heard_at_each_and_by_nobody_else(world
 
 async def test_who_names_nothing_hears_only_what_is_told_from_now_on(world: World) -> None:
     async with replica(world) as here:
-        await tell(here, SITI, "PP-1")
+        await here.tell(SITI, "PP-1")
         first = await listening(world, here.api, SITI)
-        await tell(here, SITI, "PP-2")
+        await here.tell(SITI, "PP-2")
         await first.until(1)
         second = await listening(world, here.api, SITI)
-        await tell(here, SITI, "PP-3")
+        await here.tell(SITI, "PP-3")
         await first.until(2)
         await second.until(1)
         assert (codes(first.heard), codes(second.heard)) == (["PP-2", "PP-3"], ["PP-3"])
@@ -93,7 +70,7 @@ async def test_what_was_written_first_and_commits_last_is_heard_too(world: World
         async with here.database.transaction() as slow:
             await add(slow, SITI, "PP-1")
             await slow.execute(text("SELECT 1"))  # it is written, and has its number
-            await tell(here, SITI, "PP-2")
+            await here.tell(SITI, "PP-2")
             await siti.until(1)
             last = siti.heard[-1].id
             siti.call.cancel()
@@ -107,7 +84,7 @@ async def test_what_commits_between_two_streams_comes_though_it_is_older_than_th
         async with here.database.transaction() as slow:
             await add(slow, SITI, "PP-1")
             await slow.execute(text("SELECT 1"))
-            await tell(here, SITI, "PP-2")
+            await here.tell(SITI, "PP-2")
             last = newest(await page_one(world, here.api, SITI))
         siti = await listening(world, here.api, SITI, last)
         assert codes(siti.heard) == ["PP-1"]
@@ -117,11 +94,11 @@ async def test_what_commits_between_two_streams_comes_though_it_is_older_than_th
 async def test_page_one_and_then_the_stream_miss_nothing_while_others_write(world: World, is_empty: bool) -> None:
     async with replica(world) as here, replica(world) as there:
         if not is_empty:
-            await tell(here, SITI, "PP-before")
+            await here.tell(SITI, "PP-before")
 
         async def write(at: Replica, number: int) -> None:
             for turn in range(15):
-                await tell(at, SITI, f"PP-{number}-{turn}")
+                await at.tell(SITI, f"PP-{number}-{turn}")
 
         writing = asyncio.gather(*(write(at, number) for number, at in enumerate((here, there) * 2)))
         await asyncio.sleep(0)
@@ -143,10 +120,10 @@ async def test_what_was_missed_comes_first_as_it_was_told_and_only_so_much(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with replica(world) as here:
-        await tell(here, SITI, "PP-0")
+        await here.tell(SITI, "PP-0")
         first = newest(await page_one(world, here.api, SITI))
         for number in range(1, 4):
-            await tell(here, SITI, f"PP-{number}")
+            await here.tell(SITI, f"PP-{number}")
         siti = await listening(world, here.api, SITI, first)
         assert codes(siti.heard) == ["PP-1", "PP-2", "PP-3"]
         monkeypatch.setattr("petpro_notification.servicer_streams.MOST_UNSAID", 2)
@@ -164,7 +141,7 @@ async def test_what_was_told_while_nobody_could_hear_notices_comes_when_they_are
         siti = await listening(world, here.api, SITI)
         async with world.database.transaction() as tx:
             assert len((await tx.execute(_END_LISTENERS)).all()) == 2
-        await tell(there, SITI, "PP-1")  # its notice is for nobody
+        await there.tell(SITI, "PP-1")  # its notice is for nobody
         await siti.until(1)
 
 
@@ -186,10 +163,10 @@ async def test_one_look_finds_it_for_all_and_who_has_nobody_to_tell_does_not_loo
         many = await asyncio.gather(*(listening(world, here.api, SITI) for _ in range(30)))
         others = await asyncio.gather(*(listening(world, there.api, new_id()) for _ in range(30)))
         looks_here, looks_there = here.streams.looks, there.streams.looks
-        await tell(here, SITI, "PP-1")
+        await here.tell(SITI, "PP-1")
         await asyncio.gather(*(client.until(1) for client in many))
-        await tell(here, BUDI, "PP-2")  # a second notice has come when a third has had its effect
-        await tell(here, SITI, "PP-3")
+        await here.tell(BUDI, "PP-2")  # a second notice has come when a third has had its effect
+        await here.tell(SITI, "PP-3")
         await asyncio.gather(*(client.until(2) for client in many))
         assert here.streams.looks - looks_here == 2
         budi = await listening(world, there.api, BUDI)
@@ -226,7 +203,7 @@ async def test_a_database_that_goes_and_comes_back_loses_nothing(world: World) -
 
 async def _told(at: Replica, code: str) -> bool:
     try:
-        await tell(at, SITI, code)
+        await at.tell(SITI, code)
     except Exception:  # noqa: BLE001  # a connection of the pool may be gone
         return False
     return True

@@ -56,11 +56,13 @@ async def a_visit_is_booked_and_cancelled(stage: Stage) -> tuple[Person, Json, C
     scenes.show_ledger(stage, "The clinic's ledger has its line", await scenes.ledger(stage, booking, 1))
 
     await scenes.read_terms(stage, person, booking)
-    asked = await scenes.ask_to_cancel(stage, person, booking, choice, "Moko is well again")
-    cancelled = await scenes.outcome_of_cancellation(stage, person, booking)
+    async with scenes.listening(person, booking, "booking_cancelled") as app:
+        asked = await scenes.ask_to_cancel(stage, person, booking, choice, "Moko is well again")
+        cancelled = await scenes.outcome_of_cancellation(stage, person, booking)
     if cancelled["status"] != "BOOKING_STATUS_CANCELLED":
         raise StoryWentWrong(f"The cancellation of {booking['reference_code']} did not go through.")
     stage.told.step(f"The booking is {plain(cancelled['status'], 'BOOKING_STATUS_')}")
+    stage.told.fact("the open app", f"heard it by itself: {app.result()['title']}")
     await _money_is_back(stage, payment["external_reference"], asked["refund_amount"])
     kept = scenes.show_ledger(stage, "The ledger has both lines", await scenes.ledger(stage, booking, 2))
     stage.told.fact("kept", f"{asked['refund_amount']['currency_code']} {kept:,.2f}, as the policy says")

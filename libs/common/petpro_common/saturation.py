@@ -3,7 +3,7 @@
 | metric | when it is looked at |
 |---|---|
 | `petpro_event_loop_lag_seconds` | every few seconds |
-| `petpro_calls_in_hand`, `petpro_db_connections`, `petpro_db_waiting` | when they are scraped |
+| `petpro_calls_in_hand`, `petpro_streams_open`, `petpro_db_connections`, `petpro_db_waiting` | when they are scraped |
 | whatever is given to `keep_looking` | every fifteen seconds; after long looks more seldom, each minute at least |
 """
 
@@ -27,6 +27,7 @@ LOOP_LAG = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 CALLS_IN_HAND = Gauge("petpro_calls_in_hand", "gRPC calls that are being served")
+STREAMS_OPEN = Gauge("petpro_streams_open", "gRPC calls that are being answered by a stream")
 CONNECTIONS = Gauge("petpro_db_connections", "Connections to the database, by what they do", ["state"])
 CONNECTIONS_LIMIT = Gauge("petpro_db_connections_limit", "Connections to the database that there may be at once")
 WAITING = Gauge("petpro_db_waiting", "Callers that wait for a connection to the database")

@@ -6,13 +6,13 @@
 
 Health (grpc.health.v1): `liveness` is SERVING while the process runs; `readiness` and the empty name are SERVING while
 the database answers and has what the code needs, once NATS has been connected; when NATS goes later on, calls are
-answered and their messages wait in the outbox. On SIGTERM readiness goes first, calls in hand are finished, then
-messages, then connections.
+answered and their messages wait in the outbox. On SIGTERM readiness goes first, streams are ended, calls in hand are
+finished, then messages, then connections.
 """
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
@@ -81,7 +81,8 @@ class Service:
         telemetry.configure_tracing(self.name, settings.otlp_endpoint)
         kill_points.arm(settings.kill_at, settings.kill_on)
         self.database = self._open(settings.database_url)
-        self._sessions = self._open(settings.database_session_url) if settings.database_session_url else self.database
+        self.sessions = self._open(settings.database_session_url) if settings.database_session_url else self.database
+        """The same without a pooler between, for LISTEN and for locks of sessions."""
         self.broker = Broker(
             self.name,
             settings.nats_url,
@@ -91,9 +92,10 @@ class Service:
         )
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
-        edge = rpc.Edge(self.name, self.verifier, settings.most_calls)
+        edge = rpc.Edge(self.name, self.verifier, settings.most_calls, settings.most_streams)
         self.server = rpc.server(edge)
-        saturation.CALLS_IN_HAND.set_function(lambda: edge.in_hand)
+        saturation.CALLS_IN_HAND.set_function(lambda: edge.calls.in_hand)
+        saturation.STREAMS_OPEN.set_function(lambda: edge.streams.in_hand)
         saturation.watch_pool(self.database.pool, settings.database_pool_size)
         self._account = self.channel(settings.account_address)
         self._package = package
@@ -102,6 +104,7 @@ class Service:
         self._probes = aio.server()
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[Consumer] = []
+        self._before_stop: list[Callable[[], None]] = []
         self._stopping = asyncio.Event()
         self._failed = self._is_ending = False
         self._seldom = Seldom()
@@ -116,7 +119,7 @@ class Service:
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
         self.background(self.broker.run())
-        relay = Relay(self.database, self.broker, self._sessions)
+        relay = Relay(self.database, self.broker, self.sessions)
         self.background(relay.run())
         self.background(relay.hear())
         self.background(Backlog(self.database, self.settings.outbox_limit).run())
@@ -134,7 +137,7 @@ class Service:
         await tasks.end(self._tasks)
         await self.broker.close()
         await self._account.close()
-        await self._sessions.close()
+        await self.sessions.close()
         await self.database.close()
 
     @property
@@ -161,6 +164,10 @@ class Service:
         self.background(consumer.run())
         self.background(saturation.keep_looking("consumer lag", consumer.look))
 
+    def before_stop(self, work: Callable[[], None]) -> None:
+        """Has `work` done when the service drains, before it waits for the calls in hand: for what ends streams."""
+        self._before_stop.append(work)
+
     async def serve(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains. Raises BackgroundFailed when it was a fault that ended it."""
         loop = asyncio.get_running_loop()
@@ -184,6 +191,8 @@ class Service:
     async def _drain(self) -> None:
         _log.info("draining")
         await self._set_readiness(ready=False)
+        for work in self._before_stop:
+            work()
         await self.server.stop(self.settings.drain_seconds)
         await self._probes.stop(None)
         _log.info("stopped")

@@ -19,6 +19,12 @@ _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 RPC_SECONDS = Histogram(
     "petpro_rpc_seconds", "Duration of gRPC calls served", ["method", "code"], buckets=_LATENCY_BUCKETS
 )
+STREAM_SECONDS = Histogram(
+    "petpro_stream_seconds",
+    "For how long gRPC calls were open that are answered by a stream",
+    ["method", "code"],
+    buckets=(0.1, 1, 5, 15, 60, 120, 180, 240, 300),
+)
 CALLS_SHED = Counter("petpro_calls_shed_total", "gRPC calls refused unread because too many were in hand")
 MESSAGES_PUBLISHED = Counter(
     "petpro_messages_published_total", "Outbox messages acknowledged by the broker", ["stream"]

@@ -62,7 +62,11 @@ def transcoder(contracts: Contracts, services: Sequence[str], policy: Policy) ->
         "convert_grpc_status": True,
         # As browsers and most HTTP clients write a space in a query.
         "query_param_unescape_plus": True,
-        "print_options": {"preserve_proto_field_names": True, "always_print_primitive_fields": True},
+        "print_options": {
+            "preserve_proto_field_names": True,
+            "always_print_primitive_fields": True,
+            "stream_sse_style_delimited": True,
+        },
         "request_validation_options": {
             "reject_unknown_query_parameters": True,
             "reject_binding_body_field_collisions": True,

@@ -28,6 +28,9 @@ without its key ends the session.
 
 **Pages.** Send `next_page_token` as `page_token`, with the same filters, until it is empty.
 
+**Streams** are server-sent events over HTTP. Errors before the first one come as every error does; afterwards a stream
+says itself that it ends and why.
+
 Amounts of money are decimal strings with a currency code. Numbers of 64 bits are strings. Unknown fields in a body are
 ignored; query parameters that are unknown, or that path or body say, are refused. The same methods are
 served as gRPC and gRPC-Web on the same port.
@@ -132,8 +135,11 @@ def _body(request: Message, binding: Binding) -> Schema:
 
 def _answer(method: Method) -> Schema:
     headers = {"X-Request-Id": {"description": "Names this call in our logs.", "schema": {"type": "string"}}}
-    content = {"application/json": {"schema": schema.reference(method.response)}}
-    return {"description": "Done.", "headers": headers, "content": content}
+    answer = schema.reference(method.response)
+    if method.streaming:
+        text = "Server-sent events; the `data` of each is one of these as JSON."
+        return {"description": text, "headers": headers, "content": {"text/event-stream": {"schema": answer}}}
+    return {"description": "Done.", "headers": headers, "content": {"application/json": {"schema": answer}}}
 
 
 _ALL_ERRORS = {

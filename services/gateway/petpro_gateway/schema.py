@@ -74,6 +74,9 @@ def message_schema(contracts: Contracts, message: Message, without: Collection[s
     required = [field.name for field in fields if is_required(field)]
     if required:
         schema["required"] = required
+    choices = [{"required": [field.name]} for field in fields if field.choice]
+    if choices:
+        schema["oneOf"] = choices
     return _described(schema, message.comment)
 
 

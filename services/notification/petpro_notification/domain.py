@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from petpro_common.errors import NotFound
+from petpro_common.errors import NotFound, Overloaded
 
 MAX_PAUSE_SECONDS = 3600.0
 TITLE_LENGTH = 255
@@ -23,6 +23,12 @@ class NotificationNotFound(NotFound):
     """There is no such notification among yours."""
 
     reason = "NOTIFICATION_NOT_FOUND"
+
+
+class TooManyStreams(Overloaded):
+    """As many streams of yours are open as may be at once."""
+
+    reason = "TOO_MANY_STREAMS"
 
 
 class Type(StrEnum):

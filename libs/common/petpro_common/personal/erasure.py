@@ -73,7 +73,7 @@ async def keep_forgetting(
     """Anonymises again what is held of those who were erased of late, until cancelled: each minute, and at once after
     an erasure that this process has heard of. `then` is done after each look, by services that do more."""
     woken = asyncio.Event()
-    database.listen(_ERASED, woken.set)
+    database.listen(_ERASED, lambda _: woken.set())
 
     async def one_round() -> float:
         await forget_again(database, forget)

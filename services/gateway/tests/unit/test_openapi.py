@@ -116,3 +116,19 @@ def test_reasons_are_documented(api: dict[str, Any]) -> None:
 def test_a_webhook_is_raw(api: dict[str, Any]) -> None:
     webhook = api["paths"]["/v1/webhooks/{provider}"]["post"]
     assert list(webhook["requestBody"]["content"]) == ["*/*"]
+
+
+def test_a_stream_is_events_of_which_each_is_one_thing(api: dict[str, Any]) -> None:
+    listen = api["paths"]["/v1/notifications:stream"]["get"]
+    answers = listen["responses"]
+    schema = {"$ref": "#/components/schemas/notification.StreamNotificationsResponse"}
+    assert answers["200"]["content"] == {"text/event-stream": {"schema": schema}}
+    assert {"400", "401", "404", "429", "503"} <= answers.keys()
+    said = api["components"]["schemas"]["notification.StreamNotificationsResponse"]
+    assert said["oneOf"] == [{"required": [name]} for name in ("notification", "heartbeat", "end")]
+    assert parameter(listen, "after")["schema"]["format"] == "uuid"
+    assert "required" not in parameter(listen, "after")
+    for path, verbs in api["paths"].items():
+        for verb, operation in verbs.items():
+            if operation is not listen:
+                assert set(operation["responses"]["200"]["content"]) == {"application/json"}, (path, verb)

@@ -25,6 +25,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_NOTIFICATION_NOT_FOUND: _ErrorReason.ValueType  # 1
     """No such notification, or it is not the caller's (NOT_FOUND)."""
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 2
+    """As many streams of this person are open as may be; end one of them (RESOURCE_EXHAUSTED)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "notification.petpro"."""
@@ -32,4 +34,6 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_NOTIFICATION_NOT_FOUND: ErrorReason.ValueType  # 1
 """No such notification, or it is not the caller's (NOT_FOUND)."""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 2
+"""As many streams of this person are open as may be; end one of them (RESOURCE_EXHAUSTED)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

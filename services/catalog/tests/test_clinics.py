@@ -1,7 +1,6 @@
 """Clinics: from application to approval, and who may do what with them."""
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any
 
 import grpc
@@ -52,37 +51,6 @@ async def test_strangers_do_not_see_a_clinic_until_it_is_approved(catalog: Catal
     await catalog.api.ApproveClinic(pb.ApproveClinicRequest(clinic_id=clinic.id), metadata=catalog.admin.headers)
 
     assert (await catalog.api.GetClinic(request)).clinic.status == pb.CLINIC_STATUS_APPROVED
-
-
-async def test_who_is_booked_at_a_suspended_clinic_still_reaches_it_by_its_id(catalog: Catalog) -> None:
-    clinic = await catalog.approved()
-    service = await catalog.offered(clinic)
-    suspend = pb.SuspendClinicRequest(clinic_id=clinic.id)
-    await catalog.api.SuspendClinic(suspend, metadata=catalog.admin.headers)
-    by_id, its_service = pb.GetClinicRequest(clinic_id=clinic.id), pb.GetServiceRequest(service_id=service.id)
-
-    seen = (await catalog.api.GetClinic(by_id, metadata=catalog.sari.headers)).clinic
-
-    assert (seen.status, seen.phone_number) == (pb.CLINIC_STATUS_SUSPENDED, clinic.phone_number)
-    assert (seen.timezone, seen.commission_rate) == (clinic.timezone, "")
-    assert (await catalog.api.GetService(its_service, metadata=catalog.sari.headers)).service == service
-    assert not (await catalog.api.ListClinics(pb.ListClinicsRequest(), metadata=catalog.sari.headers)).clinics
-    edit = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(name="x"))
-    refused = [
-        await refusal(catalog.api.GetClinic(by_id)),
-        await refusal(catalog.api.GetService(its_service)),
-        await refusal(catalog.api.UpdateClinic(edit, metadata=catalog.dewi.headers)),
-        await refusal(
-            catalog.api.ListServices(pb.ListServicesRequest(clinic_id=clinic.id), metadata=catalog.sari.headers)
-        ),
-    ]
-    assert refused == ["CLINIC_NOT_FOUND", "SERVICE_NOT_FOUND", "CLINIC_NOT_FOUND", "CLINIC_NOT_FOUND"]
-
-
-async def refusal(call: Awaitable[object]) -> str:
-    with pytest.raises(aio.AioRpcError) as refused:
-        await call
-    return reason(refused.value)
 
 
 async def test_the_commission_is_shown_to_insiders_only(catalog: Catalog) -> None:

@@ -23,6 +23,11 @@ from petpro_common.messaging.subjects import COMMANDS, ID_HEADER, STREAMS
 
 DISCARDED, HANDLED = "discarded", "handled"
 
+# A release before this one may have parked again what was discarded, and claimed then.
+_DISCARDED_BEFORE = text("""
+    SELECT message_id FROM message_redrives
+    WHERE message_id = ANY(CAST(:message_ids AS text[])) AND outcome = 'discarded'
+""")
 _DISCARD = text("""
     WITH given AS (
         SELECT id, outcome FROM unnest(CAST(:ids AS bigint[]), CAST(:outcomes AS text[])) AS given(id, outcome)
@@ -40,7 +45,9 @@ async def discard(tx: Transaction, held: Sequence[Row], operator: str, reason: s
 
     Whoever handles a copy of one at this moment is waited for.
     """
-    published = [row for row in held if row.headers.get(ID_HEADER) == row.message_id]
+    before = set((await tx.execute(_DISCARDED_BEFORE, {"message_ids": [row.message_id for row in held]})).scalars())
+    new = [row for row in held if row.message_id not in before]
+    published = [row for row in new if row.headers.get(ID_HEADER) == row.message_id]
     commands = [row for row in published if _is_command(row)]
     others = [row for row in published if not _is_command(row)]
     handled = await _claim(tx, others) | await _claim_commands(tx, commands)

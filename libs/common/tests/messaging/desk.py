@@ -145,8 +145,10 @@ async def is_acknowledged(broker: Broker, many: int = 1) -> bool:
     return info.ack_floor is not None and info.ack_floor.stream_seq >= many
 
 
-async def have_everything_delivered_again(nats: testing.Broker) -> None:
+async def have_everything_delivered_again(
+    nats: testing.Broker, stream: str = "PETPRO_EVENTS", service: str = "booking"
+) -> None:
     """A consumer that is made anew begins at the first message."""
     connection = await nats_client.connect(nats.operator_url)
-    await connection.jetstream().delete_consumer("PETPRO_EVENTS", "booking")
+    await connection.jetstream().delete_consumer(stream, service)
     await connection.close()

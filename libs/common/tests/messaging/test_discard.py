@@ -84,6 +84,14 @@ async def test_what_had_taken_effect_is_kept_as_handled(desk: Desk) -> None:
     assert await desk.rows("SELECT 1 FROM parked_messages") == []
 
 
+async def test_what_an_older_replica_has_parked_again_is_discarded_again(desk: Desk) -> None:
+    stub, number = await desk.served(), await desk.park(1)
+    assert await discard(desk, stub, id=number) == [(number, DISCARDED)]
+    again = await desk.park(1)
+    assert await discard(desk, stub, id=again) == [(again, DISCARDED)]
+    assert await desk.rows(NOTHING_LEFT) == []
+
+
 async def test_a_redrive_that_failed_leaves_a_message_that_can_be_discarded(desk: Desk) -> None:
     desk.fault = consumer.Unprocessable("not one of ours")
     stub, number = await desk.served(desk.consumer()), await desk.park(1)

@@ -94,8 +94,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
             raise invalid("id", "name one message, or a subject or words of an error")
 
         async def work(tx: Transaction) -> messages_pb2.DiscardParkedMessagesResponse:
-            numbers = [row.id for row in await _asked_for(tx, request)]
-            held = [await parked.hold_one(tx, request.id)] if request.id else await parked.hold(tx, numbers)
+            held = await _held(tx, request)
             outcomes = await discards.discard(tx, held, operator, request.reason)
             tx.after_commit(lambda: _log_discards(held, outcomes))
             results = [_discarded(row, _OUTCOMES[outcomes[row.id]]) for row in held]
@@ -152,6 +151,13 @@ async def _asked_for(tx: Transaction, request: _Act) -> list[Row]:
     if request.id:
         return [await parked.one(tx, request.id)]
     return await parked.page(tx, _filters(request), 0, page_size(request.limit))
+
+
+async def _held(tx: Transaction, request: _Act) -> list[Row]:
+    """The same, locked; of what the filters find without that which somebody else holds. Raises ParkedMessageInHand."""
+    if request.id:
+        return [await parked.hold_one(tx, request.id)]
+    return await parked.hold(tx, [row.id for row in await _asked_for(tx, request)])
 
 
 def _filters(request: messages_pb2.ListParkedMessagesRequest | _Act) -> parked.Filters:

@@ -1,11 +1,12 @@
 """docs/benchmarks.md: tables and plots are written anew between marks; the words around them are people's."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from bench import results
 from bench.plot import Groups, bars, lines
-from bench.section import RATE, Results, Row
+from bench.section import RATE, Results, Row, Target
 from bench.show import cells, headings
 from bench.spread import middle
 from devstack.layout import ROOT
@@ -15,13 +16,15 @@ _PLOTTED = {"holds", "sagas", "looks", "limits", "gateway", "overload", "replica
 
 
 def write() -> None:
-    """Fills every section of the page that has been measured, and draws its plot."""
+    """Fills every section of the page that has been measured, draws its plot, and tells all targets at the top."""
     page = FILE.read_text()
+    targets: dict[str, list[Target]] = {}
     for name, section in results.read().items():
         found = results.results_of(section)
         plot = draw(name, found)
         page = filled(page, name, section_text(section, found, plot))
-    FILE.write_text(page)
+        targets[name] = found.targets
+    FILE.write_text(filled(page, "targets", glance(targets)))
 
 
 def filled(page: str, name: str, text: str) -> str:
@@ -43,6 +46,18 @@ def section_text(section: dict[str, Any], found: Results, plot: str) -> str:
     picture = f"![{section['about']}]({plot})" if plot else ""
     blocks = [head, "\n".join(targets), table(found.rows), "\n".join(notes), picture]
     return "\n\n".join(block for block in blocks if block)
+
+
+def glance(targets: Mapping[str, list[Target]]) -> str:
+    """All targets of all sections as a Markdown table: those that are missed first."""
+    lines = [
+        f"| {'reached' if one.reached else '**missed**'} | {name} | {one.asked} | {one.got} |"
+        for reached in (False, True)
+        for name, of_section in targets.items()
+        for one in of_section
+        if one.reached is reached
+    ]
+    return "\n".join(["| | section | asked | measured |", "| --- | --- | --- | --- |", *lines])
 
 
 def table(rows: list[Row]) -> str:

@@ -3,10 +3,12 @@
 The story and the tests speak through this; it knows the shape of calls and errors, and no route.
 """
 
+import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,16 @@ class Api:
         if not answer.is_success:
             raise Refused(answer)
         return _body(answer)
+
+    @asynccontextmanager
+    async def events(self, path: str) -> AsyncIterator[AsyncIterator[Json]]:
+        """Each of the server-sent events of a stream, as it comes. Raises Refused."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self._client.stream("GET", path, headers=headers) as answer:
+            if not answer.is_success:
+                await answer.aread()
+                raise Refused(answer)
+            yield (json.loads(line.removeprefix("data: ")) async for line in answer.aiter_lines() if line)
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Any request, with whatever comes back."""

@@ -26,8 +26,8 @@ NOBODY = 65534
 _CAP_DAC_OVERRIDE, _CAP_SETPCAP = 1, 8
 
 EXTENSIONS = {
-    "account": ("citext",),
-    "catalog": ("btree_gist", "citext", "cube", "earthdistance", "pg_trgm"),
+    "account": (),
+    "catalog": ("cube", "earthdistance", "pg_trgm"),
     "booking": ("btree_gist",),
     "payment": (),
     "notification": (),

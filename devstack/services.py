@@ -17,12 +17,12 @@ from devstack.stamp import Stamp
 
 CALLS = {
     "account": (),
-    "catalog": ("account", "booking"),
-    "booking": ("account", "catalog", "payment"),
-    "payment": ("account", "booking", "catalog"),
-    "notification": ("account", "catalog", "booking"),
+    "catalog": ("booking",),
+    "booking": ("catalog",),
+    "payment": ("catalog",),
+    "notification": ("catalog",),
 }
-"""Which services each one may ask over gRPC; all of them learn keys and people from account."""
+"""Which services each one asks over gRPC, besides account, from which all of them learn keys and people."""
 
 TRACES = "PETPRO_TRACES"
 """The variable that names who takes the traces of the whole stack: HOST:PORT, as OTLP over gRPC."""
@@ -79,9 +79,8 @@ def settings(around: Surroundings, service: str) -> dict[str, str]:
         "SERVICE_JWKS_FILE": str(around.layout.service_jwks),
         "LOG_LEVEL": "info",
         "SECRETS_DIR": str(around.secrets.folder(service)),
-        "ACCOUNT_ADDRESS": around.grpc_address("account"),
     }
-    others = {f"{other.upper()}_ADDRESS": around.grpc_address(other) for other in CALLS[service]}
+    others = {f"{other.upper()}_ADDRESS": around.grpc_address(other) for other in ("account", *CALLS[service])}
     named = common | others | _own_settings(around, service)
     if traces := os.environ.get(TRACES):
         named["OTLP_ENDPOINT"] = traces

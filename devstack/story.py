@@ -9,6 +9,7 @@ import httpx
 import typer
 
 from devstack import sample
+from devstack import story_news as news
 from devstack import story_scenes as scenes
 from devstack.api import Api, Json, Refused, open_client, open_provider_client
 from devstack.stack import Stack
@@ -56,11 +57,13 @@ async def a_visit_is_booked_and_cancelled(stage: Stage) -> tuple[Person, Json, C
     scenes.show_ledger(stage, "The clinic's ledger has its line", await scenes.ledger(stage, booking, 1))
 
     await scenes.read_terms(stage, person, booking)
-    asked = await scenes.ask_to_cancel(stage, person, booking, choice, "Moko is well again")
-    cancelled = await scenes.outcome_of_cancellation(stage, person, booking)
+    async with news.listening(person, booking, "booking_cancelled") as app:
+        asked = await scenes.ask_to_cancel(stage, person, booking, choice, "Moko is well again")
+        cancelled = await scenes.outcome_of_cancellation(stage, person, booking)
     if cancelled["status"] != "BOOKING_STATUS_CANCELLED":
         raise StoryWentWrong(f"The cancellation of {booking['reference_code']} did not go through.")
     stage.told.step(f"The booking is {plain(cancelled['status'], 'BOOKING_STATUS_')}")
+    stage.told.fact("the open app", f"heard it by itself: {app.result()['title']}")
     await _money_is_back(stage, payment["external_reference"], asked["refund_amount"])
     kept = scenes.show_ledger(stage, "The ledger has both lines", await scenes.ledger(stage, booking, 2))
     stage.told.fact("kept", f"{asked['refund_amount']['currency_code']} {kept:,.2f}, as the policy says")
@@ -69,7 +72,7 @@ async def a_visit_is_booked_and_cancelled(stage: Stage) -> tuple[Person, Json, C
     free = await scenes.seat(stage, choice)
     stage.told.step(f"The seat is {plain(free['status'], 'SLOT_STATUS_')} again")
     stage.told.fact("booked", f"{free['booked_count']} of {free['capacity']} seats")
-    await scenes.show_what_people_heard(
+    await news.show_what_people_heard(
         stage, person, booking, {"booking_confirmed", "booking_cancelled", "refund_settled"}
     )
     return person, pet, choice
@@ -110,7 +113,7 @@ async def a_refund_is_refused(stage: Stage, person: Person, pet: Json, known: Ch
     total = scenes.show_ledger(stage, "The ledger after: the refund's line is cancelled, the sum is as before", entries)
     if changed or total != sum(Decimal(entry["total_amount"]["amount"]) for entry in before):
         raise StoryWentWrong(f"The booking or its ledger did not come back as it was: {', '.join(changed) or total}.")
-    await scenes.show_what_people_heard(stage, person, booking, {"booking_confirmed", "cancellation_refused"})
+    await news.show_what_people_heard(stage, person, booking, {"booking_confirmed", "cancellation_refused"})
 
 
 async def _show_saga(stage: Stage, booking: Json) -> None:

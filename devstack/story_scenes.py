@@ -7,7 +7,15 @@ from decimal import Decimal
 from uuid import uuid4
 
 from devstack.api import Api, Call, Json
-from devstack.story_stage import Stage, StoryWentWrong, hours_until, milliseconds_between, money, plain, when
+from devstack.story_stage import (
+    Stage,
+    StoryWentWrong,
+    hours_until,
+    milliseconds_between,
+    money,
+    plain,
+    when,
+)
 
 HERE = {"latitude": -6.1865, "longitude": 106.8340}
 """Where the person of the story stands: Menteng, Jakarta."""
@@ -230,32 +238,6 @@ async def seat(stage: Stage, choice: Choice) -> Json:
     query = {"from_date": day, "to_date": day, "page_size": 100}
     slots = (await stage.visitor.get(f"/v1/services/{choice.service['id']}/slots", **query))["slots"]
     return dict(next(slot for slot in slots if slot["id"] == choice.slot["id"]))
-
-
-async def show_what_people_heard(stage: Stage, person: Person, booking: Json, kinds: set[str]) -> None:
-    """Notifications about the booking in the app, once all of these kinds have come; and their mails."""
-
-    async def told() -> list[Json] | None:
-        found = await _told(person, booking)
-        return found if kinds <= {each["type"] for each in found} else None
-
-    notifications = await stage.until(f"notifications about {', '.join(sorted(kinds))}", told)
-    stage.told.step(f"In the app {person.name} was told")
-    stage.told.table(("", ""), [(each["type"].replace("_", " "), each["title"]) for each in notifications])
-    titles = [each["title"] for each in notifications]
-
-    async def mailed() -> list[str] | None:
-        mails = stage.mails_to(person.email)[-len(titles) :]
-        return mails if sorted(mails) == sorted(titles) else None
-
-    mails = await stage.until(f"{len(notifications)} mails to {person.email}", mailed)
-    stage.told.step(f"and by e-mail, to {person.email}")
-    stage.told.table(("",), [(subject,) for subject in mails])
-
-
-async def _told(person: Person, booking: Json) -> list[Json]:
-    found: list[Json] = (await person.api.get("/v1/notifications", page_size=50))["notifications"]
-    return [each for each in reversed(found) if each["booking_id"] == booking["id"]]
 
 
 def _own_policy(service: Json) -> str:

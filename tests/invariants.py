@@ -1,4 +1,4 @@
-"""What holds at every quiet moment, whatever was killed. The numbers are those of the design, section 10.
+"""What holds at every quiet moment, whatever was killed. The numbers are those of docs/operations.md#audit.
 
 1. Seats taken = live reservations and bookings, never above capacity; no person is in two places at once.
 2. Every captured payment belongs to a booking, or was given back.

@@ -19,6 +19,7 @@ from tests.waiting import eventually
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 BANDUNG = (-6.9039, 107.6186)
 FULL_REFUND = [{"min_hours_before": 0, "refund_percent": 100}]
+TEN_DAYS_BEFORE = [{"min_hours_before": 240, "refund_percent": 100}]
 NO_REFUND = [{"min_hours_before": 8760, "refund_percent": 100}]
 _BEGIN_AT = """
     UPDATE bookings SET starts_at = slots.starts_at - CAST(%(early)s AS interval)
@@ -174,11 +175,23 @@ class World:
         return dict(asked["booking"])
 
     async def miss(self, owner: Api, booking_id: str, key: str | None = None) -> Json:
-        """Have the clinic note that nobody came. No test waits for the day: while it does, the start has passed."""
-        await self.rows("booking", _BEGIN_AT, id=booking_id, early="3 days")
-        marked = await owner.post(f"/v1/bookings/{booking_id}:noShow", {}, key)
-        await self.rows("booking", _BEGIN_AT, id=booking_id, early="0 days")
+        """Have the clinic note that nobody came."""
+        async with self._begun(booking_id):
+            marked = await owner.post(f"/v1/bookings/{booking_id}:noShow", {}, key)
         return dict(marked["booking"])
+
+    async def visit(self, owner: Api, booking_id: str) -> None:
+        """Have the clinic check in who came, and note that the visit is over."""
+        async with self._begun(booking_id):
+            for verb in ("checkIn", "complete"):
+                await owner.post(f"/v1/bookings/{booking_id}:{verb}")
+
+    @asynccontextmanager
+    async def _begun(self, booking_id: str) -> AsyncIterator[None]:
+        """No test waits for the day: within, the start has passed."""
+        await self.rows("booking", _BEGIN_AT, id=booking_id, early="3 days")
+        yield
+        await self.rows("booking", _BEGIN_AT, id=booking_id, early="0 days")
 
     async def saga_ends(self, business_key: str, status: str) -> Json:
         """The newest saga of that key (or beginning of one), once it stands so."""

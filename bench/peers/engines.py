@@ -26,7 +26,7 @@ PETPRO_APART = f"{PETPRO_ENGINE}, none along"
 PETPRO_HALVES = f"{PETPRO_ENGINE}, 2 processes"
 _TABLES = "".join((
     *(messaging.MESSAGING_V1, messaging.MESSAGING_V2, messaging.PARKED_V2, messaging.STORAGE_V1),
-    *(messaging.HAND_OFF_V1, messaging.HAND_OFF_V2),
+    *(messaging.HAND_OFF_V1, messaging.HAND_OFF_V2, messaging.PARKED_V3),
     *(saga.SAGA_V1, saga.SAGA_V2, saga.SAGA_STORAGE_V1, saga.SAGA_TIMELINE_V2),
 ))  # fmt: skip
 

@@ -92,7 +92,7 @@ class Engine(SagaEngine):
         self._starts: Coalescer[Start, UUID | None] = Coalescer(
             self._begin_all, lambda start: start.business_key, _BATCH
         )
-        database.listen("ended", self._tell)
+        database.listen("ended", lambda _: self._tell())
 
     async def begin(self, number: int) -> None:
         """Starts a cancellation; one that was begun before is left to go on."""

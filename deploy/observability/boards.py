@@ -42,6 +42,7 @@ def _quantile(q: float, metric: str, by: str = "") -> str:
 
 
 _PUBLIC = 'envoy_http_conn_manager_prefix="public"'
+_ANSWERED = 'envoy_cluster_name!~".*-streams|gateway-.*"'
 _FAULTS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED|DATA_LOSS"'
 _JOB = 'job="$job"'
 
@@ -50,7 +51,9 @@ OVERVIEW = Dashboard("overview", "PetPro / Overview", (
           [("{{envoy_response_code_class}}xx", _rate(f"envoy_http_downstream_rq_xx{{{_PUBLIC}}}",
                                                      "envoy_response_code_class"))]),
     Panel("How long requests take", "ms",
-          [(f"p{q}", _quantile(q / 100, f"envoy_http_downstream_rq_time_bucket{{{_PUBLIC}}}")) for q in (50, 95, 99)]),
+          [(f"p{q}", _quantile(q / 100, f"envoy_cluster_upstream_rq_time_bucket{{{_ANSWERED}}}"))
+           for q in (50, 95, 99)],
+          "Without streams, which last by design."),
     Panel("Allowance burnt in an hour", "short",
           [("failed requests", "petpro:gateway_errors:ratio_rate1h / 0.001"),
            ("slow requests", "petpro:gateway_slow:ratio_rate1h / 0.01"),
@@ -80,6 +83,7 @@ SERVICE = Dashboard("service", "PetPro / Service", (
     Panel("Calls in hand and refused", "short",
           [("in hand, {{instance}}", f"petpro_calls_in_hand{{{_JOB}}}"),
            ("refused a second", _rate(f"petpro_calls_shed_total{{{_JOB}}}", "job"))]),
+    Panel("Streams open", "short", [("{{instance}}", f"petpro_streams_open{{{_JOB}}}")]),
     Panel("Connections to the database", "short",
           [("{{state}}, {{instance}}", f"petpro_db_connections{{{_JOB}}}"),
            ("waiting, {{instance}}", f"petpro_db_waiting{{{_JOB}}}"),
@@ -90,6 +94,8 @@ SERVICE = Dashboard("service", "PetPro / Service", (
     Panel("Memory", "bytes", [("{{instance}}", f"process_resident_memory_bytes{{{_JOB}}}")]),
     Panel("Background work that failed", "reqps",
           [("{{task}}", _rate(f"petpro_background_failures_total{{{_JOB}}}", "task"))]),
+    Panel("Background work that fails since", "s",
+          [("{{task}}, {{instance}}", f"time() - (petpro_background_failing_since_timestamp_seconds{{{_JOB}}} > 0)")]),
     Panel("Partitions ahead", "short", [("{{table}}", f"min by (table) (petpro_partitions_ahead{{{_JOB}}})")],
           "Of booking; at 0 the next period has none."),
 ), of_one_service=True)  # fmt: skip

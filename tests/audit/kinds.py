@@ -5,7 +5,7 @@ from typing import Any
 
 from devstack.api import Json
 from tests.waiting import eventually
-from tests.world import FULL_REFUND, NO_REFUND, Clinic, Customer, World
+from tests.world import FULL_REFUND, NO_REFUND, TEN_DAYS_BEFORE, Clinic, Customer, World
 
 
 async def bookings_of_every_kind(world: World) -> dict[str, str]:
@@ -41,12 +41,12 @@ async def bookings_of_every_kind(world: World) -> dict[str, str]:
 async def _the_rest(world: World, clinic: Clinic, kind: Clinic, person: Customer) -> None:
     """What is there only to raise no alarm."""
     visited = await world.book(person, clinic.slot(4))
-    await clinic.owner.post(f"/v1/bookings/{visited['id']}:checkIn")
-    await clinic.owner.post(f"/v1/bookings/{visited['id']}:complete")
+    await world.visit(clinic.owner, visited["id"])
     moved = await world.book(person, clinic.slot(5))
     await person.api.post(f"/v1/bookings/{moved['id']}:reschedule", {"slot_id": clinic.slot(6)})
     refused = await world.book(person, clinic.slot(7), "tok_refund_refused")
     await world.cancel(clinic.owner, refused["id"])
+    await _moved_by_the_clinic_and_cancelled(world, person)
     sent_back = await _cancelled(world, person, clinic, 8)
     payment = await world.payment(person.api, sent_back["payment_id"])
     [refund] = await world.refunds_at_provider(payment["external_reference"])
@@ -62,6 +62,15 @@ async def _cancelled(world: World, person: Customer, clinic: Clinic, number: int
     await world.cancel(person.api, booking["id"])
     await world.saga_ends(f"cancellation:{booking['id']}:", "completed")
     return booking
+
+
+async def _moved_by_the_clinic_and_cancelled(world: World, person: Customer) -> None:
+    clinic = await world.clinic(policy=TEN_DAYS_BEFORE)
+    [later, *_] = await world.slots(clinic.owner, clinic.service_id, 1, days_ahead=20)
+    booking = await world.book(person, later["id"])
+    await clinic.owner.post(f"/v1/bookings/{booking['id']}:reschedule", {"slot_id": clinic.slot()})
+    await world.cancel(person.api, booking["id"])
+    await world.saga_ends(f"cancellation:{booking['id']}:", "completed")
 
 
 async def _missed(world: World, person: Customer) -> Json:

@@ -35,6 +35,22 @@ def test_a_section_tells_targets_ratios_and_notes() -> None:
     assert "![Holds.](benchmarks/holds.svg)" in text
 
 
+def test_what_is_missed_is_told_first() -> None:
+    missed, reached = Target("fast", "slow", reached=False), Target("small", "small", reached=True)
+    assert page.glance({"holds": [reached, missed], "sagas": [missed]}).splitlines()[2:] == [
+        "| **missed** | holds | fast | slow |",
+        "| **missed** | sagas | fast | slow |",
+        "| reached | holds | small | small |",
+    ]
+
+
+def test_the_page_tells_every_target_that_was_measured() -> None:
+    told = page.FILE.read_text()
+    for name, section in results.read().items():
+        for target in results.results_of(section).targets:
+            assert f"| {name} | {target.asked} | {target.got} |" in told
+
+
 @pytest.mark.parametrize("name", [section.NAME for section in SECTIONS if section.NAME != "smoke"])
 def test_every_section_has_a_place_on_the_page(name: str) -> None:
     assert page.filled(page.FILE.read_text(), name, "text")

@@ -3,9 +3,7 @@
 import asyncio
 from decimal import Decimal
 
-import pytest
-
-from devstack.api import Json, Refused
+from devstack.api import Json
 from tests.waiting import eventually
 from tests.world import NO_REFUND, Clinic, Customer, World
 
@@ -52,6 +50,7 @@ async def test_what_is_paid_at_the_clinic_is_booked_and_cancelled_without_money_
     await world.saga_ends(f"cancellation:{booking_id}:", "completed")
     assert (await world.booking(person.api, booking_id))["status"] == "BOOKING_STATUS_CANCELLED"
     assert await world.seats_taken(clinic, clinic.slot()) == 0
+    assert "paid back" not in (await _told(world, person, "booking_cancelled"))["content"]
 
 
 async def test_a_method_that_the_provider_does_not_offer_is_refused_by_name(world: World) -> None:
@@ -225,36 +224,6 @@ async def test_a_clinic_cancels_at_a_hundred_percent_whatever_its_policy(world: 
     await world.cancel(clinic.owner, booking["id"])
     await world.saga_ends(f"cancellation:{booking['id']}:", "completed")
     assert (await world.booking(person.api, booking["id"]))["refund_amount"]["amount"] == PRICE
-
-
-async def test_a_clinic_says_yes_before_the_card_is_charged(world: World) -> None:
-    clinic, person = await _meet(world, requires_approval=True)
-    reservation = await world.hold(person, clinic.slot())
-    await world.checkout(person, reservation)
-    waiting = await world.checkout_ends(person, reservation, "AWAITING_APPROVAL")
-    assert await world.rows("payment", "SELECT id FROM payments WHERE user_id = %(id)s", id=person.id) == []
-    with pytest.raises(Refused) as refusal:
-        await person.api.post(f"/v1/reservations/{waiting['id']}:approve")
-    assert refusal.value.reason in ("RESERVATION_NOT_FOUND", "FORBIDDEN")
-    await clinic.owner.post(f"/v1/reservations/{waiting['id']}:approve")
-    confirmed = await world.checkout_ends(person, reservation, "CONFIRMED")
-    assert (await world.booking(person.api, confirmed["booking_id"]))["status"] == "BOOKING_STATUS_CONFIRMED"
-
-
-async def test_a_clinic_says_no_and_the_seat_is_free(world: World) -> None:
-    clinic, person = await _meet(world, requires_approval=True)
-    reservation = await world.hold(person, clinic.slot())
-    await world.checkout(person, reservation)
-    await world.checkout_ends(person, reservation, "AWAITING_APPROVAL")
-    await clinic.owner.post(f"/v1/reservations/{reservation['id']}:decline")
-
-    async def declined() -> Json | None:
-        now = await world.reservation(person, reservation["id"])
-        return now if now["status"] == "RESERVATION_STATUS_CANCELLED" else None
-
-    assert (await eventually("the reservation to end", declined))["failure_reason"] == "DECLINED_BY_CLINIC"
-    assert await world.seats_taken(clinic, clinic.slot()) == 0
-    assert await world.rows("payment", "SELECT id FROM payments WHERE user_id = %(id)s", id=person.id) == []
 
 
 async def test_a_booking_moves_to_another_slot_and_its_seat_with_it(world: World) -> None:

@@ -1,4 +1,4 @@
-"""An administrator at the command line has a message handled again that a service had set aside."""
+"""An administrator at the command line has a message handled again that a service had set aside, or gives it up."""
 
 import json
 from collections.abc import AsyncIterator
@@ -14,6 +14,7 @@ from tests.terminal import Said, petproctl
 from tests.world import Customer, World
 
 MESSAGES = "/v1/operations/messages"
+NOISE = ("--reason", "published by hand, nobody can read it")
 REASON = ("--reason", "the wording is repaired")
 PARK = """
     INSERT INTO parked_messages (message_id, consumer, subject, headers, payload, error, tries)
@@ -104,11 +105,33 @@ async def test_several_are_redriven_only_when_it_is_confirmed_and_what_fails_sta
     assert "failed" in shown.out
 
 
+async def test_a_message_that_nobody_can_read_is_discarded_and_the_auditor_is_content(desk: Desk) -> None:
+    name = await desk.park("{not json")
+    audit = ("messages-are-handled", "--json")
+    assert name in (await petproctl(desk.world.stack, "audit", "--only", *audit)).out
+    foreseen = await desk.petproctl("discard", name, *NOISE, "--dry-run", "--json")
+    assert foreseen.json["results"][0]["outcome"] == "foreseen"
+    assert (await desk.petproctl("discard", name, *NOISE, typed="n\n")).code == 1
+    assert await desk.world.rows("notification", REDRIVES, id=desk.message_id) == []
+
+    discarded = await desk.petproctl("discard", name, *NOISE, "--yes")
+    assert discarded.code == 0, discarded.out + discarded.err
+    assert f"{name} was discarded" in discarded.out
+    (act,) = await desk.world.rows("notification", REDRIVES, id=desk.message_id)
+    assert (act["reason"], act["outcome"]) == (NOISE[1], "discarded")
+    assert name not in (await petproctl(desk.world.stack, "audit", "--only", *audit)).out
+    for verb in ("show", "redrive", "discard"):
+        gone = await desk.petproctl(verb, name, *(NOISE if verb != "show" else ()))
+        assert gone.code == 1
+        assert "PARKED_MESSAGE_NOT_FOUND" in gone.err
+
+
 async def test_administrators_alone_reach_each_services_messages(desk: Desk) -> None:
     for service in SERVICES:
         assert "messages" in await desk.world.admin.get(f"{MESSAGES}/{service}")
-        for method, path in (("GET", f"{MESSAGES}/{service}"), ("POST", f"{MESSAGES}/{service}:redrive")):
-            body = {"reason": "I want to know"} if method == "POST" else None
+        acts = [("POST", f"{MESSAGES}/{service}:{verb}") for verb in ("redrive", "discard")]
+        for method, path in (("GET", f"{MESSAGES}/{service}"), *acts):
+            body = {"id": "1", "reason": "I want to know"} if method == "POST" else None
             with pytest.raises(Refused) as refusal:
                 await desk.customer.api.call(method, path, json=body)
             assert (refusal.value.status, refusal.value.reason) == (403, "FORBIDDEN")

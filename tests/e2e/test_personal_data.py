@@ -115,8 +115,7 @@ async def lived(world: World, known: Known) -> Life:
     await world.hold(who, clinic.slot(4))
     await who.api.post(f"/v1/bookings/{called_off['id']}:cancel", {"reason": known.reason})
     await world.saga_ends(f"cancellation:{called_off['id']}:", "completed")
-    await clinic.owner.post(f"/v1/bookings/{visited['id']}:checkIn")
-    await clinic.owner.post(f"/v1/bookings/{visited['id']}:complete")
+    await world.visit(clinic.owner, visited["id"])
     await who.api.post(f"/v1/bookings/{visited['id']}/review", {"rating": 4, "comment": known.comment})
     return Life(who, password, other, clinic, visited, called_off, to_come, dear, theirs)
 

@@ -6,7 +6,7 @@ import pytest
 
 from devstack.api import Api, Json, Refused
 from tests.waiting import eventually
-from tests.world import NO_REFUND, World
+from tests.world import NO_REFUND, TEN_DAYS_BEFORE, World
 
 HALF_BACK = [{"min_hours_before": 0, "refund_percent": 50}]
 OWN = {"tiers": HALF_BACK, "no_show_fee_percent": 60}
@@ -62,6 +62,26 @@ async def test_who_does_not_come_gets_back_what_the_fee_leaves(world: World) -> 
     assert Decimal(refund["total_amount"]["amount"]) == -Decimal("60000.00")
     for share in ("platform_fee", "clinic_amount", "tax_amount"):
         assert Decimal(refund[share]["amount"]) == -Decimal(fee[share]["amount"]) * Decimal("0.4")
+
+
+async def test_a_clinic_that_moves_a_booking_takes_nothing_of_what_goes_back(world: World) -> None:
+    clinic, person = await world.clinic(policy=TEN_DAYS_BEFORE), await world.customer()
+    [later, *_] = await world.slots(clinic.owner, clinic.service_id, 1, days_ahead=20)
+    cancelled, missed = await world.book(person, later["id"]), await world.book(person, clinic.slot(5))
+    told = await _quoted(person.api, cancelled)
+    await clinic.owner.post(f"/v1/bookings/{cancelled['id']}:reschedule", {"slot_id": clinic.slot(0)})
+    now_told = await _quoted(person.api, cancelled)
+    assert now_told["refund_amount"] == now_told["no_show_refund_amount"] == told["refund_amount"]
+    assert "valid_until" not in now_told
+    await world.cancel(person.api, cancelled["id"])
+    assert await _given_back(world, cancelled) == [Decimal("150000.00")]
+
+    assert (await _quoted(person.api, missed))["refund_amount"]["amount"] == "0.00"
+    await clinic.owner.post(f"/v1/bookings/{missed['id']}:reschedule", {"slot_id": later["id"]})
+    await clinic.owner.post(f"/v1/bookings/{missed['id']}:reschedule", {"slot_id": clinic.slot(1)})
+    assert (await world.miss(clinic.owner, missed["id"]))["refund_amount"]["amount"] == "150000.00"
+    await world.saga_ends(f"no_show:{missed['id']}", "completed")
+    assert await _given_back(world, missed) == [Decimal("150000.00")]
 
 
 async def test_a_fee_under_which_it_pays_to_stay_away_is_refused(world: World) -> None:

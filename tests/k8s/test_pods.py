@@ -199,7 +199,7 @@ def test_production_grows_with_the_work_and_its_database_bears_it(production: Ma
     (of_services,) = CALLS_IN_HAND.describe()
     for name, spec in scaled.items():
         by = [metric.get("resource", metric.get("pods", {}).get("metric"))["name"] for metric in spec["metrics"]]
-        in_hand = "envoy_http_downstream_rq_active" if name == "petpro-gateway" else of_services.name
+        in_hand = "envoy_cluster_upstream_rq_active" if name == "petpro-gateway" else of_services.name
         assert by == ["cpu", in_hand], name
         assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300, name
 
@@ -208,7 +208,7 @@ def test_production_grows_with_the_work_and_its_database_bears_it(production: Ma
         service: scaled[f"petpro-{service}"]["maxReplicas"] + 1 for service in SERVICES
     }  # one more in an upgrade
     pool = ServiceSettings.model_fields["database_pool_size"].default
-    of_the_relays = 2 * sum(replicas.values())
+    of_the_relays = 2 * sum(replicas.values()) + replicas["notification"]  # which listens for its streams too
     pgbouncer, instances = pooler["spec"]["pgbouncer"], pooler["spec"]["instances"]
     shared = instances * len(SERVICES) * int(pgbouncer["parameters"]["default_pool_size"])
     with_those_that_commit_for_nobody = 2 * pool

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy.make_secrets import GIVEN, objects
 from devstack.layout import ROOT, SERVICES
@@ -70,6 +71,12 @@ def test_a_service_calls_others_where_they_listen(rendered: Manifests, service: 
         address = told.get(f"PETPRO_{service}_{other}_ADDRESS".upper(), f"petpro-{other}:50051")
         assert address == f"petpro-{other}:50051"
         assert rendered.get("Service", f"petpro-{other}")["spec"]["ports"][0]["port"] == 50051
+
+
+def test_the_broker_is_where_the_document_of_messages_says(rendered: Manifests) -> None:
+    told = yaml.safe_load((ROOT / "docs" / "asyncapi.yaml").read_text())["servers"]["nats"]
+    host, _, port = told["host"].format(host=told["variables"]["host"]["default"]).partition(":")
+    assert int(port) in [each["port"] for each in rendered.get("Service", host)["spec"]["ports"]]
 
 
 def test_the_gateway_compiles_with_what_it_is_told(rendered: Manifests) -> None:

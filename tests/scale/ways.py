@@ -72,12 +72,11 @@ async def _is_reminded(world: World, booking: Json) -> None:
 
 async def _is_seen(world: World, clinic: Clinic, who: Customer, booking: Json) -> None:
     """The visit, and what is said of it."""
-    path = f"/v1/bookings/{booking['id']}"
-    await clinic.owner.post(f"{path}:checkIn")
-    await clinic.owner.post(f"{path}:complete")
+    await world.visit(clinic.owner, booking["id"])
+    path = f"/v1/bookings/{booking['id']}/review"
 
     async def is_reviewed() -> bool:
-        said = await who.api.send("POST", f"{path}/review", json={"rating": 4, "comment": "Kind people"})
+        said = await who.api.send("POST", path, json={"rating": 4, "comment": "Kind people"})
         return said.is_success
 
     await eventually("the visit to be open for a review", is_reviewed)

@@ -67,11 +67,10 @@ class ServiceTokens:
 
 
 class _Seen(NamedTuple):
-    """Who a token belongs to, when it goes out of date, and until when on the machine's own clock it is remembered."""
+    """Who a token belongs to, and until when on the machine's own clock it is remembered."""
 
     caller: Caller
-    expires: float
-    until: float
+    remembered_until: float
 
 
 class Verifier:
@@ -96,15 +95,15 @@ class Verifier:
     async def caller(self, token: str) -> Caller:
         """The caller behind `token`. Raises Unauthenticated when it is malformed, out of date or not ours."""
         known = self._seen.get(token)
-        if known and known.expires > time.time() and known.until > time.monotonic():
+        if known and known.caller.until > time.time() and known.remembered_until > time.monotonic():
             return known.caller
-        caller, expires = await self._verify(token)
+        caller = await self._verify(token)
         if len(self._seen) >= _REMEMBERED_TOKENS:
             self._seen.clear()
-        self._seen[token] = _Seen(caller, expires, time.monotonic() + _REMEMBER_SECONDS)
+        self._seen[token] = _Seen(caller, time.monotonic() + _REMEMBER_SECONDS)
         return caller
 
-    async def _verify(self, token: str) -> tuple[Caller, float]:
+    async def _verify(self, token: str) -> Caller:
         try:
             header = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})
@@ -119,12 +118,12 @@ class Verifier:
                 # Whoever signed may have a clock that is ahead of ours: from when on a token is good is not asked.
                 options={"require": ["exp", "sub", "iss", "aud"], "verify_iat": False},
             )
-            caller = Caller(str(claims["sub"]), Role(claims["role"]))
+            caller = Caller(str(claims["sub"]), Role(claims["role"]), float(claims["exp"]))
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise Unauthenticated from None
         if (caller.role is Role.SERVICE) != self._is_services(kid, issuer):
             raise Unauthenticated
-        return caller, float(claims["exp"])
+        return caller
 
     def _is_services(self, kid: str, issuer: str) -> bool:
         """Whether a service's own key must have signed. Account shares its issuer with people's tokens."""

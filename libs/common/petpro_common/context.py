@@ -1,10 +1,11 @@
 """What is known of the call in hand: who calls, and which ids name it in logs, traces and replies."""
 
 import functools
+import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
@@ -28,6 +29,8 @@ class Caller:
 
     id: str
     role: Role
+    until: float = field(default=math.inf, compare=False)
+    """When the token runs out, in seconds since 1970."""
 
     @property
     def user_id(self) -> UUID:

@@ -6,7 +6,7 @@ cases and stores take the transaction as their first argument and never commit. 
 Statements are SQLAlchemy's and run on psycopg without SQLAlchemy between (docs/adr/0010-straight-to-the-driver.md).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -62,11 +62,11 @@ class Session:
         [rows] = await self._wire.run(self._wire.calls([(statement, values or {})]), self.may_take)
         return rows
 
-    async def notifications(self, listen: ClauseElement) -> AsyncIterator[None]:
-        """Runs a LISTEN, and comes once for each notification; nothing else runs on the session meanwhile."""
+    async def notifications(self, listen: ClauseElement) -> AsyncIterator[str]:
+        """Runs a LISTEN, and gives what each notification says; nothing else runs on the session meanwhile."""
         await self.execute(listen)
-        async for _ in self._wire.notifications():
-            yield
+        async for said in self._wire.notifications():
+            yield said
 
 
 class Transaction(Session):
@@ -76,7 +76,7 @@ class Transaction(Session):
         super().__init__(wire)
         self.has_messages = False
         self.messages: list[Any] = []
-        self.told: set[str] = set()
+        self.told: dict[str, set[str]] = {}
         self.to_do: list[Callable[[], None]] = []
         self._ahead: list[Order] = [_BEGIN]  # goes out with the next statement
         self._late: dict[LateWrite, list[Any]] = {}
@@ -99,9 +99,9 @@ class Transaction(Session):
         """
         self._ahead.append((statement, values or {}))
 
-    def tell(self, topic: str) -> None:
-        """Has those who listen to `topic` (`Database.listen`) called after the commit."""
-        self.told.add(topic)
+    def tell(self, topic: str, about: Iterable[str] = ()) -> None:
+        """Has those who listen to `topic` (`Database.listen`) called after the commit, with what it is about."""
+        self.told.setdefault(topic, set()).update(about)
 
     def after_commit(self, work: Callable[[], None]) -> None:
         """Has `work` done right after the commit; never when this is rolled back, or may have been."""
@@ -171,6 +171,9 @@ class Transaction(Session):
             self._ahead.append(_RELEASE)
 
 
+Listener: TypeAlias = Callable[[Collection[str]], None]
+"""Is called with what it is told about; with nothing, where a topic says all."""
+
 AtEnd: TypeAlias = Callable[[Transaction, list[Any]], Awaitable[None]]
 """Work on all items of one kind that a transaction has gathered."""
 
@@ -216,10 +219,10 @@ class Database:
         self.pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, settings)
         self.before_messages: list[Callable[[], None]] = []
         self.on_messages: list[Callable[[list[Any]], None]] = []
-        self._listeners: dict[str, list[Callable[[], None]]] = {}
+        self._listeners: dict[str, list[Listener]] = {}
 
-    def listen(self, topic: str, listener: Callable[[], None]) -> None:
-        """Calls `listener` after each commit of a transaction that told of `topic`."""
+    def listen(self, topic: str, listener: Listener) -> None:
+        """Calls `listener` after each commit here that told of `topic`; `notices` brings it to all processes."""
         self._listeners.setdefault(topic, []).append(listener)
 
     @asynccontextmanager
@@ -240,9 +243,9 @@ class Database:
         if tx.has_messages:
             for woken in self.on_messages:
                 woken(tx.messages)
-        for topic in tx.told:
+        for topic, about in tx.told.items():
             for listener in self._listeners.get(topic, ()):
-                listener()
+                listener(about)
         for work in tx.to_do:
             work()
 

@@ -13,7 +13,7 @@
     └── Unavailable           UNAVAILABLE          says when to try again
 
 A service subclasses these in its `domain.py`; the docstring of the subclass is the message that the caller reads and
-its `reason` is documented in the service's `error_reason.proto`. Only `petpro_common.rpc` turns them into statuses.
+its `reason` is documented in the service's `error_reason.proto`. Only the edge (`rpc`) has them turned into `statuses`.
 """
 
 from collections.abc import Mapping

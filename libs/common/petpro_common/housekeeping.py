@@ -16,18 +16,13 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
-import structlog
-from psycopg import Error as DatabaseError
 from sqlalchemy import TextClause, text
 
-from petpro_common import telemetry
 from petpro_common.db import Database
-from petpro_common.faults import told
+from petpro_common.rounds import in_rounds
 
 _EVERY_SECONDS = 600.0
 _PAUSE_SECONDS = 0.05  # others have the disk at least as long as a batch takes
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -67,14 +62,14 @@ SAGA_PURGES = (
 
 
 async def run_purges(database: Database, purges: tuple[Purge, ...] = PURGES) -> None:
-    """Purges every ten minutes until cancelled; a fault is logged and tried again at the next turn."""
-    while True:
-        await asyncio.sleep(_EVERY_SECONDS)
-        try:
-            await purge_all(database, purges)
-        except (DatabaseError, OSError) as fault:
-            telemetry.BACKGROUND_FAILURES.labels("purge").inc()
-            _log.warning("purge tries again later", cause=told(fault))
+    """Purges every ten minutes until cancelled, the first time after ten; after a fault at the next turn."""
+
+    async def one_round() -> float:
+        await purge_all(database, purges)
+        return _EVERY_SECONDS
+
+    await asyncio.sleep(_EVERY_SECONDS)
+    await in_rounds("purge", one_round, after_a_fault_seconds=_EVERY_SECONDS)
 
 
 async def purge_all(database: Database, purges: tuple[Purge, ...] = PURGES) -> None:

@@ -1,12 +1,14 @@
-"""Keyset pages: a page token is the sort key of the last row seen, opaque, and bound to the filters of its list."""
+"""Keyset pages: a page token is the sort key of the last row seen, opaque, and bound to its list and its filters."""
 
 import base64
 import binascii
 import hashlib
 from typing import Any
+from uuid import UUID
 
 import orjson
 
+from petpro_common import context
 from petpro_common.errors import InvalidRequest, invalid
 
 DEFAULT_PAGE_SIZE = 20
@@ -26,7 +28,10 @@ def page_size(asked: int) -> int:
 
 
 def _fingerprint(filters: tuple[Any, ...]) -> str:
-    return hashlib.sha256(orjson.dumps([str(value) for value in filters])).hexdigest()[:16]
+    """Of the filters and of the list, which is the call in hand."""
+    call = context.current()
+    bound = [call.method if call else "", *(str(value) for value in filters)]
+    return hashlib.sha256(orjson.dumps(bound)).hexdigest()[:16]
 
 
 def write_token(key: tuple[Any, ...], *filters: Any) -> str:
@@ -47,3 +52,15 @@ def read_token(token: str, *filters: Any) -> tuple[str, ...] | None:
     if fingerprint != _fingerprint(filters) or not all(isinstance(part, str) for part in key):
         raise BadPageToken
     return tuple(key)
+
+
+def read_id(token: str, *filters: Any) -> UUID | None:
+    """As `read_token`, of a list whose sort key is one id. Raises BadPageToken also when it holds another thing."""
+    key = read_token(token, *filters)
+    if key is None:
+        return None
+    try:
+        (id_,) = key
+        return UUID(id_)
+    except ValueError:
+        raise BadPageToken from None

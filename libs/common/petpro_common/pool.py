@@ -19,6 +19,7 @@ from psycopg import AsyncConnection, Error, OperationalError
 from sqlalchemy import text
 
 from petpro_common import tasks
+from petpro_common.faults import OwnWords
 from petpro_common.wire import Wire
 
 _LOOK_SECONDS = 30.0
@@ -36,6 +37,10 @@ class PoolExhausted(OperationalError):
 
 class CommitsWait(OperationalError):
     """So many commits wait for a standby, their callers gone, that no more transactions are begun."""
+
+
+class NotConnected(OwnWords, OperationalError):
+    """The server does not take the connection. Its words name a place, a role and a database, and nobody's data."""
 
 
 class Pool:
@@ -70,7 +75,7 @@ class Pool:
     async def wire(self, *, may_commit: bool) -> AsyncIterator[Wire]:
         """A connection without a transaction; what is left open in it is rolled back.
 
-        Raises PoolExhausted, CommitsWait, or psycopg.OperationalError when the server does not take the connection.
+        Raises PoolExhausted, CommitsWait or NotConnected.
         """
         async with self._turn():
             if may_commit and self.in_use + self.committing > self._size:
@@ -82,8 +87,11 @@ class Pool:
                 await self._take_back(wire)
 
     async def connect(self) -> Wire:
-        """A connection beside the pool, which the caller closes."""
-        return Wire(await AsyncConnection.connect(self._url, autocommit=True, **self._settings))
+        """A connection beside the pool, which the caller closes. Raises NotConnected."""
+        try:
+            return Wire(await AsyncConnection.connect(self._url, autocommit=True, **self._settings))
+        except OperationalError as fault:
+            raise NotConnected(" ".join(str(fault).split())) from fault
 
     async def close(self) -> None:
         """Closes what is idle and what commits for nobody; what is in use is closed when it comes back."""

@@ -3,106 +3,61 @@
 For each call the interceptor, in this order: names it (request id, trace), finds out who calls, checks the field
 rules of the request, sets a deadline when the caller gave none, runs the servicer, and turns a typed error into a
 status with google.rpc details. A fault of ours is logged in full and told to the caller as INTERNAL without its text.
+
+A call that is answered by a stream goes the same way. It is no call in hand, which would be soon answered: streams are
+counted, bounded and measured by themselves.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 import protovalidate
 import structlog
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
-from psycopg import DataError, InterfaceError, OperationalError
-from psycopg.errors import FeatureNotSupported, UntranslatableCharacter
+from prometheus_client import Histogram
 
 from petpro_common import context, errors, telemetry, tls
 from petpro_common.auth import Verifier, identify
 from petpro_common.context import CallContext
 from petpro_common.ids import new_id_text
-from petpro_common.pool import PoolExhausted
+from petpro_common.statuses import InternalFault, as_typed, status_code, to_status
 
 DEFAULT_DEADLINE_SECONDS = 10.0
+LONGEST_STREAM_SECONDS = 270.0
+"""A servicer ends its streams before, and says why; one that nobody reads is broken off."""
 MAX_REQUEST_BYTES = 1 << 20
 _ANSWER_MARGIN_SECONDS = 0.02  # kept back, so that a time-out is still told to the caller
 _LONGEST = 3600.0
 _LONGEST_UNREAD_SECONDS = 3  # of the gateway's five: two are left to answer in. A crowd that comes at once is served
+_LONGEST_CONNECTION_SECONDS = 300
 _PLUMBING = ("/grpc.health.", "/grpc.reflection.")
 
 _log = structlog.get_logger()
 _validator = protovalidate.Validator()
 
-_CODES: dict[type[errors.PetProError], grpc.StatusCode] = {
-    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
-    errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
-    errors.NotFound: grpc.StatusCode.NOT_FOUND,
-    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
-    errors.WrongState: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
-    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
-}
-
 Behaviour = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
+StreamedBehaviour = Callable[[Any, aio.ServicerContext[Any, Any]], AsyncIterator[Any]]
 
 
-class InternalFault(errors.PetProError):
-    """Something went wrong on our side; quote the request id to support."""
+@dataclass
+class Kind:
+    """Calls that are answered in one way: how many may be in hand, for how many seconds, and where it is told."""
 
-
-def status_code(error: errors.PetProError) -> grpc.StatusCode:
-    """The gRPC status of a typed error: that of the nearest class in the tree."""
-    for kind in type(error).__mro__:
-        if kind in _CODES:
-            return _CODES[kind]
-    return grpc.StatusCode.INTERNAL
-
-
-def to_status(error: errors.PetProError, domain: str) -> status_pb2.Status:
-    """google.rpc.Status with ErrorInfo, and BadRequest or RetryInfo where they apply."""
-    status = status_pb2.Status(code=status_code(error).value[0], message=error.message)
-    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata))
-    if isinstance(error, errors.InvalidRequest):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-            for v in error.violations
-        ]
-        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=violations))
-    if error.retry_after:
-        delay = Duration()
-        delay.FromTimedelta(error.retry_after)
-        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-    return status
-
-
-def as_typed(fault: Exception) -> errors.PetProError:
-    """The typed error that a caller gets for `fault`; what is not known is a fault of ours."""
-    if isinstance(fault, errors.PetProError):
-        return fault
-    if isinstance(fault, TimeoutError):
-        return errors.DeadlineExceeded()
-    if isinstance(fault, UntranslatableCharacter) or (isinstance(fault, DataError) and "NUL" in str(fault)):
-        return errors.invalid("", "a text holds a NUL character, which cannot be stored")
-    if isinstance(fault, FeatureNotSupported):  # a migration has changed a table under a kept plan
-        return errors.Unavailable()
-    if isinstance(fault, PoolExhausted):
-        return errors.Overloaded()
-    if isinstance(fault, OperationalError | InterfaceError):
-        return errors.Unavailable()
-    if isinstance(fault, aio.AioRpcError) and fault.code() in (
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.CANCELLED,  # it was left unread
-    ):
-        return errors.Unavailable()
-    return InternalFault()
+    most: int
+    took: Histogram
+    usually: float
+    """Seconds that a call has whose caller gave no deadline."""
+    at_most: float
+    in_hand: int = 0
+    """Calls that are being served."""
 
 
 def check_rules(request: Message) -> None:
@@ -128,20 +83,33 @@ def _reader(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return read
 
 
+def _written(behaviour: StreamedBehaviour) -> Behaviour:
+    """The same answers, written one by one. So a call is one task from its beginning to its end, and whoever hangs up,
+    at whatever place, has all of it ended there and then: of an iterator that is left lying nobody knows when it ends.
+    """
+
+    async def serve(request: Any, grpc_context: aio.ServicerContext[Any, Any]) -> None:
+        async with aclosing(behaviour(request, grpc_context)) as answers:  # type: ignore[type-var]  # a generator is one
+            async for answer in answers:
+                await grpc_context.write(answer)
+
+    return serve
+
+
 class Edge(aio.ServerInterceptor):
     """The one interceptor of a service; see the module.
 
     While `most_calls` are in hand, further ones are refused with Overloaded before anything is done for them, even
-    reading them: what is refused must cost little, or a service under load does nothing else.
+    reading them: what is refused must cost little, or a service under load does nothing else. So are streams beyond
+    `most_streams`.
     """
 
-    def __init__(self, service: str, verifier: Verifier, most_calls: int = 256) -> None:
+    def __init__(self, service: str, verifier: Verifier, most_calls: int = 256, most_streams: int = 1000) -> None:
         self._domain = f"{service}.petpro"
         self._verifier = verifier
         self._wrapped: dict[str, Any] = {}
-        self._most_calls = most_calls
-        self.in_hand = 0
-        """Calls that are being served."""
+        self.calls = Kind(most_calls, telemetry.RPC_SECONDS, DEFAULT_DEADLINE_SECONDS, _LONGEST)
+        self.streams = Kind(most_streams, telemetry.STREAM_SECONDS, LONGEST_STREAM_SECONDS, LONGEST_STREAM_SECONDS)
         self._overloaded = rpc_status.to_status(to_status(errors.Overloaded(), self._domain))
         self._shedding: Any = grpc.unary_unary_rpc_method_handler(self._shed)
 
@@ -151,25 +119,36 @@ class Edge(aio.ServerInterceptor):
         details: grpc.HandlerCallDetails,
     ) -> Any:
         method = details.method
-        if self.in_hand >= self._most_calls and not method.startswith(_PLUMBING):
+        if method.startswith(_PLUMBING):
+            return await continuation(details)
+        if self.calls.in_hand >= self.calls.most:
             return self._shedding
         handler = await continuation(details)
-        if handler is None or method.startswith(_PLUMBING) or handler.unary_unary is None:
-            return handler
+        if handler is None or handler.request_streaming:  # no contract has a request that is a stream
+            return None
+        if handler.response_streaming and self.streams.in_hand >= self.streams.most:
+            return self._shedding
         if method not in self._wrapped:
-            self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
-                self._guarded(method, handler.unary_unary),
-                request_deserializer=_reader(handler.request_deserializer),
-                response_serializer=handler.response_serializer,
-            )
+            self._wrapped[method] = self._wrap(method, handler)
         return self._wrapped[method]
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        if handler.response_streaming:
+            make, behaviour, kind = grpc.unary_stream_rpc_method_handler, _written(handler.unary_stream), self.streams
+        else:
+            make, behaviour, kind = grpc.unary_unary_rpc_method_handler, handler.unary_unary, self.calls
+        return make(
+            self._guarded(method, behaviour, kind),
+            request_deserializer=_reader(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
 
     async def _shed(self, _: bytes, grpc_context: aio.ServicerContext[Any, Any]) -> None:
         telemetry.CALLS_SHED.inc()
         await grpc_context.abort_with_status(self._overloaded)
 
-    def _guarded(self, method: str, behaviour: Behaviour) -> Behaviour:
-        took = telemetry.RPC_SECONDS.labels(method, grpc.StatusCode.OK.name)
+    def _guarded(self, method: str, behaviour: Behaviour, kind: Kind) -> Behaviour:
+        took = kind.took.labels(method, grpc.StatusCode.OK.name)
 
         async def serve(request: Any, grpc_context: aio.ServicerContext[Any, Any]) -> Any:
             metadata = {key: value for key, value in grpc_context.invocation_metadata() or () if isinstance(value, str)}
@@ -182,17 +161,21 @@ class Edge(aio.ServerInterceptor):
                 context.within(CallContext(method, request_id)),
                 context.about(booking_id=getattr(request, "booking_id", ""), saga_id=getattr(request, "saga_id", "")),
             ):
-                self.in_hand += 1
+                kind.in_hand += 1
                 try:
-                    reply = await self._answer(method, request_id, behaviour, request, metadata, grpc_context)
+                    call = CallContext(method, request_id)
+                    reply = await self._answer(call, behaviour, kind, request, metadata, grpc_context)
+                except asyncio.CancelledError:  # who asked has gone
+                    code = grpc.StatusCode.CANCELLED
+                    raise
                 except Exception as fault:  # noqa: BLE001  # the caller must not see a fault of ours
                     error = as_typed(fault)
                     code = status_code(error)
                     self._report(method, code, error, fault)
                     await grpc_context.abort_with_status(rpc_status.to_status(to_status(error, self._domain)))
                 finally:
-                    self.in_hand -= 1
-                    ended = took if code is grpc.StatusCode.OK else telemetry.RPC_SECONDS.labels(method, code.name)
+                    kind.in_hand -= 1
+                    ended = took if code is grpc.StatusCode.OK else kind.took.labels(method, code.name)
                     ended.observe(time.perf_counter() - started)
             return reply
 
@@ -200,9 +183,9 @@ class Edge(aio.ServerInterceptor):
 
     async def _answer(
         self,
-        method: str,
-        request_id: str,
+        call: CallContext,
         behaviour: Behaviour,
+        kind: Kind,
         request: Any,
         metadata: dict[str, str],
         grpc_context: aio.ServicerContext[Any, Any],
@@ -212,11 +195,11 @@ class Edge(aio.ServerInterceptor):
             raise errors.invalid("", "the request cannot be read; every text in it must be UTF-8")
         check_rules(request)
         remaining: float | None = grpc_context.time_remaining()
-        allowed = DEFAULT_DEADLINE_SECONDS if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, _LONGEST)
+        allowed = kind.usually if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, kind.at_most)
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
         if len(key) > 128 or not key.isprintable():
             raise errors.invalid("idempotency-key", "must be at most 128 printable characters")
-        context.known_by_now(CallContext(method, request_id, key, caller, begins_work=True))
+        context.known_by_now(replace(call, idempotency_key=key, caller=caller, begins_work=True))
         async with asyncio.timeout(allowed):
             return await behaviour(request, grpc_context)
 
@@ -237,7 +220,8 @@ def listen(server: aio.Server, address: str, *, tls_folder: str = "") -> int:
 
 
 def server(edge: Edge) -> aio.Server:
-    """A server behind the edge. Connections are renewed after five minutes, so that new replicas get their share.
+    """A server behind the edge. Connections are renewed after five minutes, so that new replicas get their share; a
+    stream that began on an old one goes on there until its own end.
 
     Calls that come faster than they are read wait within the gRPC library, one behind the other. What has waited for
     three seconds there is given up with CANCELLED: else, in an overload that lasts, every call would wait until its
@@ -248,8 +232,8 @@ def server(edge: Edge) -> aio.Server:
         options=(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES + 1024),
-            ("grpc.max_connection_age_ms", 300_000),
-            ("grpc.max_connection_age_grace_ms", 30_000),
+            ("grpc.max_connection_age_ms", _LONGEST_CONNECTION_SECONDS * 1000),
+            ("grpc.max_connection_age_grace_ms", round(LONGEST_STREAM_SECONDS * 1000) + 30_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ("grpc.server_max_unrequested_time_in_server", _LONGEST_UNREAD_SECONDS),

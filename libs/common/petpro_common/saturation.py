@@ -3,24 +3,22 @@
 | metric | when it is looked at |
 |---|---|
 | `petpro_event_loop_lag_seconds` | every few seconds |
-| `petpro_calls_in_hand`, `petpro_db_connections`, `petpro_db_waiting` | when they are scraped |
-| whatever is given to `keep_looking` | every fifteen seconds, and never a twentieth of the time |
+| `petpro_calls_in_hand`, `petpro_streams_open`, `petpro_db_connections`, `petpro_db_waiting` | when they are scraped |
+| whatever is given to `keep_looking` | every fifteen seconds; after long looks more seldom, each minute at least |
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
-from nats.errors import Error as NatsError
 from prometheus_client import Gauge, Histogram
-from psycopg import Error as DatabaseError
 
-from petpro_common import telemetry
 from petpro_common.pool import Pool
+from petpro_common.rounds import in_rounds
 
 LOOK_EVERY_SECONDS = 15.0
 _PAUSE_FOR_LOOK = 20.0  # seconds of pause for each second of a look
+_LONGEST_PAUSE_SECONDS = 60.0  # or one slow look would leave alarms blind
 _LAG_EVERY_SECONDS = 3.0
 
 LOOP_LAG = Histogram(
@@ -29,11 +27,10 @@ LOOP_LAG = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 CALLS_IN_HAND = Gauge("petpro_calls_in_hand", "gRPC calls that are being served")
+STREAMS_OPEN = Gauge("petpro_streams_open", "gRPC calls that are being answered by a stream")
 CONNECTIONS = Gauge("petpro_db_connections", "Connections to the database, by what they do", ["state"])
 CONNECTIONS_LIMIT = Gauge("petpro_db_connections_limit", "Connections to the database that there may be at once")
 WAITING = Gauge("petpro_db_waiting", "Callers that wait for a connection to the database")
-
-_log = structlog.get_logger()
 
 
 def watch_pool(pool: Pool, size: int) -> None:
@@ -57,16 +54,17 @@ async def watch_event_loop() -> None:
 async def keep_looking(
     task: str, look: Callable[[], Awaitable[None]], every_seconds: float = LOOK_EVERY_SECONDS
 ) -> None:
-    """Looks until cancelled; a fault of database or broker is logged, and what was seen before stands until the next.
+    """Looks until cancelled; what was seen before stands until a look goes well.
 
-    The longer a look takes the longer is the pause after it, so that it never takes more than a twentieth of a
-    connection's time.
+    The longer a look takes the longer is the pause after it, up to a minute, so that looks of up to three seconds never
+    take more than a twentieth of a connection's time. One that fails is done again as if it had taken none: a server
+    that was away is looked at as soon as it is back.
     """
-    while True:
+
+    async def one_round() -> float:
         began = time.monotonic()
-        try:
-            await look()
-        except (DatabaseError, NatsError, OSError, TimeoutError) as fault:
-            telemetry.BACKGROUND_FAILURES.labels(task).inc()
-            _log.warning("is looked at again later", task=task, cause=type(fault).__name__)
-        await asyncio.sleep(max(every_seconds, _PAUSE_FOR_LOOK * (time.monotonic() - began)))
+        await look()
+        pause = min(_PAUSE_FOR_LOOK * (time.monotonic() - began), _LONGEST_PAUSE_SECONDS)
+        return max(every_seconds, pause)
+
+    await in_rounds(task, one_round, after_a_fault_seconds=every_seconds)

@@ -6,13 +6,13 @@
 
 Health (grpc.health.v1): `liveness` is SERVING while the process runs; `readiness` and the empty name are SERVING while
 the database answers and has what the code needs, once NATS has been connected; when NATS goes later on, calls are
-answered and their messages wait in the outbox. On SIGTERM readiness goes first, calls in hand are finished, then
-messages, then connections.
+answered and their messages wait in the outbox. On SIGTERM readiness goes first, streams are ended, calls in hand are
+finished, then messages, then connections.
 """
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
@@ -52,12 +52,14 @@ from petpro_common.messaging.relay import Relay
 from petpro_common.messaging.servicer import ParkedMessageServicer
 from petpro_common.personal.held import Held
 from petpro_common.personal.servicer import PersonalDataServicer
+from petpro_common.seldom import Seldom
 from petpro_common.settings import ServiceSettings
 
 LIVENESS = "liveness"
 READINESS = "readiness"
 _READY_EVERY_SECONDS = 1.0
-_UNREADY_EVERY_SECONDS = 0.1
+_FIRST_LOOKS = 30
+_FIRST_LOOKS_EVERY_SECONDS = 0.1
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -79,7 +81,8 @@ class Service:
         telemetry.configure_tracing(self.name, settings.otlp_endpoint)
         kill_points.arm(settings.kill_at, settings.kill_on)
         self.database = self._open(settings.database_url)
-        self._sessions = self._open(settings.database_session_url) if settings.database_session_url else self.database
+        self.sessions = self._open(settings.database_session_url) if settings.database_session_url else self.database
+        """The same without a pooler between, for LISTEN and for locks of sessions."""
         self.broker = Broker(
             self.name,
             settings.nats_url,
@@ -89,9 +92,10 @@ class Service:
         )
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
-        edge = rpc.Edge(self.name, self.verifier, settings.most_calls)
+        edge = rpc.Edge(self.name, self.verifier, settings.most_calls, settings.most_streams)
         self.server = rpc.server(edge)
-        saturation.CALLS_IN_HAND.set_function(lambda: edge.in_hand)
+        saturation.CALLS_IN_HAND.set_function(lambda: edge.calls.in_hand)
+        saturation.STREAMS_OPEN.set_function(lambda: edge.streams.in_hand)
         saturation.watch_pool(self.database.pool, settings.database_pool_size)
         self._account = self.channel(settings.account_address)
         self._package = package
@@ -100,8 +104,10 @@ class Service:
         self._probes = aio.server()
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[Consumer] = []
+        self._before_stop: list[Callable[[], None]] = []
         self._stopping = asyncio.Event()
         self._failed = self._is_ending = False
+        self._seldom = Seldom()
 
     async def __aenter__(self) -> Self:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
@@ -113,7 +119,7 @@ class Service:
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
         self.background(self.broker.run())
-        relay = Relay(self.database, self.broker, self._sessions)
+        relay = Relay(self.database, self.broker, self.sessions)
         self.background(relay.run())
         self.background(relay.hear())
         self.background(Backlog(self.database, self.settings.outbox_limit).run())
@@ -131,7 +137,7 @@ class Service:
         await tasks.end(self._tasks)
         await self.broker.close()
         await self._account.close()
-        await self._sessions.close()
+        await self.sessions.close()
         await self.database.close()
 
     @property
@@ -158,6 +164,10 @@ class Service:
         self.background(consumer.run())
         self.background(saturation.keep_looking("consumer lag", consumer.look))
 
+    def before_stop(self, work: Callable[[], None]) -> None:
+        """Has `work` done when the service drains, before it waits for the calls in hand: for what ends streams."""
+        self._before_stop.append(work)
+
     async def serve(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains. Raises BackgroundFailed when it was a fault that ended it."""
         loop = asyncio.get_running_loop()
@@ -181,6 +191,8 @@ class Service:
     async def _drain(self) -> None:
         _log.info("draining")
         await self._set_readiness(ready=False)
+        for work in self._before_stop:
+            work()
         await self.server.stop(self.settings.drain_seconds)
         await self._probes.stop(None)
         _log.info("stopped")
@@ -208,18 +220,21 @@ class Service:
         return [{field.name: value for field, value in key.ListFields()} for key in reply.keys]
 
     async def _watch_readiness(self) -> None:
+        """Looks at the database each second; more often while it is about to begin, or to come back."""
         await self.broker.until_connected()
+        looks = 0
         while True:
             ready = await self._is_ready()
             await self._set_readiness(ready and not self._stopping.is_set())
-            await asyncio.sleep(_READY_EVERY_SECONDS if ready else _UNREADY_EVERY_SECONDS)
+            looks = 0 if ready else looks + 1
+            await asyncio.sleep(_FIRST_LOOKS_EVERY_SECONDS if 0 < looks <= _FIRST_LOOKS else _READY_EVERY_SECONDS)
 
     async def _is_ready(self) -> bool:
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
                 return await versions.is_migrated(self.database, self._package)
         except (DatabaseError, OSError, TimeoutError) as fault:
-            _log.warning("database is not ready", cause=type(fault).__name__)
+            self._seldom.warning("database is not ready", cause=faults.told(fault))
             return False
 
     async def _set_readiness(self, ready: bool) -> None:

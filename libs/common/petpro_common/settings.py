@@ -61,6 +61,7 @@ class ServiceSettings(Told):
     service_key: SecretStr
     log_level: str = "info"
     most_calls: int = 256
+    most_streams: int = 1000
     drain_seconds: float = 5.0
     otlp_endpoint: str | None = None
     kill_at: str = ""

@@ -19,6 +19,12 @@ _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 RPC_SECONDS = Histogram(
     "petpro_rpc_seconds", "Duration of gRPC calls served", ["method", "code"], buckets=_LATENCY_BUCKETS
 )
+STREAM_SECONDS = Histogram(
+    "petpro_stream_seconds",
+    "For how long gRPC calls were open that are answered by a stream",
+    ["method", "code"],
+    buckets=(0.1, 1, 5, 15, 60, 120, 180, 240, 300),
+)
 CALLS_SHED = Counter("petpro_calls_shed_total", "gRPC calls refused unread because too many were in hand")
 MESSAGES_PUBLISHED = Counter(
     "petpro_messages_published_total", "Outbox messages acknowledged by the broker", ["stream"]
@@ -55,7 +61,7 @@ PARKED_NOW = Gauge("petpro_parked_messages", "Messages that wait for an operator
 PARKED_OLDEST_SECONDS = Gauge(
     "petpro_parked_messages_oldest_seconds", "How long the oldest of petpro_parked_messages has waited; 0 without any"
 )
-SAGAS_ENDED = Counter("petpro_sagas_ended_total", "Sagas that came to an end", ["saga_type", "status"])
+SAGAS_ENDED = Counter("petpro_sagas_ended_total", "Sagas that came to an end or were parked", ["saga_type", "status"])
 SAGA_SECONDS = Histogram(
     "petpro_saga_seconds",
     "From the start of a saga to its end",
@@ -65,6 +71,11 @@ SAGA_SECONDS = Histogram(
 BACKGROUND_FAILURES = Counter(
     "petpro_background_failures_total",
     "Rounds of a background task that failed and are tried again",
+    ["task"],
+)
+BACKGROUND_FAILING_SINCE = Gauge(
+    "petpro_background_failing_since_timestamp_seconds",
+    "Since when (Unix time) no round of a background task has gone well; 0 after one that has",
     ["task"],
 )
 BUILD = Gauge("petpro_build_info", "Always 1; the service's version, and that of its tables", ["version", "schema"])

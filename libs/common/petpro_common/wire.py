@@ -116,14 +116,14 @@ class Wire:
         self._is_in_exchange = False
         return self._rows_of(calls, fresh, iter(results))
 
-    async def notifications(self) -> AsyncIterator[None]:
-        """Comes when there has been a notification; nothing else runs on the connection meanwhile.
+    async def notifications(self) -> AsyncIterator[str]:
+        """What each notification says, when it comes; nothing else runs on the connection meanwhile.
 
         Raises psycopg.OperationalError when the connection is lost, and NoAnswer of a server that is stopped.
         """
         while self.is_sound:
-            if self._server.notifies():
-                yield
+            if notification := self._server.notifies():
+                yield notification.extra.decode()
             else:
                 await self._hear()
         self._check_open()

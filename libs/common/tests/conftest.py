@@ -8,12 +8,15 @@ from sqlalchemy import text
 
 from devstack import testing
 from petpro_common.db import Database
+from petpro_common.messaging import schema
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.schema import HAND_OFF_V1, HAND_OFF_V2, MESSAGING_V1, MESSAGING_V2, PARKED_V2, STORAGE_V1
 from petpro_common.saga.schema import SAGA_STORAGE_V1, SAGA_TIMELINE_V2, SAGA_V1, SAGA_V2
 from petpro_common.testing.running import MakeBroker, MakeDatabase
 
-_MESSAGES = MESSAGING_V1 + MESSAGING_V2 + PARKED_V2 + STORAGE_V1 + HAND_OFF_V1 + HAND_OFF_V2
+_MESSAGES = "".join((
+    *(schema.MESSAGING_V1, schema.MESSAGING_V2, schema.PARKED_V2, schema.STORAGE_V1),
+    *(schema.HAND_OFF_V1, schema.HAND_OFF_V2, schema.PARKED_V3),
+))  # fmt: skip
 _SAGAS = SAGA_V1 + SAGA_V2 + SAGA_STORAGE_V1 + SAGA_TIMELINE_V2
 _TABLES = _MESSAGES + _SAGAS
 

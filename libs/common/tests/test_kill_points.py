@@ -6,9 +6,6 @@ import sys
 
 import pytest
 
-from petpro_common import kill_points
-from petpro_common.kill_points import Moment
-
 pytestmark = pytest.mark.unit
 
 PASSES_THREE_TIMES = """
@@ -37,9 +34,3 @@ def test_a_process_dies_at_its_armed_point_and_at_no_other(armed: str, said: lis
         [sys.executable, "-c", PASSES_THREE_TIMES, armed], capture_output=True, text=True, check=False
     )
     assert ([word for word in done.stdout.split() if word.isdigit()], done.returncode) == (said, ended)
-
-
-def test_nothing_is_armed_unless_the_setting_says_so() -> None:
-    kill_points.arm("", 1)
-    for moment in Moment:
-        kill_points.reach(moment, "anywhere")

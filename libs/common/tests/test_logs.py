@@ -8,8 +8,11 @@ from typing import IO
 
 import pytest
 
+from devstack.testing import MakeDatabase
 from petpro_common import faults
+from petpro_common.db import Database
 from petpro_common.errors import NotFound
+from petpro_common.pool import NotConnected
 
 SECRET = "kucing-oranye"
 
@@ -113,3 +116,15 @@ def test_all_faults_of_a_group_are_told_once() -> None:
     said = faults.account_of(ExceptionGroup(SECRET, [one, other]))
     assert [each["kind"] for each in said] == ["builtins.ExceptionGroup", "builtins.ValueError", "builtins.KeyError"]
     assert SECRET not in str(said)
+
+
+async def test_why_no_connection_is_taken_can_be_read_and_the_password_cannot(database: MakeDatabase) -> None:
+    made = await database("account")
+    locked_out = Database(made.url, "not the password", pool_size=1)
+    with pytest.raises(NotConnected) as refused:
+        async with locked_out.transaction():
+            pass
+    told = faults.told(refused.value)
+    assert "password authentication failed" in told
+    assert "not the password" not in told
+    assert "\n" not in told

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from devstack import testing
 from devstack.running import RunningStack
 from devstack.testing import StartStack
-from petpro_common import errors, pool, rpc, wire
+from petpro_common import errors, pool, statuses, wire
 from petpro_common.db import Database
 from petpro_common.pool import CommitsWait
 from petpro_common.testing import eventually
@@ -93,7 +93,7 @@ async def refused(database: Database) -> None:
     with pytest.raises(CommitsWait) as raised:
         async with asyncio.timeout(20):
             await add(database)
-    told = rpc.as_typed(raised.value)
+    told = statuses.as_typed(raised.value)
     assert (type(told), told.retry_after) == (errors.Unavailable, timedelta(seconds=1))
 
 

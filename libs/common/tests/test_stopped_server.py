@@ -16,7 +16,7 @@ from devstack.process import descendants
 from devstack.running import RunningStack
 from devstack.testing import StartStack
 from libs.common.tests.dogs import add, names
-from petpro_common import errors, idempotency, pool, rpc, wire
+from petpro_common import errors, idempotency, pool, statuses, wire
 from petpro_common.context import CallContext, Caller, Role, within
 from petpro_common.db import Database, Transaction, is_away
 from petpro_common.testing import eventually
@@ -71,7 +71,7 @@ async def test_who_asks_hears_that_the_server_is_away_and_its_connection_is_clos
             with stopped(all_of(server), monkeypatch):
                 await add(tx, "Bo")
     assert is_away(raised.value)
-    assert isinstance(rpc.as_typed(raised.value), errors.Unavailable)
+    assert isinstance(statuses.as_typed(raised.value), errors.Unavailable)
     assert (database.pool.idle, database.pool.committing) == (0, 0)
     assert await names(database) == []
 

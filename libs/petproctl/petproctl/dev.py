@@ -21,7 +21,8 @@ ANSWER_SECONDS = 150.0
 app = typer.Typer(
     no_args_is_help=True,
     help="The parts of a dev stack on this machine (`make up`).",
-    epilog="petproctl dev status --json  |  petproctl dev kill nats  |  petproctl dev start nats",
+    epilog="Exit codes: 0 done; 1 no stack answers, or it refuses; 2 wrong usage.\n\n"
+    "petproctl dev status --json  |  petproctl dev kill nats  |  petproctl dev start nats",
 )
 
 Part = Annotated[str, typer.Argument(help="a part's name, as `petproctl dev status` lists it")]
@@ -36,26 +37,25 @@ class StackError(Exception):
 @app.command()
 def status(run: RunFolder = DEFAULT_RUN, as_json: AsJson = False) -> None:
     """List every part: its state, process id and address."""
-    answer = _ask(run, "status")
-    say(as_json, {"parts": answer["parts"]}, lambda _: _show(answer))
+    _tell(as_json, _ask(run, "status"))
 
 
 @app.command()
-def kill(part: Part, run: RunFolder = DEFAULT_RUN) -> None:
+def kill(part: Part, run: RunFolder = DEFAULT_RUN, as_json: AsJson = False) -> None:
     """End a part at once (SIGKILL), as a crash would. It stays down until it is started."""
-    _show(_ask(run, "kill", part))
+    _tell(as_json, _ask(run, "kill", part))
 
 
 @app.command()
-def stop(part: Part, run: RunFolder = DEFAULT_RUN) -> None:
+def stop(part: Part, run: RunFolder = DEFAULT_RUN, as_json: AsJson = False) -> None:
     """Let a part drain and end (SIGTERM). It stays down until it is started."""
-    _show(_ask(run, "stop", part))
+    _tell(as_json, _ask(run, "stop", part))
 
 
 @app.command()
-def start(part: Part, run: RunFolder = DEFAULT_RUN) -> None:
+def start(part: Part, run: RunFolder = DEFAULT_RUN, as_json: AsJson = False) -> None:
     """Start a part that is down, on the address it had, and wait until it is ready."""
-    _show(_ask(run, "start", part))
+    _tell(as_json, _ask(run, "start", part))
 
 
 def _ask(run: Path, verb: str, part: str | None = None) -> dict[str, Any]:
@@ -86,8 +86,13 @@ def _request(run: Path, request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _show(answer: dict[str, Any]) -> None:
+def _tell(as_json: bool, answer: dict[str, Any]) -> None:
+    parts = answer["parts"]
+    say(as_json, {"parts": parts}, lambda console: console.print(_table(parts)))
+
+
+def _table(parts: dict[str, Any]) -> Table:
     table = Table("part", "state", "pid", "address")
-    for name, part in answer["parts"].items():
+    for name, part in parts.items():
         table.add_row(name, part["state"], str(part["pid"] or "-"), part["address"] or "-")
-    Console().print(table)
+    return table

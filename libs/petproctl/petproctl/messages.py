@@ -1,7 +1,8 @@
-"""`petproctl messages ...`: look at messages that services set aside, and have them handled again, through the gateway.
+"""`petproctl messages ...`: look at messages that services set aside, have them handled again, or give them up.
 
-A message is named `service:id`, as the auditor names it. A redrive needs a reason, is audited, takes effect once, and
-with `--dry-run` is only foreseen. Exit codes are those of `terminal`; a message that fails again counts as refused.
+All of it goes through the gateway. A message is named `service:id`, as the auditor names it. A redrive or a discard
+needs a reason, is audited, takes effect once, and with `--dry-run` is only foreseen. A message that fails again counts
+as refused. A discard cannot be undone, so it asks first, of one message too.
 """
 
 from dataclasses import dataclass
@@ -13,15 +14,39 @@ from rich.console import Console
 
 from petproctl import messages_drawing
 from petproctl.gateway import Gateway, Json, Refused
-from petproctl.terminal import REFUSED, AsJson, DryRun, Limit, Reason, Yes, connection, say, seconds, session
+from petproctl.terminal import (
+    EXIT_CODES,
+    REFUSED,
+    AsJson,
+    DryRun,
+    Limit,
+    Reason,
+    Yes,
+    connection,
+    say,
+    seconds,
+    session,
+)
 
 MESSAGES = "/v1/operations/messages"
 _GONE = "PARKED_MESSAGE_NOT_FOUND"
+_SAID = {
+    "discarded": "was discarded",
+    "failed": "failed again: {error}",
+    "gone": "was redriven or discarded by somebody else meanwhile",
+    "refused": "refused: {reason}: {message}",
+}
+_SAID_OF = {
+    "redrive": {"foreseen": "would be handled again", "handled": "was handled, and is no longer parked"},
+    "discard": {"foreseen": "would be discarded", "handled": "had been handled already, and is no longer parked"},
+}
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Parked messages: look, redrive.",
-    epilog='petproctl messages list --older-than 15m  |  petproctl messages redrive payment:12 --reason "repaired"',
+    help="Parked messages: look, redrive, discard.",
+    epilog=f"{EXIT_CODES} A message that fails again counts as refused.\n\n"
+    'petproctl messages list --older-than 15m  |  petproctl messages redrive payment:12 --reason "repaired"  |  '
+    'petproctl messages discard payment:12 --reason "published by hand, nobody can read it"',
 )
 app.callback()(connection)
 
@@ -58,6 +83,10 @@ def _name(text: str) -> Name:
     return Name(Service(service), number)
 
 
+SomeName = Annotated[
+    Name | None,
+    typer.Argument(metavar="SERVICE:ID", help="one message; without it, all that the filters find", parser=_name),
+]
 MessageName = Annotated[Name, typer.Argument(metavar="SERVICE:ID", parser=_name, show_default=False)]
 OfService = Annotated[Service | None, typer.Option("--service", help="of this service alone", show_default=False)]
 Subject = Annotated[str, typer.Option("--subject", help="subject, or its beginning up to and with a dot")]
@@ -94,10 +123,7 @@ def show(context: typer.Context, name: MessageName, as_json: AsJson = False) -> 
 def redrive(
     context: typer.Context,
     reason: Reason,
-    name: Annotated[
-        Name | None,
-        typer.Argument(metavar="SERVICE:ID", help="one message; without it, all that the filters find", parser=_name),
-    ] = None,
+    name: SomeName = None,
     service: OfService = None,
     subject: Subject = "",
     error: Words = "",
@@ -112,10 +138,48 @@ def redrive(
     with session(context) as gateway:
         messages = [_seen(gateway, name)] if name else _found(gateway, service, filters, limit)
         if not (name or dry_run or yes or not messages):
-            Console(stderr=True).print(messages_drawing.table(messages))
-            typer.confirm(f"Redrive these {len(messages)}?", abort=True, err=True)
-        results = [_result(gateway, _name(message["name"]), reason, dry_run) for message in messages]
-    say(as_json, {"dry_run": dry_run, "results": results}, lambda console: _tell(console, results))
+            _confirm("Redrive", messages)
+        results = [_result(gateway, "redrive", message, reason, dry_run) for message in messages]
+    _end("redrive", as_json, dry_run, results)
+
+
+@app.command()
+def discard(
+    context: typer.Context,
+    reason: Reason,
+    name: SomeName = None,
+    service: OfService = None,
+    subject: Subject = "",
+    error: Words = "",
+    older_than: OlderThan = "",
+    limit: Limit = 100,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give up a message that nobody can handle: it is gone, never takes effect, and is not parked again.
+
+    Without a name: all that the filters find, of which --subject or --error has to be one. It cannot be undone. Who it
+    was, and why, is kept; what the message held is not.
+    """
+    if not (name or subject or error):
+        raise typer.BadParameter("name a message, or give --subject or --error")
+    filters = _filters(subject, error, older_than)
+    with session(context) as gateway:
+        messages = [_seen(gateway, name)] if name else _found(gateway, service, filters, limit)
+        if not (dry_run or yes or not messages):
+            _confirm("Discard", messages)
+        results = [_result(gateway, "discard", message, reason, dry_run) for message in messages]
+    _end("discard", as_json, dry_run, results)
+
+
+def _confirm(verb: str, messages: list[Json]) -> None:
+    Console(stderr=True).print(messages_drawing.table(messages))
+    typer.confirm(f"{verb} these {len(messages)}?", abort=True, err=True)
+
+
+def _end(verb: str, as_json: bool, dry_run: bool, results: list[Json]) -> None:
+    say(as_json, {"dry_run": dry_run, "results": results}, lambda console: _tell(console, verb, results))
     if any(result["outcome"] in ("failed", "refused") for result in results):
         raise typer.Exit(REFUSED)
 
@@ -136,28 +200,23 @@ def _seen(gateway: Gateway, name: Name) -> Json:
     return {"name": str(name), **gateway.get(name.path)["message"]}
 
 
-def _result(gateway: Gateway, name: Name, reason: str, dry_run: bool) -> Json:
+def _result(gateway: Gateway, verb: str, message: Json, reason: str, dry_run: bool) -> Json:
+    name = _name(message["name"])
     body = {"id": name.number, "reason": reason, "dry_run": dry_run}
     try:
-        results = gateway.post(f"{MESSAGES}/{name.service}:redrive", body)["results"]
+        results = gateway.post(f"{MESSAGES}/{name.service}:{verb}", body)["results"]
     except Refused as refusal:
         outcome = "gone" if refusal.reason == _GONE else "refused"
         return {"name": str(name), "outcome": outcome, "reason": refusal.reason, "message": str(refusal)}
-    if not results:
+    if not results:  # from a release before
         return {"name": str(name), "outcome": "gone"}
     (result,) = results
     outcome = result["outcome"].removeprefix("REDRIVE_OUTCOME_").lower()
     return {"name": str(name), "outcome": outcome, "error": result["message"]["error"] if outcome == "failed" else ""}
 
 
-def _tell(console: Console, results: list[Json]) -> None:
-    said = {
-        "foreseen": "would be handled again",
-        "handled": "was handled, and is no longer parked",
-        "failed": "failed again: {error}",
-        "gone": "was redriven by somebody else meanwhile",
-        "refused": "refused: {reason}: {message}",
-    }
+def _tell(console: Console, verb: str, results: list[Json]) -> None:
+    said = _SAID | _SAID_OF[verb]
     for result in results:
         line = f"{result['name']} {said[result['outcome']].format(**result)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -21,7 +21,7 @@ def table(messages: list[Json]) -> Table:
 
 
 def whole(message: Json) -> Group:
-    """One message: why it was set aside, what its envelope says, and who had it handled again."""
+    """One message: why it was set aside, what its envelope says, and what operators did about it."""
     tries, size = message.get("tries", 0), message.get("payload_bytes", 0)
     head = Text(f"{message['name']}  {message['subject']}  {message['message_id']}\n")
     head.append(message["error"], style="red")

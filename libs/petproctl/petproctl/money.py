@@ -1,6 +1,6 @@
-"""`petproctl money ...`: export the books, and end what waits for a person, through the gateway.
+"""`petproctl money ...`: export the books, see what providers have, and end what waits for a person.
 
-Every act needs a reason, is audited, and with `--dry-run` is only foreseen. Exit codes are those of `terminal`.
+Every act goes through the gateway, needs a reason, is audited, and with `--dry-run` is only foreseen.
 """
 
 from collections.abc import Iterator
@@ -9,15 +9,34 @@ from typing import Annotated
 
 import typer
 
-from petproctl import beancount, money_drawing
+from petproctl import at_provider, beancount, money_drawing
 from petproctl.gateway import Gateway, Json
-from petproctl.settlement import Instant, Out, instant, write
-from petproctl.terminal import AsJson, DryRun, Limit, Reason, connection, say, seconds, session
+from petproctl.settlement import Instant, instant
+from petproctl.terminal import (
+    EXIT_CODES,
+    AsJson,
+    DryRun,
+    Limit,
+    OlderThan,
+    Out,
+    Reason,
+    connection,
+    new_file,
+    say,
+    seconds,
+    session,
+)
 
 OPERATIONS = "/v1/operations"
 
-app = typer.Typer(no_args_is_help=True, help="Money: export, refunds and payments for a person.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Money: export, what providers have, refunds and payments for a person.",
+    epilog=f"{EXIT_CODES}\n\n"
+    "petproctl money at-provider --older-than 3d  |  petproctl money export --out books.beancount",
+)
 app.callback()(connection)
+app.command("at-provider")(at_provider.command)
 
 
 class Waits(StrEnum):
@@ -28,7 +47,6 @@ class Waits(StrEnum):
     UNKNOWN = "unknown"
 
 
-OlderThan = Annotated[str, typer.Option("--older-than", help="has waited so long or longer: 90s, 15m, 2h, 1d")]
 Reference = Annotated[str, typer.Option("--reference", help="where it can be looked up; kept", show_default=False)]
 
 
@@ -95,19 +113,22 @@ def close(
     reference: Reference,
     reason: Reason,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say that the provider has given back what it took for a quarantined payment."""
     body = {"reference": reference, "reason": reason, "dry_run": dry_run}
     with session(context) as gateway:
         gateway.post(f"{OPERATIONS}/quarantine/{payment_id}:close", body)
-    typer.echo(f"{payment_id} {'would be' if dry_run else 'is'} closed")
+    done = "would be" if dry_run else "is"
+    told = {"payment_id": payment_id, "dry_run": dry_run}
+    say(as_json, told, lambda console: console.print(f"{payment_id} {done} closed"))
 
 
 @app.command()
 def export(context: typer.Context, until: Instant = "", out: Out = None) -> None:
     """Write the journal for beancount: `bean-check FILE` adds it up again, and finds each balance."""
-    with session(context) as gateway:
-        write(out, beancount.export(_journal(gateway, instant(until) if until else "")))
+    with new_file(out) as file, session(context) as gateway:
+        file.writelines(beancount.export(_journal(gateway, instant(until) if until else "")))
 
 
 def _journal(gateway: Gateway, until: str) -> Iterator[Json]:

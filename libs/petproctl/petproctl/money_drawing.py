@@ -31,6 +31,17 @@ def quarantine(found: list[Json]) -> Table:
     return drawn
 
 
+def at_provider(found: list[Json]) -> Table:
+    """One line a payment or refund of which a provider has not said the last word."""
+    drawn = _table("id", "what", "status", "waits", "amount", "provider", "there", "retries", "of payment")
+    for each in found:
+        known = (each["provider"], each["external_reference"], str(each["retries"] or ""))
+        payment = each["payment_id"] if each["kind"] == "refund" else ""
+        about = (_ago(each["waits_since"]), _money(each["amount"]), *known, payment)
+        drawn.add_row(each["id"], each["kind"], each["status"], *about)
+    return drawn
+
+
 def settlements(found: list[Json]) -> Table:
     """One line a settlement; one that is only foreseen has no id."""
     drawn = _table("settlement", "clinic", "until", "entries", "total", "platform", "tax", "paid out")

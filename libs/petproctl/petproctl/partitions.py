@@ -26,7 +26,10 @@ _PARTITIONS = """
 
 
 def command(dsn: Dsns = None, as_json: AsJson = False, run: RunFolder = Path(".run")) -> None:
-    """List the partitions of slots, reservations and bookings. Exit code 1 when the next period of one has none."""
+    """List the partitions of slots, reservations and bookings.
+
+    Exit codes: 0 none is missing; 1 this period of one or the next has none; 2 wrong usage; 3 nothing could be read.
+    """
     with databases(run, dsn) as read:
         found = read.rows("booking", _PARTITIONS, {"tables": list(_TABLES)})
     missing = missing_of({row["partition"] for row in found}, datetime.now(UTC).date())

@@ -19,6 +19,11 @@ RunFolder = Annotated[Path, typer.Option("--run", envvar="PETPRO_RUN", help="a d
 Dsns = Annotated[list[str] | None, typer.Option("--dsn", help="SERVICE=URL; else PETPRO_AUDIT_<SERVICE>_DSN")]
 
 
+def folder_of(context: typer.Context) -> Path:
+    """The dev stack's folder, which is told before the verb."""
+    return Path(context.parent.params["run"]) if context.parent else Path(".run")
+
+
 @contextmanager
 def databases(run: Path, given: list[str] | None) -> Iterator[Databases]:
     """The services' databases, read-only; what goes wrong is said on stderr and becomes the exit code."""

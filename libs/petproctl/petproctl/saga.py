@@ -1,7 +1,6 @@
 """`petproctl saga ...`: look at sagas and help those that cannot go on, as an administrator, through the gateway.
 
-Every act is on the version that was looked at, needs a reason, is audited, and with `--dry-run` only foreseen. Exit
-codes are those of `terminal`.
+Every act is on the version that was looked at, needs a reason, is audited, and with `--dry-run` only foreseen.
 """
 
 from dataclasses import dataclass
@@ -13,14 +12,27 @@ from rich.console import Console
 
 from petproctl import saga_drawing
 from petproctl.gateway import Gateway, Json, Refused
-from petproctl.terminal import REFUSED, AsJson, DryRun, Limit, Reason, Yes, connection, say, seconds, session
+from petproctl.terminal import (
+    EXIT_CODES,
+    REFUSED,
+    AsJson,
+    DryRun,
+    Limit,
+    Reason,
+    Yes,
+    connection,
+    say,
+    seconds,
+    session,
+)
 
 SAGAS = "/v1/operations/sagas"
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Sagas: look, retry, skip, compensate, resolve.",
-    epilog='petproctl saga list --status parked  |  petproctl saga retry ID --reason "the provider is back" --dry-run',
+    epilog=f"{EXIT_CODES}\n\n"
+    'petproctl saga list --status parked  |  petproctl saga retry ID --reason "the provider is back" --dry-run',
 )
 app.callback()(connection)
 
@@ -146,7 +158,9 @@ def resolve(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """End a parked saga by your word: you vouch for every step that is left. Nothing else is changed.
+    """End a parked saga by your word: you vouch for every step that is left.
+
+    A booking whose cancellation it was is cancelled, or stands as before. Nothing else is changed.
 
     Without an id: all parked ones that the filters find.
     """

@@ -1,25 +1,23 @@
 """`petproctl settlement ...`: settle what clinics have earned, and write their statements, through the gateway.
 
-Settling needs a reason, is audited, and with `--dry-run` is only foreseen. Exit codes are those of `terminal`.
+Settling needs a reason, is audited, and with `--dry-run` is only foreseen.
 """
 
-import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from petproctl import money_drawing
 from petproctl.gateway import Json
-from petproctl.terminal import AsJson, DryRun, Limit, Reason, connection, say, session
+from petproctl.terminal import EXIT_CODES, AsJson, DryRun, Limit, Out, Reason, connection, new_file, say, session
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Settlements of clinics: run, list, statement.",
-    epilog='petproctl settlement run --until 2026-12-01T00:00:00+07:00 --reason "November" --dry-run  |  '
+    epilog=f"{EXIT_CODES}\n\n"
+    'petproctl settlement run --until 2026-12-01T00:00:00+07:00 --reason "November" --dry-run  |  '
     "petproctl settlement list CLINIC_ID --json",
 )
 app.callback()(connection)
@@ -32,7 +30,6 @@ class Format(StrEnum):
     HTML = "html"
 
 
-Out = Annotated[Path | None, typer.Option("--out", help="a file; else standard output", show_default=False)]
 Instant = Annotated[str, typer.Option("--until", help="RFC 3339, UTC unless told", show_default=False)]
 
 
@@ -78,10 +75,9 @@ def statement(
     out: Out = None,
 ) -> None:
     """Write the statement of a settlement."""
-    with session(context) as gateway:
+    with new_file(out) as file, session(context) as gateway:
         path = f"/v1/settlements/{settlement_id}/statement"
-        file = gateway.get(path, format=f"STATEMENT_FORMAT_{as_format.upper()}")
-    write(out, iter([file["content"]]))
+        file.write(gateway.get(path, format=f"STATEMENT_FORMAT_{as_format.upper()}")["content"])
 
 
 def instant(text: str) -> str:
@@ -91,12 +87,3 @@ def instant(text: str) -> str:
     except ValueError as fault:
         raise typer.BadParameter(f"--until is no instant: {text}") from fault
     return (at.replace(tzinfo=UTC) if at.tzinfo is None else at).astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def write(out: Path | None, pieces: Iterator[str]) -> None:
-    """Writes to a file, or to standard output."""
-    if out is None:
-        sys.stdout.writelines(pieces)
-        return
-    with out.open("w", newline="") as file:
-        file.writelines(pieces)

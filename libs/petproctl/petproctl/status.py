@@ -1,13 +1,17 @@
 """`petproctl status`: every part and its replicas, versions, what waits, and where sagas stand, at one look.
 
-What services say is read from their metrics, so that it needs no sign-in; databases and NATS are only knocked at.
+What services say is read from their metrics, so that it needs no sign-in. Databases, NATS and mail servers are only
+spoken to: a connection alone is taken by the kernel of a server that is stopped, which answers nothing.
 """
 
 import socket
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +30,12 @@ NOT_READY = 1
 _SECONDS = 3.0
 _AT_ONCE = 16
 _DEFAULT_PORTS = {"postgresql": 5432, "nats": 4222, "http": 80, "https": 443}
+# Mail servers speak first. PostgreSQL answers the wish for TLS (length, code 80877103) by yes or no.
+_FIRST_WORDS = {
+    "postgresql": struct.pack(">II", 8, 80877103),
+    "nats": b"PING\r\n",
+    "http": b"GET / HTTP/1.0\r\n\r\n",
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,10 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
 def command(as_json: AsJson = False, run: RunFolder = Path(".run")) -> None:
-    """Show all parts, their versions, what lags, and sagas. Exit code: 0 all ready, 1 not all, 3 nothing is known."""
+    """Show all parts, their versions, what lags, and sagas.
+
+    Exit codes: 0 all are ready; 1 not all are; 2 wrong usage; 3 nothing is known.
+    """
     try:
         known = places.platform(run)
     except places.Nowhere as reason:
@@ -132,11 +145,14 @@ def _addresses(url: str) -> list[str]:
 def _knock(part: str, url: str) -> Seen:
     place = urlsplit(url)
     address = (place.hostname or "localhost", place.port or _DEFAULT_PORTS.get(place.scheme, 80))
+    seen = partial(Seen, part, f"{address[0]}:{address[1]}")
     try:
-        socket.create_connection(address, _SECONDS).close()
+        with socket.create_connection(address, _SECONDS) as connection, suppress(ConnectionResetError):
+            connection.sendall(_FIRST_WORDS.get(place.scheme, b""))
+            connection.recv(1)  # or an end, as of one that speaks TLS alone
     except OSError as fault:
-        return Seen(part, f"{address[0]}:{address[1]}", is_ready=False, says=str(fault))
-    return Seen(part, f"{address[0]}:{address[1]}", is_ready=True)
+        return seen(is_ready=False, says="does not answer" if isinstance(fault, TimeoutError) else str(fault))
+    return seen(is_ready=True)
 
 
 def _gateway(client: httpx.Client, url: str) -> Seen:

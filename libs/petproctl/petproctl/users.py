@@ -2,18 +2,13 @@
 open it, give it a role, and erase them.
 
 What reads asks the database; what acts goes through the gateway, needs a reason, is audited, and with `--dry-run` is
-only foreseen. Exit codes are those of `terminal`. Addresses and telephone numbers are covered up unless `--reveal` is
-said: an operator seldom needs them.
+only foreseen. Addresses and telephone numbers are covered up unless `--reveal` is said: an operator seldom needs them.
 """
 
 import json
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -23,15 +18,16 @@ from rich.table import Table
 from petproctl.audit.databases import Databases
 from petproctl.gateway import Gateway, Json
 from petproctl.messages import Service
-from petproctl.reading import Dsns, databases
-from petproctl.terminal import AsJson, DryRun, Limit, Reason, connection, say, session
+from petproctl.reading import Dsns, databases, folder_of
+from petproctl.terminal import EXIT_CODES, AsJson, DryRun, Limit, Out, Reason, connection, new_file, say, session
 
 NOT_FOUND = 1
 
 app = typer.Typer(
     no_args_is_help=True,
     help="People's accounts: find, show, export, suspend, reinstate, give a role, end sessions, unlock, erase.",
-    epilog="petproctl users show dewi@example.com  |  petproctl users list --role clinic --status suspended  |  "
+    epilog=f"{EXIT_CODES} Of `show` and `export`, 1 also says that there is no such account.\n\n"
+    "petproctl users show dewi@example.com  |  petproctl users list --role clinic --status suspended  |  "
     'petproctl users suspend ID --reason "phishing, ticket 42" --dry-run  |  '
     'petproctl users set-role ID admin --reason "joins the desk, ticket 44"',
 )
@@ -79,7 +75,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List accounts, the newest first."""
-    with databases(_run(context), dsn) as read:
+    with databases(folder_of(context), dsn) as read:
         found = read.rows("account", _LIST, {"role": role, "status": status, "limit": limit})
     users = [_told(row, reveal) for row in found]
     say(as_json, {"users": users}, lambda console: console.print(_table(users)))
@@ -93,29 +89,29 @@ def show(
     dsn: Dsns = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one account by id or e-mail address, with its pets. Exit code 1 when there is none."""
-    with databases(_run(context), dsn) as read:
+    """Show one account by id or e-mail address, with its pets."""
+    with databases(folder_of(context), dsn) as read:
         found = _find(read, who)
         pets = read.rows("account", _PETS, {"id": found["id"]})
     user = _told(found, reveal) | {"pets": [{**pet, "id": str(pet["id"])} for pet in pets]}
     say(as_json, user, lambda console: _draw(console, user))
 
 
-@app.command(epilog="petproctl users export dewi@example.com --output dewi.json")
+@app.command(epilog="petproctl users export dewi@example.com --out dewi.json")
 def export(
     context: typer.Context,
     who: Annotated[str, typer.Argument(metavar="ID|EMAIL", show_default=False)],
-    output: Annotated[Path | None, typer.Option("--output", help="a file that is not there yet; else stdout")] = None,
+    out: Out = None,
     dsn: Dsns = None,
 ) -> None:
     """Write all that every service holds of a person as JSON, for a request that comes by letter.
 
-    Exit code 1 when there is no such account. An address is looked up in the database, an id is not.
+    An address is looked up in the database, an id is not.
     """
-    with _new_file(output) as file:
+    with new_file(out) as file:
         user_id = str(_id(who)) if "@" not in who else ""
         if not user_id:
-            with databases(_run(context), dsn) as read:
+            with databases(folder_of(context), dsn) as read:
                 user_id = str(_find(read, who)["id"])
         with session(context) as gateway:
             held = {service.value: _held(gateway, service.value, user_id) for service in Service}
@@ -193,24 +189,6 @@ def _act(
     say(as_json, told, lambda console: console.print(line, markup=False, highlight=False))
 
 
-@contextmanager
-def _new_file(path: Path | None) -> Iterator[TextIO]:
-    """A file that was not there, for its owner's eyes; gone again when it is not written whole. Without one, stdout."""
-    if path is None:
-        yield sys.stdout
-        return
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # which follows no link
-    except OSError as fault:
-        raise typer.BadParameter(f"{path}: {fault.strerror}") from None
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            yield file
-    except BaseException:
-        path.unlink()
-        raise
-
-
 def _held(gateway: Gateway, service: str, user_id: str) -> dict[str, list[Json]]:
     """What one service holds of a person, by table."""
     tables: dict[str, list[Json]] = {}
@@ -227,11 +205,6 @@ def _find(read: Databases, who: str) -> dict[str, Any]:
         Console(stderr=True).print("There is no such account.")
         raise typer.Exit(NOT_FOUND)
     return found[0]
-
-
-def _run(context: typer.Context) -> Path:
-    """The dev stack's folder, which is told before the verb."""
-    return Path(context.parent.params["run"]) if context.parent else Path(".run")
 
 
 def _id(text: str) -> UUID:

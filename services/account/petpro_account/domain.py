@@ -12,6 +12,8 @@ from petpro_common.errors import AlreadyExists, NotFound, Overloaded, Unauthenti
 
 ACCESS_TOKEN_LIFE = timedelta(minutes=15)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
+REFRESH_AGAIN = timedelta(minutes=1)
+"""For so long who lost the answer to a refresh gets it again."""
 MAX_FAILURES = 10
 FAILURE_WINDOW = timedelta(minutes=15)
 RESET_LIFE = timedelta(minutes=30)

@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from petpro_common.errors import FieldViolation, InvalidRequest, invalid
+from petpro_common.errors import FieldViolation, InvalidRequest
 
 Reader = Callable[[Any], Any]
 Readers = Mapping[str, Reader]
@@ -27,16 +27,3 @@ def read(message: Message, readers: Readers, paths: Sequence[str], within: str =
     if violations:
         raise InvalidRequest(*violations)
     return values
-
-
-def to_edit(message: Message, mask: Sequence[str], readers: Readers) -> list[str]:
-    """The paths that an edit is about: those of the mask, or without one all editable fields that are set.
-
-    Raises InvalidRequest when the mask names what cannot be edited.
-    """
-    if not mask:
-        return [field.name for field, _ in message.ListFields() if field.name in readers]
-    unknown = [path for path in mask if path not in readers]
-    if unknown:
-        raise invalid("update_mask", f"cannot edit {', '.join(unknown)}; can edit {', '.join(readers)}")
-    return list(dict.fromkeys(mask))

@@ -10,6 +10,7 @@ from petpro_account import fields, messages, store
 from petpro_account.domain import Pet, PetNotFound, UserNotFound, birthdate, filled, photo_url, text, weight
 from petpro_account.fields import Readers
 from petpro_common.db import Transaction
+from petpro_common.masks import to_edit
 from petpro_common.pages import BadPageToken, read_token, write_token
 
 _FIRST = UUID(int=0)
@@ -33,7 +34,7 @@ def read_new(pet: account_pb2.Pet) -> dict[str, Any]:
 
 def read_edit(pet: account_pb2.Pet, mask: Sequence[str]) -> dict[str, Any]:
     """The columns that an edit changes. Raises InvalidRequest."""
-    return fields.read(pet, _PET, fields.to_edit(pet, mask, _PET), "pet.")
+    return fields.read(pet, _PET, to_edit(pet, mask, _PET), "pet.")
 
 
 async def add(tx: Transaction, owner: UUID, columns: dict[str, Any]) -> Pet:

@@ -53,8 +53,9 @@ class AccountServicer(AccountServiceServicer):
         return pb.CreateTokenResponse(tokens=self._tokens(grant))
 
     async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
+        call = call_context.current()
         async with self._database.transaction() as tx:
-            grant = await sessions.refresh(tx, request.refresh_token)
+            grant = await sessions.refresh(tx, request.refresh_token, call.idempotency_key if call else "")
         if isinstance(grant, PetProError):
             raise grant
         return pb.RefreshTokenResponse(tokens=self._tokens(grant))

@@ -2,9 +2,14 @@
 
     sign in ──> session with refresh token 1 ──refresh──> token 2 ──refresh──> token 3 ...
                     any token that comes a second time ──> session revoked
+                    but within a minute, with the idempotency key that it was used with ──> the same token again
 
 - A refresh token works once. One that comes again was copied; as nobody can tell the thief from the owner, the whole
   session ends, and the newest token with it.
+- Who sends the same idempotency key again has lost the answer, and gets the same successor. With another one in its
+  place the two answers could come in any order, and the token that was given up be the one that the phone has kept.
+  The successor is made of token, key and a salt; the salt alone is stored, and gives nobody a token. A thief needs the
+  whole request, and not the token alone; and whoever uses a successor that was used already ends the session as ever.
 - Ten failures for an address within fifteen minutes close it for the rest of them, to right passwords too. The count
   is looked at before the password is checked, and again after, so that guesses sent at once gain nothing. Addresses
   that nobody has are counted alike, and take as long.
@@ -21,7 +26,7 @@ from petpro_account import store_sessions as store
 from petpro_account.contacts import address_hash, email_address
 from petpro_account.domain import MAX_FAILURES, BadCredentials, BadRefreshToken, Failures, TooManySignIns
 from petpro_account.store_sessions import Credentials
-from petpro_account.tokens import new_token, token_hash
+from petpro_account.tokens import new_salt, new_token, successor, token_hash
 from petpro_common.context import Role
 from petpro_common.db import Transaction
 from petpro_common.errors import PetProError
@@ -78,7 +83,7 @@ async def succeed(tx: Transaction, attempt: Attempt, credentials: Credentials, n
         store.replace_password_hash(tx, credentials, new_hash)
     store.clear_failures(tx, attempt.address_hash)
     session_id = await store.add_session(tx, credentials.user_id)
-    return await _grant(tx, session_id, credentials.user_id, role)
+    return _grant(tx, session_id, credentials.user_id, role, new_token())
 
 
 async def change_password(tx: Transaction, attempt: Attempt, credentials: Credentials, new_hash: str) -> None:
@@ -96,20 +101,30 @@ async def change_password(tx: Transaction, attempt: Attempt, credentials: Creden
     await messages.tell_password_changed(tx, credentials.user_id)
 
 
-async def refresh(tx: Transaction, refresh_token: str) -> Grant | BadRefreshToken:
-    """Exchanges a refresh token, or returns the refusal to raise once what follows from it has committed."""
+async def refresh(tx: Transaction, refresh_token: str, key: str = "") -> Grant | BadRefreshToken:
+    """Exchanges a refresh token, or returns the refusal to raise once what follows from it has committed.
+
+    `key` is the request's idempotency key, or empty.
+    """
     hashed = token_hash(refresh_token)
     found = await store.present_refresh_token(tx, hashed)
     if found is None or found.is_over:
         return BadRefreshToken()
-    if found.is_used or found.role is None:
+    if found.role is None:
         store.revoke_session(tx, found.session_id)
         return BadRefreshToken()
-    store.use_refresh_token(tx, hashed, found.session_id)
-    return await _grant(tx, found.session_id, found.user_id, found.role)
+    if found.is_used:
+        again = successor(refresh_token, key, found.salt) if key and found.salt else ""
+        if again and await store.is_of_session(tx, token_hash(again), found.session_id):
+            return Grant(found.user_id, found.role, again)
+        store.revoke_session(tx, found.session_id)
+        return BadRefreshToken()
+    salt = new_salt() if key else None
+    store.use_refresh_token(tx, hashed, found.session_id, salt)
+    token = successor(refresh_token, key, salt) if salt else new_token()
+    return _grant(tx, found.session_id, found.user_id, found.role, token)
 
 
-async def _grant(tx: Transaction, session_id: UUID, user_id: UUID, role: Role) -> Grant:
-    token = new_token()
+def _grant(tx: Transaction, session_id: UUID, user_id: UUID, role: Role, token: str) -> Grant:
     store.add_refresh_token(tx, session_id, token_hash(token))
     return Grant(user_id, role, token)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from petpro_account.domain import FAILURE_WINDOW, REFRESH_TOKEN_LIFE, Failures
+from petpro_account.domain import FAILURE_WINDOW, REFRESH_AGAIN, REFRESH_TOKEN_LIFE, Failures
 from petpro_account.tables import REFRESH_TOKENS, SESSIONS, SIGN_IN_FAILURES, USERS
 from petpro_common.context import Role
 from petpro_common.db import Transaction
@@ -113,6 +113,8 @@ class Presented:
     is_used: bool
     is_over: bool
     """Out of date, or its session revoked."""
+    salt: bytes | None
+    """That of its successor, when it was used with an idempotency key and within REFRESH_AGAIN."""
 
 
 # Each row by its key: a plan by joins that was made while the tables were nearly empty reads them all, again and again.
@@ -128,6 +130,7 @@ _PRESENTED = (
         REFRESH_TOKENS.c.used_at.is_not(None).label("is_used"),
         (REFRESH_TOKENS.c.expires_at <= _NOW).label("is_expired"),
         SESSIONS.c.revoked_at.is_not(None).label("is_revoked"),
+        case((REFRESH_TOKENS.c.used_at > _NOW - REFRESH_AGAIN, REFRESH_TOKENS.c.successor_salt)).label("salt"),
     )
     .select_from(REFRESH_TOKENS)
     .join(SESSIONS, SESSIONS.c.id == _SESSION_ID)
@@ -143,12 +146,26 @@ async def present_refresh_token(tx: Transaction, token_hash: bytes) -> Presented
     if row is None:
         return None
     role = Role(row.role) if row.role else None
-    return Presented(row.session_id, row.user_id, role, row.is_used, row.is_expired or row.is_revoked)
+    is_over = row.is_expired or row.is_revoked
+    return Presented(row.session_id, row.user_id, role, row.is_used, is_over, row.salt and bytes(row.salt))
 
 
-def use_refresh_token(tx: Transaction, token_hash: bytes, session_id: UUID) -> None:
+_IS_OF_SESSION = select(
+    exists().where(
+        REFRESH_TOKENS.c.token_hash == bindparam("hash"), REFRESH_TOKENS.c.session_id == bindparam("session")
+    )
+)
+
+
+async def is_of_session(tx: Transaction, token_hash: bytes, session_id: UUID) -> bool:
+    """Whether the session has had such a token. Takes no lock."""
+    return bool((await tx.execute(_IS_OF_SESSION, {"hash": token_hash, "session": session_id})).scalar_one())
+
+
+def use_refresh_token(tx: Transaction, token_hash: bytes, session_id: UUID, salt: bytes | None) -> None:
     """Marks a token as used, and lets its session last on. The caller holds both locks."""
-    tx.write(update(REFRESH_TOKENS).where(REFRESH_TOKENS.c.token_hash == token_hash).values(used_at=_NOW))
+    used = update(REFRESH_TOKENS).where(REFRESH_TOKENS.c.token_hash == token_hash)
+    tx.write(used.values(used_at=_NOW, successor_salt=salt))
     tx.write(update(SESSIONS).where(SESSIONS.c.id == session_id).values(expires_at=_NOW + REFRESH_TOKEN_LIFE))
 
 

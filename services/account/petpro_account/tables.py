@@ -103,6 +103,7 @@ REFRESH_TOKENS = Table(
     _instant("created_at", now=True),
     _instant("expires_at"),
     _instant("used_at", filled=False),
+    Column("successor_salt", LargeBinary),
     ForeignKeyConstraint(["session_id"], ["sessions.id"], name="fk_session", ondelete="CASCADE"),
     Index("idx_refresh_tokens_session", "session_id"),
     Index("idx_refresh_tokens_expiry", "expires_at"),

@@ -1,7 +1,9 @@
 """The keys with which access tokens are signed, and the tokens themselves."""
 
+import hmac
 import json
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,6 +19,7 @@ from petpro_common.context import Role
 from petpro_common.ids import new_id
 
 _RANDOM_BYTES = 32
+_SALT_BYTES = 16
 _PUBLIC_MEMBERS = ("kty", "crv", "x", "y")
 
 
@@ -69,6 +72,20 @@ def _public_key(key: ECKey) -> dict[str, str]:
 def new_token() -> str:
     """256 random bits as text: a refresh token, or one that sets a new password."""
     return secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def new_salt() -> bytes:
+    """What `successor` is made with, once."""
+    return secrets.token_bytes(_SALT_BYTES)
+
+
+def successor(token: str, key: str, salt: bytes) -> str:
+    """The refresh token that follows `token` where it came with this idempotency key: the same for the same three.
+
+    Nobody can guess it who lacks one of them. `token` is as random as the successor has to be, so a fast hash will do.
+    """
+    made = hmac.digest(salt, f"{key}\n{token}".encode(), sha256)
+    return urlsafe_b64encode(made).decode().rstrip("=")
 
 
 def token_hash(token: str) -> bytes:

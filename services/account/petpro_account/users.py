@@ -11,6 +11,7 @@ from petpro_account.domain import EmailTaken, User, UserNotFound, filled
 from petpro_account.fields import Readers
 from petpro_common.context import Role
 from petpro_common.db import Transaction
+from petpro_common.masks import to_edit
 
 _CHANNELS = ("email", "push", "sms")
 _PREFS = "notification_prefs"
@@ -72,7 +73,7 @@ async def get(tx: Transaction, user_id: UUID) -> User:
 
 def read_edit(user: account_pb2.User, mask: Sequence[str]) -> dict[str, Any]:
     """What an edit changes, by path. Raises InvalidRequest."""
-    return fields.read(user, _PROFILE, fields.to_edit(user, mask, _PROFILE), "user.")
+    return fields.read(user, _PROFILE, to_edit(user, mask, _PROFILE), "user.")
 
 
 async def edit(tx: Transaction, user_id: UUID, changes: dict[str, Any]) -> User:

@@ -65,8 +65,9 @@ class AccountService:
     async def sign_in(self, email: str, password: str = PASSWORD) -> pb.Tokens:
         return (await self.accounts.CreateToken(pb.CreateTokenRequest(email=email, password=password))).tokens
 
-    async def refresh(self, refresh_token: str) -> pb.Tokens:
-        return (await self.accounts.RefreshToken(pb.RefreshTokenRequest(refresh_token=refresh_token))).tokens
+    async def refresh(self, refresh_token: str, key: str = "") -> pb.Tokens:
+        request = pb.RefreshTokenRequest(refresh_token=refresh_token, request_id=key)
+        return (await self.accounts.RefreshToken(request)).tokens
 
     async def person(self, email: str, **fields: Any) -> Person:
         user = await self.register(email, **fields)

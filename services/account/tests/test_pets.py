@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -10,6 +11,7 @@ from grpc import aio
 from sqlalchemy import text
 
 from petpro.account.v1 import account_pb2 as pb
+from petpro_common.testing import needed_fields
 from services.account.tests.people import AccountService, Headers, Person, mask, refusal
 
 
@@ -125,6 +127,18 @@ async def test_a_service_changes_nobodys_pets(account: AccountService, sari: Per
     with pytest.raises(aio.AioRpcError) as fault:
         await account.pets.DeletePet(pb.DeletePetRequest(pet_id=miko.id), metadata=account.as_service("booking"))
     assert fault.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_what_the_contract_says_must_be_there_is_all_that_must(account: AccountService, sari: Person) -> None:
+    request = pb.CreatePetRequest(pet=pb.Pet(name="Miko", species="cat"))
+    assert needed_fields(request.pet) == [field.name for field, _ in request.pet.ListFields()]
+    await account.pets.CreatePet(request, metadata=sari.headers)
+    for name in needed_fields(request.pet):
+        lacking: Any = pb.CreatePetRequest(pet=request.pet)
+        lacking.pet.ClearField(name)
+        with pytest.raises(aio.AioRpcError) as fault:
+            await account.pets.CreatePet(lacking, metadata=sari.headers)
+        assert refusal(fault.value).violations == [f"pet.{name}"]
 
 
 async def test_only_what_the_mask_names_changes(account: AccountService, sari: Person) -> None:

@@ -12,6 +12,7 @@ from petpro_booking.servicer_bookings import BookingServicer
 from petpro_booking.servicer_reservations import ReservationServicer
 from petpro_booking.servicer_sagas import SagaServicer
 from petpro_booking.servicer_slots import SlotServicer
+from petpro_booking.servicer_visitors import VisitorServicer
 from petpro_booking.settings import Settings
 from petpro_booking.store_personal import HELD, forget
 from petpro_common.housekeeping import SAGA_PURGES, run_purges
@@ -38,9 +39,11 @@ async def main() -> None:
         for_payment = Sealer(settings.service_jwks_file, "payment")
         reservations = ReservationServicer(database, copies, engine, settings.hold_seconds, for_payment)
         bookings = BookingServicer(database, copies, engine)
+        visitors = VisitorServicer(database, service.account_channel)
         booking_pb2_grpc.add_SlotServiceServicer_to_server(slots, service.server)
         booking_pb2_grpc.add_ReservationServiceServicer_to_server(reservations, service.server)
         booking_pb2_grpc.add_BookingServiceServicer_to_server(bookings, service.server)
+        booking_pb2_grpc.add_VisitorServiceServicer_to_server(visitors, service.server)
         booking_pb2_grpc.add_SagaServiceServicer_to_server(SagaServicer(database, engine), service.server)
 
         service.consume(event_consumer(database, service.broker, HANDLERS))
@@ -49,6 +52,7 @@ async def main() -> None:
         service.background(Census(database).run())
         service.background(expiry.run(database, min(settings.expiry_check_seconds, settings.hold_seconds)))
         service.background(partitions.run(database, settings.partition_check_seconds))
+        service.background(partitions.keep_counting(database))
         service.background(reminders.run(database, settings.reminder_seconds, settings.reminder_check_seconds))
         service.background(keep_forgetting(database, forget, partial(leaving.end_all, database, engine)))
         service.background(run_purges(database, SAGA_PURGES))

@@ -6,15 +6,20 @@ What becomes of one to which nobody came is `no_show`'s.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from petpro_booking import access, messages, policy, store, store_confirm
+from petpro_booking import access, messages, policy, store, store_confirm, store_pages, store_projections
 from petpro_booking.domain import (
+    ApprovalRequired,
     BookingHasBegun,
     BookingNotFound,
     ClinicNotFound,
     OtherService,
+    ServiceUnavailable,
     SlotNotFound,
     must_be,
+    must_be_its_day,
+    must_have_begun,
     new_reference_code,
 )
 from petpro_common import telemetry
@@ -77,25 +82,35 @@ async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     return booking
 
 
+async def at_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
+    """A booking, for those who act for the clinic. Raises BookingNotFound."""
+    booking = await store.get_booking(tx, booking_id)
+    if booking is None or not await access.acts_for_clinic(tx, caller, booking.clinic_id):
+        raise BookingNotFound
+    return booking
+
+
 async def page(
     tx: Transaction, caller: Caller, clinic_id: UUID | None, status: str | None, before: UUID | None, limit: int
 ) -> Sequence[Row]:
     """The caller's own bookings, or those of a clinic, newest first. Raises ClinicNotFound to who may not see them."""
     if clinic_id is None:
-        return await store.bookings_of_user(tx, caller.user_id, status, before, limit)
+        return await store_pages.bookings_of_user(tx, caller.user_id, status, before, limit)
     if not await access.sees_clinic(tx, caller, clinic_id):
         raise ClinicNotFound
-    return await store.bookings_of_clinic(tx, clinic_id, status, before, limit)
+    return await store_pages.bookings_of_clinic(tx, clinic_id, status, before, limit)
 
 
 async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id: UUID) -> Row:
     """Moves a confirmed booking to another slot of its service; price and policy stay.
 
-    When a customer moves it, cancelling later gives back no more than it would have at the move.
+    When a customer moves it, cancelling later gives back no more than it would have at the move; when somebody moves it
+    for the clinic, no less.
 
-    A customer may move it until it begins, the clinic also later. Both slots are locked in the order of their ids, so
-    two that swap wait for each other in turn. Raises what `take_seat` raises, BookingNotFound, WrongBookingStatus,
-    CancellationInProgress, BookingHasBegun or OtherService.
+    A customer may move it until it begins, and where it could be booked without asking; the clinic also later, and
+    whatever it takes at present. Both slots are locked in the order of their ids, so two that swap wait for each other
+    in turn. Raises what `take_seat` raises, BookingNotFound, WrongBookingStatus, CancellationInProgress,
+    BookingHasBegun, OtherService, ServiceUnavailable or ApprovalRequired.
     """
     booking = await _lock(tx, booking_id)
     acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
@@ -106,6 +121,8 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
         raise BookingHasBegun
     if slot_id == booking.slot_id:
         raise invalid("slot_id", "is the slot that the booking has already")
+    if not acts_for_clinic:
+        await _must_be_open_to_customers(tx, booking.service_id)
     slots = await store.lock_slots(tx, [booking.slot_id, slot_id])
     if slot_id not in slots:
         raise SlotNotFound
@@ -113,30 +130,40 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
         raise OtherService
     slot = await store.take_seat(tx, slot_id)
     store.free_seat(tx, booking.slot_id)
-    moved = await store.move_booking(tx, booking_id, slot, _ceiling(booking, acts_for_clinic))
+    moved = await store.move_booking(tx, booking_id, slot, policy.bounds_after_move(booking, by_clinic=acts_for_clinic))
     await messages.booking_rescheduled(tx, moved, slot.slot_start_time)
     return moved
 
 
-def _ceiling(booking: Row, acts_for_clinic: bool) -> int:
-    if acts_for_clinic:
-        return int(policy.FULL)
-    return int(policy.refund_percent(booking.cancellation_policy, booking.starts_at, booking.now))
+async def _must_be_open_to_customers(tx: Transaction, service_id: UUID) -> None:
+    offer = await store_projections.offer(tx, service_id)
+    if offer is None or not offer.is_offered:
+        raise ServiceUnavailable
+    if offer.requires_approval:
+        raise ApprovalRequired
 
 
 async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
-    """The pet is here: confirmed becomes in-progress. Raises as `lock_for_clinic` and `must_be` do."""
+    """The pet is here, on the day of the visit: confirmed becomes in-progress.
+
+    Raises as `lock_for_clinic`, `must_be` and `must_be_its_day` do.
+    """
     booking = await lock_for_clinic(tx, caller, booking_id)
     must_be("confirmed", booking.status, booking.cancellation_status)
+    must_be_its_day(booking.starts_at, ZoneInfo(booking.timezone), booking.now)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
     await messages.booking_checked_in(tx, changed)
     return changed
 
 
 async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
-    """The visit is over: in-progress becomes completed. Raises as `lock_for_clinic` and `must_be` do."""
+    """The visit is over: in-progress becomes completed.
+
+    Raises as `lock_for_clinic`, `must_be` and `must_have_begun` do.
+    """
     booking = await lock_for_clinic(tx, caller, booking_id)
     must_be("in-progress", booking.status, booking.cancellation_status)
+    must_have_begun(booking.starts_at, booking.now)
     changed = await store.set_booking_status(tx, booking_id, "completed")
     await messages.booking_completed(tx, changed)
     return changed

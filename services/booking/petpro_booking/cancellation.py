@@ -4,6 +4,7 @@
           ^                              |
           +-------- refused -------------+        a customer's only; a clinic's always goes through
 
+A clinic also cancels what is in progress: who was checked in by mistake, or sent home.
 `cancellation_status = 'requested'` is the semantic lock: while it stands no other cancellation, move or check-in
 begins. What goes back is decided at the request, by the policy snapshot of the booking, and does not change after.
 """
@@ -27,8 +28,9 @@ from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_common.saga import SagaEngine, SagaState
-from petpro_common.saga.core import failure_reason
+from petpro_common.saga.core import FAILURE_REASON, STOPPED_BY_OPERATOR, failure_reason
 from petpro_common.saga.engine import Start
+from petpro_common.saga.model import Status
 from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
 from petpro_common.wire import Order
 
@@ -40,9 +42,13 @@ Reply = booking_pb2.CancelBookingResponse
 
 @dataclass(frozen=True, kw_only=True)
 class Wish(starting.Wish):
-    """A booking that its customer, or somebody for the clinic, wants cancelled."""
+    """A booking that its customer, or somebody for the clinic, wants cancelled.
+
+    `as_customer`: under the policy, also where the customer acts for the clinic.
+    """
 
     reason: str
+    as_customer: bool = False
 
 
 async def request(tx: Transaction, engine: SagaEngine, wishes: Sequence[Wish]) -> list[Reply | PetProError]:
@@ -60,7 +66,7 @@ def _lock(wishes: Sequence[Wish]) -> Order:
 def _decide(wish: Wish, booking: Row | None) -> Start:
     if booking is None:
         raise BookingNotFound
-    acts_for_clinic = access.acts_where(wish.caller, is_of_clinic=booking.is_of_clinic)
+    acts_for_clinic = not wish.as_customer and access.acts_where(wish.caller, is_of_clinic=booking.is_of_clinic)
     by = _who_may_cancel(wish.caller, booking, acts_for_clinic=acts_for_clinic)
     refund = refund_due(booking, by)
     data = {
@@ -102,8 +108,7 @@ def refund_due(booking: Any, by: str) -> Money:
     price = paid(booking)
     if by == CLINIC:
         return price
-    terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
-    return policy.refund_of(price, *terms)
+    return policy.refund_of(price, *policy.terms_of(booking))
 
 
 def paid(booking: Any) -> Money:
@@ -118,16 +123,15 @@ async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quo
         raise BookingNotFound
     acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
     by = _who_may_cancel(caller, booking, acts_for_clinic=acts_for_clinic)
-    terms = booking.cancellation_policy, booking.starts_at, booking.now, booking.refund_ceiling
     price, is_customer = paid(booking), by == CUSTOMER
     return policy.Quote(
         price=price,
         refund=refund_due(booking, by),
-        percent=policy.refund_percent(*terms) if is_customer else policy.FULL,
-        valid_until=policy.holds_until(*terms) if is_customer else None,
+        percent=policy.refund_percent(*policy.terms_of(booking)) if is_customer else policy.FULL,
+        valid_until=policy.holds_until(*policy.terms_of(booking)) if is_customer else None,
         policy_version=int(booking.cancellation_policy.get("version", 0)),
         is_of_service="service_id" in booking.cancellation_policy,
-        no_show_refund=policy.no_show_refund(price, booking.cancellation_policy, booking.refund_ceiling),
+        no_show_refund=policy.no_show_refund(price, booking.cancellation_policy, policy.bounds_of(booking)),
     )
 
 
@@ -135,7 +139,7 @@ def _who_may_cancel(caller: Caller, booking: Any, *, acts_for_clinic: bool) -> s
     """As whom the caller cancels a booking. Raises what speaks against it."""
     if not acts_for_clinic and str(booking.user_id) != caller.id:
         raise BookingNotFound
-    if booking.status != "confirmed":
+    if booking.status not in (("confirmed", "in-progress") if acts_for_clinic else ("confirmed",)):
         raise WrongBookingStatus(status=booking.status)
     if booking.cancellation_status == "requested":
         raise CancellationInProgress
@@ -184,11 +188,8 @@ async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
 
 async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
     """Cancels bookings, frees their seats and tells everybody. Of one that is cancelled already it changes nothing."""
-    endings = [
-        store_sagas.Ending(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
-        for state in states
-    ]
-    for state, booking in zip(states, await store_sagas.cancel_bookings(tx, endings), strict=True):
+    cancelled = await store_sagas.cancel_bookings(tx, [_ending(state) for state in states])
+    for state, booking in zip(states, cancelled, strict=True):
         if booking:
             with on_behalf(state):
                 await _cancelled(tx, state, booking)
@@ -201,6 +202,7 @@ async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
         "user_id": booking.user_id,
         "clinic_id": booking.clinic_id,
         "cancellation_reason": state.data["reason"],
+        "paid_amount": paid(booking).amount,
         "refund_amount": state.data["refund_amount"],
         "refund_status": booking.refund_status,
         "currency": state.data["currency"],
@@ -208,11 +210,28 @@ async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
     await add_event(tx, "booking", "booking.cancelled", booking.id, event)
 
 
+async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
+    """A parked cancellation was ended by an operator's word: its booking follows, or nobody could touch it again.
+
+    Completed it is cancelled, unless it is already; compensated it stands as before, and its customer is told.
+    """
+    if ended is Status.COMPLETED:
+        [booking] = await store_sagas.cancel_bookings(tx, [_ending(state)])
+        if booking:
+            await _cancelled(tx, state, booking)
+    else:
+        await lift_lock(tx, state._replace(data={FAILURE_REASON: STOPPED_BY_OPERATOR, **state.data}))
+
+
 async def refund_changed(tx: Transaction, event: Event) -> None:
     """Keeps the refund status of a cancelled booking, or a no-show: refund.succeeded and refund.manual of payment."""
     status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
     before = event.get("status_before") or ("succeeded" if status == "manual" else "pending")  # as told by an older one
     store_sagas.set_refund_status(tx, store_sagas.Told(UUID(event["booking_id"]), status, before))
+
+
+def _ending(state: SagaState) -> store_sagas.Ending:
+    return store_sagas.Ending(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
 
 
 def _first_refund_status(state: SagaState) -> str:

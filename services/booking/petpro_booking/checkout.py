@@ -17,7 +17,7 @@ from secrets import compare_digest
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, bookings, messages, starting, store, store_sagas
+from petpro_booking import access, bookings, messages, starting, store, store_projections, store_sagas
 from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
@@ -25,6 +25,7 @@ from petpro_booking.domain import (
     ReservationExpired,
     ReservationNotFound,
     ReservationNotPending,
+    ServiceUnavailable,
     SlotBlocked,
     SlotFull,
     SlotInPast,
@@ -73,10 +74,11 @@ async def start(
 ) -> list[Reply | PetProError]:
     """Starts to pay for different held seats: a reply or a typed error for each. Only payment can read the tokens.
 
-    ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired or CheckoutInProgress.
+    ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired, CheckoutInProgress or
+    ServiceUnavailable, which comes from copies as in `holds`.
     """
     ways: starting.Ways[Wish, Reply] = starting.Ways(
-        lock=lambda wishes: store.locking_reservations(wish.about for wish in wishes),
+        lock=lambda wishes: store_sagas.locking_reservations_to_pay(wish.about for wish in wishes),
         decide=lambda wish, reservation: _decide(wish, reservation, for_payment),
         look=store.getting_reservations,
         reply_type=Reply,
@@ -96,6 +98,8 @@ def _decide(wish: Wish, reservation: Row | None, for_payment: Sealer) -> Start:
         raise ReservationExpired
     if reservation.status != "pending":
         raise ReservationNotPending(status=reservation.status)
+    if not reservation.is_offered:
+        raise ServiceUnavailable
     payment_id = str(new_id())
     data = {
         "reservation_id": str(reservation.id),
@@ -119,8 +123,14 @@ def _decide(wish: Wish, reservation: Row | None, for_payment: Sealer) -> Start:
 async def approve(
     tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID, time_to_pay: timedelta
 ) -> None:
-    """The clinic says yes; from now the customer's means of payment is charged. Raises as `decline` does."""
-    saga_id = await _saga_awaiting_approval(tx, caller, reservation_id)
+    """The clinic says yes; from now the customer's means of payment is charged.
+
+    Raises as `decline` does, and ServiceUnavailable where the service or the clinic takes no bookings any more.
+    """
+    saga_id, service_id = await _saga_awaiting_approval(tx, caller, reservation_id)
+    offer = await store_projections.offer(tx, service_id)
+    if offer is None or not offer.is_offered:
+        raise ServiceUnavailable
     pay_until = await store_sagas.set_time_to_pay(tx, reservation_id, time_to_pay)
     yes = Succeeded(learned={"pay_until": pay_until.isoformat()})
     if not await engine.answer(tx, saga_id, "approve", yes):
@@ -133,12 +143,13 @@ async def decline(tx: Transaction, engine: SagaEngine, caller: Caller, reservati
 
     Raises ReservationNotFound to whoever does not act for the clinic, NotAwaitingApproval when it is not asked.
     """
-    saga_id = await _saga_awaiting_approval(tx, caller, reservation_id)
+    saga_id, _ = await _saga_awaiting_approval(tx, caller, reservation_id)
     if not await engine.answer(tx, saga_id, "approve", Refused(DECLINED_BY_CLINIC)):
         raise NotAwaitingApproval
 
 
-async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_id: UUID) -> UUID:
+async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_id: UUID) -> tuple[UUID, UUID]:
+    """The saga, locked, and the service that is asked for."""
     reservation = await store.get_reservation(tx, reservation_id)
     if reservation is None or not await access.acts_for_clinic(tx, caller, reservation.clinic_id):
         raise ReservationNotFound
@@ -149,7 +160,7 @@ async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_i
     held = await store.lock_reservation(tx, reservation_id)  # its customer or its time may have ended it meanwhile
     if held is None or held.status != "pending" or held.has_run_out:
         raise NotAwaitingApproval
-    return saga_id
+    return saga_id, held.service_id
 
 
 def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
@@ -160,6 +171,7 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
         for state in states:
             if state.data["requires_approval"]:
                 store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
+                await _ask_clinic(tx, _id(state, "reservation_id"))
         return [Succeeded()] * len(states)
 
     return {
@@ -181,6 +193,17 @@ def _try(state: SagaState) -> store_sagas.Try:
     )
 
 
+async def _ask_clinic(tx: Transaction, reservation_id: UUID) -> None:
+    """Has the clinic's owner told that a reservation waits for their word."""
+    reservation = await store.get_reservation(tx, reservation_id)
+    if reservation is None:
+        return
+    slot = await store.get_slot(tx, reservation.slot_id)
+    owner_id = await store_projections.owner_of(tx, reservation.clinic_id)
+    if slot and owner_id:
+        await messages.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
+
+
 async def await_approval(tx: Transaction, state: SagaState) -> Answer:
     """Waits for `approve` or `decline`, and gives up when the hold has run out.
 
@@ -195,22 +218,24 @@ async def await_approval(tx: Transaction, state: SagaState) -> Answer:
 async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
     """Turns paid reservations into bookings; takes the seat again when the hold has run out meanwhile.
 
-    The row lock on the reservation decides between this and the expiry sweep: whoever comes first wins.
+    The row lock on the reservation decides between this and the expiry sweep: whoever comes first wins. Seats are taken
+    in the order of their slots, as everybody takes them.
     """
-    answers: list[Answer] = []
+    answers: dict[UUID, Answer] = {}
     all_paid: list[Paid] = []
     reservations = await store.lock_reservations(tx, (_id(state, "reservation_id") for state in states))
-    for state in states:
+    slot_ids = {reservation.id: reservation.slot_id.int for reservation in reservations.values()}
+    for state in sorted(states, key=lambda state: slot_ids.get(_id(state, "reservation_id"), 0)):
         reservation = reservations.get(_id(state, "reservation_id"))
         refused = await _refused_a_seat(tx, reservation)
-        answers.append(refused or Succeeded())
+        answers[state.id] = refused or Succeeded()
         if reservation and not refused:
             payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
             with on_behalf(state):
                 all_paid.append(Paid(reservation, _id(state, "booking_id"), payment_id))
     if all_paid:
         await bookings.confirm(tx, all_paid)
-    return answers
+    return [answers[state.id] for state in states]
 
 
 async def _refused_a_seat(tx: Transaction, reservation: Row | None) -> Refused | None:

@@ -1,4 +1,4 @@
-"""Events that booking follows: what its copies of catalog and account are made of, and how refunds went."""
+"""Events that booking follows: what its copies of catalog and account are made of, how refunds went, who was erased."""
 
 from collections.abc import Mapping
 from decimal import Decimal

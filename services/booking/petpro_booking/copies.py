@@ -21,7 +21,7 @@ from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from petpro_booking import policy, store, store_projections
 from petpro_booking.diary import Hours
 from petpro_booking.domain import ServiceNotFound, StaffNotFound
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, Row, Transaction
 
 Reply = TypeVar("Reply")
 _Row: TypeAlias = dict[str, Any]
@@ -32,6 +32,7 @@ class Timetable:
     """By what a service's slots are made. `staff_hours` is empty without a person, or without hours of their own."""
 
     clinic_id: UUID
+    clinic_status: str
     zone: ZoneInfo
     duration: timedelta
     clinic_hours: Hours
@@ -48,18 +49,20 @@ class Copies:
         self._asking: dict[UUID, asyncio.Future[_Row | None]] = {}
 
     async def refresh_offer(self, slot_id: UUID, pet_id: UUID) -> None:
-        """Learns anew whose the pet is, and what the slot's service and clinic are. What nobody knows is left out.
+        """Learns anew whose the pet is, and what the slot's service and clinic are. What nobody knows is left out."""
+        await asyncio.gather(self.refresh_service_of(store.get_slot, slot_id), self.refresh_pet(pet_id))
 
-        Many who want the same slot at once share the answers about its service and clinic.
+    async def refresh_service_of(self, get: Callable[[Transaction, UUID], Awaitable[Row | None]], id_: UUID) -> None:
+        """Learns anew what service and clinic are: those of a slot, a held seat or a booking, which `get` looks up.
+
+        Many who ask for the same at once share the answers.
         """
         async with self._database.reading() as tx:
-            slot = await store.get_slot(tx, slot_id)
-        if slot is None:
+            found = await get(tx, id_)
+        if found is None:
             return
-        service, clinic, _ = await asyncio.gather(
-            self._shared(slot.service_id, self._service),
-            self._shared(slot.clinic_id, self._clinic),
-            self.refresh_pet(pet_id),
+        service, clinic = await asyncio.gather(
+            self._shared(found.service_id, self._service), self._shared(found.clinic_id, self._clinic)
         )
         await self._keep(store_projections.keep_service, service)
         await self._keep(store_projections.keep_clinic, clinic)
@@ -88,6 +91,7 @@ class Copies:
         await self._keep(store_projections.keep_staff, staff)
         return Timetable(
             clinic["id"],
+            clinic["status"],
             ZoneInfo(clinic["timezone"]),
             timedelta(minutes=service["duration_minutes"]),
             clinic["operating_hours"],
@@ -109,26 +113,26 @@ class Copies:
 
     async def _clinic(self, clinic_id: UUID) -> _Row | None:
         request = catalog_pb2.GetClinicRequest(clinic_id=str(clinic_id))
-        reply = await _unless_unknown(self._catalog.GetClinic(request))
+        reply = await unless_unknown(self._catalog.GetClinic(request))
         return reply and _clinic_row(reply.clinic)
 
     async def _service(self, service_id: UUID) -> _Row | None:
         request = catalog_pb2.GetServiceRequest(service_id=str(service_id))
-        reply = await _unless_unknown(self._catalog.GetService(request))
+        reply = await unless_unknown(self._catalog.GetService(request))
         return reply and _service_row(reply.service)
 
     async def _staff(self, staff_id: UUID) -> _Row | None:
         request = catalog_pb2.GetStaffRequest(staff_id=str(staff_id))
-        reply = await _unless_unknown(self._catalog.GetStaff(request))
+        reply = await unless_unknown(self._catalog.GetStaff(request))
         return reply and _staff_row(reply.staff)
 
     async def _pet(self, pet_id: UUID) -> _Row | None:
         request = account_pb2.GetPetRequest(pet_id=str(pet_id))
-        reply = await _unless_unknown(self._pets.GetPet(request))
+        reply = await unless_unknown(self._pets.GetPet(request))
         return reply and {"id": pet_id, "user_id": UUID(reply.pet.user_id), "is_deleted": False, "version": 0}
 
 
-async def _unless_unknown(call: Awaitable[Reply]) -> Reply | None:
+async def unless_unknown(call: Awaitable[Reply]) -> Reply | None:
     """The reply, or None when the owner knows no such thing."""
     try:
         return await call

@@ -3,12 +3,15 @@
 slot          available <-> booked (every seat taken);  any <-> blocked (the clinic's word)
 reservation   pending -> confirmed | cancelled | expired;  expired -> confirmed (paid late, seat still free)
 booking       confirmed -> in-progress -> completed
+                  |  |         |
+                  |  |         +--> cancelled (by the clinic)
                   |  +---> no-show
                   +------> cancelled
 """
 
 import secrets
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from petpro_common.errors import Forbidden, NotFound, WrongState
 
@@ -102,7 +105,7 @@ class BookingHasBegun(WrongState):
 
 
 class BookingHasNotBegun(WrongState):
-    """The booked time has not come yet."""
+    """It is too early for this: the booked time, or for a check-in its day, has not come yet."""
 
     reason = "BOOKING_HAS_NOT_BEGUN"
 
@@ -117,6 +120,18 @@ class ServiceUnavailable(WrongState):
     """The service or its clinic takes no bookings at present."""
 
     reason = "SERVICE_UNAVAILABLE"
+
+
+class VisitorNotFound(NotFound):
+    """Who held or booked is not known any more."""
+
+    reason = "VISITOR_NOT_FOUND"
+
+
+class ApprovalRequired(WrongState):
+    """The clinic approves bookings of this service; only the clinic can move one."""
+
+    reason = "APPROVAL_REQUIRED"
 
 
 class PetNotFound(NotFound):
@@ -165,8 +180,14 @@ def must_be_free_to_cancel(status: str, checkout_status: str) -> None:
 
 
 def must_have_begun(starts_at: datetime, now: datetime) -> None:
-    """Nobody can fail to come before the time. Raises BookingHasNotBegun."""
+    """Nobody can fail to come before the time, and no visit is over. Raises BookingHasNotBegun."""
     if now < starts_at:
+        raise BookingHasNotBegun
+
+
+def must_be_its_day(starts_at: datetime, zone: ZoneInfo, now: datetime) -> None:
+    """Nobody comes before the day of the visit, by the clinic's calendar. Raises BookingHasNotBegun."""
+    if now.astimezone(zone).date() < starts_at.astimezone(zone).date():
         raise BookingHasNotBegun
 
 

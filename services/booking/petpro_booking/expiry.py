@@ -5,10 +5,10 @@ same row and look at its status, so of any two exactly one wins. Time is the dat
 """
 
 from petpro_booking import messages, store
-from petpro_booking.rounds import in_rounds
 from petpro_common import kill_points
 from petpro_common.db import Database
 from petpro_common.kill_points import Moment
+from petpro_common.rounds import in_rounds
 
 BATCH = 100
 _SHORTEST_SLEEP_SECONDS = 0.05

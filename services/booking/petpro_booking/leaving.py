@@ -45,7 +45,9 @@ async def _cancel(database: Database, engine: SagaEngine, user_ids: list[UUID]) 
     async with database.transaction() as tx:
         found = await store_personal.bookings_to_come(tx, user_ids, _BATCH)
         wishes = [
-            cancellation.Wish(caller=_customer(booking.user_id), about=booking.id, claim=None, reason=ERASED)
+            cancellation.Wish(
+                caller=_customer(booking.user_id), about=booking.id, claim=None, reason=ERASED, as_customer=True
+            )
             for booking in found
         ]
         outcomes = await cancellation.request(tx, engine, wishes) if wishes else []

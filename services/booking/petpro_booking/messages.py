@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from petpro.account.v1 import account_pb2
 from petpro.booking.v1 import booking_pb2
 from petpro_booking.policy import Quote
 from petpro_common.db import Row, Transaction
@@ -121,6 +122,22 @@ def booking(row: Row) -> booking_pb2.Booking:
     )
 
 
+def visitor(person: account_pb2.User, pet: account_pb2.Pet) -> booking_pb2.Visitor:
+    """What a clinic is told of who comes; an empty pet is one that was deleted."""
+    gender = account_pb2.Gender.Name(pet.gender).removeprefix("GENDER_").lower() if pet.gender else ""
+    return booking_pb2.Visitor(
+        full_name=person.full_name,
+        phone_number=person.phone_number,
+        pet_name=pet.name,
+        species=pet.species,
+        breed=pet.breed,
+        birthdate=pet.birthdate,
+        weight=pet.weight,
+        gender=gender,
+        microchip_id=pet.microchip_id,
+    )
+
+
 def refund_quote(quote: Quote) -> booking_pb2.QuoteRefundResponse:
     """What cancelling would give back."""
     kept = Money(quote.price.amount - quote.refund.amount, quote.price.currency)
@@ -160,6 +177,19 @@ async def reservation_expired(tx: Transaction, row: Row) -> None:
 async def reservation_cancelled(tx: Transaction, row: Row) -> None:
     """A hold was given back; its seat is free."""
     await add_event(tx, "booking", "reservation.cancelled", row.id, _hold(row))
+
+
+async def reservation_approval_requested(tx: Transaction, row: Row, slot_time: time, owner_id: UUID) -> None:
+    """A reservation waits for the word of its clinic, whose owner is told; until `expires_at`."""
+    fields = {
+        **_hold(row),
+        "clinic_id": row.clinic_id,
+        "owner_id": owner_id,
+        "slot_date": row.slot_date,
+        "slot_time": _minutes(slot_time),
+        "expires_at": row.expires_at,
+    }
+    await add_event(tx, "booking", "reservation.approval_requested", row.id, fields)
 
 
 async def booking_confirmed(tx: Transaction, row: Row) -> None:

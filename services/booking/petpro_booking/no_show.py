@@ -23,7 +23,7 @@ async def mark(tx: Transaction, engine: SagaEngine, caller: Caller, booking_id: 
     must_be("confirmed", booking.status, booking.cancellation_status)
     must_have_begun(booking.starts_at, booking.now)
     price = cancellation.paid(booking)
-    refund = policy.no_show_refund(price, booking.cancellation_policy, booking.refund_ceiling)
+    refund = policy.no_show_refund(price, booking.cancellation_policy, policy.bounds_of(booking))
     marked = await store.mark_no_show(tx, booking_id, refund.amount)
     await messages.booking_no_show(tx, marked)
     if refund.amount:

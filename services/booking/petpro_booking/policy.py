@@ -5,10 +5,13 @@ most hours that is met counts; when none is met nothing goes back. An instant ex
 and a microsecond later does not.
 
 A move by the customer never improves this: what would have come back at the instant of the move is from then on the
-most that does (`ceiling`, in percent). Else a late cancellation would be free by way of a move into the far future.
+most that does (`Bounds.ceiling`). Else a late cancellation would be free by way of a move into the far future.
+
+Nobody else's act or delay makes it less (`Bounds.floor`): what would have come back when the clinic moved the booking,
+or was frozen by a cancellation that was refused later, is the least that does until the customer moves the booking.
 
 Who does not come pays `no_show_fee_percent` of the price, all of it where the policy tells no fee, and gets the rest
-back. That is never more than the ceiling either: whoever moved late does not gain by staying away.
+back, within the same bounds: whoever moved late does not gain by staying away.
 
 A service's own policy holds instead of its clinic's, and names it as `service_id`.
 """
@@ -23,6 +26,21 @@ from uuid import UUID
 from petpro_common.money import Money
 
 FULL = Decimal(100)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Between how many percent of the price and how many goes back, whatever the policy says."""
+
+    floor: int = 0
+    ceiling: int = 100
+
+    def keep(self, percent: int) -> int:
+        """The percentage within the bounds; at least the floor where that is above the ceiling."""
+        return max(self.floor, min(percent, self.ceiling))
+
+
+UNBOUND = Bounds()
 
 
 @dataclass(frozen=True)
@@ -43,30 +61,48 @@ def of_service(service_id: UUID, own: Mapping[str, Any] | None) -> Mapping[str, 
     return None if own is None else {**own, "service_id": str(service_id)}
 
 
-def refund_percent(policy: Mapping[str, Any], starts_at: datetime, now: datetime, ceiling: int = 100) -> Decimal:
+def bounds_of(booking: Any) -> Bounds:
+    """Those of a booking's row."""
+    return Bounds(booking.refund_floor, booking.refund_ceiling)
+
+
+def bounds_after_move(booking: Any, *, by_clinic: bool) -> Bounds:
+    """Those that a move at this instant leaves: by a clinic no less goes back after it, by the customer no more."""
+    percent = int(refund_percent(*terms_of(booking)))
+    return Bounds(percent, booking.refund_ceiling) if by_clinic else Bounds(0, percent)
+
+
+def terms_of(booking: Any) -> tuple[Mapping[str, Any], datetime, datetime, Bounds]:
+    """What decides on a refund, of a booking's row with `now`."""
+    return booking.cancellation_policy, booking.starts_at, booking.now, bounds_of(booking)
+
+
+def refund_percent(policy: Mapping[str, Any], starts_at: datetime, now: datetime, bounds: Bounds = UNBOUND) -> Decimal:
     """Percent of the price, 0 to 100, that goes back to a customer who cancels at `now`."""
-    for min_hours, percent in _tiers(policy):
-        if starts_at - now >= min_hours:
-            return Decimal(min(percent, ceiling))
-    return Decimal(0)
+    met = (percent for min_hours, percent in _tiers(policy) if starts_at - now >= min_hours)
+    return Decimal(bounds.keep(next(met, 0)))
 
 
-def refund_of(price: Money, policy: Mapping[str, Any], starts_at: datetime, now: datetime, ceiling: int = 100) -> Money:
+def refund_of(
+    price: Money, policy: Mapping[str, Any], starts_at: datetime, now: datetime, bounds: Bounds = UNBOUND
+) -> Money:
     """What goes back, rounded half to even to the currency's minor unit."""
-    return price.share(refund_percent(policy, starts_at, now, ceiling))
+    return price.share(refund_percent(policy, starts_at, now, bounds))
 
 
-def no_show_refund(price: Money, policy: Mapping[str, Any], ceiling: int = 100) -> Money:
+def no_show_refund(price: Money, policy: Mapping[str, Any], bounds: Bounds = UNBOUND) -> Money:
     """What goes back to a customer who does not come, rounded half to even; the rest of the price is the fee."""
-    left = FULL - int(policy.get("no_show_fee_percent", FULL))
-    return price.share(min(left, Decimal(ceiling)))
+    left = int(FULL) - int(policy.get("no_show_fee_percent", FULL))
+    return price.share(Decimal(bounds.keep(left)))
 
 
-def holds_until(policy: Mapping[str, Any], starts_at: datetime, now: datetime, ceiling: int = 100) -> datetime | None:
+def holds_until(
+    policy: Mapping[str, Any], starts_at: datetime, now: datetime, bounds: Bounds = UNBOUND
+) -> datetime | None:
     """The last instant at which as much goes back as at `now`; None when it never becomes less."""
-    percent = refund_percent(policy, starts_at, now, ceiling)
-    ends = [starts_at - min_hours for min_hours, given in _tiers(policy) if min(given, ceiling) >= percent]
-    return max(ends, default=None) if percent else None
+    percent = refund_percent(policy, starts_at, now, bounds)
+    ends = [starts_at - min_hours for min_hours, given in _tiers(policy) if bounds.keep(given) >= percent]
+    return max(ends, default=None) if percent > bounds.floor else None
 
 
 def _tiers(policy: Mapping[str, Any]) -> list[tuple[timedelta, int]]:

@@ -11,10 +11,10 @@ new time. After an outage those that are late are told too, while the booking ha
 from datetime import timedelta
 
 from petpro_booking import messages, store
-from petpro_booking.rounds import in_rounds
 from petpro_common import kill_points
 from petpro_common.db import Database
 from petpro_common.kill_points import Moment
+from petpro_common.rounds import in_rounds
 
 BATCH = 100
 

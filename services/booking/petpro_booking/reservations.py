@@ -2,10 +2,12 @@
 end `expiry`'s.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from petpro_booking import access, messages, store
+from petpro_booking import access, messages, store, store_pages
 from petpro_booking.domain import (
+    ClinicNotFound,
     ReservationNotFound,
     must_be_free_to_cancel,
 )
@@ -19,6 +21,28 @@ async def get(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
     if reservation is None:
         raise ReservationNotFound
     if str(reservation.user_id) != caller.id and not await access.sees_clinic(tx, caller, reservation.clinic_id):
+        raise ReservationNotFound
+    return reservation
+
+
+async def page(
+    tx: Transaction, caller: Caller, clinic_id: UUID | None, status: str | None, before: UUID | None, limit: int
+) -> Sequence[Row]:
+    """The caller's own reservations, or what waits for a clinic's approval, newest first.
+
+    Raises ClinicNotFound to who may not see that.
+    """
+    if clinic_id is None:
+        return await store_pages.reservations_of_user(tx, caller.user_id, status, before, limit)
+    if not await access.sees_clinic(tx, caller, clinic_id):
+        raise ClinicNotFound
+    return await store_pages.awaiting_clinic(tx, clinic_id, before, limit)
+
+
+async def at_clinic(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
+    """A reservation, for those who act for the clinic. Raises ReservationNotFound."""
+    reservation = await store.get_reservation(tx, reservation_id)
+    if reservation is None or not await access.acts_for_clinic(tx, caller, reservation.clinic_id):
         raise ReservationNotFound
     return reservation
 

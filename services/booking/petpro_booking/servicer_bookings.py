@@ -5,16 +5,16 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import bookings, cancellation, messages, no_show, summary
+from petpro_booking import bookings, cancellation, messages, no_show, store, summary
 from petpro_booking.cancellation import Wish
 from petpro_booking.copies import Copies
-from petpro_booking.domain import ClinicNotFound
+from petpro_booking.domain import ApprovalRequired, ClinicNotFound, ServiceUnavailable
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext, ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.idempotency import claim_of, once, together
-from petpro_common.pages import BadPageToken, page_size, read_token, write_token
+from petpro_common.pages import page_size, read_id, write_token
 from petpro_common.saga import SagaEngine
 
 _BATCH = 64
@@ -40,7 +40,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         clinic_id = messages.optional_id("clinic_id", request.clinic_id)
         status = _STATUSES.get(request.status)
         filters = (caller.id, request.clinic_id, request.status)
-        before = _before(request.page_token, filters)
+        before = read_id(request.page_token, *filters)
         async with self._database.reading() as tx:
             rows = await bookings.page(tx, caller, clinic_id, status, before, size + 1)
         next_token = write_token((rows[size - 1].id,), *filters) if len(rows) > size else ""
@@ -79,6 +79,10 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
             row = await bookings.reschedule(tx, caller, UUID(request.booking_id), UUID(request.slot_id))
             return booking_pb2.RescheduleBookingResponse(booking=messages.booking(row))
 
+        try:
+            return await once(self._database, request, booking_pb2.RescheduleBookingResponse, work)
+        except (ServiceUnavailable, ApprovalRequired):
+            await self._copies.refresh_service_of(store.get_booking, UUID(request.booking_id))
         return await once(self._database, request, booking_pb2.RescheduleBookingResponse, work)
 
     @ends_what_was_begun
@@ -129,14 +133,3 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
             async with self._database.reading() as tx:
                 rows = await summary.of_clinic(tx, caller, clinic_id)
         return booking_pb2.GetClinicSummaryResponse(months=map(messages.month, rows))
-
-
-def _before(token: str, filters: tuple[Any, ...]) -> UUID | None:
-    key = read_token(token, *filters)
-    if key is None:
-        return None
-    try:
-        (booking_id,) = key
-        return UUID(booking_id)
-    except ValueError:
-        raise BadPageToken from None

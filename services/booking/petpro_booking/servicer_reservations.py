@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import checkout, holds, messages, reservations
+from petpro_booking import checkout, holds, messages, reservations, store
 from petpro_booking.checkout import Tender
 from petpro_booking.copies import Copies
 from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
@@ -17,11 +17,13 @@ from petpro_common.context import CallContext, Caller, ends_what_was_begun, sign
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.idempotency import claim_of, once, together
+from petpro_common.pages import page_size, read_id, write_token
 from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 
 _BATCH = 64
 _HOLDING = CallContext("/petpro.booking.v1.ReservationService/CreateReservation", "of several calls", begins_work=True)
+_STATUSES = {number: status for status, number in messages.RESERVATION_STATUS.items()}
 _CHECKING_OUT = replace(_HOLDING, method="/petpro.booking.v1.ReservationService/CheckoutReservation")
 
 
@@ -61,6 +63,20 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
     async def _hold(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
         return await together(self._database, _HOLDING, lambda tx: holds.hold(tx, wishes, self._hold_seconds))
 
+    async def ListReservations(
+        self, request: booking_pb2.ListReservationsRequest, context: Any
+    ) -> booking_pb2.ListReservationsResponse:
+        caller, size = signed_in(), page_size(request.page_size)
+        clinic_id = messages.optional_id("clinic_id", request.clinic_id)
+        filters = ("reservations", caller.id, request.clinic_id, request.status)
+        before = read_id(request.page_token, *filters)
+        async with self._database.reading() as tx:
+            rows = await reservations.page(tx, caller, clinic_id, _STATUSES.get(request.status), before, size + 1)
+        return booking_pb2.ListReservationsResponse(
+            reservations=[messages.reservation(row, with_lock_id=str(row.user_id) == caller.id) for row in rows[:size]],
+            next_page_token=write_token((rows[size - 1].id,), *filters) if len(rows) > size else "",
+        )
+
     async def GetReservation(
         self, request: booking_pb2.GetReservationRequest, context: Any
     ) -> booking_pb2.GetReservationResponse:
@@ -79,6 +95,10 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
             lock_id=request.lock_id,
             tender=Tender(request.payment_method, request.payment_token, request.notes),
         )
+        try:
+            return await self._checkouts.do(wish)
+        except ServiceUnavailable:
+            await self._copies.refresh_service_of(store.get_reservation, wish.about)
         return await self._checkouts.do(wish)
 
     async def _check_out(
@@ -113,6 +133,10 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
             reservation = await self._seen_by(tx, caller, request.reservation_id)
             return booking_pb2.ApproveReservationResponse(reservation=reservation)
 
+        try:
+            return await once(self._database, request, booking_pb2.ApproveReservationResponse, work)
+        except ServiceUnavailable:
+            await self._copies.refresh_service_of(store.get_reservation, UUID(request.reservation_id))
         return await once(self._database, request, booking_pb2.ApproveReservationResponse, work)
 
     @ends_what_was_begun

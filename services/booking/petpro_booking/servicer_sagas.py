@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
+from petpro_booking import cancellation
+from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
 from petpro_common.context import administrator, ends_what_was_begun
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
@@ -14,6 +16,7 @@ from petpro_common.pages import BadPageToken, page_size, read_token, write_token
 from petpro_common.saga import SagaEngine, store
 from petpro_common.saga.operations import Operation, SagaNotFound, Verb
 
+_CANCELLATIONS = (CANCELLATION.type, CLINIC_CANCELLATION.type)
 _ENDS = {"completed": Verb.RESOLVE_COMPLETED, "compensated": Verb.RESOLVE_COMPENSATED}
 
 Response = TypeVar(
@@ -84,7 +87,10 @@ class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
         saga_id = UUID(request.saga_id)
 
         async def act(tx: Transaction) -> Response:
+            locked = await store.lock(tx, [saga_id])
             done = await self._engine.operate(tx, saga_id, request.expected_version, operation, dry_run=request.dry_run)
+            if verb in _ENDS.values() and done.state.saga_type in _CANCELLATIONS and not request.dry_run:
+                await cancellation.resolved(tx, store.state_of(locked[saga_id]), done.state.status)
             row = await store.one(tx, saga_id)
             if row is None:
                 raise SagaNotFound

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import messages, slots, store_projections, store_slots
+from petpro_booking import messages, slots, store_slots
 from petpro_booking.copies import Copies
-from petpro_common.context import signed_in
+from petpro_booking.domain import ServiceNotFound
+from petpro_booking.slots import Market
+from petpro_common.context import maybe_caller, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import answered, once
 from petpro_common.pages import BadPageToken, page_size, read_token, write_token
@@ -40,6 +41,7 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
 
         async with self._database.reading() as tx:
             await slots.must_act_for(tx, caller, plan.clinic_id)
+        slots.must_have_been_approved(timetable.clinic_status)
         await slots.open_partitions(self._database, plan)
         return await once(self._database, request, booking_pb2.GenerateSlotsResponse, work)
 
@@ -47,9 +49,11 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
         service_id, size = UUID(request.service_id), page_size(request.page_size)
         filters = (request.service_id, request.from_date, request.to_date, request.available_only)
         after = _after(request.page_token, filters)
-        days = slots.range_to_list((request.from_date, request.to_date), await self._zone(service_id))
+        market = await self._market(service_id)
+        days = slots.range_to_list((request.from_date, request.to_date), market.zone)
+        wanted = (service_id, days, request.available_only, after, size + 1)
         async with self._database.reading() as tx:
-            rows = await store_slots.page(tx, service_id, days, request.available_only, after, size + 1)
+            rows = await store_slots.page(tx, *wanted) if market.is_open else []
         last = rows[size - 1] if len(rows) > size else None
         next_token = write_token((last.starts_at.isoformat(), last.id), *filters) if last else ""
         return booking_pb2.ListSlotsResponse(slots=map(messages.slot, rows[:size]), next_page_token=next_token)
@@ -74,10 +78,19 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
 
         return await once(self._database, request, booking_pb2.UnblockSlotResponse, work)
 
-    async def _zone(self, service_id: UUID) -> ZoneInfo:
+    async def _market(self, service_id: UUID) -> Market:
+        """Where and whether the caller sees slots of a service. Raises ServiceNotFound."""
+        caller = maybe_caller()
         async with self._database.reading() as tx:
-            zone = await store_projections.zone_of_service(tx, service_id)
-        return ZoneInfo(zone) if zone else (await self._copies.timetable(service_id, None)).zone
+            market = await slots.market(tx, caller, service_id)
+        if market and market.is_open:
+            return market
+        await self._copies.timetable(service_id, None)
+        async with self._database.reading() as tx:
+            market = await slots.market(tx, caller, service_id)
+        if market is None:
+            raise ServiceNotFound
+        return market
 
 
 def _after(token: str, filters: tuple[Any, ...]) -> tuple[datetime, UUID] | None:

@@ -7,10 +7,10 @@ from itertools import islice
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from petpro_booking import access, diary, store, store_slots, store_upkeep
+from petpro_booking import access, diary, store, store_projections, store_slots, store_upkeep
 from petpro_booking.copies import Timetable
 from petpro_booking.diary import Opening
-from petpro_booking.domain import ClinicNotFound, SlotNotFound
+from petpro_booking.domain import ClinicNotFound, ServiceUnavailable, SlotNotFound
 from petpro_common.context import Caller
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
@@ -30,6 +30,26 @@ class Plan:
     staff_id: UUID | None
     capacity: int
     openings: Sequence[Opening]
+
+
+@dataclass(frozen=True)
+class Market:
+    """Where a service is offered, and whether somebody sees its slots."""
+
+    zone: ZoneInfo
+    is_open: bool
+
+
+async def market(tx: Transaction, caller: Caller | None, service_id: UUID) -> Market | None:
+    """Slots are seen while the service and its clinic take bookings, and by whoever may read what the clinic may.
+
+    None when a copy is missing.
+    """
+    known = await store_projections.offer(tx, service_id)
+    if known is None:
+        return None
+    is_insider = not known.is_offered and caller and await access.sees_clinic(tx, caller, known.clinic_id)
+    return Market(ZoneInfo(known.timezone), known.is_offered or bool(is_insider))
 
 
 def plan(service_id: UUID, staff_id: UUID | None, days: tuple[str, str], capacity: int, timetable: Timetable) -> Plan:
@@ -76,6 +96,12 @@ async def must_act_for(tx: Transaction, caller: Caller, clinic_id: UUID) -> None
     """Raises ClinicNotFound to whoever does not act for the clinic."""
     if not await access.acts_for_clinic(tx, caller, clinic_id):
         raise ClinicNotFound
+
+
+def must_have_been_approved(clinic_status: str) -> None:
+    """Before its first approval a clinic may still change its time zone. Raises ServiceUnavailable."""
+    if clinic_status in ("pending", "rejected"):
+        raise ServiceUnavailable
 
 
 async def open_partitions(database: Database, wanted: Plan) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFound
 from petpro_booking.for_each import ForEach
+from petpro_booking.policy import Bounds
 from petpro_common.db import Row, Transaction
 from petpro_common.wire import Order
 
@@ -37,11 +38,12 @@ _FREE_SEATS = text(f"""
         status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
     WHERE {_THIS_SLOT} AND booked_count > 0
 """)
+# NO KEY: bookings that are made refer to the keys of slots, in any order.
 _LOCK_SLOTS = text("""
     SELECT id, service_id FROM slots
     WHERE id = ANY(:slot_ids) AND slot_date = ANY(
         SELECT (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date FROM unnest(:slot_ids) AS slot_id)
-    ORDER BY id FOR UPDATE
+    ORDER BY id FOR NO KEY UPDATE
 """)
 _GET_SLOT = text(f"SELECT * FROM slots WHERE {_THIS_SLOT}")
 
@@ -82,7 +84,7 @@ _LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_
 _LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
 _MOVE_BOOKING = text(f"""
     UPDATE bookings SET slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at, ends_at = :ends_at,
-        refund_ceiling = LEAST(refund_ceiling, :ceiling), updated_at = CURRENT_TIMESTAMP,
+        refund_floor = :floor, refund_ceiling = :ceiling, updated_at = CURRENT_TIMESTAMP,
         start_told_at = CURRENT_TIMESTAMP
     WHERE {_THIS} RETURNING *
 """)
@@ -115,14 +117,6 @@ _START_TIMES = text("""
     SELECT id, slot_start_time FROM slots
     WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date = ANY(CAST(:dates AS date[]))
 """)
-_PAGE_OF_BOOKINGS = """
-    SELECT * FROM bookings
-    WHERE {owner} AND (CAST(:status AS text) IS NULL OR status = :status)
-      AND (CAST(:before AS uuid) IS NULL OR (created_at, id) < (uuid_extract_timestamp(:before), :before))
-    ORDER BY created_at DESC, id DESC LIMIT :limit
-"""
-_OF_USER = text(_PAGE_OF_BOOKINGS.format(owner="user_id = :owner_id"))
-_OF_CLINIC = text(_PAGE_OF_BOOKINGS.format(owner="clinic_id = :owner_id"))
 
 
 async def take_seat(tx: Transaction, slot_id: UUID) -> Row:
@@ -229,10 +223,10 @@ async def look_at_booking(tx: Transaction, booking_id: UUID) -> Row | None:
     return (await tx.execute(_LOOK_AT_BOOKING, {"id": booking_id})).first()
 
 
-async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, ceiling: int) -> Row:
+async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, bounds: Bounds) -> Row:
     """Puts a booking into another slot; the caller holds the booking's lock and the seat.
 
-    From then on cancelling gives back `ceiling` percent at the most.
+    From then on what goes back lies within `bounds`.
     """
     row = {
         "id": booking_id,
@@ -240,7 +234,8 @@ async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, ceiling: in
         "slot_date": slot.slot_date,
         "starts_at": slot.starts_at,
         "ends_at": slot.ends_at,
-        "ceiling": ceiling,
+        "floor": bounds.floor,
+        "ceiling": bounds.ceiling,
     }
     return (await tx.execute(_MOVE_BOOKING, row)).one()
 
@@ -267,19 +262,3 @@ async def take_due_reminders(tx: Transaction, ahead: timedelta, batch: int) -> S
     slots = {"ids": [booking.slot_id for booking in taken], "dates": [booking.slot_date for booking in taken]}
     starts = {row.id: row.slot_start_time for row in await tx.execute(_START_TIMES, slots)}
     return [(booking, starts[booking.slot_id]) for booking in taken]
-
-
-async def bookings_of_user(
-    tx: Transaction, user_id: UUID, status: str | None, before: UUID | None, limit: int
-) -> Sequence[Row]:
-    """A person's bookings, newest first, older than `before`."""
-    row = {"owner_id": user_id, "status": status, "before": before, "limit": limit}
-    return (await tx.execute(_OF_USER, row)).all()
-
-
-async def bookings_of_clinic(
-    tx: Transaction, clinic_id: UUID, status: str | None, before: UUID | None, limit: int
-) -> Sequence[Row]:
-    """A clinic's bookings, newest first, older than `before`."""
-    row = {"owner_id": clinic_id, "status": status, "before": before, "limit": limit}
-    return (await tx.execute(_OF_CLINIC, row)).all()

@@ -79,7 +79,8 @@ _THESE_DAYS = f"slot_date >= {_FIRST} AND slot_date <= ANY(ARRAY[{_LAST}])"
 
 # places    the wishes of each slot to whom it can be offered, counted in the order in which they came
 # wanted    how many seats of each slot that is
-# locked    these slots, locked in the order of their ids, as everybody locks them
+# locked    these slots, locked in the order of their ids, as everybody locks them; NO KEY, or bookings that are made in
+#           them, in any order, would wait for the keys to which they refer
 # taken     as many seats of each as there are; a slot that somebody else held until now is looked at anew
 # Both are found by a list of ids: joins that are planned while the tables are small would read all slots of these days.
 _TOGETHER = _statement(
@@ -97,7 +98,7 @@ _TOGETHER = _statement(
         SELECT slot_id, count(*) AS seats FROM places GROUP BY slot_id
     ), locked AS (
         SELECT id FROM slots
-        WHERE id = ANY(ARRAY(SELECT slot_id FROM wanted)) AND {days} ORDER BY id FOR UPDATE
+        WHERE id = ANY(ARRAY(SELECT slot_id FROM wanted)) AND {days} ORDER BY id FOR NO KEY UPDATE
     ), taken AS (
         UPDATE slots slot SET booked_count = LEAST(booked_count + wanted.seats, capacity),
             status = CASE WHEN booked_count + wanted.seats >= capacity THEN 'booked' ELSE 'available' END,

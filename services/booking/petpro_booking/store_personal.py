@@ -24,8 +24,8 @@ HELD = (
         "bookings",
         "id, reservation_id, user_id, pet_id, clinic_id, service_id, slot_id, payment_id, reference_code, amount,"
         " status, cancellation_reason, notes, created_at, updated_at, slot_date, starts_at, ends_at, timezone,"
-        " currency, cancellation_policy, refund_ceiling, cancellation_status, cancellation_count, cancelled_by,"
-        " refund_amount, refund_status, start_told_at",
+        " currency, cancellation_policy, refund_ceiling, refund_floor, cancellation_status, cancellation_count,"
+        " cancelled_by, refund_amount, refund_status, start_told_at",
         secrets="cancellation_saga_id, commission_rate",
     ),
     Held("account_pets", "id, user_id, is_deleted, version"),

@@ -8,14 +8,17 @@ from sqlalchemy import Table, text
 from sqlalchemy.dialects.postgresql import insert
 
 from petpro_booking.tables import account_pets, catalog_clinics, catalog_services, catalog_staff
-from petpro_common.db import Transaction
+from petpro_common.db import Row, Transaction
 
 _IS_OF_CLINIC = text("""
     SELECT EXISTS (SELECT FROM catalog_clinics WHERE id = :clinic_id AND owner_id = :user_id)
         OR EXISTS (SELECT FROM catalog_staff WHERE user_id = :user_id AND clinic_id = :clinic_id)
 """)
-_ZONE_OF_SERVICE = text("""
-    SELECT clinic.timezone FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
+_OWNER = text("SELECT owner_id FROM catalog_clinics WHERE id = :clinic_id")
+_OFFER = text("""
+    SELECT clinic.id AS clinic_id, clinic.timezone, service.requires_approval,
+        service.is_available AND clinic.status = 'approved' AS is_offered
+    FROM catalog_services service JOIN catalog_clinics clinic ON clinic.id = service.clinic_id
     WHERE service.id = :service_id
 """)
 
@@ -26,10 +29,16 @@ async def is_of_clinic(tx: Transaction, user_id: UUID, clinic_id: UUID) -> bool:
     return found
 
 
-async def zone_of_service(tx: Transaction, service_id: UUID) -> str | None:
-    """The IANA zone of the service's clinic; None when a copy is missing."""
-    zone: str | None = (await tx.execute(_ZONE_OF_SERVICE, {"service_id": service_id})).scalar()
-    return zone
+async def owner_of(tx: Transaction, clinic_id: UUID) -> UUID | None:
+    """Whose clinic it is; None when the copy is missing."""
+    owner_id: UUID | None = (await tx.execute(_OWNER, {"clinic_id": clinic_id})).scalar()
+    return owner_id
+
+
+async def offer(tx: Transaction, service_id: UUID) -> Row | None:
+    """The service's clinic, its IANA zone, whether both take bookings (`is_offered`), and whether the clinic is asked
+    first; None when a copy is missing."""
+    return (await tx.execute(_OFFER, {"service_id": service_id})).first()
 
 
 async def keep_clinic(tx: Transaction, clinic: Mapping[str, Any]) -> None:

@@ -54,7 +54,18 @@ _CANCEL_RESERVATION = text("""
     UPDATE reservations SET status = 'cancelled', updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status = 'pending'
 """)
-# OFFSET 0: PostgreSQL might read all clinics, and all staff, to look them up in memory.
+# OFFSET 0, here and below: PostgreSQL might read all services, clinics and staff, to look them up in memory.
+_LOCK_RESERVATIONS_TO_PAY = ForEach(
+    """
+    SELECT held.*, clock_timestamp() AS now, held.expires_at <= clock_timestamp() AS has_run_out,
+        EXISTS (SELECT FROM catalog_services WHERE id = held.service_id AND is_available OFFSET 0)
+        AND EXISTS (SELECT FROM catalog_clinics WHERE id = held.clinic_id AND status = 'approved' OFFSET 0)
+            AS is_offered
+    FROM (SELECT * FROM reservations WHERE {theirs} ORDER BY id FOR UPDATE) AS held
+    """,
+    "reservations",
+    id="uuid",
+)
 _LOCK_BOOKINGS_FOR = ForEach(
     """
     SELECT booking.*, clock_timestamp() AS now,
@@ -74,7 +85,8 @@ _REQUEST_CANCELLATIONS = ForEach(
         cancellation_count = cancellation_count + 1, cancelled_by = given.by, refund_amount = given.refund_amount,
         refund_status = given.refund_status, updated_at = clock_timestamp()
     FROM {given} WHERE bookings.id = given.id AND {theirs}
-      AND bookings.status || '' = 'confirmed' AND bookings.cancellation_status IS DISTINCT FROM 'requested'
+      AND bookings.status || '' IN ('confirmed', 'in-progress')
+      AND bookings.cancellation_status IS DISTINCT FROM 'requested'
     RETURNING bookings.cancellation_saga_id
     """,
     "bookings",
@@ -84,9 +96,12 @@ _REQUEST_CANCELLATIONS = ForEach(
     refund_amount="numeric",
     refund_status="text",
 )
+# What was frozen, as percent of the price, stays the least that goes back: by now the policy may say less.
 _REFUSE_CANCELLATION = text("""
-    UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL, refund_amount = NULL,
-        refund_status = 'refused', updated_at = clock_timestamp()
+    UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL,
+        refund_amount = NULL, refund_status = 'refused',
+        refund_floor = greatest(refund_floor, round(100 * refund_amount / nullif(amount, 0))),
+        updated_at = clock_timestamp()
     WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND cancellation_status = 'requested'
 """)
 # Once: a booking that is cancelled stays as it is, and its seat is given back once. What payment told of the refund
@@ -98,7 +113,8 @@ _CANCEL_BOOKINGS = ForEach(
                              ELSE bookings.refund_status END,
         updated_at = clock_timestamp()
     FROM {given} WHERE bookings.id = given.id AND {theirs} AND bookings.status <> 'cancelled'
-    RETURNING bookings.id, bookings.user_id, bookings.clinic_id, bookings.slot_id, bookings.refund_status
+    RETURNING bookings.id, bookings.user_id, bookings.clinic_id, bookings.slot_id, bookings.refund_status,
+        bookings.payment_id, bookings.amount, bookings.currency
     """,
     "bookings",
     id="uuid",
@@ -163,6 +179,14 @@ def cancel_reservation(tx: Transaction, reservation_id: UUID) -> None:
     tx.write(_CANCEL_RESERVATION, {"id": reservation_id})
 
 
+def locking_reservations_to_pay(reservation_ids: Iterable[UUID]) -> Order:
+    """The statement of `store.lock_reservations`, for a round trip with others.
+
+    Adds `is_offered`: whether the service and its clinic take bookings, by the copies of what catalog says.
+    """
+    return _LOCK_RESERVATIONS_TO_PAY.order({"id": id_} for id_ in reservation_ids)
+
+
 def locking_bookings_for(wanted: Iterable[tuple[UUID, UUID | None]]) -> Order:
     """The statement of `store.lock_booking` for several, each for somebody, for a round trip with others.
 
@@ -183,13 +207,13 @@ class Request:
 
 
 async def request_cancellations(tx: Transaction, requests: Sequence[Request]) -> list[bool]:
-    """Sets semantic locks; False, and nothing changes, where the booking is not confirmed or one stands."""
+    """Sets semantic locks; False, and nothing changes, where the booking has ended or one stands."""
     are_set = set((await tx.execute(*_REQUEST_CANCELLATIONS.order(map(vars, requests)))).scalars())
     return [request.saga_id in are_set for request in requests]
 
 
 def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
-    """Lifts the semantic lock: the booking stands as before."""
+    """Lifts the semantic lock: the booking stands as before, and no less goes back later than would have now."""
     tx.write(_REFUSE_CANCELLATION, {"id": booking_id})
 
 

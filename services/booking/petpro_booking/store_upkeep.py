@@ -19,15 +19,20 @@ _MONTHS = text("""
     SELECT ensure_slot_partition((CURRENT_DATE + make_interval(months => n))::date)
     FROM generate_series(0, :months) AS n
 """)
-# The name of a partition sorts as its period does: slots_2026_11, bookings_2026_q4.
+# Up to the first period without a partition; a table that was detached and is still there is none.
 _AHEAD = text("""
-    SELECT parent.relname AS name, count(*) FILTER (WHERE part.relname > CASE parent.relname
-        WHEN 'slots' THEN 'slots_' || to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', 'YYYY_MM')
-        ELSE parent.relname || '_' || to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', 'YYYY_"q"Q') END) AS ahead
-    FROM pg_class parent JOIN pg_inherits ON inhparent = parent.oid JOIN pg_class part ON part.oid = inhrelid
-    WHERE parent.relkind = 'p' AND parent.relname IN ('slots', 'reservations', 'bookings')
-    GROUP BY parent.relname
+    WITH period AS (
+        SELECT parent, n, parent || CASE parent
+            WHEN 'slots' THEN to_char(this_month + make_interval(months => n), '_YYYY_MM')
+            ELSE to_char(this_month + make_interval(months => n * 3), '_YYYY_"q"Q') END AS part
+        FROM unnest(ARRAY['slots', 'reservations', 'bookings']) AS parent, generate_series(1, :most) AS n,
+            date_trunc('month', CURRENT_TIMESTAMP AT TIME ZONE 'UTC') AS this_month)
+    SELECT parent AS name, coalesce(min(n) FILTER (WHERE NOT EXISTS (
+        SELECT FROM pg_inherits WHERE inhparent = to_regclass(parent) AND inhrelid = to_regclass(part))) - 1, :most)
+        AS ahead
+    FROM period GROUP BY parent
 """)
+_MOST_AHEAD = 60
 
 _REFRESH_SECONDS = 600
 _TAKE_TIME = text(f"SET LOCAL statement_timeout = '{_REFRESH_SECONDS}s'")
@@ -59,8 +64,8 @@ async def ensure_ahead(tx: Transaction, months: int, quarters: int) -> None:
 
 
 async def partitions_ahead(tx: Transaction) -> dict[str, int]:
-    """By table: how many partitions lie after the present one."""
-    return {row.name: row.ahead for row in await tx.execute(_AHEAD)}
+    """By table: how many of the next periods have a partition, up to the first that has none."""
+    return {row.name: row.ahead for row in await tx.execute(_AHEAD, {"most": _MOST_AHEAD})}
 
 
 async def refresh_summary(tx: Transaction) -> bool:

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from petpro_booking import access, store_upkeep
 from petpro_booking.domain import ClinicNotFound
-from petpro_booking.rounds import in_rounds
 from petpro_common.context import Caller
 from petpro_common.db import Database, Row, Transaction
+from petpro_common.rounds import in_rounds
 
 
 async def run(database: Database, every_seconds: float) -> None:

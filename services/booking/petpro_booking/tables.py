@@ -128,6 +128,7 @@ bookings = Table(
     Column("commission_rate", Numeric(5, 2), nullable=False),
     Column("cancellation_policy", JSONB, nullable=False),
     Column("refund_ceiling", SmallInteger, nullable=False, server_default="100"),  # percent; a move lowers it
+    Column("refund_floor", SmallInteger, nullable=False, server_default="0"),  # percent; `policy` says what raises it
     Column("cancellation_status", Text, nullable=False, server_default="none"),
     Column("cancellation_saga_id", Uuid),
     Column("cancellation_count", Integer, nullable=False, server_default="0"),

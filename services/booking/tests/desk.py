@@ -66,9 +66,9 @@ class Desk:
         await eventually(reached)
         return await self.reservation(reservation_id)
 
-    async def book(self, slot_id: UUID) -> str:
+    async def book(self, slot_id: UUID, method: str = "card") -> str:
         """The id of a booking that is held, paid and confirmed, with its fee posted."""
-        paid = await self.pay(await self.hold(slot_id))
+        paid = await self.pay(await self.hold(slot_id), method=method)
         booking_id = (await self.until_checkout(paid.id, Checkout.CHECKOUT_STATUS_CONFIRMED)).booking_id
         await eventually(self.all_has_ended)
         return str(booking_id)

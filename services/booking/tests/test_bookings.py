@@ -188,7 +188,14 @@ async def test_a_visit_goes_from_check_in_to_completed(world: World) -> None:
     assert await reason(world.bookings.CompleteBooking(complete, metadata=world.as_ani)) == "WRONG_BOOKING_STATUS"
     mine = world.bookings.CheckInBooking(check_in, metadata=world.signed_in(budi))
     assert await reason(mine) == "BOOKING_NOT_FOUND"
+    early = world.bookings.CheckInBooking(check_in, metadata=world.as_ani)
+    assert await reason(early) == "BOOKING_HAS_NOT_BEGUN"
+    await world.sql("UPDATE bookings SET starts_at = clock_timestamp()")
     begun = await world.bookings.CheckInBooking(check_in, metadata=world.as_ani)
+    await world.sql("UPDATE bookings SET starts_at = clock_timestamp() + interval '1 hour'")
+    unseen = world.bookings.CompleteBooking(complete, metadata=world.as_ani)
+    assert await reason(unseen) == "BOOKING_HAS_NOT_BEGUN"
+    await world.sql("UPDATE bookings SET starts_at = clock_timestamp()")
     ended = await world.bookings.CompleteBooking(complete, metadata=world.as_ani)
 
     assert begun.booking.status == booking_pb2.BOOKING_STATUS_IN_PROGRESS

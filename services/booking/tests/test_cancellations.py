@@ -30,6 +30,7 @@ async def test_cancelled_in_time_everything_goes_back(desk: Desk) -> None:
     assert desk.payment.of_type("SubmitRefund").must_succeed is False
     (event,) = await desk.world.events("booking.cancelled")
     assert (event["refund_amount"], event["refund_status"]) == ("150000.00", "pending")
+    assert event["paid_amount"] == "150000.00"
     assert await desk.world.seats(slot_id) == (0, "available")
 
 
@@ -113,6 +114,15 @@ async def test_too_late_for_money_back_it_is_cancelled_without_payment(desk: Des
     assert desk.payment.asked[-1] == "PostBookingFee"
 
 
+@pytest.mark.parametrize("by_clinic", [False, True])
+async def test_of_what_is_paid_at_the_clinic_it_is_told_that_nothing_was_paid(desk: Desk, by_clinic: bool) -> None:
+    booking_id = await desk.book(await desk.world.open_slot(), method="pay_at_clinic")
+    await desk.cancel(booking_id, desk.world.as_ani if by_clinic else None)
+    await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    (event,) = await desk.world.events("booking.cancelled")
+    assert (event["paid_amount"], event["refund_amount"]) == ("0.00", "0.00")
+
+
 async def test_a_clinics_cancellation_gives_all_back_and_goes_through_whatever_the_provider_says(desk: Desk) -> None:
     booking_id = await desk.book(await desk.world.open_slot(timedelta(hours=2)))
     await desk.cancel(booking_id, desk.world.as_ani)
@@ -120,6 +130,25 @@ async def test_a_clinics_cancellation_gives_all_back_and_goes_through_whatever_t
     assert booking.refund_amount.amount == "150000.00"
     await eventually(lambda: "SubmitRefund" in desk.payment.asked)
     assert desk.payment.of_type("SubmitRefund").must_succeed is True
+
+
+@pytest.mark.parametrize("by", ["clinic", "admin"])
+async def test_who_was_checked_in_by_mistake_gets_all_back_from_those_who_act_for_the_clinic(
+    desk: Desk, by: str
+) -> None:
+    slot_id = await desk.world.open_slot()
+    booking_id = await desk.book(slot_id)
+    await desk.world.sql("UPDATE bookings SET starts_at = clock_timestamp()")
+    check_in = booking_pb2.CheckInBookingRequest(booking_id=booking_id)
+    await desk.world.bookings.CheckInBooking(check_in, metadata=desk.world.as_ani)
+    assert await reason(desk.cancel(booking_id)) == "WRONG_BOOKING_STATUS"
+
+    await desk.cancel(booking_id, desk.world.as_ani if by == "clinic" else desk.world.signed_in(new_id(), Role.ADMIN))
+
+    booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert (booking.status, booking.refund_amount.amount) == (Status.BOOKING_STATUS_CANCELLED, "150000.00")
+    await eventually(desk.all_has_ended)
+    assert await desk.world.seats(slot_id) == (0, "available")
 
 
 async def test_while_a_cancellation_is_on_its_way_nothing_else_begins(desk: Desk) -> None:

@@ -66,6 +66,17 @@ async def test_holds_are_given_back_and_bookings_cancelled_under_their_policy(de
     assert len(await world.events("reservation.cancelled")) == 1
 
 
+async def test_one_of_the_clinics_own_people_gets_back_what_the_policy_gives_a_customer(world: World) -> None:
+    await world.book(world.ani, await world.open_slot(timedelta(hours=2)))
+
+    await erased(world, world.ani)
+    await end_all(world)
+
+    [(by, refund)] = await world.sql("SELECT cancelled_by, refund_amount FROM bookings")
+    assert (by, refund) == ("customer", 0)
+    assert [row.saga_type for row in await world.sql("SELECT saga_type FROM sagas")] == ["cancellation"]
+
+
 async def test_no_words_stay_and_a_cancellation_under_way_writes_none_at_its_end(world: World) -> None:
     budi, siti = new_id(), new_id()
     mine = await world.book(budi, await world.open_slot(timedelta(days=2)))

@@ -1,6 +1,7 @@
 """Administrators and the sagas of booking: who may act, once, on what they saw."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -106,3 +107,44 @@ async def test_a_parked_saga_is_ended_by_an_administrators_word(world: World, wa
     (stored,) = await world.sql("SELECT status, data FROM sagas")
     assert stored.status == "compensated"
     assert "tok_1" not in str(stored.data)
+
+
+@pytest.fixture
+async def refund_unknown(world: World) -> Any:
+    """A customer's cancellation that is parked: nobody knows what became of the refund."""
+    budi = new_id()
+    booking_id = await world.book(budi, await world.open_slot())
+    await _cancel(world, booking_id, budi)
+    await world.sql("UPDATE sagas SET status = 'parked', due_at = NULL, step = 'submit_refund'")
+    (saga,) = await world.sql("SELECT id, version FROM sagas")
+    foreseen = _asked("ResolveSaga", saga, outcome="compensated", dry_run=True)
+    assert (await _as_admin(world, "ResolveSaga", foreseen)).status == "compensated"
+    assert await reason(_cancel(world, booking_id, budi)) == "CANCELLATION_IN_PROGRESS"
+    return saga, booking_id, budi
+
+
+async def _cancel(world: World, booking_id: UUID, user_id: UUID) -> booking_pb2.Booking:
+    request = booking_pb2.CancelBookingRequest(booking_id=str(booking_id), reason="Miko is well again")
+    return (await world.bookings.CancelBooking(request, metadata=world.signed_in(user_id))).booking
+
+
+async def test_a_cancellation_that_an_administrator_takes_back_leaves_the_booking_as_it_was(
+    world: World, refund_unknown: Any
+) -> None:
+    saga, booking_id, budi = refund_unknown
+    await _as_admin(world, "ResolveSaga", _asked("ResolveSaga", saga, outcome="compensated"))
+    [told] = await world.events("booking.cancellation_refused")
+    assert (told["booking_id"], told["reason"]) == (str(booking_id), "STOPPED_BY_OPERATOR")
+    again = await _cancel(world, booking_id, budi)
+    assert again.cancellation_status == booking_pb2.CANCELLATION_STATUS_REQUESTED
+
+
+async def test_a_cancellation_that_an_administrator_calls_complete_cancels_the_booking(
+    world: World, refund_unknown: Any
+) -> None:
+    saga, booking_id, budi = refund_unknown
+    await _as_admin(world, "ResolveSaga", _asked("ResolveSaga", saga, outcome="completed"))
+    [told] = await world.events("booking.cancelled")
+    assert (told["booking_id"], told["cancellation_reason"]) == (str(booking_id), "Miko is well again")
+    assert [tuple(row) for row in await world.sql("SELECT booked_count, status FROM slots")] == [(0, "available")]
+    assert await reason(_cancel(world, booking_id, budi)) == "WRONG_BOOKING_STATUS"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from psycopg import IntegrityError
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Table, create_engine, insert, inspect, text
 
 from devstack.testing import MakeDatabase
@@ -155,8 +156,36 @@ async def test_partitions_lie_ahead_and_bear_the_documents_names(booking_databas
 
     assert {"slots_2029_02", "bookings_2029_q2"} <= names
     assert bounds == "FOR VALUES FROM ('2029-04-01 00:00:00+00') TO ('2029-07-01 00:00:00+00')"
-    ahead = {table: partitions.PARTITIONS_AHEAD.labels(table)._value.get() for table in ("slots", "bookings")}
-    assert ahead == {"slots": 4.0, "bookings": 3.0}
+    await partitions.count_ahead(booking_database)
+    assert partitions_ahead() == {"slots": 4.0, "reservations": 3.0, "bookings": 3.0}, "2029 is behind a gap"
+
+
+def partitions_ahead() -> dict[str, float]:
+    tables = ("slots", "reservations", "bookings")
+    return {table: partitions.PARTITIONS_AHEAD.labels(table)._value.get() for table in tables}
+
+
+async def test_what_lies_behind_a_gap_or_was_detached_is_not_ahead_and_it_shows_while_none_can_be_made(
+    booking_database: Database,
+) -> None:
+    next_month = text(
+        "SELECT 'slots_' || to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')"
+    )
+    await partitions.make_ahead(booking_database)
+    async with booking_database.transaction() as tx:
+        name = (await tx.execute(next_month)).scalar_one()
+        await tx.execute(text(f"ALTER TABLE slots DETACH PARTITION {name}"))
+    await partitions.count_ahead(booking_database)
+    assert partitions_ahead()["slots"] == 0.0, "it is there, and not of the table"
+
+    async with booking_database.transaction() as tx:
+        await tx.execute(text(f"DROP TABLE {name}"))
+    async with booking_database.transaction() as reader:
+        await reader.execute(text("SELECT count(*) FROM slots"))
+        with pytest.raises(LockNotAvailable):
+            await partitions.make_ahead(booking_database)
+        await partitions.count_ahead(booking_database)
+    assert partitions_ahead() == {"slots": 0.0, "reservations": 3.0, "bookings": 3.0}
 
 
 async def test_the_table_objects_are_the_migrated_tables(database: MakeDatabase) -> None:

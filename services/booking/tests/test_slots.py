@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from petpro.booking.v1 import booking_pb2
+from petpro.catalog.v1 import catalog_pb2
+from petpro_booking import store_projections
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.testing import eventually
-from services.booking.tests.world import World, reason
+from services.booking.tests.world import Metadata, World, reason
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
 
@@ -46,6 +48,21 @@ async def test_slots_are_made_from_the_hours_and_not_made_twice(world: World) ->
     assert (first.slot_date, first.slot_start_time, first.slot_end_time) == (tomorrow().isoformat(), "09:00", "09:30")
     assert first.starts_at.ToDatetime(UTC).astimezone(JAKARTA).hour == 9
     assert (first.capacity, first.booked_count) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_refused"), [("PENDING", True), ("REJECTED", True), ("APPROVED", False), ("SUSPENDED", False)]
+)
+async def test_none_are_made_while_the_clinic_may_still_change_its_time_zone(
+    world: World, status: str, is_refused: bool
+) -> None:
+    world.catalog.clinics[str(world.clinic_id)].status = catalog_pb2.ClinicStatus.Value(f"CLINIC_STATUS_{status}")
+    if not is_refused:
+        assert await generate(world, wish(world)) == (6, 0)
+        return
+    assert await reason(generate(world, wish(world))) == "SERVICE_UNAVAILABLE"
+    strangers = world.slots.GenerateSlots(wish(world), metadata=world.signed_in(new_id()))
+    assert await reason(strangers) == "CLINIC_NOT_FOUND"
 
 
 async def test_who_asks_again_needs_no_catalog_and_is_told_the_same(world: World) -> None:
@@ -178,6 +195,36 @@ async def test_a_blocked_slot_comes_back_as_full_as_it_was(world: World) -> None
     assert (back.slot.status, back.slot.booked_count) == (booking_pb2.SLOT_STATUS_BOOKED, 1)
     stranger = world.slots.BlockSlot(block, metadata=world.signed_in(new_id(), Role.CLINIC))
     assert await reason(stranger) == "CLINIC_NOT_FOUND"
+
+
+@pytest.mark.parametrize("told_of", ["clinic", "service"])
+async def test_slots_that_nobody_can_book_are_shown_to_the_clinic_alone(world: World, told_of: str) -> None:
+    slot_id = await world.open_slot()
+    clinic = world.catalog.clinics[str(world.clinic_id)]
+    service = world.catalog.services[str(world.service_id)]
+    if told_of == "clinic":
+        clinic.status, clinic.version = catalog_pb2.CLINIC_STATUS_SUSPENDED, clinic.version + 1
+        await world.sql("UPDATE catalog_clinics SET status = 'suspended', version = version + 1 RETURNING id")
+    else:
+        service.is_available, service.version = False, service.version + 1
+        await world.sql("UPDATE catalog_services SET is_available = false, version = version + 1 RETURNING id")
+    ask = booking_pb2.ListSlotsRequest(service_id=str(world.service_id))
+
+    async def seen(metadata: Metadata = ()) -> list[str]:
+        return [slot.id for slot in (await world.slots.ListSlots(ask, metadata=metadata)).slots]
+
+    works_there = new_id()
+    staff = {"id": new_id(), "clinic_id": world.clinic_id, "user_id": works_there, "working_hours": {}, "version": 1}
+    async with world.database.transaction() as tx:
+        await store_projections.keep_staff(tx, staff)
+    assert await seen() == await seen(world.signed_in(new_id())) == []
+    assert await seen(world.signed_in(new_id(), Role.CLINIC)) == []
+    for insider in (world.as_ani, world.signed_in(works_there), world.signed_in(new_id(), Role.ADMIN)):
+        assert await seen(insider) == [str(slot_id)]
+
+    clinic.status, clinic.version = catalog_pb2.CLINIC_STATUS_APPROVED, clinic.version + 1
+    service.is_available, service.version = True, service.version + 1
+    assert await seen() == [str(slot_id)], "catalog is asked where the copy says no"
 
 
 async def test_slots_of_a_service_that_nobody_knows(world: World) -> None:

@@ -12,6 +12,8 @@ from petpro_catalog.domain import (
     ClinicStatus,
     check_can_become,
     check_editable,
+    check_reachable,
+    check_timezone,
     check_visible,
 )
 from petpro_common.context import Caller, Role
@@ -49,19 +51,28 @@ async def visible(tx: Transaction, clinic_id: UUID, caller: Caller | None) -> Cl
     return check_visible(await store_clinics.clinic(tx, clinic_id, viewer(caller)), caller)
 
 
+async def reachable(tx: Transaction, clinic_id: UUID, caller: Caller | None) -> Clinic:
+    """A clinic whose id the caller has, perhaps from a booking. Raises ClinicNotFound."""
+    return check_reachable(await store_clinics.clinic(tx, clinic_id, viewer(caller)), caller)
+
+
 async def editable(tx: Transaction, clinic_id: UUID, caller: Caller, *, lock: bool = False) -> Clinic:
     """A clinic that the caller may edit. Raises ClinicNotFound or Forbidden."""
     return check_editable(await store_clinics.clinic(tx, clinic_id, viewer(caller), lock=lock), caller)
 
 
 async def edit(tx: Transaction, clinic_id: UUID, caller: Caller, change: Callable[[Clinic], ClinicDetails]) -> Clinic:
-    """Edits a clinic by `change`. What comes out as it was is left alone, and so is a policy that did not change."""
+    """Edits a clinic by `change`. What comes out as it was is left alone, and so is a policy that did not change.
+
+    Raises ClinicNotFound, Forbidden, InvalidRequest or ClinicTimezoneFixed.
+    """
     clinic = await editable(tx, clinic_id, caller, lock=True)
     details = change(clinic)
     if details == clinic.details:
         return clinic
     _check_commission(caller, clinic.details.commission_rate, details)
     rules.check_clinic(details)
+    check_timezone(clinic, details.timezone)
     policy_version = clinic.policy_version
     if details.cancellation_policy != clinic.details.cancellation_policy:
         policy_version += 1

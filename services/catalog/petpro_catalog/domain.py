@@ -5,7 +5,10 @@ A clinic's status, changed by administrators only:
     pending ──> approved <──> suspended
        └──> rejected ──^
 
-The public sees approved clinics alone. Owner and staff (people whose account stands in a staff entry) are the clinic's
+Slots are made from the first approval on, at local times, so the time zone can be edited until then.
+
+The public sees approved clinics alone; whoever has signed in sees a suspended one and its services by their ids, since
+they may be booked there. Owner and staff (people whose account stands in a staff entry) are the clinic's
 insiders: they see it in every status, and what is private in it. Only the owner edits it, and administrators.
 """
 
@@ -46,8 +49,14 @@ class WrongClinicStatus(WrongState):
     reason = "WRONG_CLINIC_STATUS"
 
 
+class ClinicTimezoneFixed(WrongState):
+    """The clinic has been approved, and its slots stand at times of its zone."""
+
+    reason = "CLINIC_TIMEZONE_FIXED"
+
+
 class BookingNotReviewable(WrongState):
-    """Only one's own completed booking can be reviewed."""
+    """Only one's own completed booking can be reviewed, and not at one's own clinic."""
 
     reason = "BOOKING_NOT_REVIEWABLE"
 
@@ -73,6 +82,9 @@ _MAY_BECOME = {
     ClinicStatus.SUSPENDED: {ClinicStatus.APPROVED},
     ClinicStatus.REJECTED: {ClinicStatus.APPROVED},
 }
+
+
+_BEFORE_THE_FIRST_APPROVAL = {ClinicStatus.PENDING, ClinicStatus.REJECTED}
 
 
 @dataclass(frozen=True)
@@ -210,6 +222,13 @@ def check_visible(clinic: Clinic | None, caller: Caller | None) -> Clinic:
     return clinic
 
 
+def check_reachable(clinic: Clinic | None, caller: Caller | None) -> Clinic:
+    """As `check_visible`, but a suspended clinic is there for everybody who has signed in."""
+    if clinic and clinic.status is ClinicStatus.SUSPENDED and caller:
+        return clinic
+    return check_visible(clinic, caller)
+
+
 def check_editable(clinic: Clinic | None, caller: Caller) -> Clinic:
     """The clinic. Raises ClinicNotFound when the caller cannot see it, Forbidden when they may not edit it."""
     visible = check_visible(clinic, caller)
@@ -222,3 +241,9 @@ def check_can_become(current: ClinicStatus, wanted: ClinicStatus) -> None:
     """Raises WrongClinicStatus when the drawing above has no such way."""
     if wanted not in _MAY_BECOME[current]:
         raise WrongClinicStatus(status=current)
+
+
+def check_timezone(clinic: Clinic, wanted: str) -> None:
+    """Raises ClinicTimezoneFixed when a clinic that has been approved, if ever, would change its zone."""
+    if wanted != clinic.details.timezone and clinic.status not in _BEFORE_THE_FIRST_APPROVAL:
+        raise ClinicTimezoneFixed(timezone=clinic.details.timezone)

@@ -1,6 +1,6 @@
 """Clinics, services, staff and reviews in protobuf, both ways."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
@@ -23,11 +23,12 @@ from petpro_catalog.domain import (
 from petpro_catalog.hours import Day, Week
 from petpro_common.errors import invalid
 from petpro_common.instants import timestamp
+from petpro_common.masks import to_edit
 from petpro_common.money import Money
 
-CLINIC_FIELDS = frozenset(ClinicDetails.__dataclass_fields__)
-SERVICE_FIELDS = frozenset(ServiceDetails.__dataclass_fields__)
-STAFF_FIELDS = frozenset(StaffDetails.__dataclass_fields__)
+CLINIC_FIELDS = tuple(ClinicDetails.__dataclass_fields__)
+SERVICE_FIELDS = tuple(ServiceDetails.__dataclass_fields__)
+STAFF_FIELDS = tuple(StaffDetails.__dataclass_fields__)
 
 _DEFAULT_ZONE = "Asia/Jakarta"
 _DEFAULT_COMMISSION = "10.00"
@@ -46,12 +47,9 @@ _STATUS_FROM_PROTO = {proto: status for status, proto in _STATUS_TO_PROTO.items(
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
-def edited(current: AnyMessage, edit: AnyMessage, mask: FieldMask, editable: frozenset[str]) -> AnyMessage:
-    """`current` with the fields that `mask` names taken from `edit`; without a mask, those that `edit` has set.
-
-    Raises InvalidRequest when the mask names what cannot be edited.
-    """
-    fields = _named(edit, mask.paths, editable)
+def edited(current: AnyMessage, edit: AnyMessage, mask: FieldMask, editable: Sequence[str]) -> AnyMessage:
+    """`current` with the fields that the mask is about taken from `edit`, each as a whole. Raises as `to_edit` does."""
+    fields = to_edit(edit, mask.paths, editable)
     result, only = type(current)(), type(edit)()
     result.CopyFrom(current)
     only.CopyFrom(edit)
@@ -59,18 +57,6 @@ def edited(current: AnyMessage, edit: AnyMessage, mask: FieldMask, editable: fro
         (result if name in fields else only).ClearField(name)
     result.MergeFrom(only)
     return result
-
-
-def _named(edit: Message, paths: Iterable[str], editable: frozenset[str]) -> frozenset[str]:
-    named = {path.split(".")[0] for path in paths}
-    if not named:
-        return editable & {field.name for field, _ in edit.ListFields()}
-    if "*" in named:
-        return editable
-    unknown = named - editable
-    if unknown:
-        raise invalid("update_mask", f"cannot edit {', '.join(sorted(unknown))}")
-    return frozenset(named)
 
 
 def clinic_details(message: pb.Clinic) -> ClinicDetails:

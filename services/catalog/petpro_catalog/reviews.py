@@ -1,17 +1,20 @@
-"""What is done with reviews: one for each completed booking, by its customer."""
+"""What is done with reviews: one for each completed booking, by its customer, about a clinic of others."""
 
 from uuid import UUID
 
-from petpro_catalog import events, store_reviews
+from petpro_catalog import events, store_clinics, store_reviews
 from petpro_catalog.domain import AlreadyReviewed, BookingNotReviewable, CompletedBooking, Review
 from petpro_common.db import Transaction
 from petpro_common.ids import new_id
 from petpro_common.messaging import outbox
 
 
-def check_reviewable(booking: CompletedBooking | None, customer: UUID) -> CompletedBooking:
-    """The booking. Raises BookingNotReviewable unless it is completed and the customer's own."""
+async def reviewable(tx: Transaction, booking: CompletedBooking | None, customer: UUID) -> CompletedBooking:
+    """The booking. Raises BookingNotReviewable unless it is completed, the customer's, and at a clinic of others."""
     if booking is None or booking.user_id != customer:
+        raise BookingNotReviewable
+    clinic = await store_clinics.clinic(tx, booking.clinic_id, customer)
+    if clinic is None or clinic.owner_id == customer or clinic.viewer_works_here:
         raise BookingNotReviewable
     return booking
 

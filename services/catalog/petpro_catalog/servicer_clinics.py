@@ -55,7 +55,7 @@ class ClinicCalls:
     async def GetClinic(self, request: pb.GetClinicRequest, context: Context) -> pb.GetClinicResponse:
         caller = maybe_caller()
         async with self._database.reading() as tx:
-            clinic = await clinics.visible(tx, UUID(request.clinic_id), caller)
+            clinic = await clinics.reachable(tx, UUID(request.clinic_id), caller)
         return pb.GetClinicResponse(clinic=_shown(clinic, caller))
 
     async def UpdateClinic(self, request: pb.UpdateClinicRequest, context: Context) -> pb.UpdateClinicResponse:

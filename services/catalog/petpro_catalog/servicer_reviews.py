@@ -29,7 +29,7 @@ class ReviewCalls:
         booking = await self._completed_booking(UUID(request.booking_id))
 
         async def work(tx: Transaction) -> pb.CreateReviewResponse:
-            reviewable = reviews.check_reviewable(booking, customer)
+            reviewable = await reviews.reviewable(tx, booking, customer)
             review = await reviews.write(tx, reviewable, request.rating, request.comment.strip())
             return pb.CreateReviewResponse(review=messages.review(review))
 

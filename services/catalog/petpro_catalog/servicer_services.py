@@ -44,7 +44,7 @@ class ServiceCalls:
 
     async def GetService(self, request: pb.GetServiceRequest, context: Context) -> pb.GetServiceResponse:
         async with self._database.reading() as tx:
-            service = await services.visible(tx, UUID(request.service_id), maybe_caller())
+            service = await services.reachable(tx, UUID(request.service_id), maybe_caller())
         return pb.GetServiceResponse(service=messages.service(service))
 
     async def UpdateService(self, request: pb.UpdateServiceRequest, context: Context) -> pb.UpdateServiceResponse:

@@ -18,13 +18,13 @@ async def add(tx: Transaction, clinic_id: UUID, caller: Caller, details: Service
     return await _announced(tx, await store_services.add_service(tx, new_id(), clinic_id, details))
 
 
-async def visible(tx: Transaction, service_id: UUID, caller: Caller | None) -> Service:
-    """A service of a clinic that the caller may see. Raises ServiceNotFound."""
+async def reachable(tx: Transaction, service_id: UUID, caller: Caller | None) -> Service:
+    """A service whose id the caller has, perhaps from a booking. Raises ServiceNotFound."""
     service = await store_services.service(tx, service_id)
     if service is None:
         raise ServiceNotFound
     try:
-        await clinics.visible(tx, service.clinic_id, caller)
+        await clinics.reachable(tx, service.clinic_id, caller)
     except ClinicNotFound:
         raise ServiceNotFound from None
     return service

@@ -68,6 +68,19 @@ async def test_what_is_not_the_owners_to_edit_is_refused_by_name(catalog: Catalo
         assert broken_fields(refused.value) == {"update_mask"}, path
 
 
+async def test_a_part_of_a_field_is_refused_for_its_other_parts_would_be_lost(catalog: Catalog) -> None:
+    clinic = await catalog.approved(cancellation_policy=tier_policy((24, 100)))
+    paths = ("cancellation_policy.no_show_fee_percent", "operating_hours.monday", "name.foo.bar", "*")
+    edit = pb.Clinic(name="x", cancellation_policy=pb.CancellationPolicy(no_show_fee_percent=50))
+    for path in paths:
+        request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=edit, update_mask=mask(path))
+        with pytest.raises(aio.AioRpcError) as refused:
+            await catalog.api.UpdateClinic(request, metadata=catalog.wayan.headers)
+        assert broken_fields(refused.value) == {"update_mask"}, path
+    asked = pb.GetClinicRequest(clinic_id=clinic.id)
+    assert (await catalog.api.GetClinic(asked, metadata=catalog.admin.headers)).clinic == clinic
+
+
 async def test_the_commission_is_set_by_administrators_only(catalog: Catalog) -> None:
     clinic = await catalog.approved()
     request = pb.UpdateClinicRequest(clinic_id=clinic.id, clinic=pb.Clinic(commission_rate="0.00"))

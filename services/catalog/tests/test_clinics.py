@@ -8,7 +8,16 @@ import pytest
 from grpc import aio
 
 from petpro.catalog.v1 import catalog_pb2 as pb
-from services.catalog.tests.people import Catalog, broken_fields, clinic_form, reason, tier_policy
+from petpro_common.testing import needed_fields
+from services.catalog.tests.people import (
+    Catalog,
+    broken_fields,
+    clinic_form,
+    reason,
+    service_form,
+    staff_form,
+    tier_policy,
+)
 
 WEEKDAYS = {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"}
 
@@ -110,6 +119,42 @@ async def test_a_status_changes_only_along_the_drawing(catalog: Catalog, verbs: 
         assert len(await catalog.events("clinic.changed")) == len(verbs)
 
 
+@pytest.mark.parametrize(
+    ("verbs", "is_fixed"),
+    [
+        ([], False),
+        (["Reject"], False),
+        (["Approve"], True),
+        (["Reject", "Approve"], True),
+        (["Approve", "Suspend"], True),
+    ],
+)
+async def test_the_zone_in_which_slots_are_made_is_fixed_from_the_first_approval_on(
+    catalog: Catalog, verbs: list[str], is_fixed: bool
+) -> None:
+    clinic = await catalog.applied()
+    for verb in verbs:
+        request = getattr(pb, f"{verb}ClinicRequest")(clinic_id=clinic.id)
+        await getattr(catalog.api, f"{verb}Clinic")(request, metadata=catalog.admin.headers)
+    for headers, zone in ((catalog.wayan.headers, "Asia/Makassar"), (catalog.admin.headers, "Asia/Jayapura")):
+        edit = catalog.api.UpdateClinic(_edit(clinic.id, timezone=zone, description="We have moved"), metadata=headers)
+        if not is_fixed:
+            assert (await edit).clinic.timezone == zone
+            continue
+        with pytest.raises(aio.AioRpcError) as refused:
+            await edit
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert reason(refused.value) == "CLINIC_TIMEZONE_FIXED"
+    told = (await catalog.events("clinic.changed"))[-1]
+    same = _edit(clinic.id, timezone=told["timezone"], description="We have painted")
+    kept = (await catalog.api.UpdateClinic(same, metadata=catalog.wayan.headers)).clinic
+    assert (kept.timezone, kept.description) == (told["timezone"], "We have painted")
+
+
+def _edit(clinic_id: str, **fields: str) -> pb.UpdateClinicRequest:
+    return pb.UpdateClinicRequest(clinic_id=clinic_id, clinic=pb.Clinic(**fields))  # type: ignore[arg-type]
+
+
 async def test_only_administrators_decide(catalog: Catalog) -> None:
     clinic = await catalog.applied()
     for verb in ("Approve", "Reject", "Suspend"):
@@ -124,6 +169,28 @@ async def test_tiers_come_back_from_most_hours_to_fewest(catalog: Catalog) -> No
     tiers = [pb.RefundTier(min_hours_before=h, refund_percent=p) for h, p in ((2, 10), (72, 100), (24, 60))]
     clinic = await catalog.applied(cancellation_policy=pb.CancellationPolicy(tiers=tiers))
     assert [tier.min_hours_before for tier in clinic.cancellation_policy.tiers] == [72, 24, 2]
+
+
+async def test_what_the_contract_says_must_be_there_is_all_that_must(catalog: Catalog) -> None:
+    clinic = (await catalog.approved()).id
+    making: list[tuple[Any, Any, str, Any]] = [
+        (catalog.api.CreateClinic, pb.CreateClinicRequest(), "clinic", clinic_form()),
+        (catalog.api.CreateService, pb.CreateServiceRequest(clinic_id=clinic), "service", service_form()),
+        (catalog.api.CreateStaff, pb.CreateStaffRequest(clinic_id=clinic), "staff", staff_form()),
+    ]
+    for make, request, field, form in making:
+        needed = needed_fields(form)
+        for other in {each.name for each, _ in form.ListFields()} - set(needed):
+            form.ClearField(other)
+        getattr(request, field).CopyFrom(form)
+        await make(request, metadata=catalog.wayan.headers)
+        for name in needed:
+            getattr(request, field).CopyFrom(form)
+            getattr(request, field).ClearField(name)
+            with pytest.raises(aio.AioRpcError) as refused:
+                await make(request, metadata=catalog.wayan.headers)
+            (broken,) = broken_fields(refused.value)
+            assert broken.startswith(f"{field}.{name}")
 
 
 BROKEN: list[tuple[dict[str, Any], str]] = [

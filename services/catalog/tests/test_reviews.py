@@ -13,7 +13,7 @@ from petpro.catalog.v1 import catalog_pb2 as pb
 from petpro_catalog.consumer import booking_completed
 from petpro_common.context import Role
 from petpro_common.messaging.consumer import Unprocessable
-from services.catalog.tests.people import Catalog, Person, reason
+from services.catalog.tests.people import Catalog, Person, mask, reason
 
 FIRST_COUNT = importlib.import_module("petpro_catalog.migrations.versions.0005_ratings").FIRST_COUNT
 
@@ -64,6 +64,21 @@ async def test_somebody_elses_booking_and_one_that_is_not_there_are_refused_alik
             await review(catalog, person, booking_id)
         assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
     assert await catalog.events("review.created") == []
+
+
+async def test_owner_and_staff_do_not_review_their_own_clinic(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    service = await catalog.offered(clinic)
+    member = await catalog.employed(clinic, user_id=str(catalog.sari.id))
+    for person in (catalog.wayan, catalog.sari):
+        with pytest.raises(aio.AioRpcError) as refused:
+            await review(catalog, person, catalog.book(service, person))
+        assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
+
+    leave = pb.UpdateStaffRequest(staff_id=member.id, staff=pb.Staff(), update_mask=mask("user_id"))
+    await catalog.api.UpdateStaff(leave, metadata=catalog.wayan.headers)
+    assert (await review(catalog, catalog.sari, catalog.book(service))).rating == 5
+    assert (await review(catalog, catalog.dewi, catalog.book(service, catalog.dewi))).rating == 5
 
 
 async def test_of_many_reviews_of_one_booking_at_once_one_is_kept(catalog: Catalog) -> None:

@@ -121,6 +121,24 @@ async def test_pages_of_services_and_staff_hold_each_once(catalog: Catalog) -> N
     assert (len(seen_staff), set(seen_staff)) == (5, staff)
 
 
+async def test_a_page_token_of_the_services_is_none_of_the_staff(catalog: Catalog) -> None:
+    clinic = await catalog.approved()
+    for _ in range(2):
+        await catalog.offered(clinic)
+        await catalog.employed(clinic)
+    asked: dict[str, Any] = {"clinic_id": clinic.id, "page_size": 1}
+    of_services = (await catalog.api.ListServices(pb.ListServicesRequest(**asked))).next_page_token
+    of_staff = (await catalog.api.ListStaff(pb.ListStaffRequest(**asked))).next_page_token
+    wrong: list[tuple[Any, Any]] = [
+        (catalog.api.ListServices, pb.ListServicesRequest(**asked, page_token=of_staff)),
+        (catalog.api.ListStaff, pb.ListStaffRequest(**asked, page_token=of_services)),
+    ]
+    for listed, request in wrong:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await listed(request)
+        assert reason(refused.value) == "BAD_PAGE_TOKEN"
+
+
 async def test_what_a_hidden_clinic_offers_is_hidden_too(catalog: Catalog) -> None:
     clinic = await catalog.applied()
     service = await catalog.offered(clinic)

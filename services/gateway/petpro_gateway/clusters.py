@@ -4,7 +4,6 @@ import ipaddress
 from dataclasses import dataclass
 
 from petpro_gateway.errors import Config
-from petpro_gateway.policy import Policy
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -38,12 +37,12 @@ class Address:
         return {"socket_address": {"address": self.host, "port_value": self.port}}
 
 
-def service(name: str, address: Address, policy: Policy, tls_folder: str = "") -> Config:
+def service(name: str, address: Address, most_requests: int, tls_folder: str = "") -> Config:
     """A service of PetPro, over HTTP/2: in clear text, or with the certificates of `tls_folder` on both sides."""
     threshold = {
         "max_connections": 1024,
-        "max_pending_requests": policy.limits.upstream_requests,
-        "max_requests": policy.limits.upstream_requests,
+        "max_pending_requests": most_requests,
+        "max_requests": most_requests,
         "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
     }
     return {

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from buf.validate import validate_pb2
-from google.api import annotations_pb2, http_pb2  # type: ignore[import-untyped]
+from google.api import annotations_pb2, field_behavior_pb2, http_pb2  # type: ignore[import-untyped]
+from google.api.field_behavior_pb2 import FieldBehavior  # type: ignore[import-untyped]
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
@@ -52,6 +53,7 @@ class Method:
     request: str
     response: str
     streaming: bool
+    """Whether it is answered by a stream."""
     bindings: tuple[Binding, ...]
     comment: str
 
@@ -64,6 +66,10 @@ class Method:
     def domain(self) -> str:
         """The part of PetPro that answers, for example `booking`."""
         return self.service.split(".")[1]
+
+    def cluster_at(self, service: str) -> str:
+        """The way to that service: streams have one of their own, so that they take no call's place."""
+        return f"{service}-streams" if self.streaming else service
 
     @property
     def is_everywhere(self) -> bool:
@@ -90,8 +96,12 @@ class Field:
     """Full name of the message or enum; empty for scalars."""
     repeated: bool
     optional: bool
+    choice: str
+    """The oneof that it is one of; empty for most."""
     rules: validate_pb2.FieldRules
     comment: str
+    is_needed: bool = False
+    """Whether whoever makes such a thing must say this; who edits it need not."""
 
 
 @dataclass(frozen=True)
@@ -186,22 +196,28 @@ class _File:
         for number, message in enumerate(messages):
             path = (*parent, number)
             name = f"{scope}.{message.name}"
-            fields = tuple(self._field(field, (*path, 2, place)) for place, field in enumerate(message.field))
+            choices = [choice.name for choice in message.oneof_decl]
+            fields = tuple(self._field(field, choices, (*path, 2, place)) for place, field in enumerate(message.field))
             yield Message(name, fields, self._comment(path), message.options.map_entry)
             yield from self._messages(message.nested_type, name, (*path, 3))
 
-    def _field(self, field: FieldDescriptorProto, path: Path) -> Field:
+    def _field(self, field: FieldDescriptorProto, choices: Sequence[str], path: Path) -> Field:
+        is_choice = field.HasField("oneof_index") and not field.proto3_optional
         return Field(
             name=field.name,
             kind=field.type,
             type_name=field.type_name.removeprefix("."),
             repeated=field.label == FieldDescriptorProto.LABEL_REPEATED,
             optional=field.proto3_optional,
+            choice=choices[field.oneof_index] if is_choice else "",
             rules=field.options.Extensions[validate_pb2.field],
             comment=self._comment(path),
+            is_needed=FieldBehavior.REQUIRED in field.options.Extensions[field_behavior_pb2.field_behavior],
         )
 
     def _method(self, service: str, method: descriptor_pb2.MethodDescriptorProto, path: Path) -> Method:
+        if method.client_streaming:
+            raise ContractError(f"a request cannot be a stream: {service}/{method.name}")
         rules = method.options.Extensions
         rule = rules[annotations_pb2.http] if method.options.HasExtension(annotations_pb2.http) else None
         return Method(
@@ -209,7 +225,7 @@ class _File:
             name=method.name,
             request=method.input_type.removeprefix("."),
             response=method.output_type.removeprefix("."),
-            streaming=method.client_streaming or method.server_streaming,
+            streaming=method.server_streaming,
             bindings=tuple(_binding(each) for each in (rule, *rule.additional_bindings)) if rule else (),
             comment=self._comment(path),
         )

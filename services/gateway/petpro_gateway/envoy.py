@@ -55,15 +55,20 @@ def configuration(contracts: Contracts, policy: Policy, places: Places) -> Confi
         "overload_manager": _overload(policy),
         "static_resources": {
             "listeners": _listeners(contracts, methods, policy, places),
-            "clusters": _clusters(policy, places),
+            "clusters": _clusters(methods, policy, places),
         },
     }
 
 
-def _clusters(policy: Policy, places: Places) -> list[Config]:
-    services = [
-        clusters.service(name, address, policy, places.tls_folder) for name, address in places.upstreams.items()
-    ]
+def _clusters(methods: Sequence[Method], policy: Policy, places: Places) -> list[Config]:
+    limits, upstreams = policy.limits, places.upstreams
+    most = dict.fromkeys(upstreams, limits.upstream_requests)
+    at = dict(upstreams)
+    for method in methods:
+        if method.streaming:
+            most[method.cluster_at(method.domain)] = limits.upstream_streams
+            at[method.cluster_at(method.domain)] = upstreams[method.domain]
+    services = [clusters.service(name, at[name], most[name], places.tls_folder) for name in most]
     keys = clusters.inner(filters.JWKS_CLUSTER, places.keys)
     admin = clusters.inner(_ADMIN_CLUSTER, places.admin.socket)
     traces = [clusters.collector(_TRACES_CLUSTER, places.traces)] if places.traces else []

@@ -57,8 +57,11 @@ ERRORS = (
     GatewayError(405, _C.UNIMPLEMENTED, _C.UNKNOWN, "METHOD_NOT_ALLOWED", "This path has other methods; see Allow."),
     GatewayError(408, _C.DEADLINE_EXCEEDED, _C.UNKNOWN, "REQUEST_TIMED_OUT", "The request took too long to arrive."),
     GatewayError(413, _C.INVALID_ARGUMENT, _C.UNKNOWN, "BODY_TOO_LARGE", "The body of the request is too large."),
+    GatewayError(426, _C.UNIMPLEMENTED, _C.UNKNOWN, "HTTP_VERSION_TOO_OLD", "HTTP/1.1 or later is needed."),
     GatewayError(429, _C.RESOURCE_EXHAUSTED, _C.RESOURCE_EXHAUSTED, "RATE_LIMITED", "Too many calls.", 1),
+    GatewayError(431, _C.INVALID_ARGUMENT, _C.UNKNOWN, "HEADERS_TOO_LARGE", "Address and headers are too large."),
     GatewayError(500, _C.INTERNAL, _C.UNKNOWN, "INTERNAL", "A fault of ours; quote X-Request-Id to support."),
+    GatewayError(501, _C.UNIMPLEMENTED, _C.UNKNOWN, "NOT_IMPLEMENTED", "The body may come whole or in chunks only."),
     GatewayError(502, _C.UNAVAILABLE, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
     GatewayError(503, _C.UNAVAILABLE, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
     GatewayError(504, _C.DEADLINE_EXCEEDED, _C.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "A service took too long."),
@@ -72,21 +75,26 @@ OTHERWISE_SAID = {
 }
 """What Envoy's own status does not say well: its details, and the status that does."""
 
+_SAYS_WHY = "response.code_details.contains('transcode_failure') || response.code_details == 'direct_response'"
+"""The transcoder and our own routes say what is wrong with a request; Envoy's parser says nothing, or `Bad Request`."""
+
 
 def local_reply() -> Config:
     """Envoy's `local_reply_config`: the first mapper that fits shapes the answer."""
     by_status = {error.http_status: error for error in ERRORS}
     mappers = []
     for details, status in OTHERWISE_SAID.items():
-        pair = _mappers(by_status[status], _details_are(details))
+        pair = _mappers(by_status[status], _fits(f"response.code_details == '{details}'"))
         mappers += [{**mapper, "status_code": status} for mapper in pair]
+    said = {"and_filter": {"filters": [_status_is(400), _fits(_SAYS_WHY)]}}
+    mappers += _mappers(by_status[400], said, "%LOCAL_REPLY_BODY%")
     for error in ERRORS:
         mappers += _mappers(error, _status_is(error.http_status))
     return {"mappers": mappers}
 
 
-def _mappers(error: GatewayError, condition: Config) -> list[Config]:
-    return [_grpc_mapper(error, condition), _json_mapper(error, condition)]
+def _mappers(error: GatewayError, condition: Config, message: str = "") -> list[Config]:
+    return [_grpc_mapper(error, condition), _json_mapper(error, condition, message or error.message)]
 
 
 def _grpc_mapper(error: GatewayError, condition: Config) -> Config:
@@ -97,8 +105,7 @@ def _grpc_mapper(error: GatewayError, condition: Config) -> Config:
     }
 
 
-def _json_mapper(error: GatewayError, condition: Config) -> Config:
-    message = "%LOCAL_REPLY_BODY%" if error.http_status == 400 else error.message
+def _json_mapper(error: GatewayError, condition: Config, message: str) -> Config:
     body = {"code": error.code.value[0], "message": message, "details": error.details}
     retry = [_header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
     return {
@@ -113,8 +120,8 @@ def _status_is(status: int) -> Config:
     return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
 
 
-def _details_are(details: str) -> Config:
-    expression = f"response.code_details == '{details}'"
+def _fits(expression: str) -> Config:
+    """Holds when this CEL expression does."""
     type_url = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
     return {
         "extension_filter": {

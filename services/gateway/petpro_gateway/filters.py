@@ -62,7 +62,11 @@ def transcoder(contracts: Contracts, services: Sequence[str], policy: Policy) ->
         "convert_grpc_status": True,
         # As browsers and most HTTP clients write a space in a query.
         "query_param_unescape_plus": True,
-        "print_options": {"preserve_proto_field_names": True, "always_print_primitive_fields": True},
+        "print_options": {
+            "preserve_proto_field_names": True,
+            "always_print_primitive_fields": True,
+            "stream_sse_style_delimited": True,
+        },
         "request_validation_options": {
             "reject_unknown_query_parameters": True,
             "reject_binding_body_field_collisions": True,
@@ -135,8 +139,9 @@ def _people(tokens: Tokens, refresh_keys_seconds: int) -> Config:
         "audiences": [tokens.audience],
         "remote_jwks": remote,
         "forward": True,
-        # Named, so that a token in the query string is not looked for.
-        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        # Named, so that a token in the query string is not looked for. It stands after the scheme, which Envoy would
+        # take in one spelling alone; services refuse all schemes but Bearer, in any.
+        "from_headers": [{"name": "authorization", "value_prefix": " "}],
         "require_expiration": True,
         "clock_skew_seconds": tokens.clock_skew_seconds,
         "jwt_cache_config": {"jwt_cache_size": tokens.remembered},

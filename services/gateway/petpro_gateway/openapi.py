@@ -18,16 +18,22 @@ Book visits at pet clinics: find a clinic, hold a slot for a pet, pay, be booked
 
 **Tokens.** Sign in with `POST /v1/auth/token` and send `Authorization: Bearer <access token>`.
 
-**Again, safely.** Every change takes the header `Idempotency-Key`. The same key with the same request returns the
-stored answer; with another request it is refused with `REQUEST_ID_REUSED`.
+**Again, safely.** Every change but signing in takes the header `Idempotency-Key`. The same key with the same request
+returns the stored answer; with another request it is refused with `REQUEST_ID_REUSED`. Send a key of its own with each
+`POST /v1/auth/refresh`, which then gives the same refresh token again for a minute; a refresh token that comes again
+without its key ends the session.
 
 **Errors** all have one shape, `google.rpc.Status`: look at the `reason` of `google.rpc.ErrorInfo` in `details`.
 `google.rpc.BadRequest` lists every field that breaks a rule, and `google.rpc.RetryInfo` says when to try again.
 
 **Pages.** Send `next_page_token` as `page_token`, with the same filters, until it is empty.
 
+**Streams** are server-sent events over HTTP. Errors before the first one come as every error does; afterwards a stream
+says itself that it ends and why.
+
 Amounts of money are decimal strings with a currency code. Numbers of 64 bits are strings. Unknown fields in a body are
-ignored; unknown query parameters are refused. The same methods are served as gRPC and gRPC-Web on the same port.
+ignored; query parameters that are unknown, or that path or body say, are refused. The same methods are
+served as gRPC and gRPC-Web on the same port.
 """
 
 
@@ -129,8 +135,11 @@ def _body(request: Message, binding: Binding) -> Schema:
 
 def _answer(method: Method) -> Schema:
     headers = {"X-Request-Id": {"description": "Names this call in our logs.", "schema": {"type": "string"}}}
-    content = {"application/json": {"schema": schema.reference(method.response)}}
-    return {"description": "Done.", "headers": headers, "content": content}
+    answer = schema.reference(method.response)
+    if method.streaming:
+        text = "Server-sent events; the `data` of each is one of these as JSON."
+        return {"description": text, "headers": headers, "content": {"text/event-stream": {"schema": answer}}}
+    return {"description": "Done.", "headers": headers, "content": {"application/json": {"schema": answer}}}
 
 
 _ALL_ERRORS = {
@@ -179,7 +188,7 @@ def _schemas(contracts: Contracts, methods: list[Method]) -> dict[str, Schema]:
         for binding in method.bindings:
             if binding.body == "*":
                 without = {*binding.variables, _IDEMPOTENCY_FIELD}
-                requests[schema.component_name(message.name)] = schema.message_schema(contracts, message, without)
+                requests[schema.component_name(message.name)] = schema.making_schema(contracts, message, without)
         whole |= {field.type_name for field in message.fields if field.type_name.startswith("petpro.")}
     return dict(sorted({**schema.components(contracts, whole), **requests}.items()))
 

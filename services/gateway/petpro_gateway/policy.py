@@ -32,9 +32,10 @@ class RateLimits(_Part):
 
 
 class Timeouts(_Part):
-    """Seconds until a call ends; they become the gRPC deadline upstream."""
+    """Seconds until a call ends; they become the gRPC deadline upstream, but for streams, which end by themselves."""
 
     default_seconds: PositiveFloat = 5
+    streams_seconds: PositiveFloat = 300
     methods: dict[str, PositiveFloat] = {}
 
 
@@ -60,6 +61,7 @@ class Limits(_Part):
     response_bytes: PositiveInt = 8 << 20
     connections: PositiveInt = 10_000
     upstream_requests: PositiveInt = 256
+    upstream_streams: PositiveInt = 4000
 
 
 class Policy(_Part):
@@ -76,7 +78,8 @@ class Policy(_Part):
     traced_percent: float = Field(default=100, ge=0, le=100)
 
     def timeout_seconds(self, method: Method) -> float:
-        return self.timeouts.methods.get(method.full_name, self.timeouts.default_seconds)
+        usual = self.timeouts.streams_seconds if method.streaming else self.timeouts.default_seconds
+        return self.timeouts.methods.get(method.full_name, usual)
 
 
 def read_policy(file: Path, contracts: Contracts) -> Policy:

@@ -21,6 +21,15 @@ _RETRIES = {
 }
 """Only what has certainly not reached a service is sent again."""
 
+_EVENTS: Config = {
+    "request_headers_to_remove": ["grpc-timeout"],
+    "response_headers_to_add": [
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in (("cache-control", "no-store"), ("x-accel-buffering", "no"))
+    ],
+}
+"""A stream has no deadline, and nobody on its way may keep it back."""
+
 
 def method_routes(methods: Iterable[Method], services: Iterable[str], policy: Policy) -> list[Config]:
     """Routes to the services, then for each known path an answer to all other HTTP methods."""
@@ -35,6 +44,7 @@ def method_routes(methods: Iterable[Method], services: Iterable[str], policy: Po
         *(_http_route(binding, method, service, policy) for binding, method, service in ways),
         *(_grpc_route(method, policy) for method in over_grpc),
         preflight_route(),
+        *(_said_twice(_path_match(binding), verbs) for binding, verbs in allowed.values()),
         *(_other_verbs(_path_match(binding), verbs) for binding, verbs in allowed.values()),
         *(_other_verbs({"path": f"/{method.full_name}"}, ["POST"]) for method in over_grpc),
     ]
@@ -71,10 +81,13 @@ def page_routes(pages: dict[str, tuple[str, str, dict[str, str]]]) -> Iterator[C
 
 def _http_route(binding: Binding, method: Method, service: str, policy: Policy) -> Config:
     """The deadline upstream is the route's own timeout; HTTP clients have none of their own."""
+    match = {**_path_match(binding), "headers": [_verb(binding.verb), *_query_of_its_own(binding)]}
+    if method.streaming:
+        return {**_route(match, method, service, policy, _limits_of_stream(method, policy)), **_EVENTS}
     seconds = policy.timeout_seconds(method)
     limits = {"timeout": f"{seconds:g}s"}
     return {
-        **_route({**_path_match(binding), "headers": [_verb(binding.verb)]}, method, service, policy, limits),
+        **_route(match, method, service, policy, limits),
         "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
     }
 
@@ -82,19 +95,29 @@ def _http_route(binding: Binding, method: Method, service: str, policy: Policy) 
 def _grpc_route(method: Method, policy: Policy) -> Config:
     """For gRPC and gRPC-Web, both told by their content type. A client's own shorter deadline counts."""
     grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
-    seconds = policy.timeout_seconds(method)
-    longest = {"max_stream_duration": f"{seconds:g}s", "grpc_timeout_header_max": f"{seconds:g}s"}
-    limits = {"timeout": "0s", "max_stream_duration": longest}
     default = {
-        "header": {"key": "grpc-timeout", "value": f"{round(seconds * 1000)}m"},
+        "header": {"key": "grpc-timeout", "value": f"{round(policy.timeout_seconds(method) * 1000)}m"},
         "append_action": "ADD_IF_ABSENT",
     }
     match = {"path": f"/{method.full_name}", "headers": [_verb("POST"), grpc]}
-    route = _route(match, method, method.domain, policy, limits)
+    route = _route(match, method, method.domain, policy, _limits_of_stream(method, policy))
     # The services refuse what is too large, with the status that gRPC has for it; the buffer has none.
     unlimited = {"envoy.filters.http.buffer": {"@type": f"{_TYPES}.buffer.v3.BufferPerRoute", "disabled": True}}
     rules = {**route["typed_per_filter_config"], **unlimited}
-    return {**route, "request_headers_to_add": [default], "typed_per_filter_config": rules}
+    return {
+        **route,
+        **({} if method.streaming else {"request_headers_to_add": [default]}),
+        "typed_per_filter_config": rules,
+    }
+
+
+def _limits_of_stream(method: Method, policy: Policy) -> Config:
+    """For all that may have more than one answer, as every call over gRPC may for Envoy."""
+    seconds = f"{policy.timeout_seconds(method):g}s"
+    return {
+        "timeout": "0s",
+        "max_stream_duration": {"max_stream_duration": seconds, "grpc_timeout_header_max": seconds},
+    }
 
 
 def _route(match: Config, method: Method, service: str, policy: Policy, limits: Config) -> Config:
@@ -105,7 +128,7 @@ def _route(match: Config, method: Method, service: str, policy: Policy, limits: 
     return {
         "name": method.full_name,
         "match": match,
-        "route": {"cluster": service, "retry_policy": _RETRIES, **limits},
+        "route": {"cluster": method.cluster_at(service), "retry_policy": _RETRIES, **limits},
         "typed_per_filter_config": rules,
     }
 
@@ -146,6 +169,33 @@ def _other_verbs(path: Config, verbs: list[str]) -> Config:
         "direct_response": {"status": 405},
         "response_headers_to_add": [_set("allow", ", ".join(sorted(verbs)))],
     }
+
+
+def _said_twice(path: Config, verbs: list[str]) -> Config:
+    """400 for a known path and method whose query says what path or body say."""
+    told = "What the path or the body says cannot be said in the query."
+    return {
+        "match": {**path, "headers": [_verb(*verbs)]},
+        "direct_response": {"status": 400, "body": {"inline_string": told}},
+    }
+
+
+def _query_of_its_own(binding: Binding) -> list[Config]:
+    """Holds when no parameter of the query is a field that path or body fill: the transcoder would take the query's.
+
+    It understands names with %XX too, and nobody writes them so who means well.
+    """
+    filled = [*binding.variables, *filter(None, [binding.body])]
+    if not filled:
+        return []
+    names = "|".join(sorted({spelling for field in filled for spelling in (field, _camel(field))}))
+    taken = r"\C+" if binding.body == "*" else rf"(\C*&)?([^=&]*%\C*|({names})([.=&]\C*)?)"
+    said = {"safe_regex": {"regex": rf"[^?]*\?{taken}"}}
+    return [{"name": ":path", "string_match": said, "invert_match": True}]
+
+
+def _camel(field: str) -> str:
+    return re.sub("_(.)", lambda after: after[1].upper(), field)
 
 
 def _path_match(binding: Binding) -> Config:

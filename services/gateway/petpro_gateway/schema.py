@@ -74,7 +74,23 @@ def message_schema(contracts: Contracts, message: Message, without: Collection[s
     required = [field.name for field in fields if is_required(field)]
     if required:
         schema["required"] = required
+    choices = [{"required": [field.name]} for field in fields if field.choice]
+    if choices:
+        schema["oneOf"] = choices
     return _described(schema, message.comment)
+
+
+def making_schema(contracts: Contracts, message: Message, without: Collection[str]) -> Schema:
+    """As `message_schema`, for a request that makes the things in it: these have all that such a thing must have."""
+    schema = message_schema(contracts, message, without)
+    for field in message.fields:
+        made = contracts.messages.get(field.type_name)
+        needed = [each for each in made.fields if each.is_needed] if made else []
+        if needed:
+            filled = {each.name: {"minLength": 1} for each in needed if each.kind == Proto.TYPE_STRING}
+            whole = {"required": [each.name for each in needed], "properties": filled}
+            schema["properties"][field.name] = {"allOf": [schema["properties"][field.name], whole]}
+    return schema
 
 
 def field_schema(contracts: Contracts, field: Field) -> Schema:

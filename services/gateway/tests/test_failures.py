@@ -1,6 +1,7 @@
 """When a service is away, never answers, or has been away since the gateway started."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
@@ -20,7 +21,7 @@ from petpro_common import tasks
 from petpro_common.testing import eventually
 from petpro_gateway.policy import Policy
 from services.gateway.tests.conftest import LIST_BOOKINGS
-from services.gateway.tests.edge import SERVICES, running
+from services.gateway.tests.edge import SERVICES, Edge, running
 from services.gateway.tests.servicers import NEVER_ANSWERED, UNREAD_BOOKING, Upstream, new_key, token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,6 +44,35 @@ async def black_hole() -> AsyncIterator[str]:
     for writer in writers:
         writer.close()
         await writer.wait_closed()
+
+
+HOST, END = b" HTTP/1.1\r\nHost: petpro\r\n", b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status", "code", "reason"),
+    [
+        (b"GET /v1/clinics HTTP/1.0\r\n\r\n", 426, 12, "HTTP_VERSION_TOO_OLD"),
+        (b"GET /v1/clinics?query=" + b"x" * 60_000 + HOST + END, 431, 3, "HEADERS_TOO_LARGE"),
+        (b"GET /v1/clinics" + HOST + b"X-Many: 1\r\n" * 101 + b"\r\n", 431, 3, "HEADERS_TOO_LARGE"),
+        (b"POST /v1/clinics" + HOST + b"Transfer-Encoding: gzip" + END, 501, 12, "NOT_IMPLEMENTED"),
+        (b"GET /v1/clinics/a%2Fb" + HOST + END, 400, 3, "INVALID_REQUEST"),
+        (b"GET /v1/clinics/a%00b" + HOST + END, 400, 3, "INVALID_REQUEST"),
+        (b"GET /v1/clinics HTTP/1.1" + END, 400, 3, "INVALID_REQUEST"),
+        (b"BREW /v1/clinics" + HOST + END, 400, 3, "INVALID_REQUEST"),
+    ],
+)
+async def test_what_envoy_cannot_read_is_answered_in_the_one_shape(
+    edge: Edge, request_head: bytes, status: int, code: int, reason: str
+) -> None:
+    host, _, port = edge.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request_head)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert (head.split()[1], b"content-type: application/json" in head) == (str(status).encode(), True)
+    told = json.loads(body)
+    assert (told["code"], told["details"][0]["reason"], len(told["message"]) > 20) == (code, reason, True)
 
 
 async def test_a_service_that_is_away_is_503(web: httpx.AsyncClient, dewi: dict[str, str]) -> None:

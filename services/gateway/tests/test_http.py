@@ -148,6 +148,36 @@ async def test_a_query_that_no_contract_knows_is_400(web: httpx.AsyncClient, que
     assert query.split("=")[0] in answer.json()["message"]
 
 
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("POST", f"/v1/bookings/{BOOKING}:cancel?booking_id={MILO}"),
+        ("POST", f"/v1/bookings/{BOOKING}:cancel?bookingId={MILO}"),
+        ("POST", f"/v1/bookings/{BOOKING}:cancel?%62ooking%5Fid={MILO}"),
+        ("POST", f"/v1/bookings/{BOOKING}:cancel?reason=theirs"),
+        ("GET", f"/v1/bookings/{BOOKING}?booking_id={MILO}"),
+        ("DELETE", f"/v1/pets/{MILO}?pet_id={BOOKING}"),
+        ("PATCH", f"/v1/pets/{MILO}?update_mask=name&petId={BOOKING}"),
+        ("PATCH", f"/v1/pets/{MILO}?&pet.name=Q"),
+        ("PATCH", f"/v1/pets/{MILO}?p%65t.name=Q"),
+        ("POST", "/v1/webhooks/sandbox?provider=xendit"),
+    ],
+)
+async def test_what_path_or_body_say_cannot_be_said_otherwise_in_the_query(
+    web: httpx.AsyncClient, upstream: Upstream, dewi: dict[str, str], verb: str, path: str
+) -> None:
+    calls = len(upstream.calls)
+    body = None if verb in ("GET", "DELETE") else {"breed": "Persia"}
+    answer = await web.request(verb, path, headers=dewi, json=body)
+    assert (answer.status_code, answer.json()["code"], error_info(answer)["reason"]) == (400, 3, "INVALID_REQUEST")
+    assert "query" in answer.json()["message"]
+    assert len(upstream.calls) == calls
+
+
+async def test_an_empty_query_says_nothing(web: httpx.AsyncClient, dewi: dict[str, str]) -> None:
+    assert (await web.post(f"/v1/bookings/{BOOKING}:cancel?", headers=dewi, json={})).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/nothing", "/v1/pets/", "/petpro.account.v1.AccountService/GetUser"])
 async def test_an_unknown_path_is_404(web: httpx.AsyncClient, path: str) -> None:
     answer = await web.get(path)

@@ -64,6 +64,16 @@ async def test_a_good_token_is_let_in_and_passed_on(web: httpx.AsyncClient, upst
     assert upstream.last.metadata["authorization"] == mine["authorization"]
 
 
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "BeArEr"])
+async def test_the_scheme_of_a_token_may_be_written_in_any_way(
+    web: httpx.AsyncClient, upstream: Upstream, scheme: str
+) -> None:
+    good, bad = token(upstream.keys[0]), token(new_key("first"))
+    for path in (ME, CLINICS):
+        assert (await web.get(path, headers={"authorization": f"{scheme} {good}"})).status_code == 200
+        assert (await web.get(path, headers={"authorization": f"{scheme} {bad}"})).status_code == 401
+
+
 async def test_without_token_only_public_methods_are_open(web: httpx.AsyncClient) -> None:
     refused = await web.get(ME)
     assert (refused.status_code, refused.json()["code"]) == (401, 16)

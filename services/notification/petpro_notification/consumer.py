@@ -22,9 +22,15 @@ def consumer(database: Database, broker: Broker, wording: Wording, couriers: Seq
     others: dict[str, Handler] = {
         "clinic.changed": on_clinic_changed,
         "service.changed": on_service_changed,
-        "user.erased": erased(store_personal.forget),
+        "user.erased": on_user_erased,
     }
     return event_consumer(database, broker, {**telling, **others})
+
+
+async def on_user_erased(tx: Transaction, event: Event) -> None:
+    """Forgets them, and ends their streams wherever these are."""
+    await erased(store_personal.forget)(tx, event)
+    tx.tell(notifications.TOLD, [event["user_id"]])
 
 
 async def on_clinic_changed(tx: Transaction, event: Event) -> None:

@@ -90,7 +90,7 @@ class Deliveries:
         self._handed_over: deque[tuple[Due, float]] = deque()  # and until when a try may begin
         self._is_running = False
         self._look_at = 0.0  # when what others may have left is looked for
-        database.listen(DUE, self._look_now)
+        database.listen(DUE, lambda _: self._look_now())
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of the database is logged and tried again."""

@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TypeAlias
 
-from petpro_common.errors import NotFound
+from petpro_common.errors import NotFound, Overloaded
 
 MAX_PAUSE_SECONDS = 3600.0
 TITLE_LENGTH = 255
@@ -35,9 +35,16 @@ class DeviceNotFound(NotFound):
     reason = "DEVICE_NOT_FOUND"
 
 
+class TooManyStreams(Overloaded):
+    """As many streams of yours are open as may be at once."""
+
+    reason = "TOO_MANY_STREAMS"
+
+
 class Type(StrEnum):
     """What a notification is about; its text is the template of the same name."""
 
+    APPROVAL_REQUESTED = "approval_requested"
     BOOKING_CONFIRMED = "booking_confirmed"
     BOOKING_CANCELLED = "booking_cancelled"
     BOOKING_RESCHEDULED = "booking_rescheduled"

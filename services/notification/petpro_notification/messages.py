@@ -57,11 +57,15 @@ TELLING: Mapping[str, tuple[Type | None, tuple[str, ...]]] = {
     "checkout.failed": (None, ("reason",)),
     "refund.succeeded": (Type.REFUND_SETTLED, ("booking_id", "amount")),
     "refund.manual": (Type.REFUND_DELAYED, ("booking_id", "amount")),
+    "reservation.approval_requested": (Type.APPROVAL_REQUESTED, ("reservation_id", "slot_date", "slot_time")),
     "reservation.expired": (Type.RESERVATION_EXPIRED, ("reservation_id",)),
     "user.password_changed": (Type.PASSWORD_CHANGED, ()),
     "user.password_reset_requested": (Type.PASSWORD_RESET, ("reset_id",)),
 }
 """The type of notification that each event makes, and the fields without which it cannot be told."""
+
+_TOLD_TO = {"reservation.approval_requested": "owner_id"}
+"""Who is told where it is not the customer, `user_id`."""
 
 _READ: Mapping[str, Callable[[str], object]] = {
     "booking_id": UUID,
@@ -72,6 +76,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
     "slot_date": date.fromisoformat,
     "slot_time": time.fromisoformat,
     "amount": Decimal,
+    "paid_amount": Decimal,
     "refund_amount": Decimal,
 }
 
@@ -79,15 +84,16 @@ _READ: Mapping[str, Callable[[str], object]] = {
 def told(event_type: str, event: Event) -> Told:
     """Reads an event of `TELLING`. Raises Unprocessable when a field is missing or malformed."""
     type_, needed = TELLING[event_type]
-    missing = [name for name in ("user_id", *needed) if event.get(name) is None]
+    whom = _TOLD_TO.get(event_type, "user_id")
+    missing = [name for name in (whom, *needed) if event.get(name) is None]
     if missing:
         raise Unprocessable(f"{event_type} lacks {', '.join(missing)}")
     _check(event_type, event)
     if type_ is None:
         # The id was minted for a booking that never came to be.
-        return Told(checkout_failure_type(str(event["reason"])), _id(event, "user_id"), None, event)
+        return Told(checkout_failure_type(str(event["reason"])), _id(event, whom), None, event)
     booking_id = _id(event, "booking_id") if event.get("booking_id") else None
-    return Told(type_, _id(event, "user_id"), booking_id, event)
+    return Told(type_, _id(event, whom), booking_id, event)
 
 
 def clinic(event: Event) -> Clinic:

@@ -1,4 +1,4 @@
-"""Use cases: tell a person something, list what they were told, mark it as read."""
+"""Use cases: tell a person something, list what they were told, find what they missed, mark it as read."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import new_id
-from petpro_notification import store
+from petpro_notification import store, store_streams
 from petpro_notification.domain import Channel, NotificationNotFound, Type, goes_by, merged, said_already_by
 from petpro_notification.messages import Told
 from petpro_notification.store import Due, Known, New, NewDelivery
@@ -16,6 +16,12 @@ from petpro_notification.wording import Wording
 
 DUE = "deliveries"
 """Told of when somebody is to be written to by whoever claims it first."""
+TOLD = "notifications_told"
+"""Told of with the ids of people who were told something, or were erased: each process that has a stream of theirs
+looks."""
+
+NONE_YET = UUID(int=0)
+"""In place of the last notification of who has none."""
 
 
 class Courier(Protocol):
@@ -51,6 +57,7 @@ async def tell(tx: Transaction, wording: Wording, news: Sequence[Told], couriers
     claimed = store.add_notifications(tx, new, deliveries)
     for courier in couriers:
         tx.after_commit(partial(courier.take, [each for each in claimed if each.channel == courier.channel]))
+    tx.tell(TOLD, {str(each.user_id) for each in new})
     if len(claimed) < len(deliveries):
         tx.tell(DUE)
 
@@ -96,6 +103,17 @@ async def page(
     """One page of a person's notifications, newest first, and whether more follow."""
     rows = await store.page_of(tx, user_id, unread_only, after, size + 1)
     return rows[:size], len(rows) > size
+
+
+async def missed(tx: Transaction, user_id: UUID, last_id: UUID, most: int) -> Sequence[Row]:
+    """The first of what a person was told after the one they have, or at all. Raises NotificationNotFound when that is
+    none of theirs."""
+    if last_id == NONE_YET:
+        return (await store.page_of(tx, user_id, False, None, most))[::-1]
+    rows = await store_streams.missed(tx, user_id, last_id, most)
+    if rows is None:
+        raise NotificationNotFound
+    return rows
 
 
 async def read(tx: Transaction, user_id: UUID, id_: UUID) -> Row:

@@ -31,7 +31,7 @@ class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
         async with self._database.reading() as tx:
             rows, more = await notifications.page(tx, user_id, request.unread_only, after, size)
         token = pages.write_token((rows[-1].created_at.isoformat(), rows[-1].id), *filters) if more else ""
-        return pb.ListNotificationsResponse(notifications=map(_to_proto, rows), next_page_token=token)
+        return pb.ListNotificationsResponse(notifications=map(to_proto, rows), next_page_token=token)
 
     async def ReadNotification(
         self, request: pb.ReadNotificationRequest, context: aio.ServicerContext[Any, Any]
@@ -40,7 +40,7 @@ class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
 
         async def work(tx: Transaction) -> pb.ReadNotificationResponse:
             row = await notifications.read(tx, user_id, UUID(request.notification_id))
-            return pb.ReadNotificationResponse(notification=_to_proto(row))
+            return pb.ReadNotificationResponse(notification=to_proto(row))
 
         return await once(self._database, request, pb.ReadNotificationResponse, work)
 
@@ -56,7 +56,8 @@ def _sort_key(key: tuple[str, ...] | None) -> tuple[datetime, UUID] | None:
         raise pages.BadPageToken from None
 
 
-def _to_proto(row: Row) -> pb.Notification:
+def to_proto(row: Row) -> pb.Notification:
+    """A notification as the contract has it."""
     message = pb.Notification(
         id=str(row.id),
         user_id=str(row.user_id),

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from petpro_common.rpc import LONGEST_STREAM_SECONDS
 from petpro_common.settings import ServiceSettings
 
 
@@ -36,6 +37,9 @@ class Settings(ServiceSettings):
     web_push_hosts: str = (
         "fcm.googleapis.com,updates.push.services.mozilla.com,web.push.apple.com,*.push.apple.com,*.notify.windows.com"
     )
+    stream_heartbeat_seconds: float = Field(default=20.0, gt=0, le=45)
+    stream_longest_seconds: float = Field(default=240.0, gt=0, le=LONGEST_STREAM_SECONDS - 10)
+    stream_most_per_person: int = Field(default=10, ge=1)
     delivery_poll_seconds: float = Field(default=0.5, gt=0)
     delivery_gather_seconds: float = Field(default=0.1, ge=0)
     delivery_lease_seconds: float = Field(default=60.0, gt=0)

@@ -10,7 +10,11 @@ from petpro_common.personal import erasure
 from petpro_common.personal.held import Held
 
 HELD = (
-    Held("notifications", "id, user_id, booking_id, type, title, content, metadata, is_read, read_at, created_at"),
+    Held(
+        "notifications",
+        "id, user_id, booking_id, type, title, content, metadata, is_read, read_at, created_at",
+        secrets="told_in, told_after",  # numbers of the database's own transactions
+    ),
     Held(
         "deliveries",
         "id, notification_id, channel, status, tries, due_at, sent_at, reason, created_at, taken_by",

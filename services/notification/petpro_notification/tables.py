@@ -18,6 +18,8 @@ notifications = Table(
     Column("is_read", Boolean, nullable=False),
     Column("read_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("told_in", BigInteger),
+    Column("told_after", BigInteger),
 )
 
 deliveries = Table(

@@ -25,6 +25,7 @@ _FACTS = (
     "slot_date",
     "slot_time",
     "amount",
+    "paid_amount",
     "refund_amount",
     "refund_status",
     "currency",

@@ -3,6 +3,7 @@
 import sys
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import nats as nats_client
@@ -25,18 +26,20 @@ BOOKINGS, LAST_MAIL = 60, 20
 DIES = ("PETPRO_NOTIFICATION_KILL_AT=after call delivery", f"PETPRO_NOTIFICATION_KILL_ON={LAST_MAIL}")
 """After that mail, of which it has not yet written that it is sent."""
 
+STOPPED = '"event":"stopped"'
+
 
 @pytest.fixture(scope="module")
 def stack_of_two(start_own_stack: StartStack) -> RunningStack:
-    short = {"DELIVERY_LEASE_SECONDS": "5", "DELIVERY_TRY_SECONDS": "4"}
-    settings = {"notification": {f"PETPRO_NOTIFICATION_{name}": value for name, value in short.items()}}
+    told = {"DELIVERY_LEASE_SECONDS": "5", "DELIVERY_TRY_SECONDS": "4", "DRAIN_SECONDS": "3600"}
+    settings = {"notification": {f"PETPRO_NOTIFICATION_{name}": value for name, value in told.items()}}
     return start_own_stack(["postgres", "nats", "mail", "account", "notification"], settings)
 
 
-async def register(stack: RunningStack) -> tuple[account_pb2.User, str]:
+async def register(stack: RunningStack, email: str = "sari@petpro.example") -> tuple[account_pb2.User, str]:
     """A person, and the token with which they are signed in."""
     sari = account_pb2.CreateUserRequest(
-        email="sari@petpro.example", password="a long enough one", full_name="Sari Dewi", phone_number="+628123456789"
+        email=email, password="a long enough one", full_name="Sari Dewi", phone_number="+628123456789"
     )
     async with aio.insecure_channel(stack.endpoints["services"]["account"]["grpc"]) as channel:
         accounts = AccountServiceStub(channel)
@@ -87,3 +90,19 @@ async def test_killed_while_it_sends_it_tells_everything_once_and_loses_no_mail(
     assert sorted(told.content.split("reference code: ")[1][:7] for told in listed.notifications) == [
         f"PP-{number:04}" for number in range(BOOKINGS)
     ]
+
+
+async def test_when_it_is_told_to_stop_it_waits_for_no_stream(stack_of_two: RunningStack) -> None:
+    _, token = await register(stack_of_two, "dewi@petpro.example")
+    metadata = (("authorization", f"Bearer {token}"),)
+    before = stack_of_two.log("notification").count(STOPPED)
+    async with aio.insecure_channel(stack_of_two.endpoints["services"]["notification"]["grpc"]) as channel:
+        call: Any = NotificationServiceStub(channel).StreamNotifications(
+            pb.StreamNotificationsRequest(), metadata=metadata
+        )
+        assert (await call.read()).HasField("heartbeat")
+        await stack_of_two.stop_part("notification")
+        assert (await call.read()).end.reason == pb.STREAM_END_REASON_COME_BACK
+        assert await call.read() is aio.EOF
+    assert stack_of_two.log("notification").count(STOPPED) == before + 1
+    await stack_of_two.start_part("notification")

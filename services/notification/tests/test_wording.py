@@ -55,6 +55,29 @@ def test_who_did_not_come_reads_what_comes_back(back: str | None, is_told: bool)
         assert (sign in words.content) == is_told
 
 
+@pytest.mark.parametrize(
+    ("paid", "back", "is_told"),
+    [
+        ("150000.00", "0.00", True),
+        ("0.00", "0.00", False),
+        ("150000.00", "75000.00", False),
+        (None, "0.00", True),  # as told by a version that does not say what was paid
+    ],
+)
+def test_only_who_has_paid_reads_that_nothing_is_paid_back(paid: str | None, back: str, is_told: bool) -> None:
+    facts = {
+        **BARE,
+        "paid_amount": paid,
+        "refund_amount": back,
+        "currency": "IDR",
+        "cancellation_reason": "Dr Sari is ill",
+    }
+    for language, said in (("en", "nothing is paid back"), ("id", "tidak ada dana yang dikembalikan")):
+        words = Wording(language).words(Type.BOOKING_CANCELLED, facts, SATWA)
+        assert (said in words.content) == is_told
+        assert "Dr Sari is ill" in words.content
+
+
 def test_a_title_is_one_line_that_fits() -> None:
     words = Wording("en").words(Type.BOOKING_CANCELLED, FACTS, Names(clinic="Klinik\r\nSatwa " * 40))
     assert "\n" not in words.title

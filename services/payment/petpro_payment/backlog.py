@@ -1,4 +1,4 @@
-"""What waits, counted every few seconds for the alarms: for a person, or for a provider."""
+"""What waits, counted every fifteen seconds for the alarms: for a person, or for a provider."""
 
 from prometheus_client import Gauge
 

@@ -1,4 +1,4 @@
-"""Messages in: the orders of the sagas, and the events by which we know who acts for a clinic."""
+"""Messages in: the orders of the sagas, and the events that tell who acts for a clinic, and who was erased."""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal

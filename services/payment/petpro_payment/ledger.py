@@ -116,7 +116,7 @@ def _decide(order: Posting, found: tuple[Payment, Refund] | None, before: Before
 
 
 async def cancel_refund(tx: Transaction, entry_id: UUID) -> Answer:
-    """Undoes `post_refund`, also before it came. Raises TooLate when the entry is settled."""
+    """Undoes `post_refunds`, also before it came. Raises TooLate when the entry is settled."""
     store.hold(tx, entry_id)
     entry = await ledger_store.find_entry(tx, entry_id)
     if entry is None:

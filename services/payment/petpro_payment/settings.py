@@ -23,7 +23,7 @@ class Settings(ServiceSettings):
     platform_tax_percent: Decimal = Field(Decimal(0), ge=0, le=100)
     """Tax that the platform owes on its own fee, in percent of that fee; it is taken out of the booking's price."""
     provider_timeout_seconds: float = Field(5.0, gt=0)
-    """One call to a provider. What takes longer has an unknown outcome."""
+    """To connect to a provider, and between two reads of its answer. What takes longer has an unknown outcome."""
     not_found_grace_seconds: float = Field(30.0, ge=0)
     """How long after our last call a payment that the provider does not know may still turn up there."""
     lease_seconds: float = Field(30.0, gt=0)

@@ -82,7 +82,7 @@ class Worker:
         self._busy = 0
         for name in providers:  # from nothing on: a rate does not see a series begin at one
             metrics.UNKNOWN_OUTCOMES.labels(name)
-        database.listen(store.WORK, self._look_now)
+        database.listen(store.WORK, lambda _: self._look_now())
 
     async def run(self) -> None:
         """Runs until cancelled; a fault of the database is logged and tried again."""

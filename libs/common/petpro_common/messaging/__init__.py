@@ -9,7 +9,8 @@ Invariants:
    again gets its stored reply again (`participant`).
 4. Messages of one aggregate are published in the order in which they were committed.
 5. A message is acknowledged only after its effects have committed (`consumer`). One that cannot be handled is set aside
-   in `parked_messages` and blocks nothing; an administrator has it handled again (`parked`, `servicer`).
+   in `parked_messages` and blocks nothing; an administrator has it handled again (`parked`, `servicer`), or gives it
+   up, and then it has no effect and is not parked either when it comes again (`discards`).
 
     use case --tx--> outbox --relay--> JetStream --consumer--> inbox + effects --tx--> outbox ...
 """

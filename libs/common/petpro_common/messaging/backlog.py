@@ -5,26 +5,20 @@ messages wait in Postgres. From then on a transaction that would write a message
 work in it (OutboxFull), and nothing of it is left. Consumers, sagas, sweeps and the RPCs that end what was begun go on:
 refusing them would leave seats, sagas and money in the air, and they cannot be more than what was begun before.
 
-A look counts the waiting rows by their partial index, at most as far as the limit, and needs no broker. The longer it
-takes the longer is the pause after it, so that it never takes more than a twentieth of a connection's time; what is
-written in between goes a little beyond the limit. What is published a second time, because the broker forgot it, does
+A look counts the waiting rows by their partial index, at most as far as the limit, and needs no broker. What is written
+between two looks goes a little beyond the limit. What is published a second time, because the broker forgot it, does
 not count.
 """
 
-import asyncio
-import time
-
 import structlog
-from psycopg import Error as DatabaseError
 from sqlalchemy import text
 
 from petpro_common import context, telemetry
 from petpro_common.db import Database
 from petpro_common.errors import OutboxFull
-from petpro_common.faults import told
+from petpro_common.saturation import keep_looking
 
 _EVERY_SECONDS = 1.0
-_PAUSE_FOR_LOOK = 20.0  # seconds of pause for each second of a look
 
 # A message that was published once names its stream, also while it waits to be published again.
 _LOOK = text("""
@@ -47,14 +41,7 @@ class Backlog:
 
     async def run(self) -> None:
         """Looks until cancelled; while the database does not answer, the last look counts."""
-        while True:
-            began = time.monotonic()
-            try:
-                await self.look()
-            except (DatabaseError, OSError) as fault:
-                telemetry.BACKGROUND_FAILURES.labels("outbox backlog").inc()
-                _log.warning("outbox is looked at again later", cause=told(fault))
-            await asyncio.sleep(max(_EVERY_SECONDS, _PAUSE_FOR_LOOK * (time.monotonic() - began)))
+        await keep_looking("outbox backlog", self.look, _EVERY_SECONDS)
 
     async def look(self) -> None:
         """Counts what waits, and decides whether that is too much."""

@@ -9,9 +9,9 @@ messages is handled by itself, beside the batches that follow:
                rolled back -> each by itself -> acknowledged, comes again, or set aside
 
 A message that fails by itself comes again after a growing pause, and never in a batch; after the last try, or at once
-when it can never succeed, it is set aside in `parked_messages` and no longer blocks anything. While the database is
-away nothing is set aside: that is no fault of the message, and what came again and again meanwhile has some tries left
-when it is back. An operator has it handled again by `redrive`.
+when it can never succeed, it is set aside in `parked_messages` and no longer blocks anything; or it is dropped, when an
+operator had discarded it. While the database is away nothing is set aside: that is no fault of the message, and what
+came again and again meanwhile has some tries left when it is back. An operator has it handled again by `redrive`.
 
 An acknowledgement is written and not waited for: where it is lost the message comes again, and the inbox knows it.
 """
@@ -27,7 +27,6 @@ import structlog
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from opentelemetry.trace import SpanKind
-from sqlalchemy import text
 
 from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.context import CallContext
@@ -35,10 +34,11 @@ from petpro_common.db import Database, is_away
 from petpro_common.faults import OwnWords, told
 from petpro_common.ids import new_id_text
 from petpro_common.kill_points import Moment
+from petpro_common.messaging import parked
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.durable import ensure_durable
 from petpro_common.messaging.pull import ConsumerLost, Pull
-from petpro_common.messaging.subjects import STREAMS
+from petpro_common.messaging.subjects import ID_HEADER, STREAMS
 from petpro_common.messaging.turns import Turns
 from petpro_common.seldom import Seldom
 
@@ -52,12 +52,6 @@ _BATCH = 64
 _BATCH_SECONDS = 3.0
 _ALONE_AT_ONCE = 8
 _RETRY_SECONDS = 0.25
-
-_PARK = text("""
-    INSERT INTO parked_messages (message_id, consumer, subject, headers, payload, error, tries)
-    VALUES (:message_id, :consumer, :subject, CAST(:headers AS jsonb), :payload, :error, :tries)
-    ON CONFLICT (message_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, parked_at = CURRENT_TIMESTAMP
-""")
 
 _log = structlog.get_logger()
 
@@ -117,7 +111,6 @@ class Consumer:
         self._handle = handle
         self._key_of = key_of
         self._name = broker.service
-        self._redriving = asyncio.Lock()
         self._seldom = Seldom()
         self._is_there = False
         self._failures: dict[int, int] = {}
@@ -128,14 +121,10 @@ class Consumer:
         return subject.startswith(STREAMS[self._stream].removesuffix(">"))
 
     async def redrive(self, subject: str, headers: Mapping[str, str], payload: bytes) -> None:
-        """Handles a message that was set aside, one after the other and without the broker.
-
-        Raises what the handler raises.
-        """
+        """Handles a message that was set aside, without the broker. Raises what the handler raises."""
         message = Msg(self._broker.client, subject, data=payload, headers=dict(headers))
-        async with self._redriving:
-            with _all_in_hand([message]):
-                await self._handle([message])
+        with _all_in_hand([message]):
+            await self._handle([message])
         telemetry.MESSAGES_HANDLED.labels(self._name, "redriven").inc()
 
     async def look(self) -> None:
@@ -253,7 +242,7 @@ class Consumer:
     async def _park(self, message: Msg, fault: Exception) -> None:
         headers: Mapping[str, Any] = message.headers or {}
         row = {
-            "message_id": headers.get("Nats-Msg-Id") or f"{self._stream}:{message.metadata.sequence.stream}",
+            "message_id": headers.get(ID_HEADER) or f"{self._stream}:{message.metadata.sequence.stream}",
             "consumer": self._name,
             "subject": message.subject,
             "headers": orjson.dumps(dict(headers)).decode(),
@@ -261,8 +250,12 @@ class Consumer:
             "error": told(fault),
             "tries": message.metadata.num_delivered,
         }
+        own, arrived_at = bool(headers.get(ID_HEADER)), message.metadata.timestamp
         async with self._database.transaction() as tx:
-            tx.write(_PARK, row)
+            is_parked = await parked.park(tx, row, has_own_id=own, arrived_at=arrived_at)
         self._failures.pop(message.metadata.sequence.stream, None)
-        telemetry.PARKED_MESSAGES.labels(self._name).inc()
+        if is_parked:
+            telemetry.PARKED_MESSAGES.labels(self._name).inc()
+        else:
+            telemetry.MESSAGES_HANDLED.labels(self._name, "discarded").inc()
         await self._acknowledge(message)

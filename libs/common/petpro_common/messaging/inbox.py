@@ -20,8 +20,8 @@ _LOCK = text("""
     FROM unnest(CAST(:command_ids AS text[])) AS command_id
 """)
 _UNKNOWN = text("""
-    SELECT command_id FROM unnest(CAST(:command_ids AS text[])) AS given(command_id)
-    LEFT JOIN LATERAL (SELECT message_id FROM inbox WHERE message_id = command_id OFFSET 0) known ON true
+    SELECT id FROM unnest(CAST(:ids AS text[])) AS given(id)
+    LEFT JOIN LATERAL (SELECT message_id FROM inbox WHERE message_id = id OFFSET 0) known ON true
     WHERE known.message_id IS NULL
 """)
 
@@ -39,11 +39,12 @@ def claiming(message_ids: Iterable[str]) -> Order:
     return _CLAIM, {"message_ids": list(message_ids)}
 
 
-async def unknown(tx: Transaction, command_ids: Iterable[str]) -> set[str]:
+async def unknown(tx: Transaction, command_ids: Iterable[str], message_ids: Iterable[str] = ()) -> set[str]:
     """Those of the commands that nobody has handled, nor will before this transaction ends; it stores what it handles.
 
-    As with `claim`, a copy that is handled at the same instant waits here. Locks are taken in the order of the ids.
+    With them those of the messages that they came in which nobody has discarded. As with `claim`, a copy that is
+    handled at the same instant waits here. Locks are taken in the order of the ids.
     """
-    values = {"command_ids": sorted(command_ids)}
-    tx.write(_LOCK, values)
-    return set((await tx.execute(_UNKNOWN, values)).scalars())
+    ids = sorted(command_ids)
+    tx.write(_LOCK, {"command_ids": ids})
+    return set((await tx.execute(_UNKNOWN, {"ids": [*ids, *message_ids]})).scalars())

@@ -17,6 +17,7 @@ from petpro_common.kill_points import Moment
 from petpro_common.messaging import memory
 from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
 from petpro_common.messaging.outbox import Outgoing
+from petpro_common.messaging.subjects import ID_HEADER
 from petpro_common.seldom import Seldom
 
 Acknowledged = tuple[int, str, int]
@@ -46,7 +47,7 @@ class Lanes:
         """Publishes one aggregate's messages one after the other, and stops at the first that fails."""
         done: list[Acknowledged] = []
         for row in rows:
-            headers = {**row.headers, "Nats-Msg-Id": row.message_id}
+            headers = {**row.headers, ID_HEADER: row.message_id}
             kill_points.reach(Moment.BEFORE_PUBLISH, row.subject)
             try:
                 with telemetry.published(row.subject, headers) as traced:

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from petpro_common import telemetry
 from petpro_common.db import Row, Session
 from petpro_common.messaging.broker import MAX_AGE_SECONDS, REQUEST_SECONDS, Broker
-from petpro_common.messaging.subjects import STREAMS
+from petpro_common.messaging.subjects import ID_HEADER, STREAMS
 
 _AGE_MARGIN_SECONDS = 3600  # clocks of two machines
 _UNMARK_BATCH = 5_000
@@ -129,4 +129,4 @@ async def has(broker: Broker, stream: str, seq: int, message_id: str) -> bool:
         found = await broker.jetstream.get_msg(stream, seq)
     except NotFoundError:
         return False
-    return bool((found.headers or {}).get("Nats-Msg-Id") == message_id)
+    return bool((found.headers or {}).get(ID_HEADER) == message_id)

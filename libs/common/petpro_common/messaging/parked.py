@@ -7,10 +7,15 @@ cut off: then the message is still parked, and to redrive it once more is safe.
     parked --begin--> parked, redrive begun --handled--> gone, redrive handled
       ^                                     |
       +------- redrive failed, new error ---+
+
+Whoever redrives or discards (`discards`) a message has its row locked from before they write anything down until they
+are done, so nobody else does meanwhile. One that was discarded is not parked again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -20,9 +25,23 @@ from sqlalchemy import text
 from petpro.saga.v1 import saga_pb2
 from petpro_common import telemetry
 from petpro_common.db import Database, Row, Transaction
-from petpro_common.errors import NotFound
+from petpro_common.errors import NotFound, WrongState
 from petpro_common.messaging.subjects import COMMANDS, EVENTS, REPLIES, STREAMS
 
+_PARK = text("""
+    INSERT INTO parked_messages (message_id, consumer, subject, headers, payload, error, tries)
+    VALUES (:message_id, :consumer, :subject, CAST(:headers AS jsonb), :payload, :error, :tries)
+    ON CONFLICT (message_id) DO UPDATE SET error = excluded.error, tries = excluded.tries, parked_at = CURRENT_TIMESTAMP
+""")
+# After _PARK, which waits for who is discarding the message: only a later statement sees that they have. What has no
+# id of its own is called by its number in the stream, which is given again once the broker's store was wiped: then what
+# was discarded is older than the message.
+_STAYS_DISCARDED = text("""
+    DELETE FROM parked_messages USING message_redrives
+    WHERE parked_messages.message_id = :message_id AND message_redrives.message_id = parked_messages.message_id
+      AND outcome = 'discarded' AND (CAST(:has_own_id AS boolean) OR at >= CAST(:arrived_at AS timestamptz))
+    RETURNING parked_messages.id
+""")
 _COLUMNS = """
     id, message_id, subject, headers, payload, error, tries, parked_at,
     (SELECT count(*) FROM message_redrives WHERE message_redrives.message_id = parked_messages.message_id)
@@ -39,6 +58,10 @@ _PAGE = text(f"""
     ORDER BY id LIMIT :limit
 """)  # noqa: S608  # the columns are a constant
 _ONE = text(f"SELECT {_COLUMNS} FROM parked_messages WHERE id = :id")  # noqa: S608  # the same
+# What somebody has locked is passed over.
+_HOLD = text(f"""
+    SELECT {_COLUMNS} FROM parked_messages WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR UPDATE SKIP LOCKED
+""")  # noqa: S608  # the same
 _WAITING = text("""
     SELECT count(*) AS messages,
         coalesce(extract(epoch FROM clock_timestamp() - min(parked_at)), 0) AS oldest_seconds
@@ -47,7 +70,6 @@ _WAITING = text("""
 _REDRIVES = text("""
     SELECT at, operator, reason, outcome, error FROM message_redrives WHERE message_id = :message_id ORDER BY id
 """)
-# Nothing is written when the message is no longer parked.
 _BEGIN = text("""
     INSERT INTO message_redrives (message_id, subject, error_before, operator, reason)
     SELECT message_id, subject, error, :operator, :reason FROM parked_messages WHERE id = :id RETURNING id
@@ -73,9 +95,15 @@ async def look(database: Database) -> None:
 
 
 class ParkedMessageNotFound(NotFound):
-    """No such message is parked; perhaps it was redriven."""
+    """No such message is parked; perhaps it was redriven or discarded."""
 
     reason = "PARKED_MESSAGE_NOT_FOUND"
+
+
+class ParkedMessageInHand(WrongState):
+    """Somebody redrives or discards this message at this moment; look again."""
+
+    reason = "PARKED_MESSAGE_IN_HAND"
 
 
 @dataclass(frozen=True)
@@ -85,6 +113,13 @@ class Filters:
     subject: str = ""
     error: str = ""
     min_age_seconds: int = 0
+
+
+async def park(tx: Transaction, row: Mapping[str, Any], *, has_own_id: bool, arrived_at: datetime) -> bool:
+    """Sets a message aside, `row` being its columns; False when it was discarded before, and so stays away."""
+    tx.write(_PARK, row)
+    about = {"message_id": row["message_id"], "has_own_id": has_own_id, "arrived_at": arrived_at}
+    return (await tx.execute(_STAYS_DISCARDED, about)).first() is None
 
 
 async def page(tx: Transaction, filters: Filters, after: int, limit: int) -> list[Row]:
@@ -100,15 +135,27 @@ async def one(tx: Transaction, id_: int) -> Row:
     return row
 
 
+async def hold(tx: Transaction, ids: Iterable[int]) -> list[Row]:
+    """Parked messages, in their order, locked until the transaction ends; without those that somebody else holds."""
+    return list((await tx.execute(_HOLD, {"ids": list(ids)})).all())
+
+
+async def hold_one(tx: Transaction, id_: int) -> Row:
+    """One parked message, locked. Raises ParkedMessageNotFound, and ParkedMessageInHand when somebody else holds it."""
+    for row in await hold(tx, [id_]):
+        return row
+    await one(tx, id_)
+    raise ParkedMessageInHand
+
+
 async def redrives(tx: Transaction, message_id: str) -> list[Row]:
     """Who had a message handled again, oldest first."""
     return list((await tx.execute(_REDRIVES, {"message_id": message_id})).all())
 
 
-async def begin(tx: Transaction, id_: int, operator: str, reason: str) -> int | None:
-    """Writes down that a message is to be handled again; the redrive's id, or None when it is no longer parked."""
-    redrive_id: int | None = (await tx.execute(_BEGIN, {"id": id_, "operator": operator, "reason": reason})).scalar()
-    return redrive_id
+async def begin(tx: Transaction, id_: int, operator: str, reason: str) -> int:
+    """Writes down that a message, which another transaction holds, is to be handled again; the redrive's id."""
+    return int((await tx.execute(_BEGIN, {"id": id_, "operator": operator, "reason": reason})).scalar_one())
 
 
 def end(tx: Transaction, id_: int, redrive_id: int, error: str) -> None:

@@ -13,7 +13,8 @@ one which goes ahead is pending, the answer to the one before tells.)
 
 Commands that come in one message are carried out in one transaction, one after the other as far as each has succeeded,
 and are answered by one reply. One that goes ahead is taken on while that before it is pending, and waits for what that
-one brings about; if both are answered at one time, one reply tells them.
+one brings about; if both are answered at one time, one reply tells them. A message that an operator has discarded is
+passed over, unanswered.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ from petpro_common.db import Database, Row, Transaction
 from petpro_common.messaging import inbox, replies
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, UnknownKind, Unprocessable, in_hand
-from petpro_common.messaging.subjects import COMMANDS, command_subject
+from petpro_common.messaging.subjects import COMMANDS, ID_HEADER, command_subject
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class _Received:
     replies: list[saga_pb2.Reply] = field(default_factory=list)
 
     @property
+    def message_id(self) -> str:
+        """As the outbox that it came from gave it; empty when it came from none."""
+        return (self.message.headers or {}).get(ID_HEADER, "")
+
+    @property
     def left(self) -> Sequence[_Order]:
         """The commands that were not carried out."""
         return self.orders[len(self.replies) :]
@@ -146,9 +152,11 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
         _traces.set({order.id: trace for orders, trace in traces for order in orders})
         async with database.transaction() as tx:
             ids = {order.id for each in received for order in each.orders}
-            known = ids - await inbox.unknown(tx, ids)
+            published = {each.message_id for each in received} - {""}
+            unknown = await inbox.unknown(tx, ids, published)
+            known, discarded = ids - unknown, published - unknown
             stored = await replies.find(tx, known) if known else {}
-            while due := [each for each in received if each.goes_on]:
+            while due := [each for each in received if each.goes_on and each.message_id not in discarded]:
                 await _carry_out(tx, due, stored)
 
     subjects = [f"petpro.commands.{broker.service}.>"]

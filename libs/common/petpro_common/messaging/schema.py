@@ -68,6 +68,12 @@ CREATE TABLE message_redrives (
 CREATE INDEX idx_message_redrives_message ON message_redrives (message_id, id);
 """
 
+# A message may be given up, too. A release before this knows no such outcome, and cannot show a message that has one.
+PARKED_V3 = """
+ALTER TABLE message_redrives DROP CONSTRAINT message_redrives_outcome_check,
+    ADD CONSTRAINT message_redrives_outcome_check CHECK (outcome IN ('begun', 'handled', 'failed', 'discarded'));
+"""
+
 # Rows come, change once and go, so space has to be given back early: vacuum begins at a fiftieth of a table, and not at
 # a fifth. And the purge walks from the oldest on: a BRIN index never forgets what was deleted, and once space has been
 # used again each range of it would match, so the purge would read the whole table.

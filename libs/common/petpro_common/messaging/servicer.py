@@ -1,26 +1,35 @@
-"""ParkedMessageService: messages that this service set aside, and having them handled again; for administrators."""
+"""ParkedMessageService: messages that this service set aside, having them handled again, and giving them up.
 
-from collections.abc import Sequence
+For administrators. Redrives go one after the other: each takes two connections while it lasts.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
 from petpro_common.context import administrator
-from petpro_common.db import Database, Row
+from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import invalid
 from petpro_common.faults import told
+from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
-from petpro_common.messaging import parked
+from petpro_common.messaging import discards, parked
 from petpro_common.messaging.consumer import Consumer
+from petpro_common.messaging.parked import ParkedMessageInHand, ParkedMessageNotFound
 from petpro_common.pages import BadPageToken, page_size, read_token, write_token
 
 _OUTCOMES = {
     "begun": messages_pb2.REDRIVE_OUTCOME_BEGUN,
     "handled": messages_pb2.REDRIVE_OUTCOME_HANDLED,
     "failed": messages_pb2.REDRIVE_OUTCOME_FAILED,
+    "discarded": messages_pb2.REDRIVE_OUTCOME_DISCARDED,
 }
+_ELSEWHERE = (ParkedMessageInHand, ParkedMessageNotFound)
 _NOBODY = "No consumer of this service takes this subject"
 
 _log = structlog.get_logger()
@@ -33,6 +42,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
         self._service = service
         self._database = database
         self._consumers = consumers
+        self._turn = asyncio.Lock()
 
     async def ListParkedMessages(
         self, request: messages_pb2.ListParkedMessagesRequest, context: Any
@@ -65,27 +75,53 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
         operator = administrator().id
         self._check(request.service)
         async with self._database.transaction() as tx:
-            one = [await parked.one(tx, request.id)] if request.id else None
-            rows = one or await parked.page(tx, _filters(request), 0, page_size(request.limit))
+            rows = await _asked_for(tx, request)
         if request.dry_run:
             foreseen = [_result(row, messages_pb2.REDRIVE_OUTCOME_FORESEEN) for row in rows]
             return messages_pb2.RedriveParkedMessagesResponse(results=foreseen)
-        results = [await self._redrive(row, operator, request.reason) for row in rows]
-        return messages_pb2.RedriveParkedMessagesResponse(results=filter(None, results))
+        results = []
+        for row in rows:
+            with suppress(*(() if request.id else _ELSEWHERE)):
+                results.append(await self._redrive(row.id, operator, request.reason))
+        return messages_pb2.RedriveParkedMessagesResponse(results=results)
+
+    async def DiscardParkedMessages(
+        self, request: messages_pb2.DiscardParkedMessagesRequest, context: Any
+    ) -> messages_pb2.DiscardParkedMessagesResponse:
+        operator = administrator().id
+        self._check(request.service)
+        if not (request.id or request.subject or request.error):
+            raise invalid("id", "name one message, or a subject or words of an error")
+
+        async def work(tx: Transaction) -> messages_pb2.DiscardParkedMessagesResponse:
+            held = await _held(tx, request)
+            outcomes = await discards.discard(tx, held, operator, request.reason)
+            tx.after_commit(lambda: _log_discards(held, outcomes))
+            results = [_discarded(row, _OUTCOMES[outcomes[row.id]]) for row in held]
+            return messages_pb2.DiscardParkedMessagesResponse(results=results)
+
+        if request.dry_run:  # a request id is kept for what changes something
+            async with self._database.transaction() as tx:
+                rows = await _asked_for(tx, request)
+            foreseen = [_discarded(row, messages_pb2.REDRIVE_OUTCOME_FORESEEN) for row in rows]
+            return messages_pb2.DiscardParkedMessagesResponse(results=foreseen)
+        return await once(self._database, request, messages_pb2.DiscardParkedMessagesResponse, work)
 
     def _check(self, service: str) -> None:
         if service != self._service:
             raise invalid("service", f"this is {self._service}")
 
-    async def _redrive(self, row: Row, operator: str, reason: str) -> messages_pb2.RedriveResult | None:
-        """Handles one message again; None when somebody else has redriven it meanwhile."""
-        async with self._database.transaction() as tx:
-            redrive_id = await parked.begin(tx, row.id, operator, reason)
-        if redrive_id is None:
-            return None
-        error = await self._handle(row)
-        async with self._database.transaction() as tx:
-            parked.end(tx, row.id, redrive_id, error)
+    async def _redrive(self, number: int, operator: str, reason: str) -> messages_pb2.RedriveResult:
+        """Handles one message again, which nobody else redrives or discards meanwhile.
+
+        Raises ParkedMessageNotFound and ParkedMessageInHand.
+        """
+        async with self._turn, self._database.transaction() as holding:
+            row = await parked.hold_one(holding, number)
+            async with self._database.transaction() as tx:
+                redrive_id = await parked.begin(tx, number, operator, reason)
+            error = await self._handle(row)
+            parked.end(holding, number, redrive_id, error)
         outcome = messages_pb2.REDRIVE_OUTCOME_FAILED if error else messages_pb2.REDRIVE_OUTCOME_HANDLED
         result = _result(row, outcome)
         result.message.error = error or row.error
@@ -107,9 +143,24 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
         return ""
 
 
-def _filters(
-    request: messages_pb2.ListParkedMessagesRequest | messages_pb2.RedriveParkedMessagesRequest,
-) -> parked.Filters:
+_Act: TypeAlias = messages_pb2.RedriveParkedMessagesRequest | messages_pb2.DiscardParkedMessagesRequest
+
+
+async def _asked_for(tx: Transaction, request: _Act) -> list[Row]:
+    """The message that is named, or those that the filters find. Raises ParkedMessageNotFound."""
+    if request.id:
+        return [await parked.one(tx, request.id)]
+    return await parked.page(tx, _filters(request), 0, page_size(request.limit))
+
+
+async def _held(tx: Transaction, request: _Act) -> list[Row]:
+    """The same, locked; of what the filters find without that which somebody else holds. Raises ParkedMessageInHand."""
+    if request.id:
+        return [await parked.hold_one(tx, request.id)]
+    return await parked.hold(tx, [row.id for row in await _asked_for(tx, request)])
+
+
+def _filters(request: messages_pb2.ListParkedMessagesRequest | _Act) -> parked.Filters:
     return parked.Filters(request.subject, request.error, request.min_age_seconds)
 
 
@@ -151,3 +202,12 @@ def _redrive(row: Row) -> messages_pb2.Redrive:
 
 def _result(row: Row, outcome: messages_pb2.RedriveOutcome.ValueType) -> messages_pb2.RedriveResult:
     return messages_pb2.RedriveResult(message=_message(row), outcome=outcome)
+
+
+def _discarded(row: Row, outcome: messages_pb2.RedriveOutcome.ValueType) -> messages_pb2.DiscardResult:
+    return messages_pb2.DiscardResult(id=row.id, message_id=row.message_id, subject=row.subject, outcome=outcome)
+
+
+def _log_discards(rows: Sequence[Row], outcomes: Mapping[int, str]) -> None:
+    for row in rows:
+        _log.info("discarded", subject=row.subject, message_id=row.message_id, outcome=outcomes[row.id])

@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 EVENTS = "PETPRO_EVENTS"
 COMMANDS = "PETPRO_COMMANDS"
 REPLIES = "PETPRO_REPLIES"
+ID_HEADER = "Nats-Msg-Id"
+"""What a message is called by the outbox that it came from."""
 
 STREAMS: Mapping[str, str] = {
     EVENTS: "petpro.events.>",

@@ -15,15 +15,14 @@ from typing import TypeAlias
 from uuid import UUID
 
 import structlog
-from psycopg import Error as DatabaseError
 from sqlalchemy import text
 
-from petpro_common import idempotency, telemetry
+from petpro_common import idempotency
 from petpro_common.db import Database, Transaction
-from petpro_common.faults import told
 from petpro_common.messaging.consumer import Unprocessable
 from petpro_common.messaging.events import Event, EventHandler
 from petpro_common.personal.held import Held
+from petpro_common.rounds import in_rounds
 
 ERASURE_V1 = """
 CREATE TABLE erased_users (
@@ -74,19 +73,21 @@ async def keep_forgetting(
     """Anonymises again what is held of those who were erased of late, until cancelled: each minute, and at once after
     an erasure that this process has heard of. `then` is done after each look, by services that do more."""
     woken = asyncio.Event()
-    database.listen(_ERASED, woken.set)
-    while True:
-        try:
-            await forget_again(database, forget)
-            if then:
-                await then()
-        except (DatabaseError, OSError) as fault:
-            telemetry.BACKGROUND_FAILURES.labels("erasures").inc()
-            _log.warning("erasures are looked at again later", cause=told(fault))
+    database.listen(_ERASED, lambda _: woken.set())
+
+    async def one_round() -> float:
+        await forget_again(database, forget)
+        if then:
+            await then()
+        return _EVERY_SECONDS
+
+    async def rest(seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_EVERY_SECONDS):
+            async with asyncio.timeout(seconds):
                 await woken.wait()
         woken.clear()
+
+    await in_rounds("erasures", one_round, after_a_fault_seconds=_EVERY_SECONDS, rest=rest)
 
 
 async def forget_again(database: Database, forget: Forget) -> None:

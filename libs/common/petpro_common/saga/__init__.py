@@ -2,7 +2,7 @@
 
 A saga is data (`model`): an ordered tuple of typed steps. What happens next is decided by a pure function (`core`):
 
-    advance(definition, state, signal, now, luck) -> state, orders, timeline
+    advance(definition, state, signal, now, luck) -> state, an order or none, timeline
 
 which knows no I/O and answers every signal, also late, doubled and foreign ones. A thin shell (`engine`) loads the
 state under a row lock, asks the core, runs local steps in the same transaction, writes commands to the outbox, and

@@ -7,7 +7,7 @@ from nats.aio.msg import Msg
 
 from petpro.saga.v1 import saga_pb2
 from petpro_common.messaging.consumer import UnknownKind, Unprocessable
-from petpro_common.messaging.subjects import command_subject, reply_subject
+from petpro_common.messaging.subjects import ID_HEADER, command_subject, reply_subject
 from petpro_common.saga import core
 from petpro_common.saga.model import Data, Direction, Order, Outcome, Remote, Reply, Saga, SagaState, Step
 
@@ -60,7 +60,7 @@ def read(message: Msg) -> tuple[str, UUID, saga_pb2.Reply]:
         raise Unprocessable("not a reply to a saga") from fault
     except KeyError as fault:
         raise UnknownKind("no such outcome or direction") from fault
-    message_id = (message.headers or {}).get("Nats-Msg-Id")
+    message_id = (message.headers or {}).get(ID_HEADER)
     return message_id or f"{reply.command_id}.{reply.attempt}.{_outcome_of(reply)}", saga_id, reply
 
 

@@ -12,13 +12,11 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 import structlog
-from nats.errors import Error as NatsError
-from psycopg import Error as DatabaseError
 
 from petpro_common import kill_points, telemetry
 from petpro_common.db import Database, Row, Transaction
-from petpro_common.faults import told
 from petpro_common.kill_points import Moment
+from petpro_common.rounds import in_rounds
 from petpro_common.saga import store
 from petpro_common.saga.model import SagaState, Signal, Timeout
 
@@ -44,15 +42,13 @@ class Timer:
 
     async def run(self) -> None:
         """Runs until cancelled; a fault is logged and tried again."""
-        while True:
+
+        async def one_round() -> float:
             self._looks_at = float("inf")
             self._woken.clear()
-            try:
-                await self._sleep(max(await self.round(), _SHORTEST_SLEEP_SECONDS))
-            except (DatabaseError, NatsError, OSError) as fault:
-                telemetry.BACKGROUND_FAILURES.labels("saga timer").inc()
-                _log.warning("saga timer tries again", cause=told(fault))
-                await asyncio.sleep(_RETRY_SECONDS)
+            return max(await self.round(), _SHORTEST_SLEEP_SECONDS)
+
+        await in_rounds("saga timer", one_round, _RETRY_SECONDS, self._sleep)
 
     def expect(self, due_at: datetime | None, now: datetime) -> None:
         """Tells of a saga that is due at an instant; both are of the database's clock."""

@@ -11,10 +11,17 @@ from petpro_common.auth import Verifier
 
 @asynccontextmanager
 async def serving(
-    service: str, verifier: Verifier, register: Callable[[aio.Server], None], most_calls: int = 256
+    service: str, verifier: Verifier, register: Callable[[aio.Server], None], **most: int
 ) -> AsyncIterator[aio.Channel]:
-    """A channel to a server on which `register` has put its servicers."""
-    server = rpc.server(rpc.Edge(service, verifier, most_calls))
+    """A channel to a server on which `register` has put its servicers; `most` are the limits of the edge."""
+    async with edge_of(rpc.Edge(service, verifier, **most), register) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def edge_of(edge: rpc.Edge, register: Callable[[aio.Server], None]) -> AsyncIterator[aio.Channel]:
+    """A channel to a server behind this edge."""
+    server = rpc.server(edge)
     register(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -5,20 +5,22 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import nats as nats_client
 import pytest
 from google.protobuf.any_pb2 import Any as ProtoAny
-from sqlalchemy import text
 
 from devstack import testing
 from libs.common.tests.messaging.desk import (
     CLINIC,
     FAILED,
+    FORESEEN,
     HANDLED,
-    HEARD,
     SARI,
     SECRET,
     Desk,
+    have_everything_delivered_again,
+    is_acknowledged,
+    is_parked,
+    opened,
     park,
     redrive,
     refusal,
@@ -38,16 +40,10 @@ from petpro_common.messaging.relay import Relay
 from petpro_common.testing import KeyRing
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
-FORESEEN = messages_pb2.REDRIVE_OUTCOME_FORESEEN
-
 
 @pytest.fixture
 async def desk(database_of: MakeDatabase, tmp_path: Path) -> AsyncIterator[Desk]:
-    made = Desk(await database_of("booking"), KeyRing(tmp_path))
-    made.may_go_on.set()
-    async with made.database.transaction() as tx:
-        await tx.execute(text(HEARD))
-    async with made.stack:
+    async with opened(await database_of("booking"), KeyRing(tmp_path)) as made:
         yield made
 
 
@@ -102,7 +98,7 @@ async def test_two_redrives_and_the_brokers_own_redelivery_take_effect_once(
         async with running(desk.consumer(broker).run()):
             async with catalog.transaction() as tx:
                 await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 7})
-            await eventually(lambda: _is_parked(desk))
+            await eventually(lambda: is_parked(desk))
         desk.fault = None
         desk.at_work.clear()
         desk.may_go_on.clear()
@@ -114,26 +110,10 @@ async def test_two_redrives_and_the_brokers_own_redelivery_take_effect_once(
             await asyncio.sleep(0.5)
             desk.may_go_on.set()
             await redrives
-            await eventually(lambda: _is_acknowledged(broker))
+            await eventually(lambda: is_acknowledged(broker))
     assert await desk.rows("SELECT version FROM heard") == [(7,)]
     assert await desk.rows("SELECT 1 FROM parked_messages") == []
     assert await desk.rows("SELECT DISTINCT outcome FROM message_redrives") == [("handled",)]
-
-
-async def have_everything_delivered_again(nats: testing.Broker) -> None:
-    """A consumer that is made anew begins at the first message."""
-    connection = await nats_client.connect(nats.operator_url)
-    await connection.jetstream().delete_consumer("PETPRO_EVENTS", "booking")
-    await connection.close()
-
-
-async def _is_parked(desk: Desk) -> bool:
-    return bool(await desk.rows("SELECT 1 FROM parked_messages"))
-
-
-async def _is_acknowledged(broker: Broker) -> bool:
-    info = await broker.jetstream.consumer_info("PETPRO_EVENTS", "booking")
-    return info.ack_floor is not None and info.ack_floor.stream_seq >= 1
 
 
 async def test_a_redrive_that_is_cut_off_after_its_effects_is_finished_by_the_next(
@@ -247,6 +227,10 @@ async def listed(desk: Desk, stub: Any, **filters: Any) -> list[list[int]]:
         lambda stub: (
             stub.RedriveParkedMessages,
             messages_pb2.RedriveParkedMessagesRequest(service="booking", reason="because"),
+        ),
+        lambda stub: (
+            stub.DiscardParkedMessages,
+            messages_pb2.DiscardParkedMessagesRequest(service="booking", id=1, reason="because"),
         ),
     ],
 )

@@ -38,8 +38,8 @@ def _stored_outside_the_transaction(right: Any) -> Any:
 
 
 def _always_new(_: Any) -> Any:
-    async def unknown(tx: Transaction, command_ids: Iterable[str]) -> set[str]:
-        return set(command_ids)
+    async def unknown(tx: Transaction, command_ids: Iterable[str], message_ids: Iterable[str] = ()) -> set[str]:
+        return {*command_ids, *message_ids}
 
     return unknown
 

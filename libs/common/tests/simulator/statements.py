@@ -8,7 +8,7 @@ import orjson
 from psycopg.errors import UniqueViolation
 
 from libs.common.tests.simulator.tables import Changes, Tables, due
-from petpro_common.messaging import consumer, inbox, memory, outbox, relay, replies
+from petpro_common.messaging import inbox, memory, outbox, parked, relay, replies
 from petpro_common.saga import store
 
 Params: TypeAlias = Any
@@ -100,12 +100,12 @@ def _claim(tx: Changes, params: Params) -> list[Any]:
     return new
 
 
-def _lock_commands(_: Changes, __: Params) -> list[Any]:
+def _nothing(_: Changes, __: Params) -> list[Any]:
     return []
 
 
 def _unknown_commands(tx: Changes, params: Params) -> list[Any]:
-    return [command_id for command_id in params["command_ids"] if command_id not in tx.tables.inbox]
+    return [id_ for id_ in params["ids"] if id_ not in tx.tables.inbox]
 
 
 def _store_replies(tx: Changes, params: Params) -> list[Any]:
@@ -211,13 +211,14 @@ STATEMENTS: dict[int, Callable[[Changes, Params], list[Any]]] = {
     id(store._NEXT_DUE): _seconds_to_next_due,
     id(store._SAVE): _save_sagas,
     id(inbox._CLAIM): _claim,
-    id(inbox._LOCK): _lock_commands,
+    id(inbox._LOCK): _nothing,
     id(inbox._UNKNOWN): _unknown_commands,
     id(replies._STORE): _store_replies,
     id(replies._CHANGE): _change_replies,
     id(replies._LOCKED): _lock_command,
     id(outbox._ADD): _add_messages,
-    id(consumer._PARK): _park,
+    id(parked._PARK): _park,
+    id(parked._STAYS_DISCARDED): _nothing,
     id(relay._LEAD): _lead,
     id(relay._TELL): _tell,
     id(relay._UNPUBLISHED): _unpublished,

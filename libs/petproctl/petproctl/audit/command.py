@@ -70,7 +70,7 @@ def command(
 ) -> None:
     """Check what must hold over all services, and name what does not. Reads only; traffic may flow.
 
-    Exit code: 0 clean, 1 violations, 2 could not look.
+    Exit codes: 0 clean; 1 violations; 2 could not look.
     """
     try:
         _known(only or [])

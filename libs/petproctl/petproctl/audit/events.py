@@ -22,7 +22,7 @@ _TELLS = {
 }
 """Which events about a booking make which notification, by the service that tells them."""
 
-_OFTEN = ("booking_rescheduled", "booking_reminder", "cancellation_refused")
+_OFTEN = ("booking_rescheduled", "booking_reminder", "cancellation_refused", "refund_delayed")
 """What can happen to one booking more than once."""
 
 _OVERTAKES = {"booking_reminder": ("booking_cancelled", "booking_rescheduled")}

@@ -77,13 +77,13 @@ def refunds_follow_the_policy(look: Look) -> Findings:
 
     All of it when the clinic cancelled. The instant is the saga's beginning, and the amount is frozen then, so a
     cancellation in flight is right already; it is judged when it has gone through. It can be judged as long as the saga
-    is kept: 180 days after its end. A no-show gives back what its fee leaves, whenever it is noted. Of what was paid at
-    the clinic we give nothing back.
+    is kept: 180 days after its end. A no-show gives back what its fee leaves, whenever it is noted. Both within the
+    bounds that moves and refused cancellations have left. Of what was paid at the clinic we give nothing back.
     """
     statement = """
         SELECT batch.id, batch.payment_id, batch.status, batch.amount, batch.currency, batch.refund_amount,
-            batch.cancelled_by, batch.starts_at, batch.refund_ceiling, batch.cancellation_policy,
-            s.created_at AS asked_at
+            batch.cancelled_by, batch.starts_at, batch.refund_floor, batch.refund_ceiling,
+            batch.cancellation_policy, s.created_at AS asked_at
         FROM batch LEFT JOIN sagas s ON s.id = batch.cancellation_saga_id AND batch.status = 'cancelled'
         ORDER BY batch.id"""
     for rows in look.batches("booking", "bookings", statement, settled=False):
@@ -95,14 +95,19 @@ def refunds_follow_the_policy(look: Look) -> Findings:
 
 def _due(booking: dict[str, Any]) -> Decimal:
     price = Money(booking["amount"], booking["currency"])
-    policy, most = booking["cancellation_policy"], int(booking["refund_ceiling"])
+    policy = booking["cancellation_policy"]
     if booking["payment_id"] is None:
         return Decimal(0)
     if booking["status"] == "no-show":
-        return price.share(Decimal(min(100 - int(policy.get("no_show_fee_percent", 100)), most))).amount
+        return _share(price, booking, 100 - int(policy.get("no_show_fee_percent", 100)))
     if booking["cancelled_by"] != "customer":
         return price.amount
     ahead: timedelta = booking["starts_at"] - booking["asked_at"]
     met = [tier for tier in policy.get("tiers", []) if ahead >= timedelta(hours=int(tier["min_hours_before"]))]
     best = max(met, key=lambda tier: int(tier["min_hours_before"]), default={"refund_percent": 0})
-    return price.share(Decimal(min(int(best["refund_percent"]), most))).amount
+    return _share(price, booking, int(best["refund_percent"]))
+
+
+def _share(price: Money, booking: dict[str, Any], percent: int) -> Decimal:
+    within = max(int(booking["refund_floor"]), min(percent, int(booking["refund_ceiling"])))
+    return price.share(Decimal(within)).amount

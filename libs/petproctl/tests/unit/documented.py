@@ -44,7 +44,8 @@ def commands_in_passing(document: Path) -> list[str]:
 def examples_of_help() -> list[str]:
     """Every example that `--help` shows."""
     shown = [command.epilog for command in _every(typer.main.get_command(app)) if command.epilog]
-    return [example for epilog in shown for example in epilog.split("  |  ")]
+    examples = [example for epilog in shown for example in re.split(r"  \|  |\n\n", epilog)]
+    return [example for example in examples if not example.startswith("Exit codes: ")]
 
 
 def take(command: str, *, is_whole: bool) -> None:

@@ -1,5 +1,6 @@
 """What a run of the auditor leaves for the next one, and how it follows up more suspects than it holds at a time."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from devstack.layout import ROOT
 from petproctl.audit import run, state
 from petproctl.audit.databases import CannotLook, Databases
 from petproctl.audit.look import Look, Scope
@@ -76,5 +78,10 @@ def test_a_state_that_is_none_is_refused(tmp_path: Path) -> None:
         state.load(tmp_path / "state.json")
 
 
-def test_every_invariant_says_what_it_promises() -> None:
+def test_every_invariant_belongs_to_the_promise_of_the_documents_and_says_what_it_is() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| (\d) \| [^|]+ \| (`[^|]+`) \|$", text, re.MULTILINE)
+    promised = {name: int(number) for number, names in rows for name in re.findall(r"`([^`]+)`", names)}
+    assert {int(number) for number, _ in rows} == {1, 2, 3, 4, 5}
+    assert {each.name: each.number for each in INVARIANTS.values()} == promised
     assert all(each.promise for each in INVARIANTS.values())

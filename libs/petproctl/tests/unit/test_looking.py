@@ -1,6 +1,7 @@
 """What petproctl finds out without a platform, and how it ends when there is none; help and completion."""
 
 import json
+import socket
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from petproctl import partitions, places, users
+from petproctl import partitions, places, status, users
 from petproctl.main import app
 
 GROUPS = ("saga", "messages", "users", "dev", "status", "audit", "partitions")
@@ -35,6 +36,21 @@ def test_a_platform_that_is_down_is_told_part_by_part_and_is_exit_code_1(tmp_pat
     told = json.loads(said.stdout)
     assert {part["part"]: part["is_ready"] for part in told["parts"]} == {"booking": False, "gateway": False}
     assert all(part["says"] for part in told["parts"])
+
+
+def test_a_server_that_is_stopped_does_not_pass_for_one_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes its connections; nobody speaks."""
+    monkeypatch.setattr(status, "_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as stopped:
+        port = stopped.getsockname()[1]
+        services = {"booking": {"metrics": "http://127.0.0.1:1/metrics", "dsn": f"postgresql://b@127.0.0.1:{port}/b"}}
+        config = tmp_path / "platform.json"
+        config.write_text(json.dumps({"nats_url": f"nats://127.0.0.1:{port}", "services": services}))
+        said = petproctl("status", "--json", PETPROCTL_CONFIG=str(config))
+    told = {part["part"]: (part["is_ready"], part["says"]) for part in json.loads(said.stdout)["parts"]}
+    assert told["database"] == told["nats"] == (False, "does not answer")
 
 
 def test_the_config_goes_before_the_dev_stack_and_that_before_the_cluster(

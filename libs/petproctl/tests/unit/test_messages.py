@@ -6,11 +6,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
 from petproctl import messages_drawing, terminal
+from petproctl.gateway import Refused
 from petproctl.main import app
 
 MESSAGE = {
@@ -51,7 +53,8 @@ class Platform:
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         self.posted.append((path, body))
-        return {"results": [{"message": MESSAGE, "outcome": self.outcome}]}
+        about = {"message": MESSAGE} if path.endswith(":redrive") else {"id": "12", "message_id": "miko:pay:1"}
+        return {"results": [{**about, "outcome": self.outcome}]}
 
 
 @pytest.fixture
@@ -103,6 +106,62 @@ def test_a_message_that_fails_again_is_exit_code_1(platform: Platform) -> None:
     assert "payment:12 failed again: KeyError in take" in said.stdout
 
 
+@pytest.mark.parametrize("which", [["payment:12"], ["--error", "KeyError"]])
+@pytest.mark.parametrize(("words", "typed", "code"), [([], "n\n", 1), ([], "y\n", 0), (["--yes"], "", 0)])
+def test_even_one_is_discarded_only_after_a_yes(
+    platform: Platform, which: list[str], words: list[str], typed: str, code: int
+) -> None:
+    platform.outcome = "REDRIVE_OUTCOME_DISCARDED"
+    said = CliRunner().invoke(app, ["messages", "discard", *which, "--reason", "noise", *words], input=typed)
+    assert said.exit_code == code
+    body = {"id": "12", "reason": "noise", "dry_run": False}
+    assert platform.posted == ([] if code else [("/v1/operations/messages/payment:discard", body)])
+    assert ("payment:12 was discarded" in said.stdout) == (code == 0)
+
+
+def test_a_discard_that_is_only_foreseen_asks_nobody(platform: Platform) -> None:
+    platform.outcome = "REDRIVE_OUTCOME_FORESEEN"
+    words = ["messages", "discard", "payment:12", "--reason", "noise", "--dry-run"]
+    said = CliRunner().invoke(app, [*words, "--json"])
+    assert said.exit_code == 0
+    assert json.loads(said.stdout) == {
+        "dry_run": True,
+        "results": [{"name": "payment:12", "outcome": "foreseen", "error": ""}],
+    }
+    assert platform.posted[0][1]["dry_run"] is True
+    assert "payment:12 would be discarded" in CliRunner().invoke(app, words).stdout
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "said"),
+    [
+        ("PARKED_MESSAGE_IN_HAND", 1, "payment:12 refused: PARKED_MESSAGE_IN_HAND"),
+        ("PARKED_MESSAGE_NOT_FOUND", 0, "payment:12 was redriven or discarded by somebody else meanwhile"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["redrive", "discard"])
+def test_who_comes_second_is_told(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, verb: str, reason: str, code: int, said: str
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise Refused(httpx.Response(400, json={"message": "look again", "details": [{"reason": reason}]}))
+
+    monkeypatch.setattr(platform, "post", refuse)
+    told = CliRunner().invoke(app, ["messages", verb, "payment:12", "--reason", "why"], input="y\n")
+    assert told.exit_code == code
+    assert said in told.stdout
+
+
+def test_what_had_taken_effect_is_told_so(platform: Platform) -> None:
+    told = CliRunner().invoke(app, ["messages", "discard", "payment:12", "--reason", "why", "--yes"])
+    assert told.exit_code == 0
+    assert "payment:12 had been handled already" in told.stdout
+
+
+def test_the_help_tells_exit_codes() -> None:
+    assert "Exit codes: 0 done; 1 refused" in " ".join(CliRunner().invoke(app, ["messages", "--help"]).stdout.split())
+
+
 def test_a_platform_that_is_away_is_exit_code_3(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["messages", "--run", str(tmp_path), "list"]).exit_code == 3
 
@@ -116,6 +175,9 @@ def test_a_platform_that_is_away_is_exit_code_3(tmp_path: Path) -> None:
         ["show", "kennel:12"],
         ["show", "payment:twelve"],
         ["redrive", "payment:12"],
+        ["discard", "payment:12"],
+        ["discard", "--reason", "why"],
+        ["discard", "--reason", "why", "--older-than", "1d", "--yes"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(tmp_path: Path, words: list[str]) -> None:

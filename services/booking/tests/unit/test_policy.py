@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petpro_booking.policy import holds_until, no_show_refund, of_service, refund_of, refund_percent
+from petpro_booking.policy import Bounds, holds_until, no_show_refund, of_service, refund_of, refund_percent
 from petpro_common.ids import new_id
 from petpro_common.money import Money
 
@@ -51,9 +51,18 @@ def test_half_a_minor_unit_goes_to_the_even_one(price: str, currency: str, back:
 
 def test_a_move_never_improves_what_goes_back() -> None:
     late, early = START - timedelta(hours=7), START - timedelta(days=9)
-    assert refund_percent(USUAL, START, early, ceiling=50) == 50
-    assert refund_percent(USUAL, START, late, ceiling=100) == 50
-    assert refund_percent(USUAL, START, early, ceiling=0) == 0
+    assert refund_percent(USUAL, START, early, Bounds(ceiling=50)) == 50
+    assert refund_percent(USUAL, START, late, Bounds(ceiling=100)) == 50
+    assert refund_percent(USUAL, START, early, Bounds(ceiling=0)) == 0
+
+
+def test_nobody_else_makes_it_less() -> None:
+    late, early = START - timedelta(hours=7), START - timedelta(days=9)
+    assert refund_percent(USUAL, START, late, Bounds(floor=80)) == 80
+    assert refund_percent(USUAL, START, early, Bounds(floor=80)) == 100
+    assert refund_percent({}, START, late, Bounds(floor=80)) == 80
+    as_an_older_version_may_leave_them = Bounds(floor=80, ceiling=30)
+    assert refund_percent(USUAL, START, late, as_an_older_version_may_leave_them) == 80
 
 
 def test_who_does_not_come_pays_all_where_the_policy_tells_no_fee() -> None:
@@ -74,13 +83,16 @@ def test_the_rest_of_the_price_is_rounded_to_the_minor_unit(price: str, currency
     assert given == Money(Decimal(back), currency)
 
 
-@given(st.decimals(0, 10_000_000, places=2), st.integers(0, 100), st.integers(0, 100))
-def test_fee_and_rest_are_the_price_and_a_move_improves_neither(price: Decimal, fee: int, ceiling: int) -> None:
+BOUNDS = st.lists(st.integers(0, 100), min_size=2, max_size=2).map(sorted).map(lambda both: Bounds(*both))
+
+
+@given(st.decimals(0, 10_000_000, places=2), st.integers(0, 100), BOUNDS)
+def test_fee_and_rest_are_the_price_within_the_bounds(price: Decimal, fee: int, bounds: Bounds) -> None:
     paid = Money(price, "IDR")
-    back = no_show_refund(paid, {"no_show_fee_percent": fee}, ceiling)
-    assert Decimal(0) <= back.amount <= paid.amount
-    assert back == paid.share(Decimal(min(100 - fee, ceiling)))
-    assert back.amount <= no_show_refund(paid, {"no_show_fee_percent": fee}).amount
+    back = no_show_refund(paid, {"no_show_fee_percent": fee}, bounds)
+    assert paid.share(Decimal(bounds.floor)).amount <= back.amount <= paid.share(Decimal(bounds.ceiling)).amount
+    if bounds.floor <= 100 - fee <= bounds.ceiling:
+        assert back == paid.share(Decimal(100 - fee))
 
 
 TIERS = st.lists(
@@ -88,17 +100,17 @@ TIERS = st.lists(
 )
 
 
-@given(TIERS, st.integers(0, 100 * 3600), st.integers(0, 100))
-def test_a_quote_holds_until_it_says_and_not_longer(tiers: list[dict[str, int]], seconds: int, ceiling: int) -> None:
+@given(TIERS, st.integers(0, 100 * 3600), BOUNDS)
+def test_a_quote_holds_until_it_says_and_not_longer(tiers: list[dict[str, int]], seconds: int, bounds: Bounds) -> None:
     tiers = _falling(tiers)
     policy, now = {"tiers": tiers}, START - timedelta(seconds=seconds)
-    percent, until = refund_percent(policy, START, now, ceiling), holds_until(policy, START, now, ceiling)
+    percent, until = refund_percent(policy, START, now, bounds), holds_until(policy, START, now, bounds)
     if until is None:
-        assert percent == 0
+        assert percent == bounds.floor == refund_percent(policy, START, START + TICK, bounds)
         return
     assert until >= now
-    assert refund_percent(policy, START, until, ceiling) == percent
-    assert refund_percent(policy, START, until + TICK, ceiling) < percent
+    assert refund_percent(policy, START, until, bounds) == percent
+    assert refund_percent(policy, START, until + TICK, bounds) < percent
 
 
 @given(TIERS, st.integers(0, 100 * 3600 * 1_000_000), st.integers(0, 100))

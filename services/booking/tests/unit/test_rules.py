@@ -1,6 +1,7 @@
 """What may follow what."""
 
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,6 +14,7 @@ from petpro_booking.domain import (
     WrongBookingStatus,
     must_be,
     must_be_free_to_cancel,
+    must_be_its_day,
     must_have_begun,
     new_reference_code,
 )
@@ -50,6 +52,15 @@ def test_nobody_fails_to_come_before_the_time() -> None:
     must_have_begun(NOW, NOW)
     with pytest.raises(BookingHasNotBegun):
         must_have_begun(NOW + timedelta(seconds=1), NOW)
+
+
+def test_nobody_comes_before_the_day_that_it_is_at_the_clinic() -> None:
+    jakarta = ZoneInfo("Asia/Jakarta")
+    midnight = datetime(2026, 11, 24, tzinfo=jakarta)
+    must_be_its_day(midnight + timedelta(hours=23, minutes=59), jakarta, midnight.astimezone(UTC))
+    must_be_its_day(midnight, jakarta, midnight + timedelta(days=3))
+    with pytest.raises(BookingHasNotBegun):
+        must_be_its_day(midnight, jakarta, midnight.astimezone(UTC) - timedelta(microseconds=1))
 
 
 def test_reference_codes_can_be_read_out() -> None:

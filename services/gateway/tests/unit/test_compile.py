@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 import yaml
+from google.protobuf.descriptor_pb2 import (
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+    ServiceDescriptorProto,
+)
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from petpro_gateway.__main__ import app
 from petpro_gateway.clusters import Address
-from petpro_gateway.descriptors import Contracts, Method
+from petpro_gateway.descriptors import ContractError, Contracts, Method, read_contracts
 from petpro_gateway.envoy import Places, configuration
 from petpro_gateway.errors import ERRORS
 from petpro_gateway.policy import Policy, PolicyError, reachable, read_policy
@@ -63,14 +69,16 @@ def test_every_reachable_method_has_an_http_and_a_grpc_route(contracts: Contract
     for method in reachable(contracts, policy):
         if not method.is_everywhere:
             assert len(by_name[method.full_name]) == len(method.bindings) + 1
-            assert {route["route"]["cluster"] for route in by_name[method.full_name]} == {method.domain}
+            way = f"{method.domain}-streams" if method.streaming else method.domain
+            assert {route["route"]["cluster"] for route in by_name[method.full_name]} == {way}
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("petpro.messaging.v1.ParkedMessageService/ListParkedMessages", "/v1/operations/messages"),
-        ("petpro.personal.v1.PersonalDataService/ExportPersonalData", "/v1/personal-data"),
+        ("petpro.messaging.v1.ParkedMessageService/ListParkedMessages", "/v1/operations/messages/{}"),
+        ("petpro.messaging.v1.ParkedMessageService/DiscardParkedMessages", "/v1/operations/messages/{}:discard"),
+        ("petpro.personal.v1.PersonalDataService/ExportPersonalData", "/v1/personal-data/{}"),
     ],
 )
 def test_a_method_of_every_service_has_a_route_to_each_that_its_path_names(
@@ -78,7 +86,7 @@ def test_a_method_of_every_service_has_a_route_to_each_that_its_path_names(
 ) -> None:
     found = [each for each in routes(configuration(contracts, policy, PLACES)) if each.get("name") == method]
     ways = {route["match"]["path"]: route["route"]["cluster"] for route in found}
-    assert ways == {f"{path}/{name}": name for name in SERVICES}
+    assert ways == {path.format(name): name for name in SERVICES}
 
 
 def test_a_path_belongs_to_one_method(contracts: Contracts, policy: Policy) -> None:
@@ -93,7 +101,7 @@ def test_a_path_belongs_to_one_method(contracts: Contracts, policy: Policy) -> N
 
 def test_few_routes_are_asked_for_any_path(contracts: Contracts, policy: Policy) -> None:
     under = branches(configuration(contracts, policy, PLACES))
-    assert {known: len(asked) for known, asked in under.items() if len(asked) > 30} == {}
+    assert {known: len(asked) for known, asked in under.items() if len(asked) > 40} == {}
 
 
 def test_a_variable_may_begin_like_a_whole_path() -> None:
@@ -115,12 +123,37 @@ def matching(configured: list[dict[str, Any]], verb: str, path: str) -> set[str]
     for route in configured:
         match = route["match"]
         pattern = match["safe_regex"]["regex"] if "safe_regex" in match else re.escape(match.get("path", "-"))
-        wanted = [
-            header["string_match"].get("exact") for header in match.get("headers", []) if "string_match" in header
-        ]
-        if re.fullmatch(pattern, path) and wanted == [verb]:
+        headers = {header["name"]: header for header in match.get("headers", [])}
+        if "name" in route and re.fullmatch(pattern, path) and headers[":method"]["string_match"].get("exact") == verb:
             found.add(route["name"])
     return found
+
+
+def test_a_stream_has_no_deadline_and_takes_no_calls_place(contracts: Contracts, policy: Policy) -> None:
+    config = configuration(contracts, policy, PLACES)
+    listen = "petpro.notification.v1.NotificationService/StreamNotifications"
+    found = [route for route in routes(config) if route.get("name") == listen]
+    assert len(found) == 2
+    for route in found:
+        added = [each["header"]["key"] for each in route.get("request_headers_to_add", ())]
+        assert "grpc-timeout" not in added
+        assert route["route"]["timeout"] == "0s"
+        assert route["route"]["max_stream_duration"]["max_stream_duration"] == "300s"
+    clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
+    most = {name: clusters[name]["circuit_breakers"]["thresholds"][0]["max_requests"] for name in PLACES.upstreams}
+    assert set(most.values()) == {policy.limits.upstream_requests}
+    streams = clusters["notification-streams"]
+    assert streams["circuit_breakers"]["thresholds"][0]["max_requests"] == policy.limits.upstream_streams
+    of_both = [clusters[name]["load_assignment"]["endpoints"] for name in ("notification", "notification-streams")]
+    assert of_both[0] == of_both[1]
+
+
+def test_a_request_that_is_a_stream_is_refused() -> None:
+    method = MethodDescriptorProto(name="Swallow", client_streaming=True)
+    service = ServiceDescriptorProto(name="OtherService", method=[method])
+    file = FileDescriptorProto(name="other.proto", package="petpro.other.v1", service=[service])
+    with pytest.raises(ContractError, match="OtherService/Swallow"):
+        read_contracts(FileDescriptorSet(file=[file]).SerializeToString())
 
 
 def test_names_are_resolved_again_and_addresses_are_not(contracts: Contracts, policy: Policy) -> None:

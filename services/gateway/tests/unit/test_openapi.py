@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -60,6 +61,17 @@ def test_paths_bodies_and_rules(api: dict[str, Any]) -> None:
     assert sign_up["properties"]["password"]["description"] == "At least 10 characters."
 
 
+def test_who_makes_a_thing_is_told_what_it_must_have_and_who_edits_it_need_not(api: dict[str, Any]) -> None:
+    making = api["components"]["schemas"]["account.CreatePetRequest"]
+    asked = jsonschema.Draft202012Validator({**making, "components": api["components"]})
+    assert asked.is_valid({"pet": {"name": "Milo", "species": "cat"}})
+    for pet in ({}, {"name": "Milo"}, {"name": "", "species": "cat"}):
+        assert not asked.is_valid({"pet": pet})
+    assert "required" not in api["components"]["schemas"]["account.Pet"]
+    clinic = api["components"]["schemas"]["catalog.CreateClinicRequest"]["properties"]["clinic"]["allOf"][1]
+    assert {"name", "address", "city", "province", "postal_code", "phone_number", "email"} == set(clinic["required"])
+
+
 def test_queries_and_masks(api: dict[str, Any]) -> None:
     clinics = api["paths"]["/v1/clinics"]["get"]
     assert parameter(clinics, "latitude")["schema"]["minimum"] == -90
@@ -104,3 +116,19 @@ def test_reasons_are_documented(api: dict[str, Any]) -> None:
 def test_a_webhook_is_raw(api: dict[str, Any]) -> None:
     webhook = api["paths"]["/v1/webhooks/{provider}"]["post"]
     assert list(webhook["requestBody"]["content"]) == ["*/*"]
+
+
+def test_a_stream_is_events_of_which_each_is_one_thing(api: dict[str, Any]) -> None:
+    listen = api["paths"]["/v1/notifications:stream"]["get"]
+    answers = listen["responses"]
+    schema = {"$ref": "#/components/schemas/notification.StreamNotificationsResponse"}
+    assert answers["200"]["content"] == {"text/event-stream": {"schema": schema}}
+    assert {"400", "401", "404", "429", "503"} <= answers.keys()
+    said = api["components"]["schemas"]["notification.StreamNotificationsResponse"]
+    assert said["oneOf"] == [{"required": [name]} for name in ("notification", "heartbeat", "end")]
+    assert parameter(listen, "after")["schema"]["format"] == "uuid"
+    assert "required" not in parameter(listen, "after")
+    for path, verbs in api["paths"].items():
+        for verb, operation in verbs.items():
+            if operation is not listen:
+                assert set(operation["responses"]["200"]["content"]) == {"application/json"}, (path, verb)

@@ -35,8 +35,8 @@ SQL
 
 run --dbname postgres --command "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC"
 auditor
-database account citext
+database account
 database booking btree_gist
-database catalog btree_gist citext cube earthdistance pg_trgm
+database catalog cube earthdistance pg_trgm
 database notification
 database payment

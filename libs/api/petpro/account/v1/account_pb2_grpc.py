@@ -123,7 +123,9 @@ class AccountServiceServicer(object):
 
     def RefreshToken(self, request, context):
         """Exchanges a refresh token for a new pair; each refresh token works once, within 30 days. One that comes a second
-        time ends the whole session, since one of the two who hold it is a thief: sign in again.
+        time ends the whole session, since one of the two who hold it is a thief: sign in again. But who sends a new
+        idempotency key with each refresh may send it again with the same key, for a minute, when the answer was lost: they
+        get the same refresh token, with an access token made anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,9 @@ class AccountServiceStub:
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_account_pb2.RefreshTokenRequest, _account_pb2.RefreshTokenResponse]
     """Exchanges a refresh token for a new pair; each refresh token works once, within 30 days. One that comes a second
-    time ends the whole session, since one of the two who hold it is a thief: sign in again.
+    time ends the whole session, since one of the two who hold it is a thief: sign in again. But who sends a new
+    idempotency key with each refresh may send it again with the same key, for a minute, when the answer was lost: they
+    get the same refresh token, with an access token made anew.
     """
     GetCurrentUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetCurrentUserRequest, _account_pb2.GetCurrentUserResponse]
     """The caller's own profile."""
@@ -94,7 +96,9 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_account_pb2.RefreshTokenRequest, _account_pb2.RefreshTokenResponse]  # type: ignore[assignment]
     """Exchanges a refresh token for a new pair; each refresh token works once, within 30 days. One that comes a second
-    time ends the whole session, since one of the two who hold it is a thief: sign in again.
+    time ends the whole session, since one of the two who hold it is a thief: sign in again. But who sends a new
+    idempotency key with each refresh may send it again with the same key, for a minute, when the answer was lost: they
+    get the same refresh token, with an access token made anew.
     """
     GetCurrentUser: _aio.UnaryUnaryMultiCallable[_account_pb2.GetCurrentUserRequest, _account_pb2.GetCurrentUserResponse]  # type: ignore[assignment]
     """The caller's own profile."""
@@ -162,7 +166,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RefreshTokenResponse, _abc.Awaitable[_account_pb2.RefreshTokenResponse]]:
         """Exchanges a refresh token for a new pair; each refresh token works once, within 30 days. One that comes a second
-        time ends the whole session, since one of the two who hold it is a thief: sign in again.
+        time ends the whole session, since one of the two who hold it is a thief: sign in again. But who sends a new
+        idempotency key with each refresh may send it again with the same key, for a minute, when the answer was lost: they
+        get the same refresh token, with an access token made anew.
         """
 
     @_abc_1.abstractmethod

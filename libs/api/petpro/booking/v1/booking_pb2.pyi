@@ -71,7 +71,7 @@ class _CheckoutStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Checko
     DESCRIPTOR: _descriptor.EnumDescriptor
     CHECKOUT_STATUS_UNSPECIFIED: _CheckoutStatus.ValueType  # 0
     CHECKOUT_STATUS_NONE: _CheckoutStatus.ValueType  # 1
-    """Nobody has started to pay, or the last try was declined and another may follow."""
+    """Nobody has started to pay, or the seat was given back while the clinic was still to approve."""
     CHECKOUT_STATUS_AWAITING_APPROVAL: _CheckoutStatus.ValueType  # 2
     CHECKOUT_STATUS_AWAITING_PAYMENT: _CheckoutStatus.ValueType  # 3
     CHECKOUT_STATUS_CONFIRMED: _CheckoutStatus.ValueType  # 4
@@ -83,7 +83,7 @@ class CheckoutStatus(_CheckoutStatus, metaclass=_CheckoutStatusEnumTypeWrapper):
 
 CHECKOUT_STATUS_UNSPECIFIED: CheckoutStatus.ValueType  # 0
 CHECKOUT_STATUS_NONE: CheckoutStatus.ValueType  # 1
-"""Nobody has started to pay, or the last try was declined and another may follow."""
+"""Nobody has started to pay, or the seat was given back while the clinic was still to approve."""
 CHECKOUT_STATUS_AWAITING_APPROVAL: CheckoutStatus.ValueType  # 2
 CHECKOUT_STATUS_AWAITING_PAYMENT: CheckoutStatus.ValueType  # 3
 CHECKOUT_STATUS_CONFIRMED: CheckoutStatus.ValueType  # 4
@@ -163,7 +163,9 @@ class Slot(_message.Message):
     slot_start_time: _builtins.str
     """HH:MM in the clinic's zone."""
     slot_end_time: _builtins.str
-    """HH:MM in the clinic's zone; on the next day when not after the start."""
+    """HH:MM in the clinic's zone. It may not be after the start: past midnight, and where the clock repeats an hour. The
+    instant is ends_at.
+    """
     status: Global___SlotStatus.ValueType
     capacity: _builtins.int
     booked_count: _builtins.int
@@ -345,6 +347,56 @@ class Booking(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Booking: _TypeAlias = Booking  # noqa: Y015
+
+@_typing.final
+class Visitor(_message.Message):
+    """Who comes to the clinic, and with which pet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FULL_NAME_FIELD_NUMBER: _builtins.int
+    PHONE_NUMBER_FIELD_NUMBER: _builtins.int
+    PET_NAME_FIELD_NUMBER: _builtins.int
+    SPECIES_FIELD_NUMBER: _builtins.int
+    BREED_FIELD_NUMBER: _builtins.int
+    BIRTHDATE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    GENDER_FIELD_NUMBER: _builtins.int
+    MICROCHIP_ID_FIELD_NUMBER: _builtins.int
+    full_name: _builtins.str
+    phone_number: _builtins.str
+    """E.164, for example +628123456789."""
+    pet_name: _builtins.str
+    """This and what follows is empty when the customer has deleted the pet."""
+    species: _builtins.str
+    breed: _builtins.str
+    birthdate: _builtins.str
+    """ISO 8601 date; empty when unknown."""
+    weight: _builtins.str
+    """Kilograms as a decimal string; empty when unknown."""
+    gender: _builtins.str
+    """male, female or unknown; empty when not told."""
+    microchip_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        full_name: _builtins.str = ...,
+        phone_number: _builtins.str = ...,
+        pet_name: _builtins.str = ...,
+        species: _builtins.str = ...,
+        breed: _builtins.str = ...,
+        birthdate: _builtins.str = ...,
+        weight: _builtins.str = ...,
+        gender: _builtins.str = ...,
+        microchip_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["birthdate", b"birthdate", "breed", b"breed", "full_name", b"full_name", "gender", b"gender", "microchip_id", b"microchip_id", "pet_name", b"pet_name", "phone_number", b"phone_number", "species", b"species", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Visitor: _TypeAlias = Visitor  # noqa: Y015
 
 @_typing.final
 class MonthlySummary(_message.Message):
@@ -860,6 +912,137 @@ class DeclineReservationResponse(_message.Message):
 Global___DeclineReservationResponse: _TypeAlias = DeclineReservationResponse  # noqa: Y015
 
 @_typing.final
+class ListReservationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLINIC_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    clinic_id: _builtins.str
+    """What waits for this clinic's approval instead of the caller's own reservations; for the clinic and administrators."""
+    status: Global___ReservationStatus.ValueType
+    """Of the caller's own: every status when unspecified."""
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        clinic_id: _builtins.str = ...,
+        status: Global___ReservationStatus.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReservationsRequest: _TypeAlias = ListReservationsRequest  # noqa: Y015
+
+@_typing.final
+class ListReservationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def reservations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reservation]: ...
+    def __init__(
+        self,
+        *,
+        reservations: _abc.Iterable[Global___Reservation] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "reservations", b"reservations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReservationsResponse: _TypeAlias = ListReservationsResponse  # noqa: Y015
+
+@_typing.final
+class GetReservationVisitorRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation_id", b"reservation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReservationVisitorRequest: _TypeAlias = GetReservationVisitorRequest  # noqa: Y015
+
+@_typing.final
+class GetReservationVisitorResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VISITOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def visitor(self) -> Global___Visitor: ...
+    def __init__(
+        self,
+        *,
+        visitor: Global___Visitor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["visitor", b"visitor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["visitor", b"visitor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReservationVisitorResponse: _TypeAlias = GetReservationVisitorResponse  # noqa: Y015
+
+@_typing.final
+class GetBookingVisitorRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    booking_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        booking_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBookingVisitorRequest: _TypeAlias = GetBookingVisitorRequest  # noqa: Y015
+
+@_typing.final
+class GetBookingVisitorResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VISITOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def visitor(self) -> Global___Visitor: ...
+    def __init__(
+        self,
+        *,
+        visitor: Global___Visitor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["visitor", b"visitor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["visitor", b"visitor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBookingVisitorResponse: _TypeAlias = GetBookingVisitorResponse  # noqa: Y015
+
+@_typing.final
 class ListBookingsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -868,7 +1051,7 @@ class ListBookingsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     clinic_id: _builtins.str
-    """Bookings at this clinic instead of the caller's own; for the clinic and administrators."""
+    """Bookings at this clinic instead of the caller's own; for the clinic, administrators and services."""
     status: Global___BookingStatus.ValueType
     """Every status when unspecified."""
     page_size: _builtins.int

@@ -63,14 +63,16 @@ class SlotServiceServicer(object):
 
     def GenerateSlots(self, request, context):
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted.
+        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+        clinic has been approved: only then is its time zone fixed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSlots(self, request, context):
-        """Slots of a service that start in a range of dates, earliest first. Open to everybody.
+        """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
+        available or its clinic not approved: then there are none but for the clinic, administrators and services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,6 +251,11 @@ class ReservationServiceStub(object):
                 request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationRequest.SerializeToString,
                 response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationResponse.FromString,
                 _registered_method=True)
+        self.ListReservations = channel.unary_unary(
+                '/petpro.booking.v1.ReservationService/ListReservations',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsResponse.FromString,
+                _registered_method=True)
         self.GetReservation = channel.unary_unary(
                 '/petpro.booking.v1.ReservationService/GetReservation',
                 request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationRequest.SerializeToString,
@@ -288,8 +295,15 @@ class ReservationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReservations(self, request, context):
+        """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReservation(self, request, context):
-        """A reservation with the state of its checkout; for its customer, the clinic and administrators.
+        """A reservation with the state of its checkout; for its customer, the clinic, administrators and services.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -297,6 +311,7 @@ class ReservationServiceServicer(object):
 
     def CheckoutReservation(self, request, context):
         """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+        SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -311,6 +326,7 @@ class ReservationServiceServicer(object):
 
     def ApproveReservation(self, request, context):
         """Says yes to a reservation of a service that requires approval; for the clinic.
+        SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,6 +346,11 @@ def add_ReservationServiceServicer_to_server(servicer, server):
                     servicer.CreateReservation,
                     request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationRequest.FromString,
                     response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationResponse.SerializeToString,
+            ),
+            'ListReservations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReservations,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsResponse.SerializeToString,
             ),
             'GetReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReservation,
@@ -385,6 +406,33 @@ class ReservationService(object):
             '/petpro.booking.v1.ReservationService/CreateReservation',
             petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationRequest.SerializeToString,
             petpro_dot_booking_dot_v1_dot_booking__pb2.CreateReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReservations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.ReservationService/ListReservations',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.ListReservationsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -608,7 +656,9 @@ class BookingServiceServicer(object):
 
     def QuoteRefund(self, request, context):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+        or when they asked for a cancellation since whose refund was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -616,28 +666,33 @@ class BookingServiceServicer(object):
 
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+        what is in progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RescheduleBooking(self, request, context):
-        """Moves a booking to another slot of the same service, if that has a seat.
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+        never makes more go back, and one for the clinic never less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckInBooking(self, request, context):
-        """The pet is here: confirmed becomes in-progress; for the clinic.
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+        BOOKING_HAS_NOT_BEGUN before that day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteBooking(self, request, context):
-        """The visit is over: in-progress becomes completed; for the clinic.
+        """The visit is over: in-progress becomes completed, once the start has passed; for the clinic.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -645,14 +700,14 @@ class BookingServiceServicer(object):
 
     def MarkBookingNoShow(self, request, context):
         """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-        leaves of the price goes back.
+        leaves of the price goes back, as QuoteRefund has told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetClinicSummary(self, request, context):
-        """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old.
+        """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -962,6 +1017,129 @@ class BookingService(object):
             _registered_method=True)
 
 
+class VisitorServiceStub(object):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetReservationVisitor = channel.unary_unary(
+                '/petpro.booking.v1.VisitorService/GetReservationVisitor',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorResponse.FromString,
+                _registered_method=True)
+        self.GetBookingVisitor = channel.unary_unary(
+                '/petpro.booking.v1.VisitorService/GetBookingVisitor',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorResponse.FromString,
+                _registered_method=True)
+
+
+class VisitorServiceServicer(object):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    def GetReservationVisitor(self, request, context):
+        """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBookingVisitor(self, request, context):
+        """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_VisitorServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetReservationVisitor': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReservationVisitor,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorResponse.SerializeToString,
+            ),
+            'GetBookingVisitor': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBookingVisitor,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'petpro.booking.v1.VisitorService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('petpro.booking.v1.VisitorService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class VisitorService(object):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    @staticmethod
+    def GetReservationVisitor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.VisitorService/GetReservationVisitor',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.GetReservationVisitorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBookingVisitor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.VisitorService/GetBookingVisitor',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.GetBookingVisitorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class SagaServiceStub(object):
     """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
     saga's timeline. Each such call names the version it was decided on, and is refused with SAGA_VERSION_CONFLICT when
@@ -1049,7 +1227,8 @@ class SagaServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResolveSaga(self, request, context):
-        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed.
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+        booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

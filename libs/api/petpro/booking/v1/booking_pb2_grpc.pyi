@@ -35,10 +35,13 @@ class SlotServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SlotServiceAsyncStub: ...
     GenerateSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]
     """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-    Slots that exist, or that would double-book the person, are left out and counted.
+    Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+    clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]
-    """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
+    """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
+    available or its clinic not approved: then there are none but for the clinic, administrators and services.
+    """
     BlockSlot: _grpc.UnaryUnaryMultiCallable[_booking_pb2.BlockSlotRequest, _booking_pb2.BlockSlotResponse]
     """Takes a slot off the market; for the clinic. What is booked in it stands."""
     UnblockSlot: _grpc.UnaryUnaryMultiCallable[_booking_pb2.UnblockSlotRequest, _booking_pb2.UnblockSlotResponse]
@@ -51,10 +54,13 @@ class SlotServiceAsyncStub(SlotServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]  # type: ignore[assignment]
     """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-    Slots that exist, or that would double-book the person, are left out and counted.
+    Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+    clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]  # type: ignore[assignment]
-    """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
+    """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
+    available or its clinic not approved: then there are none but for the clinic, administrators and services.
+    """
     BlockSlot: _aio.UnaryUnaryMultiCallable[_booking_pb2.BlockSlotRequest, _booking_pb2.BlockSlotResponse]  # type: ignore[assignment]
     """Takes a slot off the market; for the clinic. What is booked in it stands."""
     UnblockSlot: _aio.UnaryUnaryMultiCallable[_booking_pb2.UnblockSlotRequest, _booking_pb2.UnblockSlotResponse]  # type: ignore[assignment]
@@ -70,7 +76,8 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GenerateSlotsResponse, _abc.Awaitable[_booking_pb2.GenerateSlotsResponse]]:
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted.
+        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
+        clinic has been approved: only then is its time zone fixed.
         """
 
     @_abc_1.abstractmethod
@@ -79,7 +86,9 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ListSlotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ListSlotsResponse, _abc.Awaitable[_booking_pb2.ListSlotsResponse]]:
-        """Slots of a service that start in a range of dates, earliest first. Open to everybody."""
+        """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
+        available or its clinic not approved: then there are none but for the clinic, administrators and services.
+        """
 
     @_abc_1.abstractmethod
     def BlockSlot(
@@ -110,14 +119,20 @@ class ReservationServiceStub:
     """Holds one seat of a slot for one pet of the caller, for some minutes.
     Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
     """
+    ListReservations: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListReservationsRequest, _booking_pb2.ListReservationsResponse]
+    """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first."""
     GetReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]
-    """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
+    """A reservation with the state of its checkout; for its customer, the clinic, administrators and services."""
     CheckoutReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]
-    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+    SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+    """
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]
-    """Says yes to a reservation of a service that requires approval; for the clinic."""
+    """Says yes to a reservation of a service that requires approval; for the clinic.
+    SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+    """
     DeclineReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]
     """Says no to a reservation of a service that requires approval; for the clinic. The seat is free again."""
 
@@ -130,14 +145,20 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     """Holds one seat of a slot for one pet of the caller, for some minutes.
     Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
     """
+    ListReservations: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListReservationsRequest, _booking_pb2.ListReservationsResponse]  # type: ignore[assignment]
+    """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first."""
     GetReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationRequest, _booking_pb2.GetReservationResponse]  # type: ignore[assignment]
-    """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
+    """A reservation with the state of its checkout; for its customer, the clinic, administrators and services."""
     CheckoutReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]  # type: ignore[assignment]
-    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+    """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+    SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+    """
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]  # type: ignore[assignment]
-    """Says yes to a reservation of a service that requires approval; for the clinic."""
+    """Says yes to a reservation of a service that requires approval; for the clinic.
+    SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+    """
     DeclineReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]  # type: ignore[assignment]
     """Says no to a reservation of a service that requires approval; for the clinic. The seat is free again."""
 
@@ -155,12 +176,20 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListReservations(
+        self,
+        request: _booking_pb2.ListReservationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.ListReservationsResponse, _abc.Awaitable[_booking_pb2.ListReservationsResponse]]:
+        """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first."""
+
+    @_abc_1.abstractmethod
     def GetReservation(
         self,
         request: _booking_pb2.GetReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GetReservationResponse, _abc.Awaitable[_booking_pb2.GetReservationResponse]]:
-        """A reservation with the state of its checkout; for its customer, the clinic and administrators."""
+        """A reservation with the state of its checkout; for its customer, the clinic, administrators and services."""
 
     @_abc_1.abstractmethod
     def CheckoutReservation(
@@ -168,7 +197,9 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CheckoutReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CheckoutReservationResponse, _abc.Awaitable[_booking_pb2.CheckoutReservationResponse]]:
-        """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events."""
+        """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
+        SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+        """
 
     @_abc_1.abstractmethod
     def CancelReservation(
@@ -184,7 +215,9 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ApproveReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ApproveReservationResponse, _abc.Awaitable[_booking_pb2.ApproveReservationResponse]]:
-        """Says yes to a reservation of a service that requires approval; for the clinic."""
+        """Says yes to a reservation of a service that requires approval; for the clinic.
+        SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
+        """
 
     @_abc_1.abstractmethod
     def DeclineReservation(
@@ -209,24 +242,33 @@ class BookingServiceStub:
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+    or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+    what is in progress.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
-    """Moves a booking to another slot of the same service, if that has a seat."""
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+    never makes more go back, and one for the clinic never less.
+    """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
-    """The pet is here: confirmed becomes in-progress; for the clinic."""
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+    BOOKING_HAS_NOT_BEGUN before that day.
+    """
     CompleteBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]
-    """The visit is over: in-progress becomes completed; for the clinic."""
+    """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
     MarkBookingNoShow: _grpc.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-    leaves of the price goes back.
+    leaves of the price goes back, as QuoteRefund has told.
     """
     GetClinicSummary: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]
-    """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
+    """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour."""
 
 @_typing.type_check_only
 class BookingServiceAsyncStub(BookingServiceStub):
@@ -239,24 +281,33 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+    or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+    what is in progress.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
-    """Moves a booking to another slot of the same service, if that has a seat."""
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+    never makes more go back, and one for the clinic never less.
+    """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
-    """The pet is here: confirmed becomes in-progress; for the clinic."""
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+    BOOKING_HAS_NOT_BEGUN before that day.
+    """
     CompleteBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]  # type: ignore[assignment]
-    """The visit is over: in-progress becomes completed; for the clinic."""
+    """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
     MarkBookingNoShow: _aio.UnaryUnaryMultiCallable[_booking_pb2.MarkBookingNoShowRequest, _booking_pb2.MarkBookingNoShowResponse]  # type: ignore[assignment]
     """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-    leaves of the price goes back.
+    leaves of the price goes back, as QuoteRefund has told.
     """
     GetClinicSummary: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetClinicSummaryRequest, _booking_pb2.GetClinicSummaryResponse]  # type: ignore[assignment]
-    """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
+    """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour."""
 
 class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
     """What was booked."""
@@ -284,7 +335,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came.
+        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
+        or when they asked for a cancellation since whose refund was refused.
         """
 
     @_abc_1.abstractmethod
@@ -294,7 +347,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CancelBookingResponse, _abc.Awaitable[_booking_pb2.CancelBookingResponse]]:
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused; a clinic or an administrator cancels for certain, at 100 %.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
+        what is in progress.
         """
 
     @_abc_1.abstractmethod
@@ -303,7 +357,11 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.RescheduleBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.RescheduleBookingResponse, _abc.Awaitable[_booking_pb2.RescheduleBookingResponse]]:
-        """Moves a booking to another slot of the same service, if that has a seat."""
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
+        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
+        never makes more go back, and one for the clinic never less.
+        """
 
     @_abc_1.abstractmethod
     def CheckInBooking(
@@ -311,7 +369,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CheckInBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CheckInBookingResponse, _abc.Awaitable[_booking_pb2.CheckInBookingResponse]]:
-        """The pet is here: confirmed becomes in-progress; for the clinic."""
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
+        BOOKING_HAS_NOT_BEGUN before that day.
+        """
 
     @_abc_1.abstractmethod
     def CompleteBooking(
@@ -319,7 +379,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CompleteBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CompleteBookingResponse, _abc.Awaitable[_booking_pb2.CompleteBookingResponse]]:
-        """The visit is over: in-progress becomes completed; for the clinic."""
+        """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
 
     @_abc_1.abstractmethod
     def MarkBookingNoShow(
@@ -328,7 +388,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.MarkBookingNoShowResponse, _abc.Awaitable[_booking_pb2.MarkBookingNoShowResponse]]:
         """Nobody came: confirmed becomes no-show, once the start has passed; for the clinic. What the policy's no-show fee
-        leaves of the price goes back.
+        leaves of the price goes back, as QuoteRefund has told.
         """
 
     @_abc_1.abstractmethod
@@ -337,9 +397,58 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.GetClinicSummaryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GetClinicSummaryResponse, _abc.Awaitable[_booking_pb2.GetClinicSummaryResponse]]:
-        """Bookings and revenue of a clinic by month and currency; for the clinic. At most a day old."""
+        """Bookings and revenue of a clinic by month and currency; for the clinic, administrators and services. Refreshed every hour."""
 
 def add_BookingServiceServicer_to_server(servicer: BookingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class VisitorServiceStub:
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> VisitorServiceAsyncStub: ...
+    GetReservationVisitor: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationVisitorRequest, _booking_pb2.GetReservationVisitorResponse]
+    """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
+    GetBookingVisitor: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetBookingVisitorRequest, _booking_pb2.GetBookingVisitorResponse]
+    """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+
+@_typing.type_check_only
+class VisitorServiceAsyncStub(VisitorServiceStub):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetReservationVisitor: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationVisitorRequest, _booking_pb2.GetReservationVisitorResponse]  # type: ignore[assignment]
+    """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
+    GetBookingVisitor: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetBookingVisitorRequest, _booking_pb2.GetBookingVisitorResponse]  # type: ignore[assignment]
+    """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+
+class VisitorServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
+    kept nowhere else. Refused with VISITOR_NOT_FOUND when the person was erased.
+    """
+
+    @_abc_1.abstractmethod
+    def GetReservationVisitor(
+        self,
+        request: _booking_pb2.GetReservationVisitorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.GetReservationVisitorResponse, _abc.Awaitable[_booking_pb2.GetReservationVisitorResponse]]:
+        """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
+
+    @_abc_1.abstractmethod
+    def GetBookingVisitor(
+        self,
+        request: _booking_pb2.GetBookingVisitorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.GetBookingVisitorResponse, _abc.Awaitable[_booking_pb2.GetBookingVisitorResponse]]:
+        """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+
+def add_VisitorServiceServicer_to_server(servicer: VisitorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class SagaServiceStub:
     """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
@@ -364,7 +473,9 @@ class SagaServiceStub:
     CompensateSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompensateSagaRequest, _booking_pb2.CompensateSagaResponse]
     """Turns a saga back before its point of no return: what was done is undone."""
     ResolveSaga: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ResolveSagaRequest, _booking_pb2.ResolveSagaResponse]
-    """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+    """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+    booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+    """
 
 @_typing.type_check_only
 class SagaServiceAsyncStub(SagaServiceStub):
@@ -387,7 +498,9 @@ class SagaServiceAsyncStub(SagaServiceStub):
     CompensateSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompensateSagaRequest, _booking_pb2.CompensateSagaResponse]  # type: ignore[assignment]
     """Turns a saga back before its point of no return: what was done is undone."""
     ResolveSaga: _aio.UnaryUnaryMultiCallable[_booking_pb2.ResolveSagaRequest, _booking_pb2.ResolveSagaResponse]  # type: ignore[assignment]
-    """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+    """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+    booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+    """
 
 class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sagas in flight and ended; for administrators. What an operator does is kept, with who and why, and stands in the
@@ -443,6 +556,8 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ResolveSagaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ResolveSagaResponse, _abc.Awaitable[_booking_pb2.ResolveSagaResponse]]:
-        """Ends a parked saga by a person's word, who vouches for every step that is left. Nothing else is changed."""
+        """Ends a parked saga by a person's word, who vouches for every step that is left. Of a customer's cancellation the
+        booking follows: completed it is cancelled, compensated it stands as before. Nothing else is changed.
+        """
 
 def add_SagaServiceServicer_to_server(servicer: SagaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -50,7 +50,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CANCELLATION_IN_PROGRESS: _ErrorReason.ValueType  # 13
     """A cancellation of this booking is on its way (FAILED_PRECONDITION)."""
     ERROR_REASON_SERVICE_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """No such service, or it cannot be booked now (NOT_FOUND)."""
+    """No such service (NOT_FOUND)."""
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 15
     """The service or its clinic takes no bookings at present (FAILED_PRECONDITION)."""
     ERROR_REASON_PET_NOT_FOUND: _ErrorReason.ValueType  # 16
@@ -66,7 +66,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_BOOKING_HAS_BEGUN: _ErrorReason.ValueType  # 21
     """The booked time has come; only the clinic can change or cancel it now (FAILED_PRECONDITION)."""
     ERROR_REASON_BOOKING_HAS_NOT_BEGUN: _ErrorReason.ValueType  # 22
-    """The booked time has not come yet (FAILED_PRECONDITION)."""
+    """It is too early: the booked time, or for a check-in its day, has not come yet (FAILED_PRECONDITION)."""
     ERROR_REASON_SAGA_HAS_ENDED: _ErrorReason.ValueType  # 23
     """The saga has ended; nothing can be asked of it any more (FAILED_PRECONDITION)."""
     ERROR_REASON_SAGA_NOT_PARKED: _ErrorReason.ValueType  # 24
@@ -81,6 +81,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The step cannot be taken as done; the message says why (FAILED_PRECONDITION)."""
     ERROR_REASON_STOPPED_BY_OPERATOR: _ErrorReason.ValueType  # 29
     """Not an error of a call: why a saga turned back when an administrator had it compensated."""
+    ERROR_REASON_APPROVAL_REQUIRED: _ErrorReason.ValueType  # 30
+    """The clinic approves bookings of this service: a customer asks it to move one (FAILED_PRECONDITION)."""
+    ERROR_REASON_VISITOR_NOT_FOUND: _ErrorReason.ValueType  # 31
+    """Who held or booked was erased (NOT_FOUND)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -113,7 +117,7 @@ ERROR_REASON_WRONG_BOOKING_STATUS: ErrorReason.ValueType  # 12
 ERROR_REASON_CANCELLATION_IN_PROGRESS: ErrorReason.ValueType  # 13
 """A cancellation of this booking is on its way (FAILED_PRECONDITION)."""
 ERROR_REASON_SERVICE_NOT_FOUND: ErrorReason.ValueType  # 14
-"""No such service, or it cannot be booked now (NOT_FOUND)."""
+"""No such service (NOT_FOUND)."""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 15
 """The service or its clinic takes no bookings at present (FAILED_PRECONDITION)."""
 ERROR_REASON_PET_NOT_FOUND: ErrorReason.ValueType  # 16
@@ -129,7 +133,7 @@ ERROR_REASON_SAGA_NOT_FOUND: ErrorReason.ValueType  # 20
 ERROR_REASON_BOOKING_HAS_BEGUN: ErrorReason.ValueType  # 21
 """The booked time has come; only the clinic can change or cancel it now (FAILED_PRECONDITION)."""
 ERROR_REASON_BOOKING_HAS_NOT_BEGUN: ErrorReason.ValueType  # 22
-"""The booked time has not come yet (FAILED_PRECONDITION)."""
+"""It is too early: the booked time, or for a check-in its day, has not come yet (FAILED_PRECONDITION)."""
 ERROR_REASON_SAGA_HAS_ENDED: ErrorReason.ValueType  # 23
 """The saga has ended; nothing can be asked of it any more (FAILED_PRECONDITION)."""
 ERROR_REASON_SAGA_NOT_PARKED: ErrorReason.ValueType  # 24
@@ -144,4 +148,8 @@ ERROR_REASON_SAGA_STEP_NOT_SKIPPABLE: ErrorReason.ValueType  # 28
 """The step cannot be taken as done; the message says why (FAILED_PRECONDITION)."""
 ERROR_REASON_STOPPED_BY_OPERATOR: ErrorReason.ValueType  # 29
 """Not an error of a call: why a saga turned back when an administrator had it compensated."""
+ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 30
+"""The clinic approves bookings of this service: a customer asks it to move one (FAILED_PRECONDITION)."""
+ERROR_REASON_VISITOR_NOT_FOUND: ErrorReason.ValueType  # 31
+"""Who held or booked was erased (NOT_FOUND)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -204,7 +204,9 @@ class Clinic(_message.Message):
     administrators and services only.
     """
     timezone: _builtins.str
-    """IANA zone of all local times of the clinic, for example Asia/Jakarta."""
+    """IANA zone of all local times of the clinic, for example Asia/Jakarta. Fixed once the clinic has been approved
+    (CLINIC_TIMEZONE_FIXED): its slots stand at these times.
+    """
     distance_km: _builtins.float
     """Kilometres from the point of the search; absent elsewhere."""
     version: _builtins.int
@@ -651,7 +653,9 @@ class UpdateClinicRequest(_message.Message):
     def clinic(self) -> Global___Clinic: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any field but id, owner_id, status, distance_km, ratings, times and versions; empty means all of these that are set."""
+        """Any field but id, owner_id, status, distance_km, ratings, times and versions, each as a whole: of operating_hours and
+        cancellation_policy no part can be named. Empty means all of these that are set.
+        """
 
     def __init__(
         self,

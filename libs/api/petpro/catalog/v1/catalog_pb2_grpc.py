@@ -141,7 +141,8 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetClinic(self, request, context):
-        """One clinic. Those not approved are seen by their owner and staff, administrators and services only.
+        """One clinic. Those not approved are seen by their owner and staff, administrators and services only; a suspended one
+        by everybody who has signed in, who may be booked there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,7 +191,7 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetService(self, request, context):
-        """One service.
+        """One service, also of a suspended clinic for everybody who has signed in.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -226,15 +227,16 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateStaff(self, request, context):
-        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
-        the person's right to act for the clinic.
+        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id ends the
+        person's right to act for the clinic: at once in the catalog; in booking and payment as soon as they hear of it, which
+        takes moments, but for as long as the broker is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateReview(self, request, context):
-        """Reviews the caller's own completed booking, once.
+        """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

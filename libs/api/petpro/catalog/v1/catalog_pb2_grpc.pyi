@@ -38,7 +38,9 @@ class CatalogServiceStub:
     ListClinics: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListClinicsRequest, _catalog_pb2.ListClinicsResponse]
     """Finds approved clinics: by distance from a point, by city, by words; nearest first when a point is given."""
     GetClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetClinicRequest, _catalog_pb2.GetClinicResponse]
-    """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
+    """One clinic. Those not approved are seen by their owner and staff, administrators and services only; a suspended one
+    by everybody who has signed in, who may be booked there.
+    """
     UpdateClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateClinicRequest, _catalog_pb2.UpdateClinicResponse]
     """Edits a clinic; for its owner. Only fields named in the mask change. The commission is set by administrators only."""
     ApproveClinic: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ApproveClinicRequest, _catalog_pb2.ApproveClinicResponse]
@@ -52,7 +54,7 @@ class CatalogServiceStub:
     ListServices: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]
     """What a clinic offers, by name. Services that are not available are listed to the clinic, administrators and services only."""
     GetService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetServiceRequest, _catalog_pb2.GetServiceResponse]
-    """One service."""
+    """One service, also of a suspended clinic for everybody who has signed in."""
     UpdateService: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateServiceRequest, _catalog_pb2.UpdateServiceResponse]
     """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price
     and policy.
@@ -64,11 +66,12 @@ class CatalogServiceStub:
     GetStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetStaffRequest, _catalog_pb2.GetStaffResponse]
     """One member of staff. For services and administrators only."""
     UpdateStaff: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.UpdateStaffRequest, _catalog_pb2.UpdateStaffResponse]
-    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
-    the person's right to act for the clinic.
+    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id ends the
+    person's right to act for the clinic: at once in the catalog; in booking and payment as soon as they hear of it, which
+    takes moments, but for as long as the broker is away.
     """
     CreateReview: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]
-    """Reviews the caller's own completed booking, once."""
+    """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
     ListReviews: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]
     """Published reviews of a clinic, newest first."""
 
@@ -82,7 +85,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     ListClinics: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListClinicsRequest, _catalog_pb2.ListClinicsResponse]  # type: ignore[assignment]
     """Finds approved clinics: by distance from a point, by city, by words; nearest first when a point is given."""
     GetClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetClinicRequest, _catalog_pb2.GetClinicResponse]  # type: ignore[assignment]
-    """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
+    """One clinic. Those not approved are seen by their owner and staff, administrators and services only; a suspended one
+    by everybody who has signed in, who may be booked there.
+    """
     UpdateClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateClinicRequest, _catalog_pb2.UpdateClinicResponse]  # type: ignore[assignment]
     """Edits a clinic; for its owner. Only fields named in the mask change. The commission is set by administrators only."""
     ApproveClinic: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ApproveClinicRequest, _catalog_pb2.ApproveClinicResponse]  # type: ignore[assignment]
@@ -96,7 +101,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     ListServices: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]  # type: ignore[assignment]
     """What a clinic offers, by name. Services that are not available are listed to the clinic, administrators and services only."""
     GetService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetServiceRequest, _catalog_pb2.GetServiceResponse]  # type: ignore[assignment]
-    """One service."""
+    """One service, also of a suspended clinic for everybody who has signed in."""
     UpdateService: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateServiceRequest, _catalog_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     """Edits a service; for the clinic's owner. Only fields named in the mask change. Bookings made before keep their price
     and policy.
@@ -108,11 +113,12 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     GetStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetStaffRequest, _catalog_pb2.GetStaffResponse]  # type: ignore[assignment]
     """One member of staff. For services and administrators only."""
     UpdateStaff: _aio.UnaryUnaryMultiCallable[_catalog_pb2.UpdateStaffRequest, _catalog_pb2.UpdateStaffResponse]  # type: ignore[assignment]
-    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
-    the person's right to act for the clinic.
+    """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id ends the
+    person's right to act for the clinic: at once in the catalog; in booking and payment as soon as they hear of it, which
+    takes moments, but for as long as the broker is away.
     """
     CreateReview: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]  # type: ignore[assignment]
-    """Reviews the caller's own completed booking, once."""
+    """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
     ListReviews: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]  # type: ignore[assignment]
     """Published reviews of a clinic, newest first."""
 
@@ -141,7 +147,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.GetClinicRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.GetClinicResponse, _abc.Awaitable[_catalog_pb2.GetClinicResponse]]:
-        """One clinic. Those not approved are seen by their owner and staff, administrators and services only."""
+        """One clinic. Those not approved are seen by their owner and staff, administrators and services only; a suspended one
+        by everybody who has signed in, who may be booked there.
+        """
 
     @_abc_1.abstractmethod
     def UpdateClinic(
@@ -197,7 +205,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.GetServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.GetServiceResponse, _abc.Awaitable[_catalog_pb2.GetServiceResponse]]:
-        """One service."""
+        """One service, also of a suspended clinic for everybody who has signed in."""
 
     @_abc_1.abstractmethod
     def UpdateService(
@@ -239,8 +247,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.UpdateStaffRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.UpdateStaffResponse, _abc.Awaitable[_catalog_pb2.UpdateStaffResponse]]:
-        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id at once ends
-        the person's right to act for the clinic.
+        """Edits a member of staff; for the clinic's owner. Only fields named in the mask change. Clearing user_id ends the
+        person's right to act for the clinic: at once in the catalog; in booking and payment as soon as they hear of it, which
+        takes moments, but for as long as the broker is away.
         """
 
     @_abc_1.abstractmethod
@@ -249,7 +258,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.CreateReviewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.CreateReviewResponse, _abc.Awaitable[_catalog_pb2.CreateReviewResponse]]:
-        """Reviews the caller's own completed booking, once."""
+        """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
 
     @_abc_1.abstractmethod
     def ListReviews(

@@ -32,9 +32,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_WRONG_CLINIC_STATUS: _ErrorReason.ValueType  # 4
     """The clinic's status does not allow this, for example suspending an application that nobody approved (FAILED_PRECONDITION)."""
     ERROR_REASON_BOOKING_NOT_REVIEWABLE: _ErrorReason.ValueType  # 5
-    """The booking does not exist, is not the caller's, or is not completed (FAILED_PRECONDITION)."""
+    """The booking does not exist, is not the caller's, is not completed, or is at the caller's own clinic, as owner or staff
+    (FAILED_PRECONDITION).
+    """
     ERROR_REASON_ALREADY_REVIEWED: _ErrorReason.ValueType  # 6
     """The booking has a review already (ALREADY_EXISTS)."""
+    ERROR_REASON_CLINIC_TIMEZONE_FIXED: _ErrorReason.ValueType  # 7
+    """A clinic that has been approved keeps its time zone, for its owner and administrators alike; metadata tells it
+    (FAILED_PRECONDITION). One that moves to another zone applies anew for the new place, and is suspended at the old
+    one once its last booking is over.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "catalog.petpro"."""
@@ -49,7 +56,14 @@ ERROR_REASON_STAFF_NOT_FOUND: ErrorReason.ValueType  # 3
 ERROR_REASON_WRONG_CLINIC_STATUS: ErrorReason.ValueType  # 4
 """The clinic's status does not allow this, for example suspending an application that nobody approved (FAILED_PRECONDITION)."""
 ERROR_REASON_BOOKING_NOT_REVIEWABLE: ErrorReason.ValueType  # 5
-"""The booking does not exist, is not the caller's, or is not completed (FAILED_PRECONDITION)."""
+"""The booking does not exist, is not the caller's, is not completed, or is at the caller's own clinic, as owner or staff
+(FAILED_PRECONDITION).
+"""
 ERROR_REASON_ALREADY_REVIEWED: ErrorReason.ValueType  # 6
 """The booking has a review already (ALREADY_EXISTS)."""
+ERROR_REASON_CLINIC_TIMEZONE_FIXED: ErrorReason.ValueType  # 7
+"""A clinic that has been approved keeps its time zone, for its owner and administrators alike; metadata tells it
+(FAILED_PRECONDITION). One that moves to another zone applies anew for the new place, and is suspended at the old
+one once its last booking is over.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

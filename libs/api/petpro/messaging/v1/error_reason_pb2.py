@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&petpro/messaging/v1/error_reason.proto\x12\x13petpro.messaging.v1*V\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12)\n%ERROR_REASON_PARKED_MESSAGE_NOT_FOUND\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&petpro/messaging/v1/error_reason.proto\x12\x13petpro.messaging.v1*\x7f\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12)\n%ERROR_REASON_PARKED_MESSAGE_NOT_FOUND\x10\x01\x12\'\n#ERROR_REASON_PARKED_MESSAGE_IN_HAND\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petpro.messaging.v1.error_r
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=63
-  _globals['_ERRORREASON']._serialized_end=149
+  _globals['_ERRORREASON']._serialized_end=190
 # @@protoc_insertion_point(module_scope)

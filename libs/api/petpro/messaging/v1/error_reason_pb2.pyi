@@ -24,7 +24,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_PARKED_MESSAGE_NOT_FOUND: _ErrorReason.ValueType  # 1
-    """No such message is parked; perhaps it was redriven (NOT_FOUND)."""
+    """No such message is parked; perhaps it was redriven or discarded (NOT_FOUND)."""
+    ERROR_REASON_PARKED_MESSAGE_IN_HAND: _ErrorReason.ValueType  # 2
+    """Somebody redrives or discards this message at this moment; look again (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons that every service may give for its parked messages in google.rpc.ErrorInfo, with its own domain
@@ -33,5 +35,7 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_PARKED_MESSAGE_NOT_FOUND: ErrorReason.ValueType  # 1
-"""No such message is parked; perhaps it was redriven (NOT_FOUND)."""
+"""No such message is parked; perhaps it was redriven or discarded (NOT_FOUND)."""
+ERROR_REASON_PARKED_MESSAGE_IN_HAND: ErrorReason.ValueType  # 2
+"""Somebody redrives or discards this message at this moment; look again (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -28,26 +28,30 @@ class _RedriveOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Redriv
     DESCRIPTOR: _descriptor.EnumDescriptor
     REDRIVE_OUTCOME_UNSPECIFIED: _RedriveOutcome.ValueType  # 0
     REDRIVE_OUTCOME_FORESEEN: _RedriveOutcome.ValueType  # 1
-    """A dry run: it would be handled again."""
+    """A dry run: it would be handled again, or discarded."""
     REDRIVE_OUTCOME_HANDLED: _RedriveOutcome.ValueType  # 2
     """Its effects are there, from now or from before, and it is no longer parked."""
     REDRIVE_OUTCOME_FAILED: _RedriveOutcome.ValueType  # 3
     """It failed again and stays parked; the message tells the new error."""
     REDRIVE_OUTCOME_BEGUN: _RedriveOutcome.ValueType  # 4
     """Under way, or cut off: a message that is still parked can be redriven once more."""
+    REDRIVE_OUTCOME_DISCARDED: _RedriveOutcome.ValueType  # 5
+    """It was given up: it never takes effect in this service."""
 
 class RedriveOutcome(_RedriveOutcome, metaclass=_RedriveOutcomeEnumTypeWrapper):
-    """What became of a message that was handled again."""
+    """What became of a message that an operator acted on."""
 
 REDRIVE_OUTCOME_UNSPECIFIED: RedriveOutcome.ValueType  # 0
 REDRIVE_OUTCOME_FORESEEN: RedriveOutcome.ValueType  # 1
-"""A dry run: it would be handled again."""
+"""A dry run: it would be handled again, or discarded."""
 REDRIVE_OUTCOME_HANDLED: RedriveOutcome.ValueType  # 2
 """Its effects are there, from now or from before, and it is no longer parked."""
 REDRIVE_OUTCOME_FAILED: RedriveOutcome.ValueType  # 3
 """It failed again and stays parked; the message tells the new error."""
 REDRIVE_OUTCOME_BEGUN: RedriveOutcome.ValueType  # 4
 """Under way, or cut off: a message that is still parked can be redriven once more."""
+REDRIVE_OUTCOME_DISCARDED: RedriveOutcome.ValueType  # 5
+"""It was given up: it never takes effect in this service."""
 Global___RedriveOutcome: _TypeAlias = RedriveOutcome  # noqa: Y015
 
 @_typing.final
@@ -131,7 +135,7 @@ Global___ParkedMessage: _TypeAlias = ParkedMessage  # noqa: Y015
 
 @_typing.final
 class Redrive(_message.Message):
-    """One time that an administrator had a message handled again."""
+    """One time that an administrator had a message handled again, or gave it up."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -348,7 +352,9 @@ class RedriveParkedMessagesResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RedriveResult]:
-        """In the order in which they were handled. What somebody else redrove meanwhile is left out."""
+        """In the order in which they were handled. Of those that filters found, what somebody else has in hand, or has redriven
+        or discarded meanwhile, is left out.
+        """
 
     def __init__(
         self,
@@ -362,3 +368,108 @@ class RedriveParkedMessagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RedriveParkedMessagesResponse: _TypeAlias = RedriveParkedMessagesResponse  # noqa: Y015
+
+@_typing.final
+class DiscardResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """As it was numbered within its service."""
+    message_id: _builtins.str
+    """As the broker knows it."""
+    subject: _builtins.str
+    """For example petpro.events.booking.confirmed."""
+    outcome: Global___RedriveOutcome.ValueType
+    """DISCARDED, or HANDLED when its effects had been there already; FORESEEN in a dry run."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        message_id: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        outcome: Global___RedriveOutcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "message_id", b"message_id", "outcome", b"outcome", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscardResult: _TypeAlias = DiscardResult  # noqa: Y015
+
+@_typing.final
+class DiscardParkedMessagesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    MIN_AGE_SECONDS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Whose messages: account, catalog, booking, payment or notification."""
+    id: _builtins.int
+    """This one alone; 0 for all that the filters find, which then have to name a subject or words of an error."""
+    subject: _builtins.str
+    """Exact subject, or its beginning up to and with a dot."""
+    error: _builtins.str
+    """Words that the error holds."""
+    min_age_seconds: _builtins.int
+    """Only messages that were set aside so many seconds ago or earlier."""
+    limit: _builtins.int
+    """Of those found, so many at most, 1 to 100, those set aside first before others; 20 when 0."""
+    reason: _builtins.str
+    """Why, in a person's words; kept with who did it."""
+    dry_run: _builtins.bool
+    """Changes nothing; the answer says which messages would be discarded."""
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        id: _builtins.int = ...,
+        subject: _builtins.str = ...,
+        error: _builtins.str = ...,
+        min_age_seconds: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "error", b"error", "id", b"id", "limit", b"limit", "min_age_seconds", b"min_age_seconds", "reason", b"reason", "request_id", b"request_id", "service", b"service", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscardParkedMessagesRequest: _TypeAlias = DiscardParkedMessagesRequest  # noqa: Y015
+
+@_typing.final
+class DiscardParkedMessagesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiscardResult]:
+        """All of them or, with an error, none. Of those that filters found, what somebody else has in hand is left out."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___DiscardResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscardParkedMessagesResponse: _TypeAlias = DiscardParkedMessagesResponse  # noqa: Y015

@@ -52,6 +52,11 @@ class ParkedMessageServiceStub(object):
                 request_serializer=petpro_dot_messaging_dot_v1_dot_messages__pb2.RedriveParkedMessagesRequest.SerializeToString,
                 response_deserializer=petpro_dot_messaging_dot_v1_dot_messages__pb2.RedriveParkedMessagesResponse.FromString,
                 _registered_method=True)
+        self.DiscardParkedMessages = channel.unary_unary(
+                '/petpro.messaging.v1.ParkedMessageService/DiscardParkedMessages',
+                request_serializer=petpro_dot_messaging_dot_v1_dot_messages__pb2.DiscardParkedMessagesRequest.SerializeToString,
+                response_deserializer=petpro_dot_messaging_dot_v1_dot_messages__pb2.DiscardParkedMessagesResponse.FromString,
+                _registered_method=True)
 
 
 class ParkedMessageServiceServicer(object):
@@ -77,7 +82,19 @@ class ParkedMessageServiceServicer(object):
     def RedriveParkedMessages(self, request, context):
         """Has the service handle messages again, one or all that the filters find, one after the other. A message that is
         handled is no longer parked; one that fails stays, with its new error. Its effects happen once, however often this
-        is called. Who did it, and why, is kept.
+        is called. Who did it, and why, is kept. One that somebody else has in hand at this moment is refused with
+        PARKED_MESSAGE_IN_HAND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardParkedMessages(self, request, context):
+        """Gives messages up that nobody can handle, one or all that the filters find. It cannot be undone: a message and what it
+        holds are gone, it never takes effect in this service, and a copy that comes again is dropped and not parked. Who did
+        it, and why, is kept. What an event should have brought about stays missing. A command that a saga waits for goes
+        unanswered, so the saga asks again by another message, which is handled as any other. One that somebody else has in
+        hand at this moment is refused with PARKED_MESSAGE_IN_HAND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,6 +117,11 @@ def add_ParkedMessageServiceServicer_to_server(servicer, server):
                     servicer.RedriveParkedMessages,
                     request_deserializer=petpro_dot_messaging_dot_v1_dot_messages__pb2.RedriveParkedMessagesRequest.FromString,
                     response_serializer=petpro_dot_messaging_dot_v1_dot_messages__pb2.RedriveParkedMessagesResponse.SerializeToString,
+            ),
+            'DiscardParkedMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardParkedMessages,
+                    request_deserializer=petpro_dot_messaging_dot_v1_dot_messages__pb2.DiscardParkedMessagesRequest.FromString,
+                    response_serializer=petpro_dot_messaging_dot_v1_dot_messages__pb2.DiscardParkedMessagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -186,6 +208,33 @@ class ParkedMessageService(object):
             '/petpro.messaging.v1.ParkedMessageService/RedriveParkedMessages',
             petpro_dot_messaging_dot_v1_dot_messages__pb2.RedriveParkedMessagesRequest.SerializeToString,
             petpro_dot_messaging_dot_v1_dot_messages__pb2.RedriveParkedMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardParkedMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.messaging.v1.ParkedMessageService/DiscardParkedMessages',
+            petpro_dot_messaging_dot_v1_dot_messages__pb2.DiscardParkedMessagesRequest.SerializeToString,
+            petpro_dot_messaging_dot_v1_dot_messages__pb2.DiscardParkedMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

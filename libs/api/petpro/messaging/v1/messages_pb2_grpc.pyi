@@ -43,7 +43,15 @@ class ParkedMessageServiceStub:
     RedriveParkedMessages: _grpc.UnaryUnaryMultiCallable[_messages_pb2.RedriveParkedMessagesRequest, _messages_pb2.RedriveParkedMessagesResponse]
     """Has the service handle messages again, one or all that the filters find, one after the other. A message that is
     handled is no longer parked; one that fails stays, with its new error. Its effects happen once, however often this
-    is called. Who did it, and why, is kept.
+    is called. Who did it, and why, is kept. One that somebody else has in hand at this moment is refused with
+    PARKED_MESSAGE_IN_HAND.
+    """
+    DiscardParkedMessages: _grpc.UnaryUnaryMultiCallable[_messages_pb2.DiscardParkedMessagesRequest, _messages_pb2.DiscardParkedMessagesResponse]
+    """Gives messages up that nobody can handle, one or all that the filters find. It cannot be undone: a message and what it
+    holds are gone, it never takes effect in this service, and a copy that comes again is dropped and not parked. Who did
+    it, and why, is kept. What an event should have brought about stays missing. A command that a saga waits for goes
+    unanswered, so the saga asks again by another message, which is handled as any other. One that somebody else has in
+    hand at this moment is refused with PARKED_MESSAGE_IN_HAND.
     """
 
 @_typing.type_check_only
@@ -61,7 +69,15 @@ class ParkedMessageServiceAsyncStub(ParkedMessageServiceStub):
     RedriveParkedMessages: _aio.UnaryUnaryMultiCallable[_messages_pb2.RedriveParkedMessagesRequest, _messages_pb2.RedriveParkedMessagesResponse]  # type: ignore[assignment]
     """Has the service handle messages again, one or all that the filters find, one after the other. A message that is
     handled is no longer parked; one that fails stays, with its new error. Its effects happen once, however often this
-    is called. Who did it, and why, is kept.
+    is called. Who did it, and why, is kept. One that somebody else has in hand at this moment is refused with
+    PARKED_MESSAGE_IN_HAND.
+    """
+    DiscardParkedMessages: _aio.UnaryUnaryMultiCallable[_messages_pb2.DiscardParkedMessagesRequest, _messages_pb2.DiscardParkedMessagesResponse]  # type: ignore[assignment]
+    """Gives messages up that nobody can handle, one or all that the filters find. It cannot be undone: a message and what it
+    holds are gone, it never takes effect in this service, and a copy that comes again is dropped and not parked. Who did
+    it, and why, is kept. What an event should have brought about stays missing. A command that a saga waits for goes
+    unanswered, so the saga asks again by another message, which is handled as any other. One that somebody else has in
+    hand at this moment is refused with PARKED_MESSAGE_IN_HAND.
     """
 
 class ParkedMessageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,7 +110,21 @@ class ParkedMessageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_messages_pb2.RedriveParkedMessagesResponse, _abc.Awaitable[_messages_pb2.RedriveParkedMessagesResponse]]:
         """Has the service handle messages again, one or all that the filters find, one after the other. A message that is
         handled is no longer parked; one that fails stays, with its new error. Its effects happen once, however often this
-        is called. Who did it, and why, is kept.
+        is called. Who did it, and why, is kept. One that somebody else has in hand at this moment is refused with
+        PARKED_MESSAGE_IN_HAND.
+        """
+
+    @_abc_1.abstractmethod
+    def DiscardParkedMessages(
+        self,
+        request: _messages_pb2.DiscardParkedMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messages_pb2.DiscardParkedMessagesResponse, _abc.Awaitable[_messages_pb2.DiscardParkedMessagesResponse]]:
+        """Gives messages up that nobody can handle, one or all that the filters find. It cannot be undone: a message and what it
+        holds are gone, it never takes effect in this service, and a copy that comes again is dropped and not parked. Who did
+        it, and why, is kept. What an event should have brought about stays missing. A command that a saga waits for goes
+        unanswered, so the saga asks again by another message, which is handled as any other. One that somebody else has in
+        hand at this moment is refused with PARKED_MESSAGE_IN_HAND.
         """
 
 def add_ParkedMessageServiceServicer_to_server(servicer: ParkedMessageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,13 +24,13 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)petpro/notification/v1/error_reason.proto\x12\x16petpro.notification.v1*w\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\'\n#ERROR_REASON_NOTIFICATION_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_DEVICE_NOT_FOUND\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)petpro/notification/v1/error_reason.proto\x12\x16petpro.notification.v1*\x9a\x01\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\'\n#ERROR_REASON_NOTIFICATION_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_REASON_TOO_MANY_STREAMS\x10\x02\x12!\n\x1d\x45RROR_REASON_DEVICE_NOT_FOUND\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petpro.notification.v1.error_reason_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERRORREASON']._serialized_start=69
-  _globals['_ERRORREASON']._serialized_end=188
+  _globals['_ERRORREASON']._serialized_start=70
+  _globals['_ERRORREASON']._serialized_end=224
 # @@protoc_insertion_point(module_scope)

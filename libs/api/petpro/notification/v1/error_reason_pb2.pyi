@@ -25,7 +25,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_NOTIFICATION_NOT_FOUND: _ErrorReason.ValueType  # 1
     """No such notification, or it is not the caller's (NOT_FOUND)."""
-    ERROR_REASON_DEVICE_NOT_FOUND: _ErrorReason.ValueType  # 2
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 2
+    """As many streams of this person are open as may be; end one of them (RESOURCE_EXHAUSTED)."""
+    ERROR_REASON_DEVICE_NOT_FOUND: _ErrorReason.ValueType  # 3
     """No such device, or it is not the caller's (NOT_FOUND)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -34,6 +36,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_NOTIFICATION_NOT_FOUND: ErrorReason.ValueType  # 1
 """No such notification, or it is not the caller's (NOT_FOUND)."""
-ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason.ValueType  # 2
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 2
+"""As many streams of this person are open as may be; end one of them (RESOURCE_EXHAUSTED)."""
+ERROR_REASON_DEVICE_NOT_FOUND: ErrorReason.ValueType  # 3
 """No such device, or it is not the caller's (NOT_FOUND)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -40,6 +40,11 @@ class NotificationServiceStub(object):
                 request_serializer=petpro_dot_notification_dot_v1_dot_notification__pb2.ListNotificationsRequest.SerializeToString,
                 response_deserializer=petpro_dot_notification_dot_v1_dot_notification__pb2.ListNotificationsResponse.FromString,
                 _registered_method=True)
+        self.StreamNotifications = channel.unary_stream(
+                '/petpro.notification.v1.NotificationService/StreamNotifications',
+                request_serializer=petpro_dot_notification_dot_v1_dot_notification__pb2.StreamNotificationsRequest.SerializeToString,
+                response_deserializer=petpro_dot_notification_dot_v1_dot_notification__pb2.StreamNotificationsResponse.FromString,
+                _registered_method=True)
         self.ReadNotification = channel.unary_unary(
                 '/petpro.notification.v1.NotificationService/ReadNotification',
                 request_serializer=petpro_dot_notification_dot_v1_dot_notification__pb2.ReadNotificationRequest.SerializeToString,
@@ -53,6 +58,18 @@ class NotificationServiceServicer(object):
 
     def ListNotifications(self, request, context):
         """The caller's notifications, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamNotifications(self, request, context):
+        """What the caller is told, as it happens; what was missed since the last time comes first. A heartbeat follows when
+        that is done, and whenever nothing was said for a while. The last answer is an end that says why, mostly that one
+        should come back: no stream lasts for more than some minutes. A stream that ends without one was cut on its way.
+
+        Each notification comes at least once to who comes back with `after`, and never twice in one stream: tell
+        those that are known by their ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +89,11 @@ def add_NotificationServiceServicer_to_server(servicer, server):
                     servicer.ListNotifications,
                     request_deserializer=petpro_dot_notification_dot_v1_dot_notification__pb2.ListNotificationsRequest.FromString,
                     response_serializer=petpro_dot_notification_dot_v1_dot_notification__pb2.ListNotificationsResponse.SerializeToString,
+            ),
+            'StreamNotifications': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamNotifications,
+                    request_deserializer=petpro_dot_notification_dot_v1_dot_notification__pb2.StreamNotificationsRequest.FromString,
+                    response_serializer=petpro_dot_notification_dot_v1_dot_notification__pb2.StreamNotificationsResponse.SerializeToString,
             ),
             'ReadNotification': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadNotification,
@@ -107,6 +129,33 @@ class NotificationService(object):
             '/petpro.notification.v1.NotificationService/ListNotifications',
             petpro_dot_notification_dot_v1_dot_notification__pb2.ListNotificationsRequest.SerializeToString,
             petpro_dot_notification_dot_v1_dot_notification__pb2.ListNotificationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamNotifications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/petpro.notification.v1.NotificationService/StreamNotifications',
+            petpro_dot_notification_dot_v1_dot_notification__pb2.StreamNotificationsRequest.SerializeToString,
+            petpro_dot_notification_dot_v1_dot_notification__pb2.StreamNotificationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,14 @@ class NotificationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> NotificationServiceAsyncStub: ...
     ListNotifications: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationsRequest, _notification_pb2.ListNotificationsResponse]
     """The caller's notifications, newest first."""
+    StreamNotifications: _grpc.UnaryStreamMultiCallable[_notification_pb2.StreamNotificationsRequest, _notification_pb2.StreamNotificationsResponse]
+    """What the caller is told, as it happens; what was missed since the last time comes first. A heartbeat follows when
+    that is done, and whenever nothing was said for a while. The last answer is an end that says why, mostly that one
+    should come back: no stream lasts for more than some minutes. A stream that ends without one was cut on its way.
+
+    Each notification comes at least once to who comes back with `after`, and never twice in one stream: tell
+    those that are known by their ids.
+    """
     ReadNotification: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ReadNotificationRequest, _notification_pb2.ReadNotificationResponse]
     """Marks one of the caller's notifications as read; again changes nothing."""
 
@@ -45,6 +53,14 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListNotifications: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationsRequest, _notification_pb2.ListNotificationsResponse]  # type: ignore[assignment]
     """The caller's notifications, newest first."""
+    StreamNotifications: _aio.UnaryStreamMultiCallable[_notification_pb2.StreamNotificationsRequest, _notification_pb2.StreamNotificationsResponse]  # type: ignore[assignment]
+    """What the caller is told, as it happens; what was missed since the last time comes first. A heartbeat follows when
+    that is done, and whenever nothing was said for a while. The last answer is an end that says why, mostly that one
+    should come back: no stream lasts for more than some minutes. A stream that ends without one was cut on its way.
+
+    Each notification comes at least once to who comes back with `after`, and never twice in one stream: tell
+    those that are known by their ids.
+    """
     ReadNotification: _aio.UnaryUnaryMultiCallable[_notification_pb2.ReadNotificationRequest, _notification_pb2.ReadNotificationResponse]  # type: ignore[assignment]
     """Marks one of the caller's notifications as read; again changes nothing."""
 
@@ -58,6 +74,20 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_notification_pb2.ListNotificationsResponse, _abc.Awaitable[_notification_pb2.ListNotificationsResponse]]:
         """The caller's notifications, newest first."""
+
+    @_abc_1.abstractmethod
+    def StreamNotifications(
+        self,
+        request: _notification_pb2.StreamNotificationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_notification_pb2.StreamNotificationsResponse], _abc.AsyncIterator[_notification_pb2.StreamNotificationsResponse]]:
+        """What the caller is told, as it happens; what was missed since the last time comes first. A heartbeat follows when
+        that is done, and whenever nothing was said for a while. The last answer is an end that says why, mostly that one
+        should come back: no stream lasts for more than some minutes. A stream that ends without one was cut on its way.
+
+        Each notification comes at least once to who comes back with `after`, and never twice in one stream: tell
+        those that are known by their ids.
+        """
 
     @_abc_1.abstractmethod
     def ReadNotification(

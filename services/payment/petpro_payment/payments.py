@@ -11,8 +11,9 @@ from petpro_common.db import Transaction
 from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_payment import messages, metrics, refund_store, refunds, store
-from petpro_payment.domain import Disposition, Move, Origin, Payment, PaymentStatus, Reason, payment_move
+from petpro_payment.domain import Disposition, Origin, Payment, PaymentStatus, Reason
 from petpro_payment.errands import Errands
+from petpro_payment.moves import Move, payment_move
 from petpro_payment.outcomes import CalledOff, Captured, Declined, PaymentOutcome, Processing
 
 AT_CLINIC = "pay_at_clinic"

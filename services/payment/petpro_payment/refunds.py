@@ -27,12 +27,11 @@ from petpro_payment.domain import (
     RefundStatus,
     TooEarly,
     TooLate,
-    refund_move,
-    set_aside,
 )
 from petpro_payment.errands import Errand, Errands
 from petpro_payment.errors import RefundNotFound, RefundNotManual, RefundNotRetriable
 from petpro_payment.move_store import Moved
+from petpro_payment.moves import refund_move, set_aside
 from petpro_payment.outcomes import (
     RefundAccepted,
     RefundByHand,

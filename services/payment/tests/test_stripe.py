@@ -123,7 +123,7 @@ async def test_a_lost_answer_is_found_by_our_reference(
     sale = Sale()
     await shop.order(sale.take(localstripe.card(GOOD)))
     (claimed,) = await shop.worker().claim(5)
-    await shop.worker().ask_about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
+    await shop.worker().asking.about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
     await shop.one_step()
     assert (await shop.answer(sale.take())).outcome == SUCCEEDED
     intents = await provider._intents.list_async({"limit": 100})
@@ -134,7 +134,7 @@ async def test_its_own_webhook_is_believed(shop: World, localstripe: LocalStripe
     sale = Sale()
     await shop.order(sale.take(localstripe.card(GOOD)))
     (claimed,) = await shop.worker().claim(5)
-    await shop.worker().ask_about_payment(claimed)  # type: ignore[arg-type]  # and the answer is lost
+    await shop.worker().asking.about_payment(claimed)  # type: ignore[arg-type]  # and the answer is lost
     deadline = time.monotonic() + 60
     while not (told := [each for each in heard.letters if str(sale.payment_id).encode() in each.body]):
         assert time.monotonic() < deadline, "localstripe tells nothing"

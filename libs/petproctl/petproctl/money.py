@@ -21,11 +21,12 @@ app.callback()(connection)
 
 
 class Waits(StrEnum):
-    """What a refund waits for: a person, as none could be made or it came back, or the provider's word."""
+    """What a refund waits for: a person, as none could be made or it came back, the provider's word, or its time."""
 
     MANUAL = "manual"
     REVERSED = "reversed"
     UNKNOWN = "unknown"
+    WAITING = "waiting"
 
 
 OlderThan = Annotated[str, typer.Option("--older-than", help="has waited so long or longer: 90s, 15m, 2h, 1d")]
@@ -40,7 +41,7 @@ def refunds(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List refunds that wait for a person, the oldest first; or those of which nobody knows what the provider did."""
+    """List refunds that wait for a person, the oldest first; or those that the provider put off or keeps silent on."""
     which = {"status": f"REFUND_STATUS_{status.upper()}"} if status else {}
     with session(context) as gateway:
         found = gateway.pages(f"{OPERATIONS}/refunds", "refunds", limit, min_age_seconds=seconds(older_than), **which)

@@ -1,7 +1,7 @@
 """What a provider says of a payment or a refund, when it is asked. No transaction is open, and nothing is written.
 
 The first time it is ordered. Later the provider is asked what became of our reference, and only what it does not know
-is ordered again, under the same idempotency key.
+is ordered again, under the same idempotency key until that was definitely refused.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from petpro_payment.outcomes import (
     PaymentOutcome,
     Processing,
     RefundByHand,
+    RefundLater,
     RefundOutcome,
     Unknown,
 )
@@ -36,17 +37,22 @@ _Outcome = TypeVar("_Outcome")
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds; see the settings of the same names."""
+    """Seconds; see the settings of the same names. `put_off` is the least until a refund is ordered again."""
 
     lease: float = 30.0
     not_found_grace: float = 30.0
     poll: float = 1.0
     poll_limit: float = 30.0
+    put_off: float = 600.0
 
     def pause(self, attempts: int) -> float:
         """Until the next look after so many: doubling, and half of it at random."""
         longest = min(self.poll * 2.0 ** min(attempts - 1, 20), self.poll_limit)
         return longest * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, not a secret
+
+    def pause_put_off(self) -> float:
+        """Until a refund that its provider has put off is ordered again."""
+        return self.put_off * random.uniform(1.0, 1.5)  # noqa: S311
 
 
 class Asking:
@@ -108,6 +114,8 @@ class Asking:
         if isinstance(outcome, Unknown):
             metrics.UNKNOWN_OUTCOMES.labels(provider.capabilities.name).inc()
             _log.warning("outcome is not known", provider=provider.capabilities.name, cause=outcome.cause)
+        if isinstance(outcome, RefundLater):
+            _log.warning("refund is put off", provider=provider.capabilities.name, cause=outcome.cause)
         kill_points.reach(Moment.AFTER_CALL)
         return outcome
 

@@ -66,10 +66,11 @@ class RefundStatus(StrEnum):
     MANUAL = "manual"
     UNKNOWN = "unknown"
     REVERSED = "reversed"
+    WAITING = "waiting"
 
     @property
     def stored(self) -> "RefundStatus":
-        """What the column `status` says, and sagas and events are told: less, as before there were the last two."""
+        """What the column `status` says, and sagas and events are told: less, as before there were the last three."""
         return _STORED.get(self, self)
 
     @property
@@ -82,7 +83,11 @@ class RefundStatus(StrEnum):
         return self.stored is RefundStatus.MANUAL
 
 
-_STORED = {RefundStatus.UNKNOWN: RefundStatus.SUBMITTED, RefundStatus.REVERSED: RefundStatus.MANUAL}
+_STORED = {
+    RefundStatus.UNKNOWN: RefundStatus.SUBMITTED,
+    RefundStatus.WAITING: RefundStatus.SUBMITTED,
+    RefundStatus.REVERSED: RefundStatus.MANUAL,
+}
 
 
 class Origin(StrEnum):
@@ -186,6 +191,7 @@ class Refund(NamedTuple):
     paid_out_reference: str | None
     attempts: int
     retries: int
+    postponements: int
     created_at: datetime
     updated_at: datetime
     trace: str | None
@@ -196,5 +202,9 @@ class Refund(NamedTuple):
 
     @property
     def idempotency_key(self) -> str:
-        """Of its order at the provider: its id; a new one after each definite refusal, which the old would repeat."""
-        return f"{self.id}:{self.retries}" if self.retries else str(self.id)
+        """Of its order at the provider: its id; a new one after each definite refusal, which the old would repeat.
+
+        For good, after which a person had it tried again, or for now.
+        """
+        refusals = self.retries + self.postponements
+        return f"{self.id}:{refusals}" if refusals else str(self.id)

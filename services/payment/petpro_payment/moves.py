@@ -7,12 +7,12 @@
 
     refund    reserved ──► submitted ──► pending ──► succeeded ──► reversed, sent back by the bank ─┐
                  │          unknown ├──► refused └─► manual, and refused ones that must succeed ────┤
-                 └► released        └──────────────► manual                                         │
+                 └► released waiting└──────────────► manual                                         │
                                    submitted again by a person, succeeded when paid in another way
 
-A payment is `pending` only while the provider cannot know of it, `unknown` while nobody knows what that did. Of one
-that is `at_clinic` we take nothing. What is captured never goes back but by a refund. The trigger `step_refund` lets a
-refund take no other way.
+A payment is `pending` only while the provider cannot know of it, `unknown` while nobody knows what that did, and a
+refund `waiting` while its provider has made none and may later. Of a payment that is `at_clinic` we take nothing. What
+is captured never goes back but by a refund. The trigger `step_refund` lets a refund take no other way.
 """
 
 from dataclasses import dataclass
@@ -78,25 +78,33 @@ def _captured(payment: Payment, money: Money) -> Move:
 
 def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
     """The refund's next status, or None when `outcome` brings nothing new. A provider's failure is final."""
-    is_submitted = refund.status.is_submitted
-    on_its_way = is_submitted or refund.status is RefundStatus.PENDING
+    if refund.status.is_submitted:
+        return _submitted_move(refund, outcome)
     match outcome:
-        case outcomes.Unknown() if refund.status is RefundStatus.SUBMITTED:
-            return RefundStatus.UNKNOWN
-        case outcomes.RefundAccepted() if is_submitted:
-            return RefundStatus.PENDING
-        case outcomes.RefundSucceeded() if on_its_way:
+        case outcomes.RefundSucceeded() if refund.status is RefundStatus.PENDING:
             return RefundStatus.SUCCEEDED
-        case outcomes.RefundRefused() if is_submitted:
-            return RefundStatus.MANUAL if refund.must_succeed else RefundStatus.REFUSED
-        case outcomes.RefundByHand() if is_submitted:
-            return RefundStatus.MANUAL
-        case outcomes.RefundFailed() if on_its_way:
+        case outcomes.RefundFailed() if refund.status is RefundStatus.PENDING:
             return RefundStatus.MANUAL
         case outcomes.RefundFailed() if refund.status is RefundStatus.SUCCEEDED:
             return RefundStatus.REVERSED
         case _:
             return None
+
+
+def _submitted_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
+    match outcome:
+        case outcomes.Unknown():
+            return None if refund.status is RefundStatus.UNKNOWN else RefundStatus.UNKNOWN
+        case outcomes.RefundLater():
+            return RefundStatus.WAITING
+        case outcomes.RefundAccepted():
+            return RefundStatus.PENDING
+        case outcomes.RefundSucceeded():
+            return RefundStatus.SUCCEEDED
+        case outcomes.RefundRefused() if not refund.must_succeed:
+            return RefundStatus.REFUSED
+        case outcomes.RefundRefused() | outcomes.RefundByHand() | outcomes.RefundFailed():
+            return RefundStatus.MANUAL
 
 
 def set_aside(status: RefundStatus, amount: Decimal) -> tuple[Decimal, Decimal]:

@@ -71,6 +71,13 @@ class RefundRefused:
 
 
 @dataclass(frozen=True)
+class RefundLater:
+    """No refund exists there, and the provider may make one later. `cause` says what is to be waited for."""
+
+    cause: str
+
+
+@dataclass(frozen=True)
 class RefundByHand:
     """The provider cannot do it and was not asked: a person has to. `code` says why."""
 
@@ -85,4 +92,6 @@ class RefundFailed:
     code: str
 
 
-RefundOutcome: TypeAlias = RefundAccepted | RefundSucceeded | RefundRefused | RefundByHand | RefundFailed | Unknown
+RefundOutcome: TypeAlias = (
+    RefundAccepted | RefundSucceeded | RefundRefused | RefundLater | RefundByHand | RefundFailed | Unknown
+)

@@ -36,6 +36,7 @@ from petpro_payment.outcomes import (
     RefundAccepted,
     RefundByHand,
     RefundFailed,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -194,13 +195,16 @@ async def learn(
     _watch(refund, outcome)
     status = refund_move(refund, outcome)
     is_still = status is None or refund.paid_out_reference  # what a person has paid, no word on the own attempt undoes
-    if pause is not None and (is_still or status is RefundStatus.UNKNOWN):
-        refund_store.postpone_refund(tx, refund.id, pause)
+    if pause is not None and (is_still or status in (RefundStatus.UNKNOWN, RefundStatus.WAITING)):
+        move_store.postpone_refund(tx, refund.id, pause)
     if status is None or is_still:
         return Disposition.IGNORED
     if status is RefundStatus.UNKNOWN:
-        refund_store.mark_unknown(tx, refund.id)
+        move_store.mark_unknown(tx, refund.id)
         return Disposition.APPLIED
+    if isinstance(outcome, RefundLater):
+        move_store.put_off(tx, refund.id, outcome.cause)
+        return Disposition.IGNORED if refund.status is status else Disposition.APPLIED
     external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""
     move_store.move_late(tx, _moved(refund, status, external, failure, pause or 0.0))
@@ -227,7 +231,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
     """
     payment, refund = await _for_a_person(tx, refund_id)
     if not dry_run:
-        refund_store.pay_out(tx, refund_id, reference)
+        move_store.pay_out(tx, refund_id, reference)
         await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
         _answer(tx, refund, RefundStatus.SUCCEEDED)
     return refund._replace(status=RefundStatus.SUCCEEDED)
@@ -247,7 +251,7 @@ async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_r
     if cannot:
         raise RefundNotRetriable(provider=payment.provider, cause=cannot)
     if not dry_run:
-        refund_store.retry(tx, refund_id)
+        move_store.retry(tx, refund_id)
     return refund._replace(status=RefundStatus.SUBMITTED)
 
 

@@ -24,6 +24,7 @@ from petpro_payment.outcomes import (
     Declined,
     PaymentOutcome,
     RefundByHand,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -154,6 +155,8 @@ class Worker:
 
         is_over = isinstance(outcome, RefundSucceeded | RefundRefused | RefundByHand)
         pause = None if is_over else self._timings.pause(asked.attempts)
+        if isinstance(outcome, RefundLater):
+            pause = self._timings.pause_put_off()
 
         async def record(tx: Transaction, found: tuple[Payment, Refund] | None, _: bool) -> Disposition:
             if found is None:

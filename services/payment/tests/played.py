@@ -12,6 +12,7 @@ from petpro_payment.outcomes import (
     PaymentOutcome,
     Processing,
     RefundAccepted,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -31,12 +32,15 @@ class PlayedProvider:
     waits_for_customer: bool = False
     takes_instead: Money | None = None
     refuses_refunds: bool = False
+    puts_refunds_off: bool = False
     payments: dict[UUID, PaymentOutcome] = field(default_factory=dict)
     refunds: dict[UUID, RefundOutcome] = field(default_factory=dict)
     charges: list[UUID] = field(default_factory=list)
     """References for which money was taken, once for each time."""
     refused: set[str] = field(default_factory=set)
     """Idempotency keys of refused refunds: the same key has the same answer for ever."""
+    put_off: set[str] = field(default_factory=set)
+    """The same of those that it may make later."""
     tokens: list[str] = field(default_factory=list)
     """What the customers paid with."""
 
@@ -87,6 +91,9 @@ class PlayedProvider:
         if self.refuses_refunds or order.idempotency_key in self.refused:
             self.refused.add(order.idempotency_key)
             return RefundRefused("refund_refused")
+        if self.puts_refunds_off or order.idempotency_key in self.put_off:
+            self.put_off.add(order.idempotency_key)
+            return RefundLater("balance too low")
         self.refunds.setdefault(order.reference, RefundAccepted(f"re_{order.reference}"))
         return Unknown("mute") if self.mute else self.refunds[order.reference]
 

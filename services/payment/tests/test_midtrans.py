@@ -205,13 +205,14 @@ async def test_a_refund_that_it_has_and_does_not_show_yet_is_not_refused(shop: W
 
 async def test_what_is_captured_and_not_settled_is_refunded_later(shop: World, midtrans: FakeMidtrans) -> None:
     sale = await refund_submitted(shop, await asked(shop, Sale(), "card", "good"))
-    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.UNKNOWN]
+    (waiting,) = await shop.refunds(sale)
+    assert (waiting.status, waiting.failure_reason) == (RefundStatus.WAITING, "not settled yet")
     midtrans.becomes(sale.payment_id, "settlement")
     await shop.one_step()
     assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.PENDING]
 
 
-@pytest.mark.parametrize(("code", "status"), [("202", RefundStatus.REFUSED), ("414", RefundStatus.UNKNOWN)])
+@pytest.mark.parametrize(("code", "status"), [("202", RefundStatus.REFUSED), ("414", RefundStatus.WAITING)])
 async def test_refusals_that_are_for_good_and_for_now(
     shop: World, midtrans: FakeMidtrans, code: str, status: RefundStatus
 ) -> None:

@@ -22,7 +22,9 @@ from petpro_common.money import Money
 from petpro_payment import webhooks
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook
+from petpro_payment.outcomes import RefundLater
 from petpro_payment.providers.movements import Kind, Movement, Page, Span, State
+from petpro_payment.providers.provider import RefundOrder
 from petpro_payment.providers.stripe import StripeProvider, open_stripe
 from services.payment.tests.localstripe.process import (
     ASKS_FOR_MORE,
@@ -177,6 +179,20 @@ async def test_a_refund_that_fails_after_it_had_succeeded_goes_to_a_person(
     await webhooks.receive(shop.under_lock, shop.providers, "stripe", *signed(event_about(about, "refund.failed")))
     (refund,) = await shop.refunds(sale)
     assert (refund.status, refund.failure_reason) == (RefundStatus.REVERSED, "lost_or_stolen_card")
+
+
+@pytest.mark.parametrize("code", ["balance_insufficient", "insufficient_balance_for_refund"])
+async def test_a_refund_for_which_our_balance_does_not_reach_is_put_off(
+    provider: StripeProvider, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """localstripe knows no balance."""
+
+    async def refuses(*_: Any) -> None:
+        raise stripe.InvalidRequestError("no funds", None, code=code)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(provider._refunds, "create_async", refuses)
+    order = RefundOrder(new_id(), new_id(), "pi_1", PRICE, "", "key")
+    assert await provider.create_refund(order) == RefundLater(code)
 
 
 async def test_forged_stale_and_unreadable_events_are_refused(provider: StripeProvider) -> None:

@@ -52,7 +52,9 @@ async def test_a_refund_that_fails_goes_to_a_person(shop: World, xendit: FakeXen
     [
         ("INELIGIBLE_TRANSACTION_STATUS", RefundStatus.REFUSED),
         ("REFUND_NOT_SUPPORTED", RefundStatus.MANUAL),
-        ("INSUFFICIENT_BALANCE", RefundStatus.UNKNOWN),
+        ("INSUFFICIENT_BALANCE", RefundStatus.WAITING),
+        ("TEMPORARILY_UNAVAILABLE", RefundStatus.WAITING),
+        ("REFUND_IN_PROGRESS", RefundStatus.WAITING),
     ],
 )
 async def test_refusals_that_are_for_good_and_for_now(
@@ -61,6 +63,17 @@ async def test_refusals_that_are_for_good_and_for_now(
     xendit.refuses = code
     sale = await refund_submitted(shop, xendit)
     assert [refund.status for refund in await shop.refunds(sale)] == [status]
+
+
+async def test_a_refund_that_was_put_off_is_made_once_the_balance_is_topped_up(shop: World, xendit: FakeXendit) -> None:
+    """Under the first key Xendit would say for ever that the balance does not reach."""
+    xendit.refuses = "INSUFFICIENT_BALANCE"
+    sale = await refund_submitted(shop, xendit)
+    await shop.one_step()
+    xendit.refuses = ""
+    await shop.one_step()
+    (refund,) = await shop.refunds(sale)
+    assert (refund.status, refund.retries, len(xendit.refunds)) == (RefundStatus.PENDING, 0, 1)
 
 
 async def test_a_virtual_account_takes_nothing_back(shop: World, xendit: FakeXendit) -> None:

@@ -34,7 +34,7 @@ from petpro_payment.under_lock import UnderLock
 from petpro_payment.worker import Worker
 
 PRICE = Money(Decimal("250000.00"), "IDR")
-QUICK = Timings(lease=60.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05)
+QUICK = Timings(lease=60.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05, put_off=0.05)
 
 KEY = (
     ec.generate_private_key(ec.SECP256R1())

@@ -28,6 +28,7 @@ from petpro_payment.outcomes import (
     PaymentOutcome,
     Processing,
     RefundAccepted,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -125,7 +126,7 @@ class MidtransProvider:
             case code if code in (_DUPLICATE, _NOT_NOW):
                 return await self._why_not(order, code)
             case code if code == _NO_BALANCE:
-                return Unknown("our balance at Midtrans does not reach")
+                return RefundLater("our balance at Midtrans does not reach")
             case code:
                 return RefundRefused(code)
 
@@ -139,7 +140,7 @@ class MidtransProvider:
         if code == _DUPLICATE:
             return Unknown("it has this refund already")
         is_captured = found and found["transaction_status"] == "capture"
-        return Unknown("not settled yet") if is_captured else RefundRefused(code)
+        return RefundLater("not settled yet") if is_captured else RefundRefused(code)
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         found = await self._status(str(order.payment_reference))

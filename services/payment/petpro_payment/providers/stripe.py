@@ -25,6 +25,7 @@ from petpro_payment.outcomes import (
     Processing,
     RefundAccepted,
     RefundFailed,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -49,6 +50,7 @@ SIGNATURE_WINDOW_SECONDS = 300
 _AROUND = timedelta(minutes=1)
 _PAGE = 100
 _INSUFFICIENT = ("insufficient_funds", "card_velocity_exceeded", "withdrawal_count_limit_exceeded")
+_NO_BALANCE = ("balance_insufficient", "insufficient_balance_for_refund")
 _NO_MORE = (stripe.InvalidRequestError, stripe.CardError)
 _Json = Mapping[str, Any]
 
@@ -155,7 +157,8 @@ class StripeProvider:
         try:
             answer = await _definite(asked)
         except _NO_MORE as refused:
-            return RefundRefused(refused.code or "invalid_request")
+            code = refused.code or "invalid_request"
+            return RefundLater(code) if code in _NO_BALANCE else RefundRefused(code)
         return answer if isinstance(answer, Unknown) else _refund_outcome(answer)
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:

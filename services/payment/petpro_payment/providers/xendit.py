@@ -31,6 +31,7 @@ from petpro_payment.outcomes import (
     RefundAccepted,
     RefundByHand,
     RefundFailed,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -60,7 +61,12 @@ _PAYMENT_REQUESTS = "/payment_requests"
 _REFUNDS = "/refunds"
 _BANK, _WALLET = "BRI", "DANA"
 _FUNDS = ("INSUFFICIENT_BALANCE", "DECLINED_BY_ISSUER_INSUFFICIENT_FUNDS")
-_LATER = ("TEMPORARILY_UNAVAILABLE", "REFUND_IN_PROGRESS", "INSUFFICIENT_BALANCE", "IDEMPOTENCY_ERROR")
+_LATER = (
+    "TEMPORARILY_UNAVAILABLE",
+    "REFUND_TEMPORARILY_UNAVAILABLE",
+    "REFUND_IN_PROGRESS",
+    "INSUFFICIENT_BALANCE",
+)
 _NOT_HERE = ("REFUND_NOT_SUPPORTED", "PARTIAL_REFUND_NOT_SUPPORTED")
 _Json = dict[str, Any]
 
@@ -142,7 +148,9 @@ class XenditProvider:
         code = _code(answer)
         if code in _NOT_HERE:
             return RefundByHand(ByHand.METHOD if code == _NOT_HERE[0] else ByHand.PARTIAL)
-        if not code or code in _LATER or answer.status == HTTPStatus.CONFLICT:
+        if code in _LATER:
+            return RefundLater(code)
+        if not code or answer.status == HTTPStatus.CONFLICT:
             return http.unexpected(answer)
         return RefundRefused(code)
 

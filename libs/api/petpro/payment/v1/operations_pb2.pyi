@@ -42,7 +42,7 @@ class ManualRefund(_message.Message):
     def refund(self) -> _payment_pb2.Refund: ...
     @_builtins.property
     def waits_since(self) -> _timestamp_pb2.Timestamp:
-        """Since when it waits, or nobody knows."""
+        """Since when it waits, for a person or for the provider, or nobody knows."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class ListManualRefundsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     status: _payment_pb2.RefundStatus.ValueType
-    """Only those in this status: MANUAL, REVERSED or UNKNOWN. Without one all that wait for a person."""
+    """Only those in this status: MANUAL, REVERSED, UNKNOWN or WAITING. Without one all that wait for a person."""
     def __init__(
         self,
         *,

@@ -68,7 +68,8 @@ class MoneyQueueServiceServicer(object):
 
     def ListManualRefunds(self, request, context):
         """Refunds that no provider can make, or that came back, those that have waited longest first. Asked for
-        REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; they need no person yet.
+        REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; for REFUND_STATUS_WAITING, those that it
+        has put off, with its word for why. Neither needs a person yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

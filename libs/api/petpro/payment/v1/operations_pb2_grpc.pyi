@@ -35,7 +35,8 @@ class MoneyQueueServiceStub:
     def __new__(cls, channel: _aio.Channel) -> MoneyQueueServiceAsyncStub: ...
     ListManualRefunds: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListManualRefundsRequest, _operations_pb2.ListManualRefundsResponse]
     """Refunds that no provider can make, or that came back, those that have waited longest first. Asked for
-    REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; they need no person yet.
+    REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; for REFUND_STATUS_WAITING, those that it
+    has put off, with its word for why. Neither needs a person yet.
     """
     PayOutRefund: _grpc.UnaryUnaryMultiCallable[_operations_pb2.PayOutRefundRequest, _operations_pb2.PayOutRefundResponse]
     """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
@@ -61,7 +62,8 @@ class MoneyQueueServiceAsyncStub(MoneyQueueServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListManualRefunds: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListManualRefundsRequest, _operations_pb2.ListManualRefundsResponse]  # type: ignore[assignment]
     """Refunds that no provider can make, or that came back, those that have waited longest first. Asked for
-    REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; they need no person yet.
+    REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; for REFUND_STATUS_WAITING, those that it
+    has put off, with its word for why. Neither needs a person yet.
     """
     PayOutRefund: _aio.UnaryUnaryMultiCallable[_operations_pb2.PayOutRefundRequest, _operations_pb2.PayOutRefundResponse]  # type: ignore[assignment]
     """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
@@ -90,7 +92,8 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.ListManualRefundsResponse, _abc.Awaitable[_operations_pb2.ListManualRefundsResponse]]:
         """Refunds that no provider can make, or that came back, those that have waited longest first. Asked for
-        REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; they need no person yet.
+        REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; for REFUND_STATUS_WAITING, those that it
+        has put off, with its word for why. Neither needs a person yet.
         """
 
     @_abc_1.abstractmethod

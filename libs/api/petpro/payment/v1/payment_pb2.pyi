@@ -89,6 +89,8 @@ class _RefundStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundSt
     """Had succeeded, and the bank sent the money back; waits for a person."""
     REFUND_STATUS_UNKNOWN: _RefundStatus.ValueType  # 9
     """Sent to the provider, and nobody knows what that did: it is asked about until it says."""
+    REFUND_STATUS_WAITING: _RefundStatus.ValueType  # 10
+    """The provider has made none yet, and may later: it is sent there again until it does."""
 
 class RefundStatus(_RefundStatus, metaclass=_RefundStatusEnumTypeWrapper): ...
 
@@ -110,6 +112,8 @@ REFUND_STATUS_REVERSED: RefundStatus.ValueType  # 8
 """Had succeeded, and the bank sent the money back; waits for a person."""
 REFUND_STATUS_UNKNOWN: RefundStatus.ValueType  # 9
 """Sent to the provider, and nobody knows what that did: it is asked about until it says."""
+REFUND_STATUS_WAITING: RefundStatus.ValueType  # 10
+"""The provider has made none yet, and may later: it is sent there again until it does."""
 Global___RefundStatus: _TypeAlias = RefundStatus  # noqa: Y015
 
 class _FinancialEntryType:

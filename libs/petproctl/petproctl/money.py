@@ -83,7 +83,7 @@ def retry(
 
 @app.command()
 def quarantine(context: typer.Context, older_than: OlderThan = "", limit: Limit = 50, as_json: AsJson = False) -> None:
-    """List payments of which a provider took another amount than was ordered, the oldest first."""
+    """List payments of which a provider took another amount than was ordered, or took it back, the oldest first."""
     with session(context) as gateway:
         found = gateway.pages(f"{OPERATIONS}/quarantine", "payments", limit, min_age_seconds=seconds(older_than))
     say(as_json, {"payments": found}, lambda console: console.print(money_drawing.quarantine(found)))
@@ -97,7 +97,7 @@ def close(
     reason: Reason,
     dry_run: DryRun = False,
 ) -> None:
-    """Say that the provider has given back what it took for a quarantined payment."""
+    """Say that you know where the money of a quarantined payment is: given back, or found to be there after all."""
     body = {"reference": reference, "reason": reason, "dry_run": dry_run}
     with session(context) as gateway:
         gateway.post(f"{OPERATIONS}/quarantine/{payment_id}:close", body)

@@ -133,6 +133,8 @@ class Payment(NamedTuple):
     refund_reserved: Decimal
     refund_done: Decimal
     quarantined_at: datetime | None
+    quarantined_amount: Decimal | None
+    quarantine_closed_at: datetime | None
     command_id: str | None
     cancel_requested_at: datetime | None
     cancel_command_id: str | None
@@ -156,6 +158,11 @@ class Payment(NamedTuple):
     def is_unpaid(self) -> bool:
         """Whether it ended without money."""
         return self.status in _UNPAID
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether its provider has less than was captured, and no person has closed that."""
+        return self.quarantine_closed_at is None and (self.quarantined_amount or 0) < 0
 
     @property
     def is_called_off(self) -> bool:

@@ -51,6 +51,12 @@ class RefundNotRetriable(WrongState):
     reason = "REFUND_NOT_RETRIABLE"
 
 
+class PaymentTakenBack(WrongState):
+    """The provider has taken back what it had captured: the customer may have it. Close the quarantine first."""
+
+    reason = "PAYMENT_TAKEN_BACK"
+
+
 class PaymentNotQuarantined(WrongState):
     """The payment is not quarantined, or no longer."""
 

@@ -12,7 +12,8 @@
 
 A payment is `pending` only while the provider cannot know of it, `unknown` while nobody knows what that did, and a
 refund `waiting` while its provider has made none and may later. Of a payment that is `at_clinic` we take nothing. What
-is captured never goes back but by a refund. The trigger `step_refund` lets a refund take no other way.
+is captured never goes back but by a refund; what a provider takes back by itself is quarantined. The trigger
+`step_refund` lets a refund take no other way.
 """
 
 from dataclasses import dataclass
@@ -28,12 +29,12 @@ _SET_ASIDE = (RefundStatus.RESERVED, RefundStatus.SUBMITTED, RefundStatus.PENDIN
 
 @dataclass(frozen=True)
 class Move:
-    """What becomes of a payment. Without a status it stays as it is."""
+    """What becomes of a payment. Without a status it stays as it is. `quarantine`: what its provider has instead."""
 
     status: PaymentStatus | None = None
     reason: str | None = None
     give_back: Origin | None = None
-    quarantine: bool = False
+    quarantine: Money | None = None
 
 
 STAY = Move()
@@ -41,9 +42,10 @@ STAY = Move()
 
 def payment_move(payment: Payment, outcome: PaymentOutcome) -> Move:
     """Where `outcome` brings the payment, however late or often it is told, and in whatever order."""
+    told = held(payment, outcome)
+    if told is not None:
+        return _held(payment, told)
     match outcome:
-        case outcomes.Captured(money=money):
-            return _captured(payment, money)
         case outcomes.Declined(reason=reason) if payment.is_open:
             return Move(PaymentStatus.FAILED, reason)
         case outcomes.CalledOff() if payment.is_open and payment.is_called_off:
@@ -58,17 +60,32 @@ def payment_move(payment: Payment, outcome: PaymentOutcome) -> Move:
             return STAY
 
 
+def held(payment: Payment, outcome: PaymentOutcome) -> Money | None:
+    """What the provider says that it has of a payment: nothing, where it has taken back what was captured.
+
+    None where it does not say.
+    """
+    match outcome:
+        case outcomes.Captured(money=money):
+            return money
+        case outcomes.Declined() | outcomes.CalledOff() if outcome.is_current and payment.captured:
+            is_the_same = outcome.external_reference == payment.external_reference
+            return Money(Decimal(0), payment.currency) if is_the_same else None
+        case _:
+            return None
+
+
 def _is_known(payment: Payment, outcome: outcomes.Processing) -> bool:
     is_known = (payment.status, payment.external_reference) == (PaymentStatus.PROCESSING, outcome.external_reference)
     return is_known and outcome.customer_action in ("", (payment.payment_details or {}).get("customer_action"))
 
 
-def _captured(payment: Payment, money: Money) -> Move:
+def _held(payment: Payment, money: Money) -> Move:
     """What is quarantined is a person's, whatever comes afterwards."""
     if payment.quarantined_at:
         return STAY
     if money != payment.money:
-        return Move(PaymentStatus.FAILED if payment.is_open else None, Reason.PAYMENT_REFUSED, quarantine=True)
+        return Move(PaymentStatus.FAILED if payment.is_open else None, Reason.PAYMENT_REFUSED, quarantine=money)
     if payment.is_unpaid:
         return Move(PaymentStatus.SUCCESS, give_back=Origin.LATE_PAYMENT)
     if payment.is_open:

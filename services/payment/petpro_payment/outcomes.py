@@ -18,17 +18,26 @@ class Captured:
 
 @dataclass(frozen=True)
 class Declined:
-    """No money was taken, and none will be. `reason` is one of error_reason.proto."""
+    """No money was taken, and none will be. `reason` is one of error_reason.proto.
+
+    `is_current`: so it stands now, and this is no older word that comes late. Of what was captured it says then that
+    the provider has taken it back.
+    """
 
     reason: str
     external_reference: str = ""
+    is_current: bool = False
 
 
 @dataclass(frozen=True)
 class CalledOff:
-    """The payment was cancelled or expired at the provider, or never reached it: no money was taken."""
+    """The payment was cancelled or expired at the provider, or never reached it: no money was taken.
+
+    `is_current` as with Declined.
+    """
 
     external_reference: str = ""
+    is_current: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from petpro_payment.domain import (
     TooLate,
 )
 from petpro_payment.errands import Errand, Errands
-from petpro_payment.errors import RefundNotFound, RefundNotManual, RefundNotRetriable
+from petpro_payment.errors import PaymentTakenBack, RefundNotFound, RefundNotManual, RefundNotRetriable
 from petpro_payment.move_store import Moved
 from petpro_payment.moves import refund_move, set_aside
 from petpro_payment.outcomes import (
@@ -227,7 +227,8 @@ def _watch(refund: Refund, outcome: RefundOutcome) -> None:
 async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: bool) -> Refund:
     """A person has paid the customer in another way; `reference` says where that can be looked up.
 
-    Whoever waits for the refund is answered. The refund as it is then. Raises RefundNotFound and RefundNotManual.
+    Whoever waits for the refund is answered. The refund as it is then. Raises RefundNotFound, RefundNotManual and
+    PaymentTakenBack.
     """
     payment, refund = await _for_a_person(tx, refund_id)
     if not dry_run:
@@ -240,7 +241,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
 async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_run: bool) -> Refund:
     """Has a refund that no provider had made sent there again, under its own id.
 
-    The refund as it is then. Raises RefundNotFound, RefundNotManual and RefundNotRetriable.
+    The refund as it is then. Raises RefundNotFound, RefundNotManual, PaymentTakenBack and RefundNotRetriable.
     """
     payment, refund = await _for_a_person(tx, refund_id)
     provider = providers.get(payment.provider)
@@ -261,6 +262,8 @@ async def _for_a_person(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refu
         raise RefundNotFound
     if not found[1].status.is_for_a_person:
         raise RefundNotManual(status=found[1].status)
+    if found[0].is_taken_back:
+        raise PaymentTakenBack(payment_id=found[0].id)
     return found
 
 

@@ -215,11 +215,11 @@ def _payment_outcome(said: _Json) -> PaymentOutcome:
         return Captured(external, money, at.replace(tzinfo=_WEST_INDONESIA))
     match status:
         case "deny" | "failure":
-            return Declined(_reason(said), external)
+            return Declined(_reason(said), external, is_current=True)
         case "cancel" | "expire":
-            return CalledOff(external)
+            return CalledOff(external, is_current=True)
         case _ if said.get("fraud_status") == "deny":
-            return Declined(_reason(said), external)
+            return Declined(_reason(said), external, is_current=True)
         case _:
             return Processing(external, _customer_action(said))
 

@@ -200,9 +200,9 @@ class XenditProvider:
             case "SUCCEEDED":
                 return await self._captured(request)
             case "FAILED":
-                return Declined(_reason(request), request["id"])
+                return Declined(_reason(request), request["id"], is_current=True)
             case "EXPIRED" | "CANCELED" | "VOIDED":
-                return CalledOff(request["id"])
+                return CalledOff(request["id"], is_current=True)
             case "PENDING" | "REQUIRES_ACTION" | "AWAITING_CAPTURE":
                 return Processing(request["id"], _customer_action(request))
             case other:

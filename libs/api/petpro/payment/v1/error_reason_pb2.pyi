@@ -67,6 +67,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The payment is not quarantined, or no longer (FAILED_PRECONDITION)."""
     ERROR_REASON_REFUND_NOT_RETRIABLE: _ErrorReason.ValueType  # 28
     """The provider cannot make the refund, or has it as failed already; pay it out (FAILED_PRECONDITION)."""
+    ERROR_REASON_PAYMENT_TAKEN_BACK: _ErrorReason.ValueType  # 29
+    """The provider has taken back what it had captured; close the payment's quarantine first (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "payment.petpro", and of refusals in replies to sagas."""
@@ -116,4 +118,6 @@ ERROR_REASON_PAYMENT_NOT_QUARANTINED: ErrorReason.ValueType  # 27
 """The payment is not quarantined, or no longer (FAILED_PRECONDITION)."""
 ERROR_REASON_REFUND_NOT_RETRIABLE: ErrorReason.ValueType  # 28
 """The provider cannot make the refund, or has it as failed already; pay it out (FAILED_PRECONDITION)."""
+ERROR_REASON_PAYMENT_TAKEN_BACK: ErrorReason.ValueType  # 29
+"""The provider has taken back what it had captured; close the payment's quarantine first (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

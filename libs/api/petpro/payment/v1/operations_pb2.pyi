@@ -86,7 +86,7 @@ class QuarantinedPayment(_message.Message):
     def ordered(self) -> _money_pb2.Money: ...
     @_builtins.property
     def taken(self) -> _money_pb2.Money:
-        """What the provider took."""
+        """What the provider took beyond what was captured; below zero where it took less, or took it back."""
 
     @_builtins.property
     def waits_since(self) -> _timestamp_pb2.Timestamp: ...
@@ -332,7 +332,7 @@ class CloseQuarantineRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     reference: _builtins.str
-    """Where the provider's refund can be looked up."""
+    """Where what the provider did can be looked up."""
     reason: _builtins.str
     """Why, in a person's words; kept with who did it."""
     dry_run: _builtins.bool

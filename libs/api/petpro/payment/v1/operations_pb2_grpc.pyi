@@ -41,17 +41,21 @@ class MoneyQueueServiceStub:
     PayOutRefund: _grpc.UnaryUnaryMultiCallable[_operations_pb2.PayOutRefundRequest, _operations_pb2.PayOutRefundResponse]
     """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
     the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
-    Refused with REFUND_NOT_MANUAL for any other refund.
+    Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
+    since its provider took it back: the customer may have the money already.
     """
     RetryRefund: _grpc.UnaryUnaryMultiCallable[_operations_pb2.RetryRefundRequest, _operations_pb2.RetryRefundResponse]
     """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
     id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-    any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+    any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
     """
     ListQuarantinedPayments: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListQuarantinedPaymentsRequest, _operations_pb2.ListQuarantinedPaymentsResponse]
-    """Payments for which a provider took another amount than was ordered, those that have waited longest first."""
+    """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
+    have waited longest first. Of what was taken back nothing is settled, and no refund paid out or tried again.
+    """
     CloseQuarantine: _grpc.UnaryUnaryMultiCallable[_operations_pb2.CloseQuarantineRequest, _operations_pb2.CloseQuarantineResponse]
-    """Says that a person has had the provider give back what it took, and where that can be looked up.
+    """Says that a person has had the provider give back what it took, or knows where it is that was taken back, and where
+    that can be looked up.
     Refused with PAYMENT_NOT_QUARANTINED for any other payment.
     """
 
@@ -68,17 +72,21 @@ class MoneyQueueServiceAsyncStub(MoneyQueueServiceStub):
     PayOutRefund: _aio.UnaryUnaryMultiCallable[_operations_pb2.PayOutRefundRequest, _operations_pb2.PayOutRefundResponse]  # type: ignore[assignment]
     """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
     the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
-    Refused with REFUND_NOT_MANUAL for any other refund.
+    Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
+    since its provider took it back: the customer may have the money already.
     """
     RetryRefund: _aio.UnaryUnaryMultiCallable[_operations_pb2.RetryRefundRequest, _operations_pb2.RetryRefundResponse]  # type: ignore[assignment]
     """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
     id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-    any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+    any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
     """
     ListQuarantinedPayments: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListQuarantinedPaymentsRequest, _operations_pb2.ListQuarantinedPaymentsResponse]  # type: ignore[assignment]
-    """Payments for which a provider took another amount than was ordered, those that have waited longest first."""
+    """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
+    have waited longest first. Of what was taken back nothing is settled, and no refund paid out or tried again.
+    """
     CloseQuarantine: _aio.UnaryUnaryMultiCallable[_operations_pb2.CloseQuarantineRequest, _operations_pb2.CloseQuarantineResponse]  # type: ignore[assignment]
-    """Says that a person has had the provider give back what it took, and where that can be looked up.
+    """Says that a person has had the provider give back what it took, or knows where it is that was taken back, and where
+    that can be looked up.
     Refused with PAYMENT_NOT_QUARANTINED for any other payment.
     """
 
@@ -104,7 +112,8 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operations_pb2.PayOutRefundResponse, _abc.Awaitable[_operations_pb2.PayOutRefundResponse]]:
         """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
         the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
-        Refused with REFUND_NOT_MANUAL for any other refund.
+        Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
+        since its provider took it back: the customer may have the money already.
         """
 
     @_abc_1.abstractmethod
@@ -115,7 +124,7 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operations_pb2.RetryRefundResponse, _abc.Awaitable[_operations_pb2.RetryRefundResponse]]:
         """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
         id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-        any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+        any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
         """
 
     @_abc_1.abstractmethod
@@ -124,7 +133,9 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operations_pb2.ListQuarantinedPaymentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.ListQuarantinedPaymentsResponse, _abc.Awaitable[_operations_pb2.ListQuarantinedPaymentsResponse]]:
-        """Payments for which a provider took another amount than was ordered, those that have waited longest first."""
+        """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
+        have waited longest first. Of what was taken back nothing is settled, and no refund paid out or tried again.
+        """
 
     @_abc_1.abstractmethod
     def CloseQuarantine(
@@ -132,7 +143,8 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operations_pb2.CloseQuarantineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.CloseQuarantineResponse, _abc.Awaitable[_operations_pb2.CloseQuarantineResponse]]:
-        """Says that a person has had the provider give back what it took, and where that can be looked up.
+        """Says that a person has had the provider give back what it took, or knows where it is that was taken back, and where
+        that can be looked up.
         Refused with PAYMENT_NOT_QUARANTINED for any other payment.
         """
 

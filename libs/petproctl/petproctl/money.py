@@ -73,7 +73,7 @@ def retry(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the provider again for a refund that it had refused."""
+    """Ask the provider again for a refund that it had refused, or that failed there."""
     body = {"reason": reason, "dry_run": dry_run}
     with session(context) as gateway:
         refund = gateway.post(f"{OPERATIONS}/refunds/{refund_id}:retry", body)["refund"]

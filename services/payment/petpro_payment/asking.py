@@ -19,6 +19,7 @@ from petpro_common.sealing import Opener
 from petpro_payment import metrics
 from petpro_payment.domain import Payment
 from petpro_payment.errands import LONGEST_ASKING, Errand
+from petpro_payment.moves import is_of_earlier
 from petpro_payment.outcomes import (
     CalledOff,
     PaymentOutcome,
@@ -137,7 +138,7 @@ def refund_order(errand: Errand) -> RefundOrder:
 async def _refund_outcome(provider: Provider, errand: Errand) -> RefundOutcome:
     order = refund_order(errand)
     found = await provider.find_refund(order) if errand.refund.attempts > 1 else None
-    if found is not None:
+    if found is not None and not is_of_earlier(errand.refund, found):
         return found
     if not errand.refund.status.is_submitted:
         return Unknown("a refund that the provider had taken on is not there")

@@ -95,6 +95,8 @@ def _held(payment: Payment, money: Money) -> Move:
 
 def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
     """The refund's next status, or None when `outcome` brings nothing new. A provider's failure is final."""
+    if is_of_earlier(refund, outcome):
+        return None
     if refund.status.is_submitted:
         return _submitted_move(refund, outcome)
     match outcome:
@@ -106,6 +108,14 @@ def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
             return RefundStatus.REVERSED
         case _:
             return None
+
+
+def is_of_earlier(refund: Refund, outcome: RefundOutcome) -> bool:
+    """Whether this is about an attempt that has failed, after which a person had the refund tried again."""
+    if not refund.retries or not isinstance(outcome, outcomes.RefundFailed):
+        return False
+    is_known = outcome.external_reference == refund.external_reference
+    return is_known if refund.status.is_submitted else not is_known
 
 
 def _submitted_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:

@@ -217,9 +217,12 @@ async def learn(
 
 
 def _watch(refund: Refund, outcome: RefundOutcome) -> None:
-    """Alarms when a provider makes a refund of which it had none when it ended here: the money may go twice."""
-    is_over = refund.status in (RefundStatus.REFUSED, RefundStatus.MANUAL, RefundStatus.SUCCEEDED)
-    if is_over and refund.external_reference is None and isinstance(outcome, RefundAccepted | RefundSucceeded):
+    """Alarms when a provider makes a refund that had ended here without it, or failed there: the money may go twice."""
+    has_ended = refund.status in (RefundStatus.REFUSED, RefundStatus.MANUAL, RefundStatus.SUCCEEDED)
+    if not has_ended or not isinstance(outcome, RefundAccepted | RefundSucceeded):
+        return
+    is_another = refund.status is RefundStatus.MANUAL and refund.external_reference != outcome.external_reference
+    if refund.external_reference is None or is_another:
         metrics.MANUAL_REFUNDS.inc()
         _log.error("provider makes a refund after all", refund_id=str(refund.id), status=refund.status)
 
@@ -239,13 +242,13 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
 
 
 async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_run: bool) -> Refund:
-    """Has a refund that no provider had made sent there again, under its own id.
+    """Has a refund that its provider has not paid sent there again, under its own id and a new key.
 
     The refund as it is then. Raises RefundNotFound, RefundNotManual, PaymentTakenBack and RefundNotRetriable.
     """
     payment, refund = await _for_a_person(tx, refund_id)
     provider = providers.get(payment.provider)
-    if provider is None or payment.paid_at is None or refund.external_reference is not None:
+    if provider is None or payment.paid_at is None or refund.status is RefundStatus.REVERSED:
         raise RefundNotRetriable(provider=payment.provider, cause=refund.failure_reason or "")
     since = payment.now - payment.paid_at
     cannot = why_not_refund(provider.capabilities, payment.payment_method, refund.money, payment.captured, since)

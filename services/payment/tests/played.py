@@ -12,6 +12,7 @@ from petpro_payment.outcomes import (
     PaymentOutcome,
     Processing,
     RefundAccepted,
+    RefundFailed,
     RefundLater,
     RefundOutcome,
     RefundRefused,
@@ -94,13 +95,22 @@ class PlayedProvider:
         if self.puts_refunds_off or order.idempotency_key in self.put_off:
             self.put_off.add(order.idempotency_key)
             return RefundLater("balance too low")
-        self.refunds.setdefault(order.reference, RefundAccepted(f"re_{order.reference}"))
+        known, external = self.refunds.get(order.reference), f"re_{order.idempotency_key}"
+        if known is None or (isinstance(known, RefundFailed) and known.external_reference != external):
+            self.refunds[order.reference] = RefundAccepted(external)
         return Unknown("mute") if self.mute else self.refunds[order.reference]
 
     def send_back(self, reference: UUID) -> RefundSucceeded:
         """The bank lets a refund through."""
-        self.refunds[reference] = RefundSucceeded(f"re_{reference}")
-        return RefundSucceeded(f"re_{reference}")
+        external = getattr(self.refunds.get(reference), "external_reference", f"re_{reference}")
+        self.refunds[reference] = RefundSucceeded(external)
+        return RefundSucceeded(external)
+
+    def fail(self, reference: UUID) -> RefundFailed:
+        """The bank does not."""
+        failed = RefundFailed(self.send_back(reference).external_reference, "account_closed")
+        self.refunds[reference] = failed
+        return failed
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         return Unknown("deaf") if self.deaf else self.refunds.get(order.reference)

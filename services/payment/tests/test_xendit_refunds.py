@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from petpro_common.db import Database
+from petpro_payment import refunds
 from petpro_payment.domain import Disposition, RefundStatus
 from services.payment.tests.fake_xendit import FakeXendit
 from services.payment.tests.world import SUCCEEDED, Sale, World
@@ -45,6 +46,21 @@ async def test_a_refund_that_fails_goes_to_a_person(shop: World, xendit: FakeXen
     await deliver(shop, xendit.callbacks[-1])
     (refund,) = await shop.refunds(sale)
     assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "ACCOUNT_CLOSED")
+
+
+async def test_a_refund_that_failed_for_now_is_tried_again(shop: World, xendit: FakeXendit) -> None:
+    sale = await refund_submitted(shop, xendit)
+    for attempt in (1, 2):
+        xendit.settle(list(xendit.refunds)[-1], "FAILED", "INSUFFICIENT_BALANCE")
+        await deliver(shop, xendit.callbacks[-1])
+        async with shop.database.transaction() as tx:
+            await refunds.retry(tx, shop.providers, sale.refund_id, dry_run=False)
+        await shop.one_step()
+        assert len(xendit.refunds) == 1 + attempt
+        assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.PENDING]
+    xendit.settle(list(xendit.refunds)[-1])
+    await shop.work()
+    assert (await shop.answer(sale.settle())).outcome == SUCCEEDED
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ _LATER = (
     "REFUND_IN_PROGRESS",
     "INSUFFICIENT_BALANCE",
 )
+_FAILED = ("FAILED", "CANCELLED")
 _NOT_HERE = ("REFUND_NOT_SUPPORTED", "PARTIAL_REFUND_NOT_SUPPORTED")
 _Json = dict[str, Any]
 
@@ -160,7 +161,7 @@ class XenditProvider:
         if isinstance(refunds, Unknown):
             return refunds
         ours = [refund for refund in refunds if refund["reference_id"] == str(order.reference)]
-        return _refund_outcome(ours[0]) if ours else None
+        return _refund_outcome(max(ours, key=_standing)) if ours else None
 
     async def list_movements(self, span: Span) -> Page | Unknown:
         return await list_transactions(self._client, span, CAPABILITIES)
@@ -274,11 +275,15 @@ def _reason(request: _Json) -> str:
     return "CARD_DECLINED" if request["payment_method"]["type"] == "CARD" else Reason.PAYMENT_REFUSED
 
 
+def _standing(refund: _Json) -> tuple[bool, str]:
+    return refund["status"] not in _FAILED, refund["created"]
+
+
 def _refund_outcome(refund: _Json) -> RefundOutcome:
     match refund["status"]:
         case "SUCCEEDED":
             return RefundSucceeded(refund["id"])
-        case "FAILED" | "CANCELLED":
+        case failed if failed in _FAILED:
             return RefundFailed(refund["id"], refund.get("failure_code") or refund["status"])
         case _:
             return RefundAccepted(refund["id"])

@@ -86,9 +86,10 @@ class MoneyQueueServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetryRefund(self, request, context):
-        """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
-        id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-        any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+        """Has the provider asked again for a refund that it had refused, that failed there, or that it could not make then.
+        The refund keeps its id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with
+        REFUND_NOT_MANUAL for any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where
+        the bank sent back what was paid, or the provider still cannot make it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,9 +45,10 @@ class MoneyQueueServiceStub:
     since its provider took it back: the customer may have the money already.
     """
     RetryRefund: _grpc.UnaryUnaryMultiCallable[_operations_pb2.RetryRefundRequest, _operations_pb2.RetryRefundResponse]
-    """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
-    id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-    any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+    """Has the provider asked again for a refund that it had refused, that failed there, or that it could not make then.
+    The refund keeps its id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with
+    REFUND_NOT_MANUAL for any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where
+    the bank sent back what was paid, or the provider still cannot make it.
     """
     ListQuarantinedPayments: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListQuarantinedPaymentsRequest, _operations_pb2.ListQuarantinedPaymentsResponse]
     """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
@@ -76,9 +77,10 @@ class MoneyQueueServiceAsyncStub(MoneyQueueServiceStub):
     since its provider took it back: the customer may have the money already.
     """
     RetryRefund: _aio.UnaryUnaryMultiCallable[_operations_pb2.RetryRefundRequest, _operations_pb2.RetryRefundResponse]  # type: ignore[assignment]
-    """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
-    id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-    any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+    """Has the provider asked again for a refund that it had refused, that failed there, or that it could not make then.
+    The refund keeps its id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with
+    REFUND_NOT_MANUAL for any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where
+    the bank sent back what was paid, or the provider still cannot make it.
     """
     ListQuarantinedPayments: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListQuarantinedPaymentsRequest, _operations_pb2.ListQuarantinedPaymentsResponse]  # type: ignore[assignment]
     """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
@@ -122,9 +124,10 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operations_pb2.RetryRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.RetryRefundResponse, _abc.Awaitable[_operations_pb2.RetryRefundResponse]]:
-        """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
-        id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-        any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+        """Has the provider asked again for a refund that it had refused, that failed there, or that it could not make then.
+        The refund keeps its id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with
+        REFUND_NOT_MANUAL for any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where
+        the bank sent back what was paid, or the provider still cannot make it.
         """
 
     @_abc_1.abstractmethod

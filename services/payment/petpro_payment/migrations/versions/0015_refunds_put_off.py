@@ -1,4 +1,4 @@
-"""A refund waits while its provider has made none and may later.
+"""A refund waits while its provider has made none and may later; and one that failed there may be tried again.
 
 The version before this one finds what waits as submitted, and asks about it as it always did. Where others have the
 table for long it gives up, to be tried again: run together with the migration before it, it has payments locked too,
@@ -29,8 +29,8 @@ BEGIN
         RAISE EXCEPTION 'a % refund does not become %', OLD.status, NEW.status USING ERRCODE = 'restrict_violation';
     END IF;
     IF OLD.status = 'manual' AND NEW.status = 'submitted'
-        AND (OLD.external_reference IS NOT NULL OR NEW.retries <> OLD.retries + 1) THEN
-        RAISE EXCEPTION 'only a refund that no provider had is tried again' USING ERRCODE = 'restrict_violation';
+        AND (OLD.reversed_at IS NOT NULL OR NEW.retries <> OLD.retries + 1) THEN
+        RAISE EXCEPTION 'only a refund that was never paid is tried again' USING ERRCODE = 'restrict_violation';
     END IF;
     NEW.unknown_since := NULL;
     NEW.waiting_since := NULL;

@@ -38,6 +38,7 @@ async def shop(pool: Database, midtrans: FakeMidtrans) -> AsyncIterator[World]:
     [
         ("qris", "", "00020101"),
         ("virtual_account", "bni", "bni 812785002530231"),
+        ("virtual_account", "permata", "permata 8562000087926752"),
         ("e_wallet", "", "https://pay.example/wallet"),
         ("card", "3ds", "https://pay.example/3ds"),
     ],

@@ -234,6 +234,8 @@ def _customer_action(said: _Json) -> str:
     """A QR string, a bank and account number, or a page to visit. The status alone may not say."""
     for account in said.get("va_numbers") or []:
         return f"{account['bank']} {account['va_number']}"
+    if permata := said.get("permata_va_number"):
+        return f"permata {permata}"
     pages = [action["url"] for action in said.get("actions") or [] if action.get("method") == "GET"]
     return str(said.get("qr_string") or said.get("redirect_url") or next(iter(pages), ""))
 

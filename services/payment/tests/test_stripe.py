@@ -211,6 +211,16 @@ async def test_forged_stale_and_unreadable_events_are_refused(provider: StripePr
     assert await provider.read_webhook(*signed(event_about({"object": "charge"}, "charge.succeeded"))) == []
 
 
+@pytest.mark.parametrize("currency", ["gbp", "kwd"])
+async def test_what_another_shop_takes_in_a_currency_of_its_own_is_not_ours(
+    provider: StripeProvider, currency: str
+) -> None:
+    """Answered as unreadable, Stripe would send it for days, and then switch our webhook off."""
+    for reference in ("invoice-42", str(new_id())):
+        about = intent(Sale(), "succeeded", 1234, currency=currency, metadata={"reference": reference})
+        assert await provider.read_webhook(*signed(event_about(about, "payment_intent.succeeded"))) == []
+
+
 async def test_nothing_of_a_card_or_a_person_is_kept(shop: World) -> None:
     sale = Sale()
     await shop.order(sale.take("pm_1"))

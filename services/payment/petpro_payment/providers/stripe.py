@@ -187,7 +187,7 @@ class StripeProvider:
             event = self._client.construct_event(body, signature, self._secret, SIGNATURE_WINDOW_SECONDS).to_dict()
             about = event["data"]["object"]
             reference = (about.get("metadata") or {}).get("reference")
-            if reference is None or about["object"] not in ("payment_intent", "refund"):
+            if reference is None or about["object"] not in ("payment_intent", "refund") or _is_foreign(about):
                 return []
             return [_event(event, about, reference)]
         except stripe.SignatureVerificationError:
@@ -262,6 +262,11 @@ def _refund_movement(refund: _Json) -> Movement:
 
 def _instant(told: _Json) -> datetime:
     return datetime.fromtimestamp(told["created"], UTC)
+
+
+def _is_foreign(about: _Json) -> bool:
+    """In a currency that we never take: it is another shop's, on the same account."""
+    return about.get("currency", "idr").upper() not in CAPABILITIES.currencies
 
 
 def _event(event: _Json, about: _Json, reference: str) -> ProviderEvent:

@@ -179,7 +179,7 @@ class Payment(_message.Message):
     failure_reason: _builtins.str
     """Why it failed, for example CARD_DECLINED. Empty otherwise."""
     customer_action: _builtins.str
-    """What the customer has to do next, for example a QRIS string to scan. Empty when nothing."""
+    """What the customer has to do next, for example a QRIS string to scan. Empty when nothing, and to all but the customer."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money: ...
     @_builtins.property

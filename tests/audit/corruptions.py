@@ -67,6 +67,9 @@ CORRUPTIONS = tuple(Corruption(*each) for each in (
      "UPDATE settlements SET clinic_amount = clinic_amount + 1 WHERE id = %(settlement)s"),
     ("settlements-are-their-entries", "payment", "money_operations", "settlement",
      "DELETE FROM money_operations WHERE subject_id = %(settlement)s"),
+    ("what-was-taken-back-is-not-settled", "payment", "payments", "fee",
+     "UPDATE payments SET quarantined_at = paid_at - interval '1 minute', quarantined_amount = -captured "
+     "WHERE id = %(payment)s"),
     ("days-reconcile", "payment", "payments", "payment",
      "UPDATE payments SET captured = captured - 1 WHERE id = %(payment)s"),
     ("days-reconcile", "payment", "journal_lines", "payment",

@@ -40,11 +40,12 @@ app.command("at-provider")(at_provider.command)
 
 
 class Waits(StrEnum):
-    """What a refund waits for: a person, as none could be made or it came back, or the provider's word."""
+    """What a refund waits for: a person, as none could be made or it came back, the provider's word, or its time."""
 
     MANUAL = "manual"
     REVERSED = "reversed"
     UNKNOWN = "unknown"
+    WAITING = "waiting"
 
 
 Reference = Annotated[str, typer.Option("--reference", help="where it can be looked up; kept", show_default=False)]
@@ -58,7 +59,7 @@ def refunds(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List refunds that wait for a person, the oldest first; or those of which nobody knows what the provider did."""
+    """List refunds that wait for a person, the oldest first; or those that the provider put off or keeps silent on."""
     which = {"status": f"REFUND_STATUS_{status.upper()}"} if status else {}
     with session(context) as gateway:
         found = gateway.pages(f"{OPERATIONS}/refunds", "refunds", limit, min_age_seconds=seconds(older_than), **which)
@@ -90,7 +91,7 @@ def retry(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the provider again for a refund that it had refused."""
+    """Ask the provider again for a refund that it had refused, or that failed there."""
     body = {"reason": reason, "dry_run": dry_run}
     with session(context) as gateway:
         refund = gateway.post(f"{OPERATIONS}/refunds/{refund_id}:retry", body)["refund"]
@@ -100,7 +101,7 @@ def retry(
 
 @app.command()
 def quarantine(context: typer.Context, older_than: OlderThan = "", limit: Limit = 50, as_json: AsJson = False) -> None:
-    """List payments of which a provider took another amount than was ordered, the oldest first."""
+    """List payments of which a provider took another amount than was ordered, or took it back, the oldest first."""
     with session(context) as gateway:
         found = gateway.pages(f"{OPERATIONS}/quarantine", "payments", limit, min_age_seconds=seconds(older_than))
     say(as_json, {"payments": found}, lambda console: console.print(money_drawing.quarantine(found)))
@@ -115,7 +116,7 @@ def close(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say that the provider has given back what it took for a quarantined payment."""
+    """Say that you know where the money of a quarantined payment is: given back, or found to be there after all."""
     body = {"reference": reference, "reason": reason, "dry_run": dry_run}
     with session(context) as gateway:
         gateway.post(f"{OPERATIONS}/quarantine/{payment_id}:close", body)

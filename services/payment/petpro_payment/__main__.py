@@ -7,6 +7,7 @@ from petpro_common.personal.erasure import keep_forgetting
 from petpro_common.sealing import Opener
 from petpro_common.service import Service, run
 from petpro_payment import backlog
+from petpro_payment.asking import Timings
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
 from petpro_payment.personal_store import HELD, forget
@@ -17,7 +18,7 @@ from petpro_payment.servicer_queue import MoneyQueueServicer
 from petpro_payment.servicer_reconciliation import ReconciliationServicer
 from petpro_payment.settings import Settings
 from petpro_payment.under_lock import UnderLock
-from petpro_payment.worker import Timings, Worker
+from petpro_payment.worker import Worker
 
 
 async def main() -> None:

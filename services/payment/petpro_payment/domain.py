@@ -1,21 +1,5 @@
-"""The rules: what becomes of a payment or a refund when something is learned of it.
+"""What payments and refunds are, their statuses, and what orders about them are refused with."""
 
-    payment   pending ──► processing ──► success ──► partially_refunded ──► refunded
-                 │         unknown ├───► failed ─────┐ money that arrives after all is
-                 │                 └───► cancelled ──┘ success at once, and goes back in full
-                 └► at_clinic ─────────────┘
-
-    refund    reserved ──► submitted ──► pending ──► succeeded ──► reversed, sent back by the bank ─┐
-                 │          unknown ├──► refused └─► manual, and refused ones that must succeed ────┤
-                 └► released        └──────────────► manual                                         │
-                                   submitted again by a person, succeeded when paid in another way
-
-A payment is `pending` only while the provider cannot know of it, `unknown` while nobody knows what that did. Of one
-that is `at_clinic` we take nothing. What is captured never goes back but by a refund. The trigger `step_refund` lets a
-refund take no other way.
-"""
-
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -24,8 +8,6 @@ from uuid import UUID
 
 from petpro_common.errors import NotFound, WrongState
 from petpro_common.money import Money
-from petpro_payment import outcomes
-from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
 
 
 class PaymentNotFound(NotFound):
@@ -84,10 +66,11 @@ class RefundStatus(StrEnum):
     MANUAL = "manual"
     UNKNOWN = "unknown"
     REVERSED = "reversed"
+    WAITING = "waiting"
 
     @property
     def stored(self) -> "RefundStatus":
-        """What the column `status` says, and sagas and events are told: less, as before there were the last two."""
+        """What the column `status` says, and sagas and events are told: less, as before there were the last three."""
         return _STORED.get(self, self)
 
     @property
@@ -100,7 +83,11 @@ class RefundStatus(StrEnum):
         return self.stored is RefundStatus.MANUAL
 
 
-_STORED = {RefundStatus.UNKNOWN: RefundStatus.SUBMITTED, RefundStatus.REVERSED: RefundStatus.MANUAL}
+_STORED = {
+    RefundStatus.UNKNOWN: RefundStatus.SUBMITTED,
+    RefundStatus.WAITING: RefundStatus.SUBMITTED,
+    RefundStatus.REVERSED: RefundStatus.MANUAL,
+}
 
 
 class Origin(StrEnum):
@@ -122,7 +109,6 @@ class Disposition(StrEnum):
 
 _OPEN = (PaymentStatus.PENDING, PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN)
 _UNPAID = (PaymentStatus.FAILED, PaymentStatus.CANCELLED)
-_SET_ASIDE = (RefundStatus.RESERVED, RefundStatus.SUBMITTED, RefundStatus.PENDING, RefundStatus.MANUAL)
 
 
 class Payment(NamedTuple):
@@ -147,6 +133,8 @@ class Payment(NamedTuple):
     refund_reserved: Decimal
     refund_done: Decimal
     quarantined_at: datetime | None
+    quarantined_amount: Decimal | None
+    quarantine_closed_at: datetime | None
     command_id: str | None
     cancel_requested_at: datetime | None
     cancel_command_id: str | None
@@ -170,6 +158,11 @@ class Payment(NamedTuple):
     def is_unpaid(self) -> bool:
         """Whether it ended without money."""
         return self.status in _UNPAID
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether its provider has less than was captured, and no person has closed that."""
+        return self.quarantine_closed_at is None and (self.quarantined_amount or 0) < 0
 
     @property
     def is_called_off(self) -> bool:
@@ -205,6 +198,7 @@ class Refund(NamedTuple):
     paid_out_reference: str | None
     attempts: int
     retries: int
+    postponements: int
     created_at: datetime
     updated_at: datetime
     trace: str | None
@@ -215,85 +209,9 @@ class Refund(NamedTuple):
 
     @property
     def idempotency_key(self) -> str:
-        """Of its order at the provider: its id; a new one after each definite refusal, which the old would repeat."""
-        return f"{self.id}:{self.retries}" if self.retries else str(self.id)
+        """Of its order at the provider: its id; a new one after each definite refusal, which the old would repeat.
 
-
-@dataclass(frozen=True)
-class Move:
-    """What becomes of a payment. Without a status it stays as it is."""
-
-    status: PaymentStatus | None = None
-    reason: str | None = None
-    give_back: Origin | None = None
-    quarantine: bool = False
-
-
-STAY = Move()
-
-
-def payment_move(payment: Payment, outcome: PaymentOutcome) -> Move:
-    """Where `outcome` brings the payment, however late or often it is told, and in whatever order."""
-    match outcome:
-        case outcomes.Captured(money=money):
-            return _captured(payment, money)
-        case outcomes.Declined(reason=reason) if payment.is_open:
-            return Move(PaymentStatus.FAILED, reason)
-        case outcomes.CalledOff() if payment.is_open and payment.is_called_off:
-            return Move(PaymentStatus.CANCELLED, Reason.CALLED_OFF)
-        case outcomes.CalledOff() if payment.is_open:
-            return Move(PaymentStatus.FAILED, Reason.PAYMENT_TIMED_OUT)
-        case outcomes.Processing() if payment.is_open and not _is_known(payment, outcome):
-            return Move(PaymentStatus.PROCESSING)
-        case outcomes.Unknown() if payment.status is PaymentStatus.PROCESSING:
-            return Move(PaymentStatus.UNKNOWN)
-        case _:
-            return STAY
-
-
-def _is_known(payment: Payment, outcome: outcomes.Processing) -> bool:
-    is_known = (payment.status, payment.external_reference) == (PaymentStatus.PROCESSING, outcome.external_reference)
-    return is_known and outcome.customer_action in ("", (payment.payment_details or {}).get("customer_action"))
-
-
-def _captured(payment: Payment, money: Money) -> Move:
-    """What is quarantined is a person's, whatever comes afterwards."""
-    if payment.quarantined_at:
-        return STAY
-    if money != payment.money:
-        return Move(PaymentStatus.FAILED if payment.is_open else None, Reason.PAYMENT_REFUSED, quarantine=True)
-    if payment.is_unpaid:
-        return Move(PaymentStatus.SUCCESS, give_back=Origin.LATE_PAYMENT)
-    if payment.is_open:
-        return Move(PaymentStatus.SUCCESS, give_back=Origin.CALLED_OFF if payment.is_called_off else None)
-    return STAY
-
-
-def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
-    """The refund's next status, or None when `outcome` brings nothing new. A provider's failure is final."""
-    is_submitted = refund.status.is_submitted
-    on_its_way = is_submitted or refund.status is RefundStatus.PENDING
-    match outcome:
-        case outcomes.Unknown() if refund.status is RefundStatus.SUBMITTED:
-            return RefundStatus.UNKNOWN
-        case outcomes.RefundAccepted() if is_submitted:
-            return RefundStatus.PENDING
-        case outcomes.RefundSucceeded() if on_its_way:
-            return RefundStatus.SUCCEEDED
-        case outcomes.RefundRefused() if is_submitted:
-            return RefundStatus.MANUAL if refund.must_succeed else RefundStatus.REFUSED
-        case outcomes.RefundByHand() if is_submitted:
-            return RefundStatus.MANUAL
-        case outcomes.RefundFailed() if on_its_way:
-            return RefundStatus.MANUAL
-        case outcomes.RefundFailed() if refund.status is RefundStatus.SUCCEEDED:
-            return RefundStatus.REVERSED
-        case _:
-            return None
-
-
-def set_aside(status: RefundStatus, amount: Decimal) -> tuple[Decimal, Decimal]:
-    """What a refund in this status counts for in (refund_reserved, refund_done) of its payment."""
-    if status.stored in _SET_ASIDE:
-        return amount, Decimal(0)
-    return Decimal(0), amount if status is RefundStatus.SUCCEEDED else Decimal(0)
+        For good, after which a person had it tried again, or for now.
+        """
+        refusals = self.retries + self.postponements
+        return f"{self.id}:{refusals}" if refusals else str(self.id)

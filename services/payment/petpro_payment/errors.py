@@ -46,9 +46,15 @@ class RefundNotManual(WrongState):
 
 
 class RefundNotRetriable(WrongState):
-    """The provider cannot make the refund, or has it as failed: it would say so again. It is to be paid out."""
+    """The provider cannot make the refund, or had paid it and the bank sent it back. It is to be paid out."""
 
     reason = "REFUND_NOT_RETRIABLE"
+
+
+class PaymentTakenBack(WrongState):
+    """The provider has taken back what it had captured: the customer may have it. Close the quarantine first."""
+
+    reason = "PAYMENT_TAKEN_BACK"
 
 
 class PaymentNotQuarantined(WrongState):

@@ -101,8 +101,8 @@ def _instant(value: datetime | None) -> Timestamp | None:
     return None if value is None else timestamp(value)
 
 
-def payment_message(payment: Payment, refunds: Sequence[Refund]) -> payment_pb2.Payment:
-    """A payment as the API shows it."""
+def payment_message(payment: Payment, refunds: Sequence[Refund], *, to_payer: bool) -> payment_pb2.Payment:
+    """A payment as the API shows it. What the customer has to do may hold a secret, and is shown to them alone."""
     return payment_pb2.Payment(
         id=str(payment.id),
         booking_id=str(payment.booking_id),
@@ -115,7 +115,7 @@ def payment_message(payment: Payment, refunds: Sequence[Refund]) -> payment_pb2.
         created_at=_instant(payment.created_at),
         updated_at=_instant(payment.updated_at),
         refunds=[refund_message(refund) for refund in refunds],
-        customer_action=(payment.payment_details or {}).get("customer_action", ""),
+        customer_action=(payment.payment_details or {}).get("customer_action", "") if to_payer else "",
     )
 
 

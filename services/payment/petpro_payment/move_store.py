@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 
 from petpro_common.db import LateWrite, Transaction
+from petpro_payment.batches import columns
 from petpro_payment.domain import Refund, RefundStatus
 from petpro_payment.journal_store import posted
-from petpro_payment.store import COUNT_REFUND
+from petpro_payment.store import COUNT_REFUND, WORK
 
 # One that has come to rest is asked about no more.
 _STEP = """
@@ -39,6 +41,46 @@ _MOVE = text(f"""
     ),
     {posted(customer_liability="done", provider_clearing="-done")}
 """)
+_MARK_UNKNOWN = text("""
+    UPDATE refunds SET unknown_since = clock_timestamp(), waiting_since = NULL, failure_reason = NULL,
+        updated_at = clock_timestamp()
+    WHERE id = :id
+""")
+_PUT_OFF = text("""
+    UPDATE refunds SET waiting_since = coalesce(waiting_since, clock_timestamp()), unknown_since = NULL,
+        failure_reason = :cause, postponements = postponements + 1, updated_at = clock_timestamp()
+    WHERE id = :id
+""")
+# Money that a person has paid in another way: not the provider's, but our own.
+_PAY_OUT = text(f"""
+    WITH moved AS (
+        UPDATE refunds SET status = 'succeeded', paid_out_reference = :reference, updated_at = clock_timestamp()
+        WHERE id = :id RETURNING id, payment_id, currency, amount
+    ),
+    sums AS (SELECT payment_id, -amount AS reserved, amount AS done FROM moved),
+    counted AS ({COUNT_REFUND} RETURNING clinic_id, provider),
+    recorded AS (
+        SELECT 'refund_paid_out' AS kind, moved.id AS source_id, clinic_id, NULL AS provider, currency, moved.amount
+        FROM moved, counted
+    ),
+    {posted(customer_liability="amount", payout_clearing="-amount")}
+""")
+# It must succeed from now on: the saga that ordered it has gone past the step at which it could be refused.
+_RETRY = text("""
+    UPDATE refunds SET status = 'submitted', retries = retries + 1, must_succeed = true, failure_reason = NULL,
+        due_at = clock_timestamp(), updated_at = clock_timestamp()
+    WHERE id = :id
+""")
+# By the ids alone, as `store.postpone_payment`.
+_POSTPONE = LateWrite(
+    text("""
+    UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => given.seconds)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS given(id, seconds)
+    WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
+        AND status || '' IN ('submitted', 'pending')
+"""),
+    columns,
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +110,32 @@ def move(tx: Transaction, moved: Moved) -> None:
 def move_late(tx: Transaction, moved: Moved) -> None:
     """The same with the commit, together with others. A refund may move once so; `Transaction.flush` lets it again."""
     tx.write_late(_WRITE_MOVES if moved.reserved or moved.done else _WRITE_STEPS, moved)
+
+
+def mark_unknown(tx: Transaction, refund_id: UUID) -> None:
+    """The provider was asked to make it, and nobody knows what it did. Under its payment's row lock."""
+    tx.write(_MARK_UNKNOWN, {"id": refund_id})
+
+
+def put_off(tx: Transaction, refund_id: UUID, cause: str) -> None:
+    """The provider has made none and may later: it waits, and has a new key. Under its payment's row lock."""
+    tx.write(_PUT_OFF, {"id": refund_id, "cause": cause})
+
+
+def pay_out(tx: Transaction, refund_id: UUID, reference: str) -> None:
+    """A refund that waited for a person has succeeded in another way. Under its payment's row lock."""
+    tx.write(_PAY_OUT, {"id": refund_id, "reference": reference})
+
+
+def retry(tx: Transaction, refund_id: UUID) -> None:
+    """A refund that waited for a person is sent to the provider again. Under its payment's row lock."""
+    tx.tell(WORK)
+    tx.write(_RETRY, {"id": refund_id})
+
+
+def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:
+    """Has a refund, if it is on its way by the end of the transaction, looked at again after so long."""
+    tx.write_late(_POSTPONE, {"ids": refund_id, "seconds": seconds})
 
 
 def _moved(rows: Sequence[Moved]) -> Mapping[str, Any]:

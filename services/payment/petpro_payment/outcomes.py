@@ -18,17 +18,26 @@ class Captured:
 
 @dataclass(frozen=True)
 class Declined:
-    """No money was taken, and none will be. `reason` is one of error_reason.proto."""
+    """No money was taken, and none will be. `reason` is one of error_reason.proto.
+
+    `is_current`: so it stands now, and this is no older word that comes late. Of what was captured it says then that
+    the provider has taken it back.
+    """
 
     reason: str
     external_reference: str = ""
+    is_current: bool = False
 
 
 @dataclass(frozen=True)
 class CalledOff:
-    """The payment was cancelled or expired at the provider, or never reached it: no money was taken."""
+    """The payment was cancelled or expired at the provider, or never reached it: no money was taken.
+
+    `is_current` as with Declined.
+    """
 
     external_reference: str = ""
+    is_current: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,13 @@ class RefundRefused:
 
 
 @dataclass(frozen=True)
+class RefundLater:
+    """No refund exists there, and the provider may make one later. `cause` says what is to be waited for."""
+
+    cause: str
+
+
+@dataclass(frozen=True)
 class RefundByHand:
     """The provider cannot do it and was not asked: a person has to. `code` says why."""
 
@@ -85,4 +101,6 @@ class RefundFailed:
     code: str
 
 
-RefundOutcome: TypeAlias = RefundAccepted | RefundSucceeded | RefundRefused | RefundByHand | RefundFailed | Unknown
+RefundOutcome: TypeAlias = (
+    RefundAccepted | RefundSucceeded | RefundRefused | RefundLater | RefundByHand | RefundFailed | Unknown
+)

@@ -10,9 +10,11 @@ import structlog
 from petpro_common.db import Transaction
 from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
+from petpro_common.money import Money
 from petpro_payment import messages, metrics, refund_store, refunds, store
-from petpro_payment.domain import Disposition, Move, Origin, Payment, PaymentStatus, Reason, payment_move
+from petpro_payment.domain import Disposition, Origin, Payment, PaymentStatus, Reason
 from petpro_payment.errands import Errands
+from petpro_payment.moves import Move, held, payment_move
 from petpro_payment.outcomes import CalledOff, Captured, Declined, PaymentOutcome, Processing
 
 AT_CLINIC = "pay_at_clinic"
@@ -99,10 +101,11 @@ async def _cancel_open(tx: Transaction, command_id: str, payment: Payment) -> An
 async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> Disposition:
     """Makes of a locked payment what the outcome says, and answers whoever waits for it."""
     move = payment_move(payment, outcome)
-    if payment.quarantined_at and isinstance(outcome, Captured):
-        _log.error("provider tells of a quarantined payment", payment_id=str(payment.id), taken=str(outcome.money))
-    if move.quarantine and isinstance(outcome, Captured):
-        await _quarantine(tx, payment, outcome)
+    told = held(payment, outcome)
+    if payment.quarantined_at and told is not None:
+        _log.error("provider tells of a quarantined payment", payment_id=str(payment.id), taken=str(told))
+    if move.quarantine is not None:
+        _quarantine(tx, payment, move.quarantine)
     if move.status is PaymentStatus.SUCCESS and isinstance(outcome, Captured):
         await _captured(tx, payment, outcome, move)
     elif move.status is PaymentStatus.PROCESSING and isinstance(outcome, Processing):
@@ -111,9 +114,9 @@ async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> D
         store.mark_unknown(tx, payment.id)
     elif move.status is not None:
         await _ended_unpaid(tx, payment, outcome, move)
-    elif not move.quarantine:
+    elif move.quarantine is None:
         return Disposition.IGNORED
-    return Disposition.QUARANTINED if move.quarantine else Disposition.APPLIED
+    return Disposition.APPLIED if move.quarantine is None else Disposition.QUARANTINED
 
 
 async def _captured(tx: Transaction, payment: Payment, outcome: Captured, move: Move) -> None:
@@ -143,11 +146,12 @@ def _answer(tx: Transaction, payment: Payment, to_take: Succeeded | Refused, giv
         participant.answer(tx, payment.cancel_command_id, Succeeded(cancelled))
 
 
-async def _quarantine(tx: Transaction, payment: Payment, outcome: Captured) -> None:
-    captured = payment.captured if outcome.money.currency == payment.currency else 0
-    store.quarantine(tx, payment.id, replace(outcome.money, amount=outcome.money.amount - captured))
+def _quarantine(tx: Transaction, payment: Payment, taken: Money) -> None:
+    captured = payment.captured if taken.currency == payment.currency else 0
+    store.quarantine(tx, payment.id, replace(taken, amount=taken.amount - captured))
     metrics.QUARANTINED.inc()
-    _log.error("provider took another amount than was ordered", payment_id=str(payment.id), taken=str(outcome.money))
+    what = "took another amount than was ordered" if taken.amount else "has taken back what it had captured"
+    _log.error(f"provider {what}", payment_id=str(payment.id), taken=str(taken))
 
 
 async def _locked(tx: Transaction, payment_id: UUID) -> Payment:

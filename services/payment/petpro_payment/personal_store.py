@@ -21,8 +21,9 @@ HELD = (
     Held(
         "refunds",
         "id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, external_reference,"
-        " failure_reason, paid_out_reference, created_at, updated_at, unknown_since, reversed_at, state",
-        secrets="command_id, settle_command_id, settle_entry_id, attempts, due_at, retries, trace",
+        " failure_reason, paid_out_reference, created_at, updated_at, unknown_since, waiting_since,"
+        " reversed_at, state",
+        secrets="command_id, settle_command_id, settle_entry_id, attempts, due_at, retries, postponements, trace",
         theirs="payment_id IN (SELECT id FROM payments WHERE user_id = :user_id)",
     ),
     Held(

@@ -26,6 +26,12 @@ _REFUNDS = f"""
 """
 _FOR_A_PERSON = text(_REFUNDS.format(which="refunds.status = 'manual'", since="refunds.updated_at"))
 _UNKNOWN = text(_REFUNDS.format(which="refunds.unknown_since IS NOT NULL", since="refunds.unknown_since"))
+_WAITING = text(
+    _REFUNDS.format(
+        which="refunds.waiting_since IS NOT NULL AND refunds.unknown_since IS NULL", since="refunds.waiting_since"
+    )
+)
+_OPEN = {RefundStatus.UNKNOWN: _UNKNOWN, RefundStatus.WAITING: _WAITING}
 # By the partial indexes of what waits for a person, and of what a provider is asked about.
 _WAITING_REFUNDS = text("""
     SELECT 'refund for a person' AS what, count(*) AS found,
@@ -38,6 +44,9 @@ _WAITING_REFUNDS = text("""
     SELECT 'refund of unknown outcome', count(*),
         coalesce(extract(epoch FROM clock_timestamp() - min(unknown_since)), 0)
     FROM refunds WHERE unknown_since IS NOT NULL
+    UNION ALL
+    SELECT 'refund put off', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(waiting_since)), 0)
+    FROM refunds WHERE waiting_since IS NOT NULL AND unknown_since IS NULL
     UNION ALL
     SELECT 'refund at the provider', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
     FROM refunds WHERE due_at IS NOT NULL AND status IN ('submitted', 'pending')
@@ -67,12 +76,12 @@ _CLOSE = text(f"""
 async def waiting_refunds(
     tx: Transaction, status: RefundStatus | None, min_age: int, after: tuple[datetime, UUID] | None, limit: int
 ) -> Sequence[Row]:
-    """Refunds for a person that have waited so many seconds or longer, the oldest first; or those of unknown outcome.
+    """Refunds for a person that have waited so many seconds or longer, the oldest first; or unknown or waiting ones.
 
     REFUND_COLUMNS, whose they are, and `waits_since`.
     """
-    statement = _UNKNOWN if status is RefundStatus.UNKNOWN else _FOR_A_PERSON
-    return (await tx.execute(statement, {"state": status, **_window(min_age, after, limit)})).all()
+    statement, state = (_OPEN[status], None) if status in _OPEN else (_FOR_A_PERSON, status)
+    return (await tx.execute(statement, {"state": state, **_window(min_age, after, limit)})).all()
 
 
 async def quarantined(tx: Transaction, min_age: int, after: tuple[datetime, UUID] | None, limit: int) -> Sequence[Row]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from petpro_common.db import Database
 from petpro_payment import reconciliation_store
+from petpro_payment.asking import refund_order
 from petpro_payment.cursors import moment_after
 from petpro_payment.domain import Payment
 from petpro_payment.errands import Errand
@@ -18,7 +19,6 @@ from petpro_payment.errors import ProviderAway
 from petpro_payment.outcomes import Captured, RefundAccepted, RefundFailed, RefundSucceeded, Unknown
 from petpro_payment.providers.movements import Kind, Movement, Page, Span, State
 from petpro_payment.providers.provider import Asked, Provider
-from petpro_payment.worker import refund_order
 
 _AT_ONCE = 8
 _STATES = {RefundAccepted: State.PENDING, RefundSucceeded: State.DONE, RefundFailed: State.FAILED}

@@ -9,16 +9,17 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import text
 
 from petpro_common import telemetry
-from petpro_common.db import LateWrite, Row, Rows, Transaction
+from petpro_common.db import Row, Rows, Transaction
 from petpro_common.wire import Order
 from petpro_payment import event_store
-from petpro_payment.batches import columns
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
-from petpro_payment.journal_store import posted
-from petpro_payment.store import COUNT_REFUND, PAYMENT_COLUMNS, WORK, payment_of_row
+from petpro_payment.store import PAYMENT_COLUMNS, WORK, payment_of_row
 
-_COLUMN = {"status": "state"}
-REFUND_COLUMNS = ", ".join(f"refunds.{_COLUMN.get(name, name)} AS refund_{name}" for name in Refund._fields)
+# `state` itself is read by the version before, which does not know that word.
+_STATE = "CASE WHEN state = 'submitted' AND waiting_since IS NOT NULL THEN 'waiting' ELSE state END"
+REFUND_COLUMNS = ", ".join(
+    f"{_STATE if name == 'status' else f'refunds.{name}'} AS refund_{name}" for name in Refund._fields
+)
 _ORIGIN, _STATUS = Refund._fields.index("origin"), Refund._fields.index("status")
 
 # Both rows are read as they are once they are locked, however long that took. Each table is bounded by itself: a plan
@@ -62,46 +63,12 @@ _SUBMIT = text("""
          AS given(id, command_id, must_succeed, trace, lease)
     WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
 """)
-_MARK_UNKNOWN = text("""
-    UPDATE refunds SET unknown_since = clock_timestamp(), updated_at = clock_timestamp() WHERE id = :id
-""")
 _AWAIT_SETTLEMENT = text("""
     UPDATE refunds SET settle_command_id = given.command_id, settle_entry_id = given.entry_id
     FROM unnest(CAST(:ids AS uuid[]), CAST(:command_ids AS text[]), CAST(:entry_ids AS uuid[]))
          AS given(id, command_id, entry_id)
     WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
 """)
-# Money that a person has paid in another way: not the provider's, but our own.
-_PAY_OUT = text(f"""
-    WITH moved AS (
-        UPDATE refunds SET status = 'succeeded', paid_out_reference = :reference, updated_at = clock_timestamp()
-        WHERE id = :id RETURNING id, payment_id, currency, amount
-    ),
-    sums AS (SELECT payment_id, -amount AS reserved, amount AS done FROM moved),
-    counted AS ({COUNT_REFUND} RETURNING clinic_id, provider),
-    recorded AS (
-        SELECT 'refund_paid_out' AS kind, moved.id AS source_id, clinic_id, NULL AS provider, currency, moved.amount
-        FROM moved, counted
-    ),
-    {posted(customer_liability="amount", payout_clearing="-amount")}
-""")
-# It must succeed from now on: the saga that ordered it has gone past the step at which it could be refused.
-_RETRY = text("""
-    UPDATE refunds SET status = 'submitted', retries = retries + 1, must_succeed = true, failure_reason = NULL,
-        due_at = clock_timestamp(), updated_at = clock_timestamp()
-    WHERE id = :id
-""")
-# By the ids alone, as `store.postpone_payment`.
-_POSTPONE = LateWrite(
-    text("""
-    UPDATE refunds SET due_at = clock_timestamp() + make_interval(secs => given.seconds)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS given(id, seconds)
-    WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
-        AND status || '' IN ('submitted', 'pending')
-"""),
-    columns,
-)
-
 _reserved: WeakKeyDictionary[Transaction, dict[UUID, tuple[Payment, Refund]]] = WeakKeyDictionary()
 
 
@@ -229,6 +196,7 @@ def _added(new: NewRefund) -> tuple[Payment, Refund]:
         paid_out_reference=None,
         attempts=0,
         retries=0,
+        postponements=0,
         created_at=payment.now,
         updated_at=payment.now,
         trace=telemetry.traceparent(),
@@ -272,24 +240,3 @@ def await_settlement(tx: Transaction, orders: Sequence[tuple[UUID, str, UUID]]) 
     if orders:
         ids, command_ids, entry_ids = (list(column) for column in zip(*orders, strict=True))
         tx.write(_AWAIT_SETTLEMENT, {"ids": ids, "command_ids": command_ids, "entry_ids": entry_ids})
-
-
-def mark_unknown(tx: Transaction, refund_id: UUID) -> None:
-    """The provider was asked to make it, and nobody knows what it did. Under its payment's row lock."""
-    tx.write(_MARK_UNKNOWN, {"id": refund_id})
-
-
-def pay_out(tx: Transaction, refund_id: UUID, reference: str) -> None:
-    """A refund that waited for a person has succeeded in another way. Under its payment's row lock."""
-    tx.write(_PAY_OUT, {"id": refund_id, "reference": reference})
-
-
-def retry(tx: Transaction, refund_id: UUID) -> None:
-    """A refund that waited for a person is sent to the provider again. Under its payment's row lock."""
-    tx.tell(WORK)
-    tx.write(_RETRY, {"id": refund_id})
-
-
-def postpone_refund(tx: Transaction, refund_id: UUID, seconds: float) -> None:
-    """Has a refund, if it is on its way by the end of the transaction, looked at again after so long."""
-    tx.write_late(_POSTPONE, {"ids": refund_id, "seconds": seconds})

@@ -27,16 +27,16 @@ from petpro_payment.domain import (
     RefundStatus,
     TooEarly,
     TooLate,
-    refund_move,
-    set_aside,
 )
 from petpro_payment.errands import Errand, Errands
-from petpro_payment.errors import RefundNotFound, RefundNotManual, RefundNotRetriable
+from petpro_payment.errors import PaymentTakenBack, RefundNotFound, RefundNotManual, RefundNotRetriable
 from petpro_payment.move_store import Moved
+from petpro_payment.moves import refund_move, set_aside
 from petpro_payment.outcomes import (
     RefundAccepted,
     RefundByHand,
     RefundFailed,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -195,13 +195,16 @@ async def learn(
     _watch(refund, outcome)
     status = refund_move(refund, outcome)
     is_still = status is None or refund.paid_out_reference  # what a person has paid, no word on the own attempt undoes
-    if pause is not None and (is_still or status is RefundStatus.UNKNOWN):
-        refund_store.postpone_refund(tx, refund.id, pause)
+    if pause is not None and (is_still or status in (RefundStatus.UNKNOWN, RefundStatus.WAITING)):
+        move_store.postpone_refund(tx, refund.id, pause)
     if status is None or is_still:
         return Disposition.IGNORED
     if status is RefundStatus.UNKNOWN:
-        refund_store.mark_unknown(tx, refund.id)
+        move_store.mark_unknown(tx, refund.id)
         return Disposition.APPLIED
+    if isinstance(outcome, RefundLater):
+        move_store.put_off(tx, refund.id, outcome.cause)
+        return Disposition.IGNORED if refund.status is status else Disposition.APPLIED
     external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""
     move_store.move_late(tx, _moved(refund, status, external, failure, pause or 0.0))
@@ -214,9 +217,12 @@ async def learn(
 
 
 def _watch(refund: Refund, outcome: RefundOutcome) -> None:
-    """Alarms when a provider makes a refund of which it had none when it ended here: the money may go twice."""
-    is_over = refund.status in (RefundStatus.REFUSED, RefundStatus.MANUAL, RefundStatus.SUCCEEDED)
-    if is_over and refund.external_reference is None and isinstance(outcome, RefundAccepted | RefundSucceeded):
+    """Alarms when a provider makes a refund that had ended here without it, or failed there: the money may go twice."""
+    has_ended = refund.status in (RefundStatus.REFUSED, RefundStatus.MANUAL, RefundStatus.SUCCEEDED)
+    if not has_ended or not isinstance(outcome, RefundAccepted | RefundSucceeded):
+        return
+    is_another = refund.status is RefundStatus.MANUAL and refund.external_reference != outcome.external_reference
+    if refund.external_reference is None or is_another:
         metrics.MANUAL_REFUNDS.inc()
         _log.error("provider makes a refund after all", refund_id=str(refund.id), status=refund.status)
 
@@ -224,31 +230,32 @@ def _watch(refund: Refund, outcome: RefundOutcome) -> None:
 async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: bool) -> Refund:
     """A person has paid the customer in another way; `reference` says where that can be looked up.
 
-    Whoever waits for the refund is answered. The refund as it is then. Raises RefundNotFound and RefundNotManual.
+    Whoever waits for the refund is answered. The refund as it is then. Raises RefundNotFound, RefundNotManual and
+    PaymentTakenBack.
     """
     payment, refund = await _for_a_person(tx, refund_id)
     if not dry_run:
-        refund_store.pay_out(tx, refund_id, reference)
+        move_store.pay_out(tx, refund_id, reference)
         await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
         _answer(tx, refund, RefundStatus.SUCCEEDED)
     return refund._replace(status=RefundStatus.SUCCEEDED)
 
 
 async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_run: bool) -> Refund:
-    """Has a refund that no provider had made sent there again, under its own id.
+    """Has a refund that its provider has not paid sent there again, under its own id and a new key.
 
-    The refund as it is then. Raises RefundNotFound, RefundNotManual and RefundNotRetriable.
+    The refund as it is then. Raises RefundNotFound, RefundNotManual, PaymentTakenBack and RefundNotRetriable.
     """
     payment, refund = await _for_a_person(tx, refund_id)
     provider = providers.get(payment.provider)
-    if provider is None or payment.paid_at is None or refund.external_reference is not None:
+    if provider is None or payment.paid_at is None or refund.status is RefundStatus.REVERSED:
         raise RefundNotRetriable(provider=payment.provider, cause=refund.failure_reason or "")
     since = payment.now - payment.paid_at
     cannot = why_not_refund(provider.capabilities, payment.payment_method, refund.money, payment.captured, since)
     if cannot:
         raise RefundNotRetriable(provider=payment.provider, cause=cannot)
     if not dry_run:
-        refund_store.retry(tx, refund_id)
+        move_store.retry(tx, refund_id)
     return refund._replace(status=RefundStatus.SUBMITTED)
 
 
@@ -258,6 +265,8 @@ async def _for_a_person(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refu
         raise RefundNotFound
     if not found[1].status.is_for_a_person:
         raise RefundNotManual(status=found[1].status)
+    if found[0].is_taken_back:
+        raise PaymentTakenBack(payment_id=found[0].id)
     return found
 
 

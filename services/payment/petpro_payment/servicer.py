@@ -21,7 +21,7 @@ from petpro_common.errors import invalid
 from petpro_payment import ledger_store, messages, refund_store, store, webhooks
 from petpro_payment.clinics import Clinics
 from petpro_payment.cursors import moment_after
-from petpro_payment.domain import ClinicNotFound, Payment, PaymentNotFound
+from petpro_payment.domain import ClinicNotFound, PaymentNotFound
 from petpro_payment.providers.provider import Providers
 from petpro_payment.under_lock import UnderLock
 
@@ -42,11 +42,10 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
         async with self._database.reading() as tx:
             payment = await store.find_payment(tx, payment_id)
             refunds = await refund_store.refunds_of(tx, payment_id)
-        if payment is None or not (
-            _is_own(payment, caller.id) or await self._clinics.acts_for(caller, payment.clinic_id)
-        ):
+        is_own = payment is not None and str(payment.user_id) == caller.id
+        if payment is None or not (is_own or await self._clinics.acts_for(caller, payment.clinic_id)):
             raise PaymentNotFound
-        return GetPaymentResponse(payment=messages.payment_message(payment, refunds))
+        return GetPaymentResponse(payment=messages.payment_message(payment, refunds, to_payer=is_own))
 
     async def ListFinancialEntries(
         self, request: ListFinancialEntriesRequest, context: _Context
@@ -71,10 +70,6 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
         headers = {key.lower(): value for key, value in metadata if isinstance(value, str)}
         await webhooks.receive(self._under_lock, self._providers, request.provider, headers, request.body.data)
         return ReceiveWebhookResponse()
-
-
-def _is_own(payment: Payment, caller_id: str) -> bool:
-    return str(payment.user_id) == caller_id
 
 
 def _booking(value: str) -> UUID | None:

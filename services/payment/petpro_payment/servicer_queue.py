@@ -26,6 +26,7 @@ from petpro.payment.v1.payment_pb2 import (
     REFUND_STATUS_REVERSED,
     REFUND_STATUS_UNKNOWN,
     REFUND_STATUS_UNSPECIFIED,
+    REFUND_STATUS_WAITING,
 )
 from petpro_common import pages
 from petpro_common.context import administrator, ends_what_was_begun
@@ -45,6 +46,7 @@ _STATUSES = {
     REFUND_STATUS_MANUAL: RefundStatus.MANUAL,
     REFUND_STATUS_REVERSED: RefundStatus.REVERSED,
     REFUND_STATUS_UNKNOWN: RefundStatus.UNKNOWN,
+    REFUND_STATUS_WAITING: RefundStatus.WAITING,
 }
 """Those that are listed."""
 

@@ -9,11 +9,14 @@ from sqlalchemy import text
 from petpro_common.db import Row, Transaction
 from petpro_payment.journal_store import posted
 
-# What may be settled: written in time, in no settlement, and, of refunds, gone. By idx_financial_unsettled.
+# What may be settled: written in time, in no settlement, of refunds gone, and of no payment that its provider has taken
+# back, until a person has closed that. By idx_financial_unsettled.
 _DUE = """
     SELECT e.* FROM financial_entries e LEFT JOIN refunds r ON r.id = e.refund_id
     WHERE e.settlement_id IS NULL AND e.status <> 'cancelled' AND e.created_at < :until
       AND (e.refund_id IS NULL OR r.status = 'succeeded')
+      AND NOT EXISTS (SELECT FROM payments p WHERE p.id = e.payment_id
+                      AND p.quarantined_amount < 0 AND p.quarantine_closed_at IS NULL)
 """
 _SUMS = """
     count(*) AS entry_count, coalesce(sum(total_amount), 0) AS total_amount,

@@ -248,9 +248,9 @@ def close_unpaid(tx: Transaction, payment_id: UUID, status: PaymentStatus, reaso
 
 
 def quarantine(tx: Transaction, payment_id: UUID, taken: Money) -> None:
-    """Marks a payment of which the provider took another amount, and posts as owed what was taken beyond the captured.
+    """Marks a payment of which the provider has another amount, and posts as owed what it took beyond the captured.
 
-    Below zero where that is less, and nothing is posted. Under the row lock.
+    Below zero where that is less, or was taken back, and nothing is posted. Under the row lock.
     """
     tx.write(_QUARANTINE, {"id": payment_id, "amount": taken.amount, "currency": taken.currency})
 
@@ -258,7 +258,7 @@ def quarantine(tx: Transaction, payment_id: UUID, taken: Money) -> None:
 async def waiting(tx: Transaction, seconds: float) -> list[Row]:
     """By what payments wait for: how many, and how long the oldest has.
 
-    Quarantined: a provider took another amount than was ordered. Past the deadline by `seconds`: their provider does
+    Quarantined: a provider has another amount than was ordered. Past the deadline by `seconds`: their provider does
     not say what it did.
     """
     return list(await tx.execute(_WAITING_PAYMENTS, {"seconds": seconds}))

@@ -83,6 +83,8 @@ refunds = Table(
     Column("retries", Integer, nullable=False),  # how often a person had it tried again at the provider
     Column("unknown_since", _INSTANT),  # kept by the trigger step_refund while `status` is submitted
     Column("reversed_at", _INSTANT),  # the same while it is manual
+    Column("waiting_since", _INSTANT),  # the provider has made none and may later; `unknown_since` goes before it
+    Column("postponements", Integer, nullable=False),  # how often the provider has put it off
     Column("state", String(20), Computed("status", persisted=False)),  # `status`, or what these two make of it
     Column("trace", Text),  # the `traceparent` of the order
 )

@@ -161,6 +161,8 @@ def _shown(asked: _Json) -> _Json:
     match asked["payment_type"]:
         case "qris":
             return {"qr_string": "00020101"}
+        case "bank_transfer" if asked["bank_transfer"]["bank"] == "permata":
+            return {"permata_va_number": "8562000087926752"}
         case "bank_transfer":
             return {"va_numbers": [{"bank": asked["bank_transfer"]["bank"], "va_number": "812785002530231"}]}
         case "credit_card":

@@ -70,10 +70,10 @@ class FakeXendit:
         self.payments.append({**payment, "payment_method": request["payment_method"]})
         self._tell("payment.succeeded", self.payments[-1])
 
-    def settle(self, reference: object, status: str = "SUCCEEDED") -> None:
-        """The bank lets a refund through, or does not."""
-        (refund,) = [each for each in self.refunds.values() if each["reference_id"] == str(reference)]
-        refund.update(status=status, failure_code="ACCOUNT_CLOSED" if status == "FAILED" else None)
+    def settle(self, name: object, status: str = "SUCCEEDED", why: str = "ACCOUNT_CLOSED") -> None:
+        """The bank lets a refund through, or does not. It is named by its id, or by the reference that it alone has."""
+        (refund,) = [each for each in self.refunds.values() if str(name) in (each["id"], each["reference_id"])]
+        refund.update(status=status, failure_code=why if status == "FAILED" else None)
         self._tell(f"refund.{status.lower()}", refund)
 
     def _tell(self, event: str, data: _Json) -> None:

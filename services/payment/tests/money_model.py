@@ -24,7 +24,7 @@ from services.payment.tests.world import Sale
 
 PRICES = st.sampled_from([("250000", "IDR"), ("99.97", "USD"), ("3001", "JPY"), ("0.03", "USD")])
 REFUND_WORDS = st.sampled_from([RefundAccepted, RefundSucceeded, RefundFailed])
-SUBMITTED = ("submitted", "unknown")
+SUBMITTED = ("submitted", "unknown", "waiting")
 FOR_A_PERSON = ("manual", "reversed")
 SET_ASIDE = ("reserved", *SUBMITTED, "pending", *FOR_A_PERSON)
 OPEN = ("pending", "processing", "unknown")
@@ -93,8 +93,16 @@ class Refund:
     is_settled: bool = False
     asked: bool = False
     is_paid_out: bool = False
-    was_there: bool = False
-    """The provider has told of it, while that mattered."""
+    retries: int = 0
+    postponements: int = 0
+    there: str = ""
+    """The provider's name for it, where that has told of it while it mattered."""
+
+    @property
+    def name(self) -> str:
+        """By which the provider calls the attempt in hand."""
+        refusals = self.retries + self.postponements
+        return f"re_{self.id}:{refusals}" if refusals else f"re_{self.id}"
 
     def entry_order(self, payment: "Payment") -> commands_pb2.PostRefundEntry:
         return commands_pb2.PostRefundEntry(
@@ -113,32 +121,45 @@ class Refund:
         self.asked = True
         if provider.deaf:
             self.hear_nothing()
-        elif known is not None and not first:
+        elif known is not None and not first and not self.is_of_earlier(known):
             self.hear(known)
         elif self.status in SUBMITTED:
-            if provider.refuses_refunds:
-                self.status = "manual" if self.must_succeed else "refused"
-            elif provider.mute:
-                self.hear_nothing()
-            else:
-                self.hear(known or RefundAccepted(""))
+            self._order(provider, known)
+
+    def _order(self, provider: PlayedProvider, known: RefundOutcome | None) -> None:
+        if provider.refuses_refunds:
+            self.status = "manual" if self.must_succeed else "refused"
+        elif provider.puts_refunds_off:
+            self.status, self.postponements = "waiting", self.postponements + 1
+        elif provider.mute:
+            self.hear_nothing()
+        elif known is None or (isinstance(known, RefundFailed) and known.external_reference != self.name):
+            self.hear(RefundAccepted(self.name))
+        else:
+            self.hear(known)
+
+    def is_of_earlier(self, told: RefundOutcome) -> bool:
+        """Whether this is about an attempt that was over before the one in hand."""
+        if not self.retries or not isinstance(told, RefundFailed):
+            return False
+        return (told.external_reference == self.there) == (self.status in SUBMITTED)
 
     def hear_nothing(self) -> None:
         """Nobody knows what the provider did."""
-        self.status = "unknown" if self.status == "submitted" else self.status
+        self.status = "unknown" if self.status in SUBMITTED else self.status
 
     def hear(self, told: RefundOutcome) -> None:
         """What the provider says changes what a person has paid no more."""
-        before = "" if self.is_paid_out else self.status
+        before = "" if self.is_paid_out or self.is_of_earlier(told) else self.status
         match told:
-            case RefundAccepted() if before in SUBMITTED:
-                self.status, self.was_there = "pending", True
-            case RefundSucceeded() if before in (*SUBMITTED, "pending"):
-                self.status, self.was_there = "succeeded", True
-            case RefundFailed() if before in (*SUBMITTED, "pending"):
-                self.status, self.was_there = "manual", True
-            case RefundFailed() if before == "succeeded":
-                self.status = "reversed"
+            case RefundAccepted(external) if before in SUBMITTED:
+                self.status, self.there = "pending", external
+            case RefundSucceeded(external) if before in (*SUBMITTED, "pending"):
+                self.status, self.there = "succeeded", external
+            case RefundFailed(external) if before in (*SUBMITTED, "pending"):
+                self.status, self.there = "manual", external
+            case RefundFailed(external) if before == "succeeded":
+                self.status, self.there = "reversed", external
 
 
 @dataclass

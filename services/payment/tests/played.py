@@ -12,6 +12,8 @@ from petpro_payment.outcomes import (
     PaymentOutcome,
     Processing,
     RefundAccepted,
+    RefundFailed,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -31,12 +33,15 @@ class PlayedProvider:
     waits_for_customer: bool = False
     takes_instead: Money | None = None
     refuses_refunds: bool = False
+    puts_refunds_off: bool = False
     payments: dict[UUID, PaymentOutcome] = field(default_factory=dict)
     refunds: dict[UUID, RefundOutcome] = field(default_factory=dict)
     charges: list[UUID] = field(default_factory=list)
     """References for which money was taken, once for each time."""
     refused: set[str] = field(default_factory=set)
     """Idempotency keys of refused refunds: the same key has the same answer for ever."""
+    put_off: set[str] = field(default_factory=set)
+    """The same of those that it may make later."""
     tokens: list[str] = field(default_factory=list)
     """What the customers paid with."""
 
@@ -87,13 +92,25 @@ class PlayedProvider:
         if self.refuses_refunds or order.idempotency_key in self.refused:
             self.refused.add(order.idempotency_key)
             return RefundRefused("refund_refused")
-        self.refunds.setdefault(order.reference, RefundAccepted(f"re_{order.reference}"))
+        if self.puts_refunds_off or order.idempotency_key in self.put_off:
+            self.put_off.add(order.idempotency_key)
+            return RefundLater("balance too low")
+        known, external = self.refunds.get(order.reference), f"re_{order.idempotency_key}"
+        if known is None or (isinstance(known, RefundFailed) and known.external_reference != external):
+            self.refunds[order.reference] = RefundAccepted(external)
         return Unknown("mute") if self.mute else self.refunds[order.reference]
 
     def send_back(self, reference: UUID) -> RefundSucceeded:
         """The bank lets a refund through."""
-        self.refunds[reference] = RefundSucceeded(f"re_{reference}")
-        return RefundSucceeded(f"re_{reference}")
+        external = getattr(self.refunds.get(reference), "external_reference", f"re_{reference}")
+        self.refunds[reference] = RefundSucceeded(external)
+        return RefundSucceeded(external)
+
+    def fail(self, reference: UUID) -> RefundFailed:
+        """The bank does not."""
+        failed = RefundFailed(self.send_back(reference).external_reference, "account_closed")
+        self.refunds[reference] = failed
+        return failed
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         return Unknown("deaf") if self.deaf else self.refunds.get(order.reference)

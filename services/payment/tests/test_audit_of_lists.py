@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from google.protobuf.json_format import MessageToDict
@@ -49,10 +50,7 @@ class Listing(PlayedProvider):
     async def list_movements(self, span: Span) -> Page:
         now = datetime.now(UTC)
         if span.kind is Kind.REFUND:
-            found = [
-                Movement(Kind.REFUND, reference, f"re_{reference}", State.DONE, money, now)
-                for reference, money in self.given.items()
-            ]
+            found = [self._given(reference, money, now) for reference, money in self.given.items()]
         else:
             taken = {reference: told for reference, told in self.payments.items() if isinstance(told, Captured)}
             found = [
@@ -62,6 +60,13 @@ class Listing(PlayedProvider):
         if self.foreign:
             found.append(Movement(span.kind, "", self.foreign, State.DONE, None, now))
         return Page(found, "")
+
+    def _given(self, reference: str, money: Money, at: datetime) -> Movement:
+        match self.refunds.get(UUID(reference)):
+            case RefundFailed(external):
+                return Movement(Kind.REFUND, reference, external, State.FAILED, money, at)
+            case _:
+                return Movement(Kind.REFUND, reference, f"re_{reference}", State.DONE, money, at)
 
 
 @dataclass
@@ -155,6 +160,15 @@ async def test_another_amount_and_another_state_are_named(auditor: Auditor, prov
     found = await auditor.finds()
     assert "it took IDR 9.00; payments: IDR 250000.00" in found[str(sale.payment_id)]
     assert "our refund of 100000.00 is succeeded" in found[str(sale.refund_id)]
+
+
+async def test_what_failed_there_and_was_tried_again_is_not_named(auditor: Auditor, provider: PlayedProvider) -> None:
+    world = auditor.told.desk.world
+    sale = await refunded(world, provider)
+    provider.refunds[sale.refund_id] = RefundFailed("re_first", "account_closed")
+    assert (await auditor.finds()).keys() == {str(sale.refund_id)}
+    await world.run("UPDATE refunds SET retries = 1")
+    assert await auditor.finds() == {}
 
 
 async def test_what_falls_on_two_days_by_two_clocks_is_found_around_it(

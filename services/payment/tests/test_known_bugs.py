@@ -51,7 +51,7 @@ async def test_double_capture_ending_in_a_refund(world: World, provider: PlayedP
     await world.order(sale.take())
     worker = world.worker()
     [asked] = await worker.claim(1)
-    told = await worker.ask_about_payment(asked)  # type: ignore[arg-type]  # a payment
+    told = await worker.asking.about_payment(asked)  # type: ignore[arg-type]  # a payment
     assert isinstance(told, Captured)
     for _ in range(3):
         await world.worker().record_payment(asked, told)  # type: ignore[arg-type]  # a payment

@@ -7,19 +7,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from aiohttp import encode_basic_auth
 
 from petpro_common.db import Database
 from petpro_common.money import Money
-from petpro_payment import reconciliation, webhooks
+from petpro_payment import reconciliation
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import Unknown
-from petpro_payment.providers import http
-from petpro_payment.providers.midtrans import MidtransProvider
 from petpro_payment.providers.movements import Kind, Span, State
-from services.payment.tests.fake_midtrans import SERVER_KEY, FakeMidtrans
-from services.payment.tests.loopback import serving
+from services.payment.tests.fake_midtrans import FakeMidtrans
+from services.payment.tests.midtrans_shop import asked, deliver, open_shop, refund_submitted, settled
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
 APPLIED, IGNORED = Disposition.APPLIED, Disposition.IGNORED
@@ -32,32 +29,8 @@ def midtrans() -> FakeMidtrans:
 
 @pytest.fixture
 async def shop(pool: Database, midtrans: FakeMidtrans) -> AsyncIterator[World]:
-    key = encode_basic_auth(SERVER_KEY)
-    async with serving(*midtrans.routes()) as url, http.open_client(url, 20.0, key) as client:
-        yield World(pool, {"midtrans": MidtransProvider(client, SERVER_KEY, "https://app.example")}, "midtrans")
-
-
-async def deliver(shop: World, body: bytes) -> list[Disposition]:
-    return list(await webhooks.receive(shop.under_lock, shop.providers, "midtrans", {}, body))
-
-
-async def asked(shop: World, sale: Sale, method: str = "qris", token: str = "") -> Sale:
-    await shop.order(sale.take(token, method))
-    await shop.one_step()
-    return sale
-
-
-async def settled(shop: World, midtrans: FakeMidtrans) -> Sale:
-    sale = await asked(shop, Sale())
-    await deliver(shop, midtrans.becomes(sale.payment_id, "settlement"))
-    return sale
-
-
-async def refund_submitted(shop: World, sale: Sale, amount: str = "100000") -> Sale:
-    for order in (sale.fee(), sale.reserve(amount), sale.refund_entry(), sale.submit(), sale.settle()):
-        await shop.order(order)
-    await shop.one_step()
-    return sale
+    async with open_shop(pool, midtrans) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -65,6 +38,7 @@ async def refund_submitted(shop: World, sale: Sale, amount: str = "100000") -> S
     [
         ("qris", "", "00020101"),
         ("virtual_account", "bni", "bni 812785002530231"),
+        ("virtual_account", "permata", "permata 8562000087926752"),
         ("e_wallet", "", "https://pay.example/wallet"),
         ("card", "3ds", "https://pay.example/3ds"),
     ],
@@ -205,13 +179,14 @@ async def test_a_refund_that_it_has_and_does_not_show_yet_is_not_refused(shop: W
 
 async def test_what_is_captured_and_not_settled_is_refunded_later(shop: World, midtrans: FakeMidtrans) -> None:
     sale = await refund_submitted(shop, await asked(shop, Sale(), "card", "good"))
-    assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.UNKNOWN]
+    (waiting,) = await shop.refunds(sale)
+    assert (waiting.status, waiting.failure_reason) == (RefundStatus.WAITING, "not settled yet")
     midtrans.becomes(sale.payment_id, "settlement")
     await shop.one_step()
     assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.PENDING]
 
 
-@pytest.mark.parametrize(("code", "status"), [("202", RefundStatus.REFUSED), ("414", RefundStatus.UNKNOWN)])
+@pytest.mark.parametrize(("code", "status"), [("202", RefundStatus.REFUSED), ("414", RefundStatus.WAITING)])
 async def test_refusals_that_are_for_good_and_for_now(
     shop: World, midtrans: FakeMidtrans, code: str, status: RefundStatus
 ) -> None:

@@ -66,7 +66,7 @@ class Trade(RuleBasedStateMachine):
         super().__init__()
         self.clinic = new_id()
         self.payments: list[Payment] = []
-        self.provider.deaf = self.provider.mute = self.provider.refuses_refunds = False
+        self.change_weather("fine")
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
@@ -97,10 +97,10 @@ class Trade(RuleBasedStateMachine):
         self._submit(self.payments[0], refund, must_succeed=False)
         self.ask()
 
-    @rule(weather=st.sampled_from(["fine", "fine", "fine", "deaf", "mute", "refusing"]))
+    @rule(weather=st.sampled_from(["fine", "fine", "fine", "deaf", "mute", "refusing", "putting off"]))
     def change_weather(self, weather: str) -> None:
         self.provider.deaf, self.provider.mute = weather == "deaf", weather == "mute"
-        self.provider.refuses_refunds = weather == "refusing"
+        self.provider.refuses_refunds, self.provider.puts_refunds_off = weather == "refusing", weather == "putting off"
 
     @rule()
     def ask(self) -> None:
@@ -135,7 +135,7 @@ class Trade(RuleBasedStateMachine):
     @rule(data=st.data(), kind=REFUND_WORDS, copies=st.integers(1, 2))
     def webhook_of_a_refund(self, data: st.DataObject, kind: type, copies: int) -> None:
         _, refund = self.of(data, *TELLABLE)
-        external = f"re_{refund.id}"
+        external = data.draw(st.sampled_from([refund.name, refund.there or refund.name]), "attempt")
         told = RefundFailed(external, "account_closed") if kind is RefundFailed else kind(external)
         self.provider.refunds[refund.id] = told
         self._tell(str(refund.id), told, True, copies)
@@ -218,9 +218,9 @@ class Trade(RuleBasedStateMachine):
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         _, refund = self.of(data, *FOR_A_PERSON)
-        with pytest.raises(RefundNotRetriable) if refund.was_there else nullcontext():
+        with pytest.raises(RefundNotRetriable) if refund.status == "reversed" else nullcontext():
             self.do(self._within(lambda tx: refunds.retry(tx, self.world.providers, refund.id, dry_run=False)))
-            refund.status, refund.must_succeed = "submitted", True
+            refund.status, refund.must_succeed, refund.retries = "submitted", True, refund.retries + 1
 
     @rule(currency=st.sampled_from(["IDR", "USD", "JPY"]))
     def settle(self, currency: str) -> None:

@@ -1,4 +1,4 @@
-"""A refund that no provider had made, tried again there: under its own id, by a new key, and never two moneys."""
+"""A refund that its provider has not paid, tried again there: under its own id, by a new key, and never two moneys."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,10 +8,11 @@ import orjson
 import pytest
 from grpc import aio
 from psycopg import IntegrityError
+from structlog.testing import capture_logs
 
 from petpro_common.rpc import reason_of
 from petpro_payment.domain import RefundStatus
-from petpro_payment.outcomes import RefundFailed
+from petpro_payment.outcomes import RefundFailed, RefundSucceeded
 from services.payment.tests.desk import Desk, open_desk
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.test_journal import balances
@@ -102,23 +103,70 @@ async def test_a_retry_and_a_payout_at_once_are_one(world: World, provider: Play
     assert len(provider.refunds) == (operation.verb == "retry_refund")
 
 
-async def test_what_the_provider_had_is_paid_out_and_not_tried_again(
-    world: World, provider: PlayedProvider, desk: Desk
-) -> None:
-    """Under its id the provider would find the one that failed, and under another it could make a second."""
-    back, failed = await reversed_(world, provider), await world.paid(Sale())
-    for order in (failed.reserve("250000"), failed.submit()):
+async def failed(world: World, provider: PlayedProvider) -> Sale:
+    """A sale whose refund the provider had taken on, and that failed there."""
+    sale = await world.paid(Sale())
+    for order in (sale.reserve("250000"), sale.refund_entry(), sale.submit(), sale.settle()):
         await world.order(order)
     await world.one_step()
-    (pending,) = await world.refunds(failed)
-    await world.worker().record_refund(pending, RefundFailed("re", "account_closed"))
-    for sale in (back, failed):
-        with pytest.raises(aio.AioRpcError) as refused:
-            await desk.retry(sale.refund_id)
-        assert reason_of(refused.value) == "REFUND_NOT_RETRIABLE"
-        as_it_were = "UPDATE refunds SET status = 'submitted', retries = retries + 1 WHERE id = :id"
-        with pytest.raises(IntegrityError, match="no provider had"):
-            await world.run(as_it_were, id=sale.refund_id)
+    provider.fail(sale.refund_id)
+    await world.one_step()
+    assert await status_of(world, sale) is RefundStatus.MANUAL
+    return sale
+
+
+async def test_what_failed_at_the_provider_goes_through_when_it_is_tried_again(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    """By its id the provider finds the attempt that failed, and is asked for another. Late words on the first come."""
+    sale = await failed(world, provider)
+    (before,) = await world.refunds(sale)
+    over = RefundFailed(before.external_reference or "", "account_closed")
+    await desk.retry(sale.refund_id)
+    for status in (RefundStatus.PENDING, RefundStatus.SUCCEEDED):
+        await world.worker().record_refund(before, over)
+        await world.one_step()
+        assert await status_of(world, sale) is status
+        provider.send_back(sale.refund_id)
+    await world.worker().record_refund(before, over)
+    (refund,) = await world.refunds(sale)
+    assert (refund.status, refund.external_reference) == (RefundStatus.SUCCEEDED, f"re_{sale.refund_id}:1")
+    assert (await world.answer(sale.settle())).outcome == SUCCEEDED
+    assert await balances(world, sale) == {}
+
+
+async def test_what_fails_again_waits_again(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale = await failed(world, provider)
+    for attempt in (1, 2):
+        await desk.retry(sale.refund_id)
+        await world.one_step()
+        provider.fail(sale.refund_id)
+        await world.one_step()
+        (refund,) = await world.refunds(sale)
+        assert (refund.status, refund.external_reference) == (RefundStatus.MANUAL, f"re_{sale.refund_id}:{attempt}")
+
+
+async def test_an_attempt_that_the_provider_makes_after_all_raises_an_alarm(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await failed(world, provider)
+    (before,) = await world.refunds(sale)
+    with capture_logs() as said:
+        for external in (before.external_reference or "", "re_another"):
+            await world.worker().record_refund(before, RefundSucceeded(external))
+    assert [line["event"] for line in said if line["log_level"] == "error"] == ["provider makes a refund after all"]
+
+
+async def test_what_the_bank_sent_back_is_paid_out_and_not_tried_again(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await reversed_(world, provider)
+    with pytest.raises(aio.AioRpcError) as refused:
+        await desk.retry(sale.refund_id)
+    assert reason_of(refused.value) == "REFUND_NOT_RETRIABLE"
+    as_it_were = "UPDATE refunds SET status = 'submitted', retries = retries + 1 WHERE id = :id"
+    with pytest.raises(IntegrityError, match="never paid"):
+        await world.run(as_it_were, id=sale.refund_id)
 
 
 async def test_what_the_provider_cannot_make_is_not_sent_there(

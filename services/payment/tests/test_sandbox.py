@@ -10,8 +10,8 @@ import pytest
 from devstack.sandbox.testing import Letterbox, SandboxProcess
 from petpro_common.money import Money
 from petpro_payment import webhooks
+from petpro_payment.asking import Timings
 from petpro_payment.domain import PaymentStatus, RefundStatus
-from petpro_payment.worker import Timings
 from services.payment.tests.world import QUICK, REFUSED, SUCCEEDED, Sale, World
 
 PATIENT = Timings(lease=60.0, not_found_grace=0.3, poll=300.0, poll_limit=300.0)

@@ -1,6 +1,7 @@
 """The migrated database is what `tables.py` says, and nothing that was asked twice is there twice."""
 
 import asyncio
+import contextlib
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ from alembic.migration import MigrationContext
 from psycopg.types.json import Jsonb
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 
 from devstack.testing import MakeDatabase
 from petpro_common.migrate import config_of, sqlalchemy_url, upgrade
@@ -62,10 +64,27 @@ async def test_the_version_before_writes_on_while_words_are_allowed_to_go(empty_
     await asyncio.to_thread(_upgrade_to, url, "0013")
     async with await psycopg.AsyncConnection.connect(made.dsn) as before, asyncio.TaskGroup() as side_by_side:
         await before.execute("UPDATE refunds SET due_at = NULL")
-        migration = side_by_side.create_task(asyncio.to_thread(upgrade, "petpro_payment", url))
+        migration = side_by_side.create_task(asyncio.to_thread(_upgrade_to, url, "0014"))
         await asyncio.wait([migration], timeout=1)
         await before.execute("UPDATE payments SET due_at = NULL")
         await before.commit()
+
+
+async def test_a_version_that_is_two_behind_writes_on_and_the_migration_is_tried_again(
+    empty_database: MakeDatabase,
+) -> None:
+    made = await empty_database("payment")
+    url = sqlalchemy_url(made.url, made.password)
+    await asyncio.to_thread(_upgrade_to, url, "0013")
+    async with await psycopg.AsyncConnection.connect(made.dsn) as before:
+        await before.execute("UPDATE refunds SET due_at = NULL")
+        migration = asyncio.create_task(asyncio.to_thread(upgrade, "petpro_payment", url))
+        await asyncio.wait([migration], timeout=0.3)
+        await before.execute("UPDATE payments SET due_at = NULL")
+        await before.commit()
+        with contextlib.suppress(OperationalError):
+            await migration
+    await asyncio.to_thread(upgrade, "petpro_payment", url)
 
 
 def _upgrade_to(url: URL, version: str) -> None:

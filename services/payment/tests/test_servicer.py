@@ -23,6 +23,7 @@ from petpro_common.testing import KeyRing, serving
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import on_clinic_changed, on_staff_changed
 from petpro_payment.servicer import PaymentServicer
+from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import Sale, World
 
 
@@ -103,6 +104,20 @@ async def test_nobody_else_learns_that_it_exists(api: Api, world: World) -> None
     with pytest.raises(aio.AioRpcError) as nobody:
         await api.payment(sale, [])
     assert nobody.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_what_the_customer_has_to_do_is_shown_to_nobody_else(
+    api: Api, world: World, provider: PlayedProvider
+) -> None:
+    sale = Sale()
+    provider.waits_for_customer = True
+    await world.order(sale.take())
+    await world.one_step()
+    seen = [
+        (await api.payment(sale, api.signed_in(who, role))).customer_action
+        for who, role in ((sale.user_id, Role.CUSTOMER), (new_id(), Role.ADMIN))
+    ]
+    assert seen == ["scan me", ""]
 
 
 async def test_administrators_and_services_see_every_payment(api: Api, world: World) -> None:

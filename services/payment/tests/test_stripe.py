@@ -22,7 +22,9 @@ from petpro_common.money import Money
 from petpro_payment import webhooks
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook
+from petpro_payment.outcomes import RefundLater
 from petpro_payment.providers.movements import Kind, Movement, Page, Span, State
+from petpro_payment.providers.provider import RefundOrder
 from petpro_payment.providers.stripe import StripeProvider, open_stripe
 from services.payment.tests.localstripe.process import (
     ASKS_FOR_MORE,
@@ -123,7 +125,7 @@ async def test_a_lost_answer_is_found_by_our_reference(
     sale = Sale()
     await shop.order(sale.take(localstripe.card(GOOD)))
     (claimed,) = await shop.worker().claim(5)
-    await shop.worker().ask_about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
+    await shop.worker().asking.about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
     await shop.one_step()
     assert (await shop.answer(sale.take())).outcome == SUCCEEDED
     intents = await provider._intents.list_async({"limit": 100})
@@ -134,7 +136,7 @@ async def test_its_own_webhook_is_believed(shop: World, localstripe: LocalStripe
     sale = Sale()
     await shop.order(sale.take(localstripe.card(GOOD)))
     (claimed,) = await shop.worker().claim(5)
-    await shop.worker().ask_about_payment(claimed)  # type: ignore[arg-type]  # and the answer is lost
+    await shop.worker().asking.about_payment(claimed)  # type: ignore[arg-type]  # and the answer is lost
     deadline = time.monotonic() + 60
     while not (told := [each for each in heard.letters if str(sale.payment_id).encode() in each.body]):
         assert time.monotonic() < deadline, "localstripe tells nothing"
@@ -179,6 +181,20 @@ async def test_a_refund_that_fails_after_it_had_succeeded_goes_to_a_person(
     assert (refund.status, refund.failure_reason) == (RefundStatus.REVERSED, "lost_or_stolen_card")
 
 
+@pytest.mark.parametrize("code", ["balance_insufficient", "insufficient_balance_for_refund"])
+async def test_a_refund_for_which_our_balance_does_not_reach_is_put_off(
+    provider: StripeProvider, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """localstripe knows no balance."""
+
+    async def refuses(*_: Any) -> None:
+        raise stripe.InvalidRequestError("no funds", None, code=code)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(provider._refunds, "create_async", refuses)
+    order = RefundOrder(new_id(), new_id(), "pi_1", PRICE, "", "key")
+    assert await provider.create_refund(order) == RefundLater(code)
+
+
 async def test_forged_stale_and_unreadable_events_are_refused(provider: StripeProvider) -> None:
     event = event_about(intent(Sale(), "succeeded"), "payment_intent.succeeded")
     headers, body = signed(event)
@@ -193,6 +209,16 @@ async def test_forged_stale_and_unreadable_events_are_refused(provider: StripePr
     with pytest.raises(BadWebhook):
         await provider.read_webhook(*signed({"id": "evt_1", "object": "event"}))
     assert await provider.read_webhook(*signed(event_about({"object": "charge"}, "charge.succeeded"))) == []
+
+
+@pytest.mark.parametrize("currency", ["gbp", "kwd"])
+async def test_what_another_shop_takes_in_a_currency_of_its_own_is_not_ours(
+    provider: StripeProvider, currency: str
+) -> None:
+    """Answered as unreadable, Stripe would send it for days, and then switch our webhook off."""
+    for reference in ("invoice-42", str(new_id())):
+        about = intent(Sale(), "succeeded", 1234, currency=currency, metadata={"reference": reference})
+        assert await provider.read_webhook(*signed(event_about(about, "payment_intent.succeeded"))) == []
 
 
 async def test_nothing_of_a_card_or_a_person_is_kept(shop: World) -> None:

@@ -145,7 +145,7 @@ async def test_a_worker_that_dies_before_it_records_leads_to_one_charge(world: W
     sale = Sale()
     await world.order(sale.take())
     (claimed,) = await world.worker().claim(5)
-    await world.worker().ask_about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
+    await world.worker().asking.about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
     assert provider.charges == [sale.payment_id]
     assert (await world.payment(sale)).status is PaymentStatus.PROCESSING
     await world.one_step()
@@ -239,5 +239,5 @@ async def test_a_fault_of_the_adapter_is_no_outcome(world: World, provider: Play
     await world.order(sale.take())
     (claimed,) = await world.worker().claim(5)
     provider.payments = None  # type: ignore[assignment]  # whatever it does now raises
-    outcome = await world.worker().ask_about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
+    outcome = await world.worker().asking.about_payment(claimed)  # type: ignore[arg-type]  # it is a payment
     assert isinstance(outcome, Unknown)

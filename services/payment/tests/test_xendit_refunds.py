@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from petpro_common.db import Database
+from petpro_payment import refunds
 from petpro_payment.domain import Disposition, RefundStatus
 from services.payment.tests.fake_xendit import FakeXendit
 from services.payment.tests.world import SUCCEEDED, Sale, World
@@ -47,12 +48,29 @@ async def test_a_refund_that_fails_goes_to_a_person(shop: World, xendit: FakeXen
     assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, "ACCOUNT_CLOSED")
 
 
+async def test_a_refund_that_failed_for_now_is_tried_again(shop: World, xendit: FakeXendit) -> None:
+    sale = await refund_submitted(shop, xendit)
+    for attempt in (1, 2):
+        xendit.settle(list(xendit.refunds)[-1], "FAILED", "INSUFFICIENT_BALANCE")
+        await deliver(shop, xendit.callbacks[-1])
+        async with shop.database.transaction() as tx:
+            await refunds.retry(tx, shop.providers, sale.refund_id, dry_run=False)
+        await shop.one_step()
+        assert len(xendit.refunds) == 1 + attempt
+        assert [refund.status for refund in await shop.refunds(sale)] == [RefundStatus.PENDING]
+    xendit.settle(list(xendit.refunds)[-1])
+    await shop.work()
+    assert (await shop.answer(sale.settle())).outcome == SUCCEEDED
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [
         ("INELIGIBLE_TRANSACTION_STATUS", RefundStatus.REFUSED),
         ("REFUND_NOT_SUPPORTED", RefundStatus.MANUAL),
-        ("INSUFFICIENT_BALANCE", RefundStatus.UNKNOWN),
+        ("INSUFFICIENT_BALANCE", RefundStatus.WAITING),
+        ("TEMPORARILY_UNAVAILABLE", RefundStatus.WAITING),
+        ("REFUND_IN_PROGRESS", RefundStatus.WAITING),
     ],
 )
 async def test_refusals_that_are_for_good_and_for_now(
@@ -61,6 +79,17 @@ async def test_refusals_that_are_for_good_and_for_now(
     xendit.refuses = code
     sale = await refund_submitted(shop, xendit)
     assert [refund.status for refund in await shop.refunds(sale)] == [status]
+
+
+async def test_a_refund_that_was_put_off_is_made_once_the_balance_is_topped_up(shop: World, xendit: FakeXendit) -> None:
+    """Under the first key Xendit would say for ever that the balance does not reach."""
+    xendit.refuses = "INSUFFICIENT_BALANCE"
+    sale = await refund_submitted(shop, xendit)
+    await shop.one_step()
+    xendit.refuses = ""
+    await shop.one_step()
+    (refund,) = await shop.refunds(sale)
+    assert (refund.status, refund.retries, len(xendit.refunds)) == (RefundStatus.PENDING, 0, 1)
 
 
 async def test_a_virtual_account_takes_nothing_back(shop: World, xendit: FakeXendit) -> None:

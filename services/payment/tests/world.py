@@ -24,16 +24,17 @@ from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.participant import command_consumer
 from petpro_common.money import Money
 from petpro_common.sealing import Opener
+from petpro_payment.asking import Timings
 from petpro_payment.consumer import command_handlers
 from petpro_payment.domain import Payment, Refund
 from petpro_payment.providers.provider import Providers
 from petpro_payment.refund_store import refunds_of
 from petpro_payment.store import find_payment
 from petpro_payment.under_lock import UnderLock
-from petpro_payment.worker import Timings, Worker
+from petpro_payment.worker import Worker
 
 PRICE = Money(Decimal("250000.00"), "IDR")
-QUICK = Timings(lease=60.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05)
+QUICK = Timings(lease=60.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05, put_off=0.05)
 
 KEY = (
     ec.generate_private_key(ec.SECP256R1())

@@ -16,7 +16,8 @@ from petproctl.audit.provider import LISTED, Charge, Return
 
 _AT_ONCE = 8
 _PAYMENTS = "SELECT id, status, captured, quarantined_at, external_reference FROM payments WHERE id = ANY(%(ids)s)"
-_REFUNDS = """SELECT id, amount, CASE WHEN paid_out_reference IS NULL THEN status ELSE 'manual' END AS status
+_REFUNDS = """SELECT id, amount, retries, external_reference,
+        CASE WHEN paid_out_reference IS NULL THEN status ELSE 'manual' END AS status
     FROM refunds WHERE id = ANY(%(ids)s)"""
 _ON_THE_WAY = ("pending", "processing", "unknown")
 SAME = {
@@ -105,9 +106,16 @@ def returns_are_ours(look: Look) -> Findings:
             refund = ours.get(each.reference)
             if refund is None:
                 yield each.reference, f"{each.id} gave {each.amount} back for no refund of ours"
+            elif each.status == "failed" and was_tried_again(refund, each.id):
+                continue
             elif refund["status"] not in SAME[each.status] or refund["amount"] != each.amount:
                 said = f"our refund of {refund['amount']} is {refund['status']}"
                 yield each.reference, f"{each.id} of {each.amount} {each.status}, {said}"
+
+
+def was_tried_again(refund: Row, external_reference: str) -> bool:
+    """Whether what failed under this name was not the last attempt at our refund."""
+    return bool(refund["retries"] and refund["external_reference"] != external_reference)
 
 
 def _charges(look: Look) -> Iterator[list[Charge]]:

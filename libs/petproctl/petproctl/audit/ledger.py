@@ -123,6 +123,23 @@ def refund_entries_follow_their_refunds(look: Look) -> Findings:
             yield str(row["id"]), row["broken"]
 
 
+@invariant(3)
+def what_was_taken_back_is_not_settled(look: Look) -> Findings:
+    """A clinic is paid nothing of a payment that its provider has taken back, until a person has closed that.
+
+    What was settled before that, or began to be, is not held against it: a statement may take eight seconds.
+    """
+    return look.broken(
+        "payment",
+        "financial_entries",
+        """SELECT batch.id, CASE WHEN s.settled_at > p.quarantined_at + interval '10 seconds'
+                AND s.settled_at < coalesce(p.quarantine_closed_at, 'infinity') AND p.quarantined_amount < 0
+            THEN 'was settled while payment ' || p.id || ' waited for a person' END AS broken
+        FROM batch LEFT JOIN settlements s ON s.id = batch.settlement_id LEFT JOIN payments p ON p.id = batch.payment_id
+        ORDER BY batch.id""",
+    )
+
+
 @invariant(4)
 def one_refund_a_booking(look: Look) -> Findings:
     """A payment gives back once at the most, whatever state that is in. Refused and released refunds do not count."""

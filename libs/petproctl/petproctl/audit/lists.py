@@ -19,6 +19,7 @@ class Moved:
     """Money that a provider took or gives back. `amount` is None where it does not tell; `at` is then unknown too."""
 
     reference: str
+    external_reference: str
     state: str
     currency: str
     amount: Decimal | None
@@ -65,6 +66,7 @@ def moved_of(told: Json) -> Moved:
     money, at = told.get("amount"), told.get("at")
     return Moved(
         reference=told.get("reference") or told["external_reference"],
+        external_reference=told["external_reference"],
         state=_STATES[told["state"]],
         currency=money["currency_code"] if money else "",
         amount=Decimal(money["amount"]) if money else None,

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, LiteralString
 from uuid import UUID
 
-from petproctl.audit.charges import SAME
+from petproctl.audit.charges import SAME, was_tried_again
 from petproctl.audit.databases import Row
 from petproctl.audit.lists import Moved
 from petproctl.audit.look import Look
@@ -35,7 +35,8 @@ _CAPTURES: LiteralString = """
 """
 _REFUNDS: LiteralString = """
     SELECT r.id::text AS reference, p.provider, r.updated_at AS at, r.created_at AS begun, r.currency, r.amount,
-        CASE WHEN r.paid_out_reference IS NULL THEN r.status ELSE 'manual' END AS status, false AS is_left_out,
+        CASE WHEN r.paid_out_reference IS NULL THEN r.status ELSE 'manual' END AS status, r.retries,
+        r.external_reference, false AS is_left_out,
         r.updated_at > CURRENT_TIMESTAMP - %(grace)s AS is_moving
     FROM refunds r JOIN payments p ON p.id = r.payment_id
 """
@@ -65,6 +66,8 @@ def _of_refund(theirs: Moved | None, ours: Row | None) -> str:
     said = f"our refund of {ours['amount']} is {ours['status']}" if ours else "no refund of ours"
     if theirs is None:
         return f"it gave nothing back; {said}" if ours and ours["status"] == "succeeded" else ""
+    if ours and theirs.state == "failed" and was_tried_again(ours, theirs.external_reference):
+        return ""
     is_same = ours and ours["status"] in SAME[theirs.state] and theirs.amount in (None, ours["amount"])
     return "" if is_same else f"it gives {theirs.amount or 'something'} back, {theirs.state}; {said}"
 

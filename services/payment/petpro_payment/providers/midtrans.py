@@ -28,6 +28,7 @@ from petpro_payment.outcomes import (
     PaymentOutcome,
     Processing,
     RefundAccepted,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -125,7 +126,7 @@ class MidtransProvider:
             case code if code in (_DUPLICATE, _NOT_NOW):
                 return await self._why_not(order, code)
             case code if code == _NO_BALANCE:
-                return Unknown("our balance at Midtrans does not reach")
+                return RefundLater("our balance at Midtrans does not reach")
             case code:
                 return RefundRefused(code)
 
@@ -139,7 +140,7 @@ class MidtransProvider:
         if code == _DUPLICATE:
             return Unknown("it has this refund already")
         is_captured = found and found["transaction_status"] == "capture"
-        return Unknown("not settled yet") if is_captured else RefundRefused(code)
+        return RefundLater("not settled yet") if is_captured else RefundRefused(code)
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         found = await self._status(str(order.payment_reference))
@@ -214,11 +215,11 @@ def _payment_outcome(said: _Json) -> PaymentOutcome:
         return Captured(external, money, at.replace(tzinfo=_WEST_INDONESIA))
     match status:
         case "deny" | "failure":
-            return Declined(_reason(said), external)
+            return Declined(_reason(said), external, is_current=True)
         case "cancel" | "expire":
-            return CalledOff(external)
+            return CalledOff(external, is_current=True)
         case _ if said.get("fraud_status") == "deny":
-            return Declined(_reason(said), external)
+            return Declined(_reason(said), external, is_current=True)
         case _:
             return Processing(external, _customer_action(said))
 
@@ -233,6 +234,8 @@ def _customer_action(said: _Json) -> str:
     """A QR string, a bank and account number, or a page to visit. The status alone may not say."""
     for account in said.get("va_numbers") or []:
         return f"{account['bank']} {account['va_number']}"
+    if permata := said.get("permata_va_number"):
+        return f"permata {permata}"
     pages = [action["url"] for action in said.get("actions") or [] if action.get("method") == "GET"]
     return str(said.get("qr_string") or said.get("redirect_url") or next(iter(pages), ""))
 

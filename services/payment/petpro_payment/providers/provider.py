@@ -98,7 +98,10 @@ class Provider(Protocol):
         ...
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
-        """What became of a refund; None when the provider knows none of this reference."""
+        """What became of a refund; None when the provider knows none of this reference.
+
+        Of several the newest that has not failed, or else the newest: one that failed may have been tried again.
+        """
         ...
 
     async def list_movements(self, span: Span) -> Page | Unknown:

@@ -102,7 +102,7 @@ class SandboxProvider:
         return _payment_answer(await self._order("/v1/payment_intents", str(order.reference), body))
 
     async def find_payment(self, asked: Asked) -> PaymentOutcome | None:
-        return await self._find("/v1/payment_intents", asked.reference, _payment_outcome)
+        return await self._find("/v1/payment_intents", asked.reference, lambda found: _payment_outcome(found[0]))
 
     async def cancel_payment(self, asked: Asked) -> PaymentOutcome:
         path = f"/v1/payment_intents/{asked.external_reference}/cancel"
@@ -118,7 +118,9 @@ class SandboxProvider:
         return _refund_answer(await self._order("/v1/refunds", order.idempotency_key, body))
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
-        return await self._find("/v1/refunds", order.reference, _refund_outcome)
+        return await self._find(
+            "/v1/refunds", order.reference, lambda found: _refund_outcome(max(found, key=_standing))
+        )
 
     async def list_movements(self, span: Span) -> Page | Unknown:
         """Captures are in the list of what happened: a payment may have been made long before it was paid."""
@@ -161,14 +163,16 @@ class SandboxProvider:
         if abs(self._clock() - told_at) > SIGNATURE_WINDOW_SECONDS:
             raise BadSignature
 
-    async def _find(self, path: str, reference: UUID, read: Callable[[_Json], _Outcome]) -> _Outcome | Unknown | None:
+    async def _find(
+        self, path: str, reference: UUID, read: Callable[[list[_Json]], _Outcome]
+    ) -> _Outcome | Unknown | None:
         answer = await http.call(self._client, "GET", path, params={"reference": str(reference)})
         if isinstance(answer, Unknown):
             return answer
         if answer.status != HTTPStatus.OK:
             return http.unexpected(answer)
         found = answer.json()["data"]
-        return read(found[0]) if found else None
+        return read(found) if found else None
 
     async def _order(self, path: str, key: str, body: _Json) -> http.Answer | Unknown:
         return await http.call(self._client, "POST", path, body=body, headers={"Idempotency-Key": key})
@@ -233,6 +237,10 @@ def _refund_answer(answer: http.Answer | Unknown) -> RefundOutcome:
     if error["type"] == "refund_error" or error["code"] in ("payment_intent_not_captured", "amount_invalid"):
         return RefundRefused(error["code"])
     return http.unexpected(answer)
+
+
+def _standing(refund: _Json) -> tuple[bool, str]:
+    return refund["status"] != "failed", refund["created"]
 
 
 def _refund_outcome(refund: _Json) -> RefundOutcome:

@@ -5,7 +5,7 @@ list of the minutes in which we ordered it: the list is exact, and Stripe's sear
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from petpro_payment.outcomes import (
     Processing,
     RefundAccepted,
     RefundFailed,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -34,7 +35,7 @@ from petpro_payment.providers import http
 from petpro_payment.providers.capabilities import Capabilities, Method, from_units, money_of_ours, to_units
 from petpro_payment.providers.movements import STATES, Kind, Movement, Page, Span, State
 from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, ProviderEvent, RefundOrder
-from petpro_payment.providers.stripe_calls import Calls
+from petpro_payment.providers.stripe_calls import NO_MORE, Calls, definite, definite_of
 
 CAPABILITIES = Capabilities(
     name="stripe",
@@ -49,7 +50,8 @@ SIGNATURE_WINDOW_SECONDS = 300
 _AROUND = timedelta(minutes=1)
 _PAGE = 100
 _INSUFFICIENT = ("insufficient_funds", "card_velocity_exceeded", "withdrawal_count_limit_exceeded")
-_NO_MORE = (stripe.InvalidRequestError, stripe.CardError)
+_FAILED = ("failed", "canceled")
+_NO_BALANCE = ("balance_insufficient", "insufficient_balance_for_refund")
 _Json = Mapping[str, Any]
 
 
@@ -116,7 +118,7 @@ class StripeProvider:
             {"idempotency_key": str(order.reference)},
         )
         try:
-            answer = await _definite(asked)
+            answer = await definite(asked)
         except stripe.CardError as declined:
             return _declined(declined)
         except stripe.InvalidRequestError:
@@ -125,7 +127,7 @@ class StripeProvider:
 
     async def find_payment(self, asked: Asked) -> PaymentOutcome | None:
         if asked.external_reference:
-            answer = await _definite(
+            answer = await definite(
                 self._intents.retrieve_async(asked.external_reference, {"expand": ["latest_charge"]})
             )
             return answer if isinstance(answer, Unknown) else _payment_outcome(answer)
@@ -133,12 +135,12 @@ class StripeProvider:
         ordered = self._intents.list_async(
             {"created": {"gte": first, "lte": last}, "limit": _PAGE, "expand": ["data.latest_charge"]}
         )
-        found = await _definite_of(ordered, str(asked.reference))
+        found = await definite_of(ordered, str(asked.reference))
         return found if isinstance(found, Unknown | None) else _payment_outcome(found)
 
     async def cancel_payment(self, asked: Asked) -> PaymentOutcome:
         try:
-            answer = await _definite(self._intents.cancel_async(asked.external_reference or ""))
+            answer = await definite(self._intents.cancel_async(asked.external_reference or ""))
         except stripe.InvalidRequestError:
             return await self.find_payment(asked) or Unknown("it cannot be cancelled, and is not there")
         return answer if isinstance(answer, Unknown) else _payment_outcome(answer)
@@ -153,14 +155,15 @@ class StripeProvider:
             {"idempotency_key": order.idempotency_key},
         )
         try:
-            answer = await _definite(asked)
-        except _NO_MORE as refused:
-            return RefundRefused(refused.code or "invalid_request")
+            answer = await definite(asked)
+        except NO_MORE as refused:
+            code = refused.code or "invalid_request"
+            return RefundLater(code) if code in _NO_BALANCE else RefundRefused(code)
         return answer if isinstance(answer, Unknown) else _refund_outcome(answer)
 
     async def find_refund(self, order: RefundOrder) -> RefundOutcome | None:
         made = self._refunds.list_async({"payment_intent": order.payment_external_reference, "limit": _PAGE})
-        found = await _definite_of(made, str(order.reference))
+        found = await definite_of(made, str(order.reference), lambda refund: refund["status"] not in _FAILED)
         return found if isinstance(found, Unknown | None) else _refund_outcome(found)
 
     async def list_movements(self, span: Span) -> Page | Unknown:
@@ -184,36 +187,13 @@ class StripeProvider:
             event = self._client.construct_event(body, signature, self._secret, SIGNATURE_WINDOW_SECONDS).to_dict()
             about = event["data"]["object"]
             reference = (about.get("metadata") or {}).get("reference")
-            if reference is None or about["object"] not in ("payment_intent", "refund"):
+            if reference is None or about["object"] not in ("payment_intent", "refund") or _is_foreign(about):
                 return []
             return [_event(event, about, reference)]
         except stripe.SignatureVerificationError:
             raise BadSignature from None
         except (ValueError, KeyError, TypeError, LookupError, AttributeError):
             raise BadWebhook(FieldViolation("body", "is no event of Stripe")) from None
-
-
-async def _definite(asking: Awaitable[Any]) -> _Json | Unknown:
-    """What Stripe answered, or Unknown. Raises CardError and InvalidRequestError, after which nothing will happen."""
-    try:
-        answer: _Json = (await asking).to_dict()
-    except _NO_MORE:
-        raise
-    except stripe.StripeError as fault:
-        return Unknown(f"{type(fault).__name__} {fault.http_status or ''}".strip())
-    return answer
-
-
-async def _definite_of(listing: Awaitable[Any], reference: str) -> _Json | Unknown | None:
-    """The one with our reference among all pages of a list, or None; Unknown when the list was not whole."""
-    try:
-        async for each in (await listing).auto_paging_iter():
-            found: _Json = each.to_dict()
-            if (found.get("metadata") or {}).get("reference") == reference:
-                return found
-    except stripe.StripeError as fault:
-        return Unknown(type(fault).__name__)
-    return None
 
 
 def _declined(declined: stripe.CardError) -> Declined:
@@ -252,7 +232,7 @@ def _refund_outcome(refund: _Json) -> RefundOutcome:
     match refund["status"]:
         case "succeeded":
             return RefundSucceeded(refund["id"])
-        case "failed" | "canceled":
+        case failed if failed in _FAILED:
             return RefundFailed(refund["id"], refund.get("failure_reason") or refund["status"])
         case _:
             return RefundAccepted(refund["id"])
@@ -282,6 +262,11 @@ def _refund_movement(refund: _Json) -> Movement:
 
 def _instant(told: _Json) -> datetime:
     return datetime.fromtimestamp(told["created"], UTC)
+
+
+def _is_foreign(about: _Json) -> bool:
+    """In a currency that we never take: it is another shop's, on the same account."""
+    return about.get("currency", "idr").upper() not in CAPABILITIES.currencies
 
 
 def _event(event: _Json, about: _Json, reference: str) -> ProviderEvent:

@@ -31,6 +31,7 @@ from petpro_payment.outcomes import (
     RefundAccepted,
     RefundByHand,
     RefundFailed,
+    RefundLater,
     RefundOutcome,
     RefundRefused,
     RefundSucceeded,
@@ -60,7 +61,13 @@ _PAYMENT_REQUESTS = "/payment_requests"
 _REFUNDS = "/refunds"
 _BANK, _WALLET = "BRI", "DANA"
 _FUNDS = ("INSUFFICIENT_BALANCE", "DECLINED_BY_ISSUER_INSUFFICIENT_FUNDS")
-_LATER = ("TEMPORARILY_UNAVAILABLE", "REFUND_IN_PROGRESS", "INSUFFICIENT_BALANCE", "IDEMPOTENCY_ERROR")
+_LATER = (
+    "TEMPORARILY_UNAVAILABLE",
+    "REFUND_TEMPORARILY_UNAVAILABLE",
+    "REFUND_IN_PROGRESS",
+    "INSUFFICIENT_BALANCE",
+)
+_FAILED = ("FAILED", "CANCELLED")
 _NOT_HERE = ("REFUND_NOT_SUPPORTED", "PARTIAL_REFUND_NOT_SUPPORTED")
 _Json = dict[str, Any]
 
@@ -142,7 +149,9 @@ class XenditProvider:
         code = _code(answer)
         if code in _NOT_HERE:
             return RefundByHand(ByHand.METHOD if code == _NOT_HERE[0] else ByHand.PARTIAL)
-        if not code or code in _LATER or answer.status == HTTPStatus.CONFLICT:
+        if code in _LATER:
+            return RefundLater(code)
+        if not code or answer.status == HTTPStatus.CONFLICT:
             return http.unexpected(answer)
         return RefundRefused(code)
 
@@ -152,7 +161,7 @@ class XenditProvider:
         if isinstance(refunds, Unknown):
             return refunds
         ours = [refund for refund in refunds if refund["reference_id"] == str(order.reference)]
-        return _refund_outcome(ours[0]) if ours else None
+        return _refund_outcome(max(ours, key=_standing)) if ours else None
 
     async def list_movements(self, span: Span) -> Page | Unknown:
         return await list_transactions(self._client, span, CAPABILITIES)
@@ -192,9 +201,9 @@ class XenditProvider:
             case "SUCCEEDED":
                 return await self._captured(request)
             case "FAILED":
-                return Declined(_reason(request), request["id"])
+                return Declined(_reason(request), request["id"], is_current=True)
             case "EXPIRED" | "CANCELED" | "VOIDED":
-                return CalledOff(request["id"])
+                return CalledOff(request["id"], is_current=True)
             case "PENDING" | "REQUIRES_ACTION" | "AWAITING_CAPTURE":
                 return Processing(request["id"], _customer_action(request))
             case other:
@@ -266,11 +275,15 @@ def _reason(request: _Json) -> str:
     return "CARD_DECLINED" if request["payment_method"]["type"] == "CARD" else Reason.PAYMENT_REFUSED
 
 
+def _standing(refund: _Json) -> tuple[bool, str]:
+    return refund["status"] not in _FAILED, refund["created"]
+
+
 def _refund_outcome(refund: _Json) -> RefundOutcome:
     match refund["status"]:
         case "SUCCEEDED":
             return RefundSucceeded(refund["id"])
-        case "FAILED" | "CANCELLED":
+        case failed if failed in _FAILED:
             return RefundFailed(refund["id"], refund.get("failure_code") or refund["status"])
         case _:
             return RefundAccepted(refund["id"])

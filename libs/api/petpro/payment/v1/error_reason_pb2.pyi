@@ -66,7 +66,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAYMENT_NOT_QUARANTINED: _ErrorReason.ValueType  # 27
     """The payment is not quarantined, or no longer (FAILED_PRECONDITION)."""
     ERROR_REASON_REFUND_NOT_RETRIABLE: _ErrorReason.ValueType  # 28
-    """The provider cannot make the refund, or has it as failed already; pay it out (FAILED_PRECONDITION)."""
+    """The provider cannot make the refund, or had paid it and the bank sent it back; pay it out (FAILED_PRECONDITION)."""
+    ERROR_REASON_PAYMENT_TAKEN_BACK: _ErrorReason.ValueType  # 29
+    """The provider has taken back what it had captured; close the payment's quarantine first (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "payment.petpro", and of refusals in replies to sagas."""
@@ -115,5 +117,7 @@ ERROR_REASON_REFUND_NOT_MANUAL: ErrorReason.ValueType  # 26
 ERROR_REASON_PAYMENT_NOT_QUARANTINED: ErrorReason.ValueType  # 27
 """The payment is not quarantined, or no longer (FAILED_PRECONDITION)."""
 ERROR_REASON_REFUND_NOT_RETRIABLE: ErrorReason.ValueType  # 28
-"""The provider cannot make the refund, or has it as failed already; pay it out (FAILED_PRECONDITION)."""
+"""The provider cannot make the refund, or had paid it and the bank sent it back; pay it out (FAILED_PRECONDITION)."""
+ERROR_REASON_PAYMENT_TAKEN_BACK: ErrorReason.ValueType  # 29
+"""The provider has taken back what it had captured; close the payment's quarantine first (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

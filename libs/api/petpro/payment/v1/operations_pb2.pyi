@@ -42,7 +42,7 @@ class ManualRefund(_message.Message):
     def refund(self) -> _payment_pb2.Refund: ...
     @_builtins.property
     def waits_since(self) -> _timestamp_pb2.Timestamp:
-        """Since when it waits, or nobody knows."""
+        """Since when it waits, for a person or for the provider, or nobody knows."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class QuarantinedPayment(_message.Message):
     def ordered(self) -> _money_pb2.Money: ...
     @_builtins.property
     def taken(self) -> _money_pb2.Money:
-        """What the provider took."""
+        """What the provider took beyond what was captured; below zero where it took less, or took it back."""
 
     @_builtins.property
     def waits_since(self) -> _timestamp_pb2.Timestamp: ...
@@ -124,7 +124,7 @@ class ListManualRefundsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     status: _payment_pb2.RefundStatus.ValueType
-    """Only those in this status: MANUAL, REVERSED or UNKNOWN. Without one all that wait for a person."""
+    """Only those in this status: MANUAL, REVERSED, UNKNOWN or WAITING. Without one all that wait for a person."""
     def __init__(
         self,
         *,
@@ -332,7 +332,7 @@ class CloseQuarantineRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     payment_id: _builtins.str
     reference: _builtins.str
-    """Where the provider's refund can be looked up."""
+    """Where what the provider did can be looked up."""
     reason: _builtins.str
     """Why, in a person's words; kept with who did it."""
     dry_run: _builtins.bool

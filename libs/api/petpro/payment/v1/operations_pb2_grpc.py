@@ -68,7 +68,8 @@ class MoneyQueueServiceServicer(object):
 
     def ListManualRefunds(self, request, context):
         """Refunds that no provider can make, or that came back, those that have waited longest first. Asked for
-        REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; they need no person yet.
+        REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; for REFUND_STATUS_WAITING, those that it
+        has put off, with its word for why. Neither needs a person yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,30 +78,34 @@ class MoneyQueueServiceServicer(object):
     def PayOutRefund(self, request, context):
         """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
         the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
-        Refused with REFUND_NOT_MANUAL for any other refund.
+        Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
+        since its provider took it back: the customer may have the money already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryRefund(self, request, context):
-        """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
-        id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-        any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+        """Has the provider asked again for a refund that it had refused, that failed there, or that it could not make then.
+        The refund keeps its id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with
+        REFUND_NOT_MANUAL for any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where
+        the bank sent back what was paid, or the provider still cannot make it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListQuarantinedPayments(self, request, context):
-        """Payments for which a provider took another amount than was ordered, those that have waited longest first.
+        """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
+        have waited longest first. Of what was taken back nothing is settled, and no refund paid out or tried again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CloseQuarantine(self, request, context):
-        """Says that a person has had the provider give back what it took, and where that can be looked up.
+        """Says that a person has had the provider give back what it took, or knows where it is that was taken back, and where
+        that can be looked up.
         Refused with PAYMENT_NOT_QUARANTINED for any other payment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -35,22 +35,28 @@ class MoneyQueueServiceStub:
     def __new__(cls, channel: _aio.Channel) -> MoneyQueueServiceAsyncStub: ...
     ListManualRefunds: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListManualRefundsRequest, _operations_pb2.ListManualRefundsResponse]
     """Refunds that no provider can make, or that came back, those that have waited longest first. Asked for
-    REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; they need no person yet.
+    REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; for REFUND_STATUS_WAITING, those that it
+    has put off, with its word for why. Neither needs a person yet.
     """
     PayOutRefund: _grpc.UnaryUnaryMultiCallable[_operations_pb2.PayOutRefundRequest, _operations_pb2.PayOutRefundResponse]
     """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
     the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
-    Refused with REFUND_NOT_MANUAL for any other refund.
+    Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
+    since its provider took it back: the customer may have the money already.
     """
     RetryRefund: _grpc.UnaryUnaryMultiCallable[_operations_pb2.RetryRefundRequest, _operations_pb2.RetryRefundResponse]
-    """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
-    id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-    any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+    """Has the provider asked again for a refund that it had refused, that failed there, or that it could not make then.
+    The refund keeps its id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with
+    REFUND_NOT_MANUAL for any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where
+    the bank sent back what was paid, or the provider still cannot make it.
     """
     ListQuarantinedPayments: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListQuarantinedPaymentsRequest, _operations_pb2.ListQuarantinedPaymentsResponse]
-    """Payments for which a provider took another amount than was ordered, those that have waited longest first."""
+    """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
+    have waited longest first. Of what was taken back nothing is settled, and no refund paid out or tried again.
+    """
     CloseQuarantine: _grpc.UnaryUnaryMultiCallable[_operations_pb2.CloseQuarantineRequest, _operations_pb2.CloseQuarantineResponse]
-    """Says that a person has had the provider give back what it took, and where that can be looked up.
+    """Says that a person has had the provider give back what it took, or knows where it is that was taken back, and where
+    that can be looked up.
     Refused with PAYMENT_NOT_QUARANTINED for any other payment.
     """
 
@@ -61,22 +67,28 @@ class MoneyQueueServiceAsyncStub(MoneyQueueServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListManualRefunds: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListManualRefundsRequest, _operations_pb2.ListManualRefundsResponse]  # type: ignore[assignment]
     """Refunds that no provider can make, or that came back, those that have waited longest first. Asked for
-    REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; they need no person yet.
+    REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; for REFUND_STATUS_WAITING, those that it
+    has put off, with its word for why. Neither needs a person yet.
     """
     PayOutRefund: _aio.UnaryUnaryMultiCallable[_operations_pb2.PayOutRefundRequest, _operations_pb2.PayOutRefundResponse]  # type: ignore[assignment]
     """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
     the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
-    Refused with REFUND_NOT_MANUAL for any other refund.
+    Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
+    since its provider took it back: the customer may have the money already.
     """
     RetryRefund: _aio.UnaryUnaryMultiCallable[_operations_pb2.RetryRefundRequest, _operations_pb2.RetryRefundResponse]  # type: ignore[assignment]
-    """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
-    id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-    any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+    """Has the provider asked again for a refund that it had refused, that failed there, or that it could not make then.
+    The refund keeps its id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with
+    REFUND_NOT_MANUAL for any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where
+    the bank sent back what was paid, or the provider still cannot make it.
     """
     ListQuarantinedPayments: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListQuarantinedPaymentsRequest, _operations_pb2.ListQuarantinedPaymentsResponse]  # type: ignore[assignment]
-    """Payments for which a provider took another amount than was ordered, those that have waited longest first."""
+    """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
+    have waited longest first. Of what was taken back nothing is settled, and no refund paid out or tried again.
+    """
     CloseQuarantine: _aio.UnaryUnaryMultiCallable[_operations_pb2.CloseQuarantineRequest, _operations_pb2.CloseQuarantineResponse]  # type: ignore[assignment]
-    """Says that a person has had the provider give back what it took, and where that can be looked up.
+    """Says that a person has had the provider give back what it took, or knows where it is that was taken back, and where
+    that can be looked up.
     Refused with PAYMENT_NOT_QUARANTINED for any other payment.
     """
 
@@ -90,7 +102,8 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.ListManualRefundsResponse, _abc.Awaitable[_operations_pb2.ListManualRefundsResponse]]:
         """Refunds that no provider can make, or that came back, those that have waited longest first. Asked for
-        REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; they need no person yet.
+        REFUND_STATUS_UNKNOWN, those of which nobody knows what the provider did; for REFUND_STATUS_WAITING, those that it
+        has put off, with its word for why. Neither needs a person yet.
         """
 
     @_abc_1.abstractmethod
@@ -101,7 +114,8 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operations_pb2.PayOutRefundResponse, _abc.Awaitable[_operations_pb2.PayOutRefundResponse]]:
         """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
         the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
-        Refused with REFUND_NOT_MANUAL for any other refund.
+        Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
+        since its provider took it back: the customer may have the money already.
         """
 
     @_abc_1.abstractmethod
@@ -110,9 +124,10 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operations_pb2.RetryRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.RetryRefundResponse, _abc.Awaitable[_operations_pb2.RetryRefundResponse]]:
-        """Has the provider asked again for a refund that it had refused, or that it could not make then. The refund keeps its
-        id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with REFUND_NOT_MANUAL for
-        any other refund, and with REFUND_NOT_RETRIABLE where the provider has it as failed, or still cannot make it.
+        """Has the provider asked again for a refund that it had refused, that failed there, or that it could not make then.
+        The refund keeps its id, by which the provider finds it, and whoever waits for it goes on waiting. Refused with
+        REFUND_NOT_MANUAL for any other refund, with PAYMENT_TAKEN_BACK as a payout is, and with REFUND_NOT_RETRIABLE where
+        the bank sent back what was paid, or the provider still cannot make it.
         """
 
     @_abc_1.abstractmethod
@@ -121,7 +136,9 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operations_pb2.ListQuarantinedPaymentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.ListQuarantinedPaymentsResponse, _abc.Awaitable[_operations_pb2.ListQuarantinedPaymentsResponse]]:
-        """Payments for which a provider took another amount than was ordered, those that have waited longest first."""
+        """Payments for which a provider took another amount than was ordered, or took back what it had captured, those that
+        have waited longest first. Of what was taken back nothing is settled, and no refund paid out or tried again.
+        """
 
     @_abc_1.abstractmethod
     def CloseQuarantine(
@@ -129,7 +146,8 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operations_pb2.CloseQuarantineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.CloseQuarantineResponse, _abc.Awaitable[_operations_pb2.CloseQuarantineResponse]]:
-        """Says that a person has had the provider give back what it took, and where that can be looked up.
+        """Says that a person has had the provider give back what it took, or knows where it is that was taken back, and where
+        that can be looked up.
         Refused with PAYMENT_NOT_QUARANTINED for any other payment.
         """
 

@@ -89,6 +89,8 @@ class _RefundStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundSt
     """Had succeeded, and the bank sent the money back; waits for a person."""
     REFUND_STATUS_UNKNOWN: _RefundStatus.ValueType  # 9
     """Sent to the provider, and nobody knows what that did: it is asked about until it says."""
+    REFUND_STATUS_WAITING: _RefundStatus.ValueType  # 10
+    """The provider has made none yet, and may later: it is sent there again until it does."""
 
 class RefundStatus(_RefundStatus, metaclass=_RefundStatusEnumTypeWrapper): ...
 
@@ -110,6 +112,8 @@ REFUND_STATUS_REVERSED: RefundStatus.ValueType  # 8
 """Had succeeded, and the bank sent the money back; waits for a person."""
 REFUND_STATUS_UNKNOWN: RefundStatus.ValueType  # 9
 """Sent to the provider, and nobody knows what that did: it is asked about until it says."""
+REFUND_STATUS_WAITING: RefundStatus.ValueType  # 10
+"""The provider has made none yet, and may later: it is sent there again until it does."""
 Global___RefundStatus: _TypeAlias = RefundStatus  # noqa: Y015
 
 class _FinancialEntryType:
@@ -175,7 +179,7 @@ class Payment(_message.Message):
     failure_reason: _builtins.str
     """Why it failed, for example CARD_DECLINED. Empty otherwise."""
     customer_action: _builtins.str
-    """What the customer has to do next, for example a QRIS string to scan. Empty when nothing."""
+    """What the customer has to do next, for example a QRIS string to scan. Empty when nothing, and to all but the customer."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money: ...
     @_builtins.property

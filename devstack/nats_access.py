@@ -5,7 +5,7 @@ each. What it may not do, whatever becomes of its password:
 
 1. Speak on the subjects of another, or have a stream do so: it makes streams that are missing, and changes none. How
    one is made is up to who makes it, but that is only while the broker has none of this name.
-2. Hear a stream that it has no part in. Of one that it hears or speaks on it may read all: JetStream draws no line in it.
+2. Hear a stream that it has no part in. Of one in which it has a part it may read all: JetStream draws no line there.
 
 JetStream answers to where it is asked to, so its own words can be had sent to another's subject. They are no message of
 ours: who hears them sets them aside.
@@ -33,9 +33,7 @@ class Access:
 ACCESS = {
     "account": Access(events=("user", "pet")),
     "catalog": Access(events=("clinic", "service", "staff", "review"), hears=(EVENTS,)),
-    "booking": Access(
-        events=("reservation", "checkout", "booking"), commands_to=("payment",), hears=(EVENTS, REPLIES)
-    ),
+    "booking": Access(events=("reservation", "checkout", "booking"), commands_to=("payment",), hears=(EVENTS, REPLIES)),
     "payment": Access(events=("payment", "refund"), replies=True, hears=(EVENTS, COMMANDS)),
     "notification": Access(hears=(EVENTS,)),
 }

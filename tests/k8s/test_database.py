@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 import yaml
 
+from devstack.postgres import SETTINGS
 from petpro_common.db import SERVER_MAY_VANISH
 from petpro_common.wire import _MOST_PREPARED
 from tests.k8s.rendering import K8S, Manifest, Manifests, name_of
@@ -30,6 +31,12 @@ def test_the_log_is_kept_outside_of_the_cluster(production: Manifests) -> None:
     assert plugin["isWALArchiver"] is True
     assert plugin["parameters"]["barmanObjectName"] == name_of(store)
     assert _cluster(production)["postgresql"]["parameters"]["archive_timeout"] == "5min"
+
+
+def test_slow_statements_are_logged_without_what_they_were_given(production: Manifests) -> None:
+    parameters = _cluster(production)["postgresql"]["parameters"]
+    for name in ("log_min_duration_statement", "log_parameter_max_length"):
+        assert parameters[name] == SETTINGS[name], "as the dev stack's, whose log a test reads"
 
 
 def test_a_backup_is_made_each_night(production: Manifests) -> None:

@@ -17,6 +17,7 @@ import aiosmtplib
 
 from petpro_notification.calendar_entry import CalendarEntry, calendar_entry
 from petpro_notification.directory import Person
+from petpro_notification.domain import MUST_BE_TOLD
 from petpro_notification.headers import mailbox, wire_address, words
 from petpro_notification.settings import Settings
 from petpro_notification.store import Due, Names
@@ -61,10 +62,12 @@ class Post:
 
     def compose(self, due: Due, said: Words, names: Names, person: Person) -> bytes:
         """The mail of a delivery. Message-ID and Date come from the delivery: a second copy can be told as one."""
-        letter = self._wording.letter(said, person.full_name)
+        # Anybody gives any address as theirs, and any words as a name: those do not go where nothing need be wanted.
+        name = "" if due.type in MUST_BE_TOLD else person.full_name
+        letter = self._wording.letter(said, name)
         mail = MIMEMultipart("mixed", "=_mixed")
         mail["From"] = mailbox(*self._sender, "From")
-        mail["To"] = mailbox(person.full_name, wire_address(person.email), "To")
+        mail["To"] = mailbox(name, wire_address(person.email), "To")
         mail["Subject"] = words(said.title, "Subject")
         mail["Date"] = format_datetime(due.created_at)
         mail["Message-ID"] = f"<{due.id}@{self._address.rpartition('@')[2]}>"

@@ -1,16 +1,24 @@
-"""Who may say and hear what on NATS: each service its own subjects, and nothing else.
+"""Who may say and hear what on NATS, in one list; the server's configuration is written from it.
 
-This is the one place that lists them; the server's configuration is written from it.
+A service says what is on its own subjects, and hears the streams by which its work comes, through its own consumer of
+each. What it may not do, whatever becomes of its password:
+
+1. Speak on the subjects of another, or have a stream do so: it makes streams that are missing, and changes none. How
+   one is made is up to who makes it, but that is only while the broker has none of this name.
+2. Hear a stream that it has no part in. Of one in which it has a part it may read all: JetStream draws no line there.
+
+JetStream answers to where it is asked to, so its own words can be had sent to another's subject. They are no message of
+ours: who hears them sets them aside.
 """
 
 from dataclasses import dataclass
 
-STREAMS = ("PETPRO_EVENTS", "PETPRO_COMMANDS", "PETPRO_REPLIES")
+EVENTS, COMMANDS, REPLIES = STREAMS = ("PETPRO_EVENTS", "PETPRO_COMMANDS", "PETPRO_REPLIES")
 
 
 @dataclass(frozen=True)
 class Access:
-    """What one service sends. What it hears comes through its own durable consumers alone."""
+    """What one service sends and hears."""
 
     events: tuple[str, ...] = ()
     """First words of its event types: `booking` covers `petpro.events.booking.>`."""
@@ -18,14 +26,16 @@ class Access:
     """Services that it gives commands to."""
     replies: bool = False
     """Whether it answers commands."""
+    hears: tuple[str, ...] = ()
+    """Streams of which it has a consumer, named after it."""
 
 
 ACCESS = {
     "account": Access(events=("user", "pet")),
-    "catalog": Access(events=("clinic", "service", "staff", "review")),
-    "booking": Access(events=("reservation", "checkout", "booking"), commands_to=("payment",)),
-    "payment": Access(events=("payment", "refund"), replies=True),
-    "notification": Access(),
+    "catalog": Access(events=("clinic", "service", "staff", "review"), hears=(EVENTS,)),
+    "booking": Access(events=("reservation", "checkout", "booking"), commands_to=("payment",), hears=(EVENTS, REPLIES)),
+    "payment": Access(events=("payment", "refund"), replies=True, hears=(EVENTS, COMMANDS)),
+    "notification": Access(hears=(EVENTS,)),
 }
 
 
@@ -42,8 +52,8 @@ def may_publish(service: str) -> list[str]:
         *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in _streams_of(own)),
         "$JS.API.INFO",
         "$JS.API.STREAM.NAMES",
-        *(f"$JS.API.STREAM.{verb}.{stream}" for stream in STREAMS for verb in ("INFO", "CREATE", "UPDATE")),
-        *(subject for stream in STREAMS for subject in _own_consumer(stream, service)),
+        *(f"$JS.API.STREAM.{verb}.{stream}" for stream in STREAMS for verb in ("INFO", "CREATE")),
+        *(subject for stream in access.hears for subject in _own_consumer(stream, service)),
     ]
 
 

@@ -45,6 +45,8 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
     "log_min_duration_statement": "1000",
+    # What a slow statement was given may be a password's hash, or an address.
+    "log_parameter_max_length": "0",
     "synchronous_commit": "on",
     "fsync": "on",
 }

@@ -1,8 +1,9 @@
-"""Each service speaks on its own subjects and hears its own consumers, and nothing else."""
+"""Each service speaks on its own subjects and hears its own consumers of its own streams, and changes no stream."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import nats as nats_client
 import pytest
@@ -10,9 +11,11 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.api import ConsumerConfig, RePublish, StreamConfig
+from nats.js.errors import BadRequestError
 
 from devstack.testing import Broker
+from petpro_common.testing import eventually
 
 
 class Line:
@@ -120,6 +123,60 @@ async def test_a_service_cannot_read_or_remove_anothers_consumer_nor_the_streams
             with pytest.raises(NatsTimeout):
                 await forbidden
         await catalog.refused(4)
+
+
+@pytest.mark.parametrize(
+    ("service", "stream"),
+    [
+        ("account", "PETPRO_EVENTS"),
+        ("notification", "PETPRO_COMMANDS"),
+        ("catalog", "PETPRO_REPLIES"),
+        ("payment", "PETPRO_REPLIES"),
+        ("booking", "PETPRO_COMMANDS"),
+    ],
+)
+async def test_a_service_has_no_consumer_of_a_stream_that_it_need_not_hear(
+    nats: Broker, service: str, stream: str
+) -> None:
+    async with line_of(nats, "booking") as booking, line_of(nats, service) as curious:
+        await make_streams(booking)
+        with pytest.raises(NatsTimeout):
+            await curious.in_vain.add_consumer(stream, ConsumerConfig(durable_name=service))
+        assert (await curious.refused(1))[0].startswith("nats: permissions violation")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"max_msgs": 1},
+        {"republish": RePublish(src="petpro.events.user.forged", dest="petpro.commands.payment.submit_refund")},
+    ],
+    ids=["emptied", "speaking as another"],
+)
+async def test_a_service_changes_no_stream(nats: Broker, changed: dict[str, Any]) -> None:
+    async with line_of(nats, "booking") as booking, line_of(nats, "account") as account:
+        await make_streams(booking)
+        before = (await booking.jetstream.stream_info("PETPRO_EVENTS")).config
+        with pytest.raises(NatsTimeout):
+            await account.in_vain.update_stream(before, **changed)
+        with pytest.raises(BadRequestError, match="already in use"):
+            await account.jetstream.add_stream(before, **changed)
+        assert (await booking.jetstream.stream_info("PETPRO_EVENTS")).config == before
+
+
+async def test_what_a_consumer_hands_out_to_anothers_subject_is_no_message_of_that_subject(nats: Broker) -> None:
+    order = "petpro.commands.payment.submit_refund"
+    async with line_of(nats, "booking") as booking, line_of(nats, "catalog") as catalog:
+        await make_streams(booking)
+        await catalog.jetstream.publish("petpro.events.review.forged", b"forged")
+        await catalog.jetstream.add_consumer("PETPRO_EVENTS", ConsumerConfig(durable_name="catalog"))
+        await catalog.client.publish("$JS.API.CONSUMER.MSG.NEXT.PETPRO_EVENTS.catalog", b"1", reply=order)
+
+        async def found() -> bool:
+            return (await booking.jetstream.stream_info("PETPRO_COMMANDS")).state.messages > 0
+
+        await eventually(found)
+        assert (await booking.jetstream.get_msg("PETPRO_COMMANDS", 1)).subject == "petpro.events.review.forged"
 
 
 async def test_nobody_connects_without_a_password(nats: Broker) -> None:

@@ -7,6 +7,7 @@ from devstack.layout import SERVICES
 from devstack.postgres import EXTENSIONS
 from devstack.running import RunningStack
 from devstack.testing import MakeDatabase, surroundings_of
+from petpro_common.testing import eventually
 
 # Extensions of which a table or an index uses a type, a function or a class of operators, and those which these need.
 _USED = """
@@ -66,6 +67,20 @@ async def test_a_wrong_password_is_refused(postgres_server: RunningStack) -> Non
     url = surroundings_of(postgres_server).postgres.url("petpro_booking", "petpro_booking", "guessed")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         await psycopg.AsyncConnection.connect(url)
+
+
+async def test_a_slow_statement_is_logged_without_what_it_was_given(postgres_server: RunningStack) -> None:
+    around = surroundings_of(postgres_server)
+    async with await psycopg.AsyncConnection.connect(
+        around.postgres.superuser_url(), options="-c log_min_duration_statement=0"
+    ) as connection:
+        await connection.execute("SELECT 'slow', length(%s)", ["hash-of-dewis-password"])
+
+    def log() -> str:
+        return around.layout.log("postgres").read_text()
+
+    await eventually(lambda: "SELECT 'slow', length($1)" in log())
+    assert "hash-of-dewis-password" not in log()
 
 
 async def test_each_test_has_a_database_of_its_own(empty_database: MakeDatabase) -> None:

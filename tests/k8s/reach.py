@@ -21,20 +21,34 @@ OUTSIDE = Pod("outside", (), "elsewhere")
 """A pod of somebody else's."""
 
 PROMETHEUS = Pod("prometheus", (), "monitoring")
+_CALLED = {"app.kubernetes.io/name": "postgresql"}
 
 
 def pods(manifests: Manifests) -> list[Pod]:
-    """One of every workload, and of the database where an operator makes it."""
-    found = [Pod(_name(workload), tuple(sorted(labels(workload).items()))) for workload in manifests.workloads]
-    made = [
-        Pod("postgres", tuple(cluster["spec"]["inheritedMetadata"]["labels"].items()))
-        for cluster in manifests.of("Cluster")
-    ]
-    poolers = [
-        Pod(_name(pooler), tuple(pooler["spec"]["template"]["metadata"]["labels"].items()))
-        for pooler in manifests.of("Pooler")
-    ]
-    return [*found, *made, *poolers]
+    """One of every workload, and of every kind that an operator makes for the database."""
+    found = [_pod(_name(workload), labels(workload)) for workload in manifests.workloads]
+    return [*found, *_of_the_operator(manifests)]
+
+
+def _of_the_operator(manifests: Manifests) -> Iterator[Pod]:
+    """A server, a job that makes a standby, and a pooler, with the labels that every CloudNativePG from 1.26 on sets.
+
+    A newer one calls all of them `postgresql`, over a pooler's own labels, and gives what a cluster has its objects
+    inherit to its servers alone.
+    """
+    for cluster in manifests.of("Cluster"):
+        of_cluster = {"cnpg.io/cluster": _name(cluster), **_CALLED}
+        inherited = cluster["spec"].get("inheritedMetadata", {}).get("labels", {})
+        yield _pod(_name(cluster), of_cluster | {"cnpg.io/podRole": "instance"} | inherited)
+        yield _pod(f"{_name(cluster)}-join", of_cluster | {"cnpg.io/jobRole": "join"})
+    for pooler in manifests.of("Pooler"):
+        own = pooler["spec"]["template"].get("metadata", {}).get("labels", {})
+        of_cluster = {"cnpg.io/cluster": pooler["spec"]["cluster"]["name"], **_CALLED}
+        yield _pod(_name(pooler), own | of_cluster | {"cnpg.io/podRole": "pooler", "cnpg.io/poolerName": _name(pooler)})
+
+
+def _pod(name: str, labels: Manifest) -> Pod:
+    return Pod(name, tuple(sorted(labels.items())))
 
 
 def _name(workload: Manifest) -> str:
@@ -89,7 +103,8 @@ def selects(selector: Manifest, pod: Pod) -> bool:
     """Whether a pod selector takes that pod."""
     found = dict(pod.labels)
     expressions = selector.get("matchExpressions", [])
-    assert all(each["operator"] == "In" for each in expressions)
+    assert all(each["operator"] in ("In", "Exists") for each in expressions)
     return selector.get("matchLabels", {}).items() <= found.items() and all(
-        found.get(each["key"]) in each["values"] for each in expressions
+        each["key"] in found and (each["operator"] == "Exists" or found[each["key"]] in each["values"])
+        for each in expressions
     )

@@ -5,8 +5,10 @@ from datetime import datetime
 import pytest
 import yaml
 
+from devstack.postgres import SETTINGS
 from petpro_common.db import SERVER_MAY_VANISH
 from petpro_common.wire import _MOST_PREPARED
+from tests.k8s.reach import pods, selects
 from tests.k8s.rendering import K8S, Manifest, Manifests, name_of
 
 pytestmark = pytest.mark.unit
@@ -32,6 +34,12 @@ def test_the_log_is_kept_outside_of_the_cluster(production: Manifests) -> None:
     assert _cluster(production)["postgresql"]["parameters"]["archive_timeout"] == "5min"
 
 
+def test_slow_statements_are_logged_without_what_they_were_given(production: Manifests) -> None:
+    parameters = _cluster(production)["postgresql"]["parameters"]
+    for name in ("log_min_duration_statement", "log_parameter_max_length"):
+        assert parameters[name] == SETTINGS[name], "as the dev stack's, whose log a test reads"
+
+
 def test_a_backup_is_made_each_night(production: Manifests) -> None:
     (backup,) = production.of("ScheduledBackup")
     spec = backup["spec"]
@@ -49,8 +57,8 @@ def test_the_database_can_be_brought_back_as_it_was_at_an_instant(production: Ma
     assert source["name"] == recovery["source"]
     assert source["plugin"]["parameters"]["serverName"] == name_of(production.get("Cluster", "postgres"))
     assert source["plugin"]["parameters"]["barmanObjectName"] == name_of(production.of("ObjectStore")[0])
-    for field in ("imageName", "inheritedMetadata"):
-        assert restored["spec"][field] == _cluster(production)[field], "another server could not read the backup"
+    image = _cluster(production)["imageName"]
+    assert restored["spec"]["imageName"] == image, "another server could not read the backup"
     least = int(_cluster(production)["postgresql"]["parameters"]["max_connections"])
     assert int(restored["spec"]["postgresql"]["parameters"]["max_connections"]) >= least
     assert "plugins" not in restored["spec"], "it must not write into the archive that it was made of"
@@ -67,8 +75,15 @@ def test_the_pooler_hands_out_connections_by_the_transaction(production: Manifes
     assert int(pooler["spec"]["pgbouncer"]["parameters"]["max_prepared_statements"]) >= _MOST_PREPARED
     assert pooler["spec"]["instances"] >= 2
     assert name_of(pooler) in _cluster(production)["certificates"]["serverAltDNSNames"], "services verify the name"
+
+
+def test_the_poolers_are_kept_apart_and_one_at_a_time_is_lost(production: Manifests) -> None:
+    (pooler,) = production.of("Pooler")
+    affinity = pooler["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (apart,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
     budget = production.get("PodDisruptionBudget", "postgres-pooler")["spec"]
-    assert budget["selector"]["matchLabels"].items() <= pooler["spec"]["template"]["metadata"]["labels"].items()
+    for selector in (budget["selector"], apart["podAffinityTerm"]["labelSelector"]):
+        assert [each.name for each in pods(production) if selects(selector, each)] == [name_of(pooler)]
 
 
 def test_the_pooler_takes_a_silent_machine_for_gone_as_services_do(production: Manifests) -> None:

@@ -46,11 +46,12 @@ OF_DEV = {
 OF_PRODUCTION = {
     ("postgres", "postgres", 5432),
     ("postgres", "postgres", 8000),  # the operator's own, which answers for each server
+    ("postgres-join", "postgres", 5432),
     ("postgres-pooler", "postgres", 5432),
     *((service, "postgres-pooler", 5432) for service in SERVICES),
     *((job, "postgres-pooler", 5432) for job in JOBS),
 }
-OF_OPERATORS = ("postgres", "postgres-pooler")
+OF_OPERATORS = ("postgres", "postgres-join", "postgres-pooler")
 
 
 def _calls() -> set[tuple[str, str, int]]:

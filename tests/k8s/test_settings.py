@@ -99,6 +99,13 @@ def test_the_gateway_compiles_with_what_it_is_told(rendered: Manifests) -> None:
     assert places.admin.host == "127.0.0.1"
 
 
+def test_the_gateway_refuses_before_its_container_has_no_memory_left(rendered: Manifests) -> None:
+    (envoy,) = pod(rendered.get("Deployment", "petpro-gateway"))["containers"]
+    taken = int(envoy["resources"]["limits"]["memory"].removesuffix("Mi")) << 20
+    policy = read_policy(ROOT / "services/gateway/policy.yaml", read_contracts())
+    assert policy.limits.memory_bytes <= taken * 3 / 4
+
+
 def test_every_secret_that_a_pod_needs_can_be_made(rendered: Manifests) -> None:
     made = {name_of(each): set(each["data"]) for each in objects("petpro") if each["kind"] == "Secret"}
     for name, keys in _asked(rendered).items():

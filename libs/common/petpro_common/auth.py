@@ -3,11 +3,12 @@
 - A person's token: ES256, issuer `petpro:account`, audience `petpro`, claims `sub` (user id), `role`, `exp`; its key
   is found by `kid` among the keys that account publishes.
 - A service's token: ES256, issuer `petpro:<service>`, `kid` = the service's name; its key is in the file of service
-  keys. It lives for a minute, and the calls of half a minute share one: to sign and to verify costs more than most
-  calls do.
+  keys, perhaps beside the one that follows it. It lives for a minute, and the calls of half a minute share one: to sign
+  and to verify costs more than most calls do.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,13 +30,16 @@ _REMEMBER_SECONDS = 30
 _REFETCH_AFTER_SECONDS = 5.0
 _ASK_AGAIN_SECONDS = 30.0
 
-Keys = Mapping[str, jwt.PyJWK]
+Keys = Mapping[str, tuple[jwt.PyJWK, ...]]
 FetchKeys = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 
 def read_jwks(keys: list[dict[str, Any]]) -> Keys:
-    """Keys by their `kid`."""
-    return {key["kid"]: jwt.PyJWK(key, algorithm="ES256") for key in keys}
+    """Keys by their `kid`, which several have while one follows another, in their order."""
+    found: dict[str, tuple[jwt.PyJWK, ...]] = {}
+    for key in keys:
+        found[key["kid"]] = (*found.get(key["kid"], ()), jwt.PyJWK(key, algorithm="ES256"))
+    return found
 
 
 class ServiceTokens:
@@ -108,16 +112,7 @@ class Verifier:
             header = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})
             kid, issuer = str(header.get("kid")), str(unverified.get("iss"))
-            key = await self._key(kid, issuer)
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=["ES256"],
-                audience=AUDIENCE,
-                issuer=issuer,
-                # Whoever signed may have a clock that is ahead of ours: from when on a token is good is not asked.
-                options={"require": ["exp", "sub", "iss", "aud"], "verify_iat": False},
-            )
+            claims = _claims(token, await self._keys(kid, issuer), issuer)
             caller = Caller(str(claims["sub"]), Role(claims["role"]), float(claims["exp"]))
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise Unauthenticated from None
@@ -129,8 +124,8 @@ class Verifier:
         """Whether a service's own key must have signed. Account shares its issuer with people's tokens."""
         return issuer == f"petpro:{kid}" and kid in self._service_keys
 
-    async def _key(self, kid: str, issuer: str) -> jwt.PyJWK:
-        """The key that must have signed. A service's key vouches for that service alone."""
+    async def _keys(self, kid: str, issuer: str) -> tuple[jwt.PyJWK, ...]:
+        """The keys of which one must have signed. A service's key vouches for that service alone."""
         if self._is_services(kid, issuer):
             return self._service_keys[kid]
         if issuer != ACCOUNT_ISSUER:
@@ -154,6 +149,27 @@ class Verifier:
                 return
             self._account_keys = read_jwks(await self._fetch())
             self._fetched_at = time.monotonic()
+
+
+def _claims(token: str, keys: tuple[jwt.PyJWK, ...], issuer: str) -> dict[str, Any]:
+    """What a token says that one of these keys signed. Raises PyJWTError."""
+    *others, last = keys
+    for key in others:
+        with contextlib.suppress(jwt.InvalidSignatureError):
+            return _decoded(token, key, issuer)
+    return _decoded(token, last, issuer)
+
+
+def _decoded(token: str, key: jwt.PyJWK, issuer: str) -> dict[str, Any]:
+    return jwt.decode(
+        token,
+        key,
+        algorithms=["ES256"],
+        audience=AUDIENCE,
+        issuer=issuer,
+        # Whoever signed may have a clock that is ahead of ours: from when on a token is good is not asked.
+        options={"require": ["exp", "sub", "iss", "aud"], "verify_iat": False},
+    )
 
 
 def bearer(metadata: Mapping[str, str]) -> str | None:

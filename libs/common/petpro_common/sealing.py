@@ -1,10 +1,13 @@
 """Secrets that pass through other hands on their way: only the service that they are for can read them.
 
-Sealed with HPKE (RFC 9180, base mode) to the public key of that service, which every service has. What is sealed for
-one purpose opens for no other. It says nothing of who sealed it.
+Sealed with HPKE (RFC 9180, base mode) to the public key of that service, which every service has; while one key follows
+another, to the first, since the service may not have the second yet. What is sealed for one purpose opens for no other.
+It says nothing of who sealed it.
 """
 
+import contextlib
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from petpro_common.auth import read_jwks
 _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 _MARK = "sealed.1."
 _INFO = "petpro sealed 1: "
+_PEM = re.compile(r"-----BEGIN .+?-----END [A-Z ]+-----", re.DOTALL)
 
 
 class SealBroken(Exception):
@@ -28,7 +32,8 @@ class Sealer:
     """Seals for one service, by its key in the file of service keys. Raises LookupError when it has none."""
 
     def __init__(self, service_jwks_file: Path, service: str) -> None:
-        self._key: ec.EllipticCurvePublicKey = read_jwks(json.loads(service_jwks_file.read_text())["keys"])[service].key
+        first, *_ = read_jwks(json.loads(service_jwks_file.read_text())["keys"])[service]
+        self._key: ec.EllipticCurvePublicKey = first.key
 
     def seal(self, secret: str, purpose: str) -> str:
         """The secret, readable to that service alone and for that purpose alone; nothing stays nothing."""
@@ -39,20 +44,24 @@ class Sealer:
 
 
 class Opener:
-    """Opens what was sealed for this service, by its private key."""
+    """Opens what was sealed for this service, by its private key and those of before that stand behind it."""
 
     def __init__(self, service_key: str) -> None:
-        key = load_pem_private_key(service_key.encode(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise TypeError("a service's key is of an elliptic curve")
-        self._key = key
+        self._keys = [_private(pem) for pem in _PEM.findall(service_key) or [service_key]]
 
     def open(self, sealed: str, purpose: str) -> str:
         """The secret; what was never sealed is its own. Raises SealBroken."""
         if not sealed.startswith(_MARK):
             return sealed
-        try:
-            body = urlsafe_b64decode(sealed.removeprefix(_MARK))
-            return _SUITE.decrypt(body, self._key, (_INFO + purpose).encode()).decode()
-        except (InvalidTag, ValueError):
-            raise SealBroken from None
+        for key in self._keys:
+            with contextlib.suppress(InvalidTag, ValueError):
+                body = urlsafe_b64decode(sealed.removeprefix(_MARK))
+                return _SUITE.decrypt(body, key, (_INFO + purpose).encode()).decode()
+        raise SealBroken
+
+
+def _private(pem: str) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(pem.encode(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError("a service's key is of an elliptic curve")
+    return key

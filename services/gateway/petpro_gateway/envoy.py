@@ -17,11 +17,13 @@ from petpro_gateway import clusters, errors, filters, routes
 from petpro_gateway.clusters import Address
 from petpro_gateway.descriptors import Contracts, Method
 from petpro_gateway.errors import Config
+from petpro_gateway.overload import exempt, overload
 from petpro_gateway.pages import pages
 from petpro_gateway.policy import Policy, PolicyError, reachable
 from petpro_gateway.tree import tree
 
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_PUBLIC_BUFFER_BYTES = 1 << 15  # of a connection, beside the bodies of its requests
 _ADMIN_CLUSTER = "gateway-admin"
 _TRACES_CLUSTER = "gateway-traces"
 
@@ -52,7 +54,7 @@ def configuration(contracts: Contracts, policy: Policy, places: Places) -> Confi
     return {
         "node": {"id": "petpro-gateway", "cluster": "petpro-gateway"},
         "admin": {"address": places.admin.socket},
-        "overload_manager": _overload(policy),
+        **overload(policy.limits),
         "static_resources": {
             "listeners": _listeners(contracts, methods, policy, places),
             "clusters": _clusters(methods, policy, places),
@@ -92,7 +94,7 @@ def _public_listener(contracts: Contracts, methods: Sequence[Method], policy: Po
         "local_reply_config": errors.local_reply(),
         "access_log": [_access_log()],
     }
-    return _listener("public", places.listen.socket, manager, policy.limits.body_bytes)
+    return _listener("public", places.listen.socket, manager, _PUBLIC_BUFFER_BYTES)
 
 
 def _public_routes(contracts: Contracts, methods: Sequence[Method], policy: Policy, places: Places) -> Config:
@@ -100,7 +102,7 @@ def _public_routes(contracts: Contracts, methods: Sequence[Method], policy: Poli
     host = {
         "name": "petpro",
         "domains": ["*"],
-        "matcher": tree([*of_methods, *routes.page_routes(pages(contracts, policy))]),
+        "matcher": tree([*of_methods, *routes.page_routes(pages(contracts, policy), policy.rate_limits)]),
         "typed_per_filter_config": {"envoy.filters.http.cors": filters.cors_policy(policy.cors)},
     }
     return {"virtual_hosts": [host], "max_direct_response_body_size_bytes": 4 << 20}
@@ -120,7 +122,7 @@ def _edge(policy: Policy) -> Config:
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
-        "max_request_headers_kb": 32,
+        "max_request_headers_kb": 16,
         "request_headers_timeout": "10s",
         "request_timeout": "30s",
         "stream_idle_timeout": "60s",
@@ -159,7 +161,7 @@ def _keys_listener(contracts: Contracts, policy: Policy, address: Config) -> Con
         **_manager("keys", {"virtual_hosts": [keys]}),
         "http_filters": [filters.transcoder(contracts, account, policy), filters.router()],
     }
-    return _listener("keys", address, manager, policy.limits.body_bytes)
+    return exempt(_listener("keys", address, manager, policy.limits.body_bytes))
 
 
 def _metrics_listener(listen: Address) -> Config:
@@ -169,7 +171,7 @@ def _metrics_listener(listen: Address) -> Config:
     both = [forward("/metrics", "/stats/prometheus?usedonly"), forward("/ready", "/ready")]
     host = {"name": "metrics", "domains": ["*"], "routes": both}
     manager = {**_manager("metrics", {"virtual_hosts": [host]}), "http_filters": [filters.router()]}
-    return _listener("metrics", listen.socket, manager, 1 << 20)
+    return exempt(_listener("metrics", listen.socket, manager, 1 << 20))
 
 
 def _listener(name: str, address: Config, manager: Config, buffer_bytes: int) -> Config:
@@ -213,13 +215,3 @@ def _access_log() -> Config:
         "log_format": {"json_format": line},
     }
     return {"name": "envoy.access_loggers.stdout", "typed_config": typed}
-
-
-def _overload(policy: Policy) -> Config:
-    monitor = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
-    typed = {
-        "@type": f"type.googleapis.com/{monitor}",
-        "max_active_downstream_connections": policy.limits.connections,
-    }
-    name = "envoy.resource_monitors.global_downstream_max_connections"
-    return {"resource_monitors": [{"name": name, "typed_config": typed}]}

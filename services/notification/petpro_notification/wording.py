@@ -83,7 +83,7 @@ class Wording:
         return Words(_one_line(title)[:TITLE_LENGTH], content.strip())
 
     def letter(self, words: Words, person_name: str) -> Letter:
-        """A mail that says `words` to a person."""
+        """A mail that says `words` to a person, who need not be named."""
         said = f"{words.content}\n\n{words.link}" if words.link else words.content
         text = self._template("mail.txt").render(name=_one_line(person_name), content=said)
         paragraphs = [_one_line(paragraph) for paragraph in text.split("\n\n")]

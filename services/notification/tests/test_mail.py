@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from petpro_common.ids import new_id
 from petpro_notification.directory import Person
-from petpro_notification.domain import TITLE_LENGTH, Type
+from petpro_notification.domain import MUST_BE_TOLD, TITLE_LENGTH, Type
 from petpro_notification.senders.headers import wire_address
 from petpro_notification.senders.mail import Post
 from petpro_notification.settings import Settings
@@ -42,9 +42,11 @@ def post() -> Post:
     return Post(Settings.model_construct(**told))  # type: ignore[arg-type]  # of all kinds
 
 
-def _mail(post: Post, words: Words, name: str, email: str = "siti@example.com") -> bytes:
+def _mail(
+    post: Post, words: Words, name: str, email: str = "siti@example.com", type_: Type = Type.BOOKING_CANCELLED
+) -> bytes:
     now = datetime.now(UTC)
-    due = Due(new_id(), "email", 0, new_id(), new_id(), None, Type.BOOKING_CANCELLED, "", "", {}, now, Names())
+    due = Due(new_id(), "email", 0, new_id(), new_id(), None, type_, "", "", {}, now, Names())
     return post.compose(due, words, Names(), Person(email, name, frozenset()))
 
 
@@ -118,3 +120,14 @@ def test_names_of_any_script_arrive_and_leave_addresses_alone(post: Post) -> Non
     (sender,), (recipient,) = read["From"].addresses, read["To"].addresses
     assert (sender.display_name, sender.addr_spec) == ("Klinik Ünal", "hello@petpro.example")
     assert (recipient.display_name, recipient.addr_spec) == ('Siti "Ünal", Aminah', "siti@example.com")
+
+
+@pytest.mark.parametrize("type_", MUST_BE_TOLD)
+def test_a_mail_that_goes_unwanted_has_no_words_of_whoever_gave_the_address(post: Post, type_: Type) -> None:
+    mail = message_from_bytes(_mail(post, Words("Title", "Content"), "You have won https://x.example", type_=type_))
+    text, html = (part.get_payload(decode=True) for part in mail.walk() if part.get_content_maintype() == "text")
+    assert mail["To"] == "siti@example.com"
+    assert isinstance(text, bytes)
+    assert isinstance(html, bytes)
+    assert b"x.example" not in text + html
+    assert text.decode().startswith("Hello,")

@@ -64,7 +64,8 @@ class Pull:
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at = _now()
-        status = (message.headers or {}).get("Status") if not message.data else None
+        # A message of the stream wants an acknowledgement, whatever its headers say; a word of the broker's wants none.
+        status = (message.headers or {}).get("Status") if not message.reply else None
         if status is None:
             self._wanted -= 1
             self._take(message)

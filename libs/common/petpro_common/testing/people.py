@@ -34,7 +34,11 @@ class KeyRing:
         self._account = ec.generate_private_key(ec.SECP256R1())
         self._services = {name: ec.generate_private_key(ec.SECP256R1()) for name in _SERVICES}
         self.service_jwks_file = folder / "service-jwks.json"
-        keys = [_jwk(key, name) for name, key in self._services.items()]
+        self.publish(self)
+
+    def publish(self, *rings: "KeyRing") -> None:
+        """Writes the file of service keys anew, with these rings' keys one after the other."""
+        keys = [_jwk(key, name) for ring in rings for name, key in ring._services.items()]
         self.service_jwks_file.write_text(json.dumps({"keys": keys}))
 
     async def account_keys(self) -> list[dict[str, Any]]:

@@ -89,6 +89,20 @@ async def test_a_message_that_cannot_even_be_set_aside_does_not_hold_up_those_af
         await eventually(lambda: 2 in listener.heard, seconds=25)
 
 
+async def test_a_message_that_looks_like_a_word_of_the_brokers_is_set_aside(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    """Never acknowledged, some hundred of them would leave a service deaf."""
+    catalog, booking = await broker_of("catalog"), await database_of("booking")
+
+    async def is_set_aside() -> bool:
+        return await count_parked(booking) == 1
+
+    async with running(Listener().consumer(booking, await broker_of("booking"))):
+        await catalog.publish("petpro.events.clinic.changed", b"", {"Status": "408"})
+        await eventually(is_set_aside)
+
+
 async def test_while_the_database_is_away_no_message_is_given_up(
     database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

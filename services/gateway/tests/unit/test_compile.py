@@ -226,3 +226,12 @@ def test_traces_leave_only_where_somebody_takes_them(contracts: Contracts, polic
     assert manager["tracing"]["random_sampling"] == {"value": 5}
     (collector,) = [each for each in config["static_resources"]["clusters"] if each["name"] == "gateway-traces"]
     assert collector["type"] == "STRICT_DNS"
+
+
+def test_only_strangers_meet_the_limits_on_connections_and_memory(contracts: Contracts, policy: Policy) -> None:
+    with_probes = replace(PLACES, metrics=Address("127.0.0.1", 9102))
+    listeners = configuration(contracts, policy, with_probes)["static_resources"]["listeners"]
+    exempt = {
+        each["name"] for each in listeners if each.keys() >= {"ignore_global_conn_limit", "bypass_overload_manager"}
+    }
+    assert exempt == {"keys", "metrics"}

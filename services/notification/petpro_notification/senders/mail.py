@@ -16,7 +16,7 @@ from email.utils import format_datetime, parseaddr
 import aiosmtplib
 
 from petpro_notification.directory import Person
-from petpro_notification.domain import Channel, Refused, Result, Sent, TryAgain
+from petpro_notification.domain import MUST_BE_TOLD, Channel, Refused, Result, Sent, TryAgain
 from petpro_notification.senders.calendar_entry import CalendarEntry, calendar_entry
 from petpro_notification.senders.headers import mailbox, wire_address, words
 from petpro_notification.settings import Settings
@@ -60,10 +60,12 @@ class Post:
 
     def compose(self, due: Due, said: Words, names: Names, person: Person) -> bytes:
         """The mail of a delivery. Message-ID and Date come from the delivery: a second copy can be told as one."""
-        letter = self._wording.letter(said, person.full_name)
+        # Anybody gives any address as theirs, and any words as a name: those do not go where nothing need be wanted.
+        name = "" if due.type in MUST_BE_TOLD else person.full_name
+        letter = self._wording.letter(said, name)
         mail = MIMEMultipart("mixed", "=_mixed")
         mail["From"] = mailbox(*self._sender, "From")
-        mail["To"] = mailbox(person.full_name, wire_address(person.email), "To")
+        mail["To"] = mailbox(name, wire_address(person.email), "To")
         mail["Subject"] = words(said.title, "Subject")
         mail["Date"] = format_datetime(due.created_at)
         mail["Message-ID"] = f"<{due.id}@{self._address.rpartition('@')[2]}>"

@@ -20,12 +20,14 @@ def contract(domain: str) -> tuple[Any, ModuleType]:
     return messages.DESCRIPTOR, import_module(f"petpro.{domain}.v1.{domain}_pb2_grpc")
 
 
-METHODS = [
+ALL_METHODS = [
     (domain, service.name, method)
     for domain in DOMAINS
     for service in contract(domain)[0].services_by_name.values()
     for method in service.methods
 ]
+METHODS = [each for each in ALL_METHODS if not each[2].server_streaming]
+STREAMS = [each for each in ALL_METHODS if each[2].server_streaming]
 
 
 def message_of(domain: str, name: str) -> type[Message]:
@@ -50,6 +52,25 @@ def test_a_call_arrives_at_its_path_and_is_answered_with_its_own_type(domain: st
     assert call.result() == reply
 
 
+@pytest.mark.parametrize(("domain", "service", "method"), STREAMS, ids=lambda part: getattr(part, "name", str(part)))
+def test_a_stream_is_asked_for_once_and_answered_as_often_as_there_is_something(
+    domain: str, service: str, method: Any
+) -> None:
+    descriptor, stubs = contract(domain)
+    channel = grpc_testing.channel(descriptor.services_by_name.values(), grpc_testing.strict_fake_time(0.0))
+    request = message_of(domain, method.input_type.name)()
+    call = getattr(getattr(stubs, f"{service}Stub")(channel), method.name)(request, timeout=2)
+
+    _, received, rpc = channel.take_unary_stream(method)
+    assert received == request
+    replies = [message_of(domain, method.output_type.name)() for _ in range(2)]
+    for reply in replies:
+        rpc.send_response(reply)
+    rpc.terminate((), grpc.StatusCode.OK, "")
+    assert list(call) == replies
+
+
 def test_there_are_rpcs_to_try() -> None:
     assert len(METHODS) > 40
+    assert len(STREAMS) > 0
     assert {domain for domain, _, _ in METHODS} == set(DOMAINS)

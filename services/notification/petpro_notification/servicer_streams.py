@@ -20,6 +20,7 @@ from petpro_notification.streams import MOST_UNSAID, Streams
 ENDS = Counter("petpro_stream_ends_total", "Streams of notifications that ended with a word, by the reason", ["reason"])
 _FIRST_TO_END = 0.8  # of the longest time: those that began together must not come back together
 _MARGIN_SECONDS = 1.0  # before what would cut the stream off
+_EARLY_SECONDS = 0.01  # a wait may end so much before its time
 _Reason = pb.StreamEndReason
 
 
@@ -50,7 +51,7 @@ class StreamingServicer(NotificationServicer):
                 if said is not None:
                     if said.id not in known:
                         yield _told(said)
-                elif stream.reason is not None or _now() >= ends_at:
+                elif stream.reason is not None or _now() >= ends_at - _EARLY_SECONDS:
                     yield _end(reason if stream.reason is None else stream.reason)
                     return
                 else:

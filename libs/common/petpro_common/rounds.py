@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -10,6 +11,9 @@ from psycopg import Error as DatabaseError
 
 from petpro_common import telemetry
 from petpro_common.faults import told
+
+# By task and by loop: a service runs several of one name, and one that gets on must not hide one that does not.
+_failing_since: defaultdict[str, dict[object, float]] = defaultdict(dict)
 
 _log = structlog.get_logger()
 
@@ -25,18 +29,15 @@ async def in_rounds(
     A fault of database or broker is counted and logged, and the round is tried again. Since when none has gone well is
     told by a metric, whatever the pauses.
     """
-    failing_since = telemetry.BACKGROUND_FAILING_SINCE.labels(task)
-    is_failing = False
+    loop, failing = object(), _failing_since[task]
     while True:
         try:
             pause = await one_round()
-            failing_since.set(0)
-            is_failing = False
+            failing.pop(loop, None)
         except (DatabaseError, NatsError, OSError, TimeoutError) as fault:
             telemetry.BACKGROUND_FAILURES.labels(task).inc()
             _log.warning("background task tries again", task=task, cause=told(fault))
-            if not is_failing:
-                failing_since.set(time.time())
-            is_failing = True
+            failing.setdefault(loop, time.time())
             pause = after_a_fault_seconds
+        telemetry.BACKGROUND_FAILING_SINCE.labels(task).set(min(failing.values(), default=0))
         await rest(pause)

@@ -43,6 +43,25 @@ async def test_since_when_no_round_has_gone_well_is_told_until_one_does() -> Non
         await eventually(lambda: failing_since("walks") == 0)
 
 
+async def test_of_two_tasks_of_one_name_the_one_that_gets_on_does_not_hide_the_other() -> None:
+    """A service purges in two loops, and looks at each of its consumers."""
+    fed = 0
+
+    async def feed() -> float:
+        nonlocal fed
+        fed += 1
+        return 0.01
+
+    async def bathe() -> float:
+        raise OperationalError("no water")
+
+    async with running(in_rounds("chores", bathe, after_a_fault_seconds=60)), running(in_rounds("chores", feed)):
+        await eventually(lambda: failures("chores") == 1)
+        before = fed
+        await eventually(lambda: fed > before + 1)
+        assert failing_since("chores")
+
+
 async def test_the_pause_after_a_look_grows_with_it_and_not_with_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is stopped takes half a minute to fail a look: no reason to be blind for ten."""
     now, pauses, takes = 0.0, list[float](), iter([0.1, 2.0, 30.0, -30.0, 0.1])

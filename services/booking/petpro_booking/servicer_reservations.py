@@ -68,7 +68,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
     ) -> booking_pb2.ListReservationsResponse:
         caller, size = signed_in(), page_size(request.page_size)
         clinic_id = messages.optional_id("clinic_id", request.clinic_id)
-        filters = ("reservations", caller.id, request.clinic_id, request.status)
+        filters = (caller.id, request.clinic_id, request.status)
         before = read_id(request.page_token, *filters)
         async with self._database.reading() as tx:
             rows = await reservations.page(tx, caller, clinic_id, _STATUSES.get(request.status), before, size + 1)

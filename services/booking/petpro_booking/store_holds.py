@@ -67,7 +67,7 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
     SELECT held.*, held.id IS NOT NULL AS is_held, offers.has_slot, offers.is_blocked, offers.has_begun,
         offers.has_service, offers.is_offered, offers.is_own_pet
     FROM offers LEFT JOIN held ON held.id = offers.id ORDER BY offers.turn
-    """)  # noqa: S608  # of the two texts below
+    """)
 
 
 _DAY = "(uuid_extract_timestamp(CAST(:{slot_id} AS uuid)) AT TIME ZONE 'UTC')::date"

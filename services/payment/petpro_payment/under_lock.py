@@ -17,7 +17,7 @@ from petpro_common import context
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext
 from petpro_common.db import Database, Transaction
-from petpro_payment import refund_store, store
+from petpro_payment import store, store_refunds
 from petpro_payment.domain import Disposition, Payment, Refund
 
 EventName: TypeAlias = tuple[str, str]
@@ -73,8 +73,8 @@ class UnderLock:
     async def _on_refunds(self, wishes: Sequence[_Wish]) -> Sequence[Disposition]:
         with _as_one_call(wishes):
             async with self._database.transaction() as tx:
-                found, known = await refund_store.lock_all_of(tx, _ids(wishes), _events(wishes))
-                return await _in_turn(tx, wishes, found, known, refund_store.lock_all, lambda rows: rows[0].id)
+                found, known = await store_refunds.lock_all_of(tx, _ids(wishes), _events(wishes))
+                return await _in_turn(tx, wishes, found, known, store_refunds.lock_all, lambda rows: rows[0].id)
 
 
 async def _in_turn(

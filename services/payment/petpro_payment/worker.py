@@ -14,7 +14,7 @@ from petpro_common import context, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database, Transaction
 from petpro_common.sealing import Opener
-from petpro_payment import answers, errand_store, payments, refunds, store
+from petpro_payment import answers, payments, refunds, store, store_errands
 from petpro_payment.asking import Asking, Timings
 from petpro_payment.domain import Disposition, Payment, Refund
 from petpro_payment.errands import Errands, Item, booking_of, call_of, traced
@@ -89,7 +89,7 @@ class Worker:
 
     async def _claim_or_wait(self, limit: int) -> tuple[list[Item], float]:
         """What is due, on lease, and the seconds until something else may be: none when there may be more at once."""
-        due, due_in = await errand_store.claim(self._database, self._timings.lease, limit)
+        due, due_in = await store_errands.claim(self._database, self._timings.lease, limit)
         if len(due) == limit:
             return due, 0.0
         pause = _LONGEST_SLEEP_SECONDS if due_in is None else min(max(due_in, 0.01), _LONGEST_SLEEP_SECONDS)
@@ -115,7 +115,7 @@ class Worker:
 
     async def claim(self, limit: int) -> list[Item]:
         """Takes what is due on lease."""
-        due, _ = await errand_store.claim(self._database, self._timings.lease, limit)
+        due, _ = await store_errands.claim(self._database, self._timings.lease, limit)
         return due
 
     async def round(self) -> int:

@@ -28,8 +28,8 @@ from petpro_payment.asking import Timings
 from petpro_payment.consumer import command_handlers
 from petpro_payment.domain import Payment, Refund
 from petpro_payment.providers.provider import Providers
-from petpro_payment.refund_store import refunds_of
 from petpro_payment.store import find_payment
+from petpro_payment.store_refunds import refunds_of
 from petpro_payment.under_lock import UnderLock
 from petpro_payment.worker import Worker
 

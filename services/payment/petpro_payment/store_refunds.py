@@ -11,7 +11,7 @@ from sqlalchemy import text
 from petpro_common import telemetry
 from petpro_common.db import Row, Rows, Transaction
 from petpro_common.wire import Order
-from petpro_payment import event_store
+from petpro_payment import store_events
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
 from petpro_payment.store import PAYMENT_COLUMNS, WORK, payment_of_row
 
@@ -120,8 +120,8 @@ async def lock_all_of(
     tx: Transaction, refund_ids: Sequence[UUID], events: Sequence[tuple[str, str]]
 ) -> tuple[dict[UUID, tuple[Payment, Refund]], set[tuple[str, str]]]:
     """What `lock_all` gives, and those of the events about the refunds that are known, in one round trip."""
-    found, known = await lock_all_then(tx, refund_ids, event_store.known(events))
-    return found, event_store.names(known)
+    found, known = await lock_all_then(tx, refund_ids, store_events.known(events))
+    return found, store_events.names(known)
 
 
 async def reserved_or_locked(

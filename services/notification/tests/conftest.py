@@ -62,7 +62,7 @@ class World:
     async def tell_by(self, couriers: Sequence[Deliveries], *events: tuple[str, dict[str, Any]]) -> None:
         """The same, where these couriers are all that there are."""
         async with self.database.transaction() as tx:
-            news = [messages.told(*event) for event in events]
+            news = [messages.notification_request(*event) for event in events]
             await notifications.tell(tx, Wording(self.settings.language), news, couriers)
 
     async def rows(self, statement: str) -> list[Any]:

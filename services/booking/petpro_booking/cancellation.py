@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, messages, policy, starting, store, store_sagas
+from petpro_booking import access, events, messages, policy, starting, store, store_sagas
 from petpro_booking.domain import BookingHasBegun, BookingNotFound, CancellationInProgress, WrongBookingStatus
 from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
 from petpro_common.context import Caller
@@ -24,7 +24,6 @@ from petpro_common.db import Row, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
 from petpro_common.messaging.events import Event
-from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_common.saga import SagaEngine, SagaState
@@ -178,13 +177,7 @@ async def lock_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequenc
 async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
     """The refund was refused: the booking stands as before, and the customer is told."""
     store_sagas.refuse_cancellation(tx, _booking_id(state))
-    event = {
-        "booking_id": state.data["booking_id"],
-        "user_id": state.data["user_id"],
-        "clinic_id": state.data["clinic_id"],
-        "reason": failure_reason(state.data),
-    }
-    await add_event(tx, "booking", "booking.cancellation_refused", _booking_id(state), event)
+    await events.booking_cancellation_refused(tx, state.data, failure_reason(state.data))
     return Succeeded()
 
 
@@ -194,22 +187,8 @@ async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Seque
     for state, booking in zip(states, cancelled, strict=True):
         if booking:
             with on_behalf(state):
-                await _cancelled(tx, state, booking)
+                await events.booking_cancelled(tx, booking, paid(booking), state.data)
     return [Succeeded()] * len(states)
-
-
-async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
-    event = {
-        "booking_id": booking.id,
-        "user_id": booking.user_id,
-        "clinic_id": booking.clinic_id,
-        "cancellation_reason": state.data["reason"],
-        "paid_amount": paid(booking).amount,
-        "refund_amount": state.data["refund_amount"],
-        "refund_status": booking.refund_status,
-        "currency": state.data["currency"],
-    }
-    await add_event(tx, "booking", "booking.cancelled", booking.id, event)
 
 
 async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
@@ -220,7 +199,7 @@ async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
     if ended is Status.COMPLETED:
         [booking] = await store_sagas.cancel_bookings(tx, [_cancelled_booking(state)])
         if booking:
-            await _cancelled(tx, state, booking)
+            await events.booking_cancelled(tx, booking, paid(booking), state.data)
     else:
         await lift_lock(tx, state._replace(data={FAILURE_REASON: STOPPED_BY_OPERATOR, **state.data}))
 

@@ -17,7 +17,7 @@ from secrets import compare_digest
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, bookings, messages, starting, store, store_projections, store_sagas
+from petpro_booking import access, bookings, events, messages, starting, store, store_projections, store_sagas
 from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
@@ -37,7 +37,6 @@ from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
-from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga import store as saga_store
@@ -201,7 +200,7 @@ async def _ask_clinic(tx: Transaction, reservation_id: UUID) -> None:
     slot = await store.get_slot(tx, reservation.slot_id)
     owner_id = await store_projections.owner_of(tx, reservation.clinic_id)
     if slot and owner_id:
-        await messages.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
+        await events.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
 
 
 async def await_approval(tx: Transaction, state: SagaState) -> Answer:
@@ -267,16 +266,7 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
         store_sagas.cancel_reservation(tx, reservation.id)
         store.free_seat(tx, reservation.slot_id)
-    event = {
-        "reservation_id": state.data["reservation_id"],
-        "booking_id": state.data["booking_id"],
-        "user_id": state.data["user_id"],
-        "clinic_id": state.data["clinic_id"],
-        "reason": reason,
-        "refund_amount": state.data["amount"] if was_paid else "0.00",
-        "currency": state.data["currency"],
-    }
-    await add_event(tx, "booking", "checkout.failed", reservation.id, event)
+    await events.checkout_failed(tx, state.data, reason)
     return Succeeded()
 
 

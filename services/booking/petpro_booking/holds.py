@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import messages, store_holds
+from petpro_booking import events, messages, store_holds
 from petpro_booking.domain import (
     PetNotFound,
     ServiceNotFound,
@@ -63,7 +63,7 @@ async def hold(tx: Transaction, requests: Sequence[HoldRequest], hold_seconds: f
         if request.claim:
             idempotency.keep(tx, request.claim, reply)
         with telemetry.back_in(request.place):
-            await messages.reservation_created(tx, row)
+            await events.reservation_created(tx, row)
     return outcomes
 
 

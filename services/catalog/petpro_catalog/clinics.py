@@ -6,6 +6,7 @@ from uuid import UUID
 
 from petpro_catalog import events, rules, store_clinics
 from petpro_catalog.domain import (
+    USUAL_COMMISSION,
     Clinic,
     ClinicDetails,
     ClinicNotFound,
@@ -22,8 +23,6 @@ from petpro_common.errors import Forbidden
 from petpro_common.ids import new_id
 from petpro_common.messaging import outbox
 
-_USUAL_COMMISSION = Decimal("10.00")
-
 
 def viewer(caller: Caller | None) -> UUID | None:
     """The person who looks; None for strangers and services."""
@@ -39,7 +38,7 @@ def check_may_apply(caller: Caller, owner: UUID) -> None:
 async def apply_for(tx: Transaction, caller: Caller, owner: UUID, details: ClinicDetails) -> Clinic:
     """A new clinic of `owner`, pending. Raises Forbidden and InvalidRequest."""
     check_may_apply(caller, owner)
-    _check_commission(caller, _USUAL_COMMISSION, details)
+    _check_commission(caller, USUAL_COMMISSION, details)
     rules.check_clinic(details)
     clinic_id = new_id()
     await store_clinics.add_clinic(tx, clinic_id, owner, details)

@@ -10,9 +10,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from petpro_common.db import Database
+from petpro_common.pages import moment_of
 from petpro_payment import store_reconciliation
 from petpro_payment.asking import refund_order
-from petpro_payment.cursors import moment_after
 from petpro_payment.domain import Payment
 from petpro_payment.errands import Errand
 from petpro_payment.errors import ProviderAway
@@ -84,7 +84,7 @@ def _definite(answer: _Answer | Unknown) -> _Answer:
 
 
 def _after(span: Span) -> tuple[datetime, UUID] | None:
-    return moment_after(tuple(span.after.split())) if span.after else None
+    return moment_of(span.after.split()) if span.after else None
 
 
 def _end(span: Span, keys: list[tuple[datetime | None, UUID]]) -> str:

@@ -20,7 +20,6 @@ from petpro_common.db import Database
 from petpro_common.errors import invalid
 from petpro_payment import messages, store, store_ledger, store_refunds, webhooks
 from petpro_payment.clinics import Clinics
-from petpro_payment.cursors import moment_after
 from petpro_payment.domain import ClinicNotFound, PaymentNotFound
 from petpro_payment.providers.provider import Providers
 from petpro_payment.under_lock import UnderLock
@@ -52,7 +51,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
     ) -> ListFinancialEntriesResponse:
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
         booking_id = _booking(request.booking_id)
-        after = moment_after(pages.read_token(request.page_token, clinic_id, booking_id))
+        after = pages.read_moment(request.page_token, clinic_id, booking_id)
         if not await self._clinics.acts_for(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.reading() as tx:

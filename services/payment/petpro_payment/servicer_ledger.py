@@ -32,7 +32,6 @@ from petpro_common.instants import timestamp
 from petpro_common.money import Money
 from petpro_payment import settlements, statements, store_journal, store_settlements
 from petpro_payment.clinics import Clinics
-from petpro_payment.cursors import id_after, moment_after
 from petpro_payment.domain import ClinicNotFound
 from petpro_payment.errors import SettlementNotFound
 
@@ -48,7 +47,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
 
     async def ListSettlements(self, request: ListSettlementsRequest, context: _Context) -> ListSettlementsResponse:
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
-        before = id_after(pages.read_token(request.page_token, clinic_id))
+        before = pages.read_id(request.page_token, clinic_id)
         if not await self._clinics.acts_for(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.transaction() as tx:
@@ -105,7 +104,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             request.since.ToDatetime(UTC) if request.HasField("since") else None,
             request.until.ToDatetime(UTC) if request.HasField("until") else None,
         )
-        after = moment_after(pages.read_token(request.page_token, *window))
+        after = pages.read_moment(request.page_token, *window)
         async with self._database.transaction() as tx:
             rows = await store_journal.page(tx, *window, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None

@@ -35,7 +35,6 @@ from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
 from petpro_common.money import Money
 from petpro_payment import messages, refunds, store_queue, store_settlements
-from petpro_payment.cursors import moment_after
 from petpro_payment.domain import PaymentNotFound, RefundStatus
 from petpro_payment.errors import PaymentNotQuarantined
 from petpro_payment.providers.provider import Providers
@@ -66,7 +65,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         administrator()
         status = _STATUSES[request.status]
         size, filters = pages.page_size(request.page_size), ("refunds", request.min_age_seconds, request.status)
-        after = moment_after(pages.read_token(request.page_token, *filters))
+        after = pages.read_moment(request.page_token, *filters)
         async with self._database.transaction() as tx:
             rows = await store_queue.waiting_refunds(tx, status, request.min_age_seconds, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
@@ -83,10 +82,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
                 store_settlements.note(tx, operator, "pay_out_refund", refund_id, request.reason, request.reference)
             return PayOutRefundResponse(refund=messages.refund_message(refund))
 
-        if request.dry_run:  # a request id is kept for what changes something
-            async with self._database.transaction() as tx:
-                return await act(tx)
-        return await once(self._database, request, PayOutRefundResponse, act)
+        return await once(self._database, request, PayOutRefundResponse, act, dry_run=request.dry_run)
 
     @ends_what_was_begun
     async def RetryRefund(self, request: RetryRefundRequest, context: _Context) -> RetryRefundResponse:
@@ -98,17 +94,14 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
                 store_settlements.note(tx, operator, "retry_refund", refund_id, request.reason)
             return RetryRefundResponse(refund=messages.refund_message(refund))
 
-        if request.dry_run:
-            async with self._database.transaction() as tx:
-                return await act(tx)
-        return await once(self._database, request, RetryRefundResponse, act)
+        return await once(self._database, request, RetryRefundResponse, act, dry_run=request.dry_run)
 
     async def ListQuarantinedPayments(
         self, request: ListQuarantinedPaymentsRequest, context: _Context
     ) -> ListQuarantinedPaymentsResponse:
         administrator()
         size, filters = pages.page_size(request.page_size), ("quarantine", request.min_age_seconds)
-        after = moment_after(pages.read_token(request.page_token, *filters))
+        after = pages.read_moment(request.page_token, *filters)
         async with self._database.transaction() as tx:
             rows = await store_queue.quarantined(tx, request.min_age_seconds, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
@@ -130,10 +123,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
                 store_settlements.note(tx, operator, "close_quarantine", payment_id, request.reason, request.reference)
             return CloseQuarantineResponse()
 
-        if request.dry_run:
-            async with self._database.transaction() as tx:
-                return await act(tx)
-        return await once(self._database, request, CloseQuarantineResponse, act)
+        return await once(self._database, request, CloseQuarantineResponse, act, dry_run=request.dry_run)
 
 
 def _refund(row: Row) -> ManualRefund:

@@ -69,7 +69,13 @@ _AWAIT_SETTLEMENT = text("""
          AS given(id, command_id, entry_id)
     WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
 """)
-_reserved: WeakKeyDictionary[Transaction, dict[UUID, tuple[Payment, Refund]]] = WeakKeyDictionary()
+
+reserved_by: WeakKeyDictionary[Transaction, dict[UUID, tuple[Payment, Refund]]] = WeakKeyDictionary()
+"""The refunds that a transaction has itself reserved, as they stand by now, with their payments.
+
+Nobody else knows of them before the commit, so the orders that came in the same message do not read them again: `add`
+puts them in, `submit` keeps them up to date, and `lock_all` forgets them, since whoever locks may move them.
+"""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | Non
 
 async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
     """Those of the refunds that there are, by id, with their payments; all under their row locks."""
-    _reserved.pop(tx, None)
+    reserved_by.pop(tx, None)
     return _by_refund(await tx.execute(_LOCK, {"ids": list(refund_ids)}))
 
 
@@ -129,9 +135,9 @@ async def reserved_or_locked(
 ) -> tuple[dict[UUID, tuple[Payment, Refund]], list[Rows]]:
     """What `lock_all` gives, and what statements do that run under these locks, in one round trip; none without any.
 
-    What the transaction has itself reserved is not read again: nobody else knows of it before the commit.
+    What is in `reserved_by` is not read again.
     """
-    reserved = _reserved.get(tx, {})
+    reserved = reserved_by.get(tx, {})
     known = {refund_id: reserved[refund_id] for refund_id in refund_ids if refund_id in reserved}
     left = [refund_id for refund_id in refund_ids if refund_id not in known]
     locks = [(_LOCK, {"ids": left})] if left else []
@@ -172,7 +178,7 @@ def add(tx: Transaction, new: Sequence[NewRefund]) -> None:
         "trace": telemetry.traceparent(),
     }
     tx.write(_INSERT, columns)
-    _reserved.setdefault(tx, {}).update({refund.id: _added(refund) for refund in new})
+    reserved_by.setdefault(tx, {}).update({refund.id: _added(refund) for refund in new})
 
 
 def _added(new: NewRefund) -> tuple[Payment, Refund]:
@@ -221,8 +227,8 @@ def submit(tx: Transaction, orders: Sequence[Refund], claimed: int, lease_second
     """
     if not orders:
         return
-    reserved = _reserved.get(tx, {})
-    reserved |= {refund.id: (reserved[refund.id][0], refund) for refund in orders if refund.id in reserved}
+    reserved = reserved_by.get(tx, {})
+    reserved.update({refund.id: (reserved[refund.id][0], refund) for refund in orders if refund.id in reserved})
     if len(orders) > claimed:
         tx.tell(WORK)
     row = {

@@ -41,7 +41,7 @@ async def apply_for(tx: Transaction, caller: Caller, owner: UUID, details: Clini
     _check_commission(caller, USUAL_COMMISSION, details)
     rules.check_clinic(details)
     clinic_id = new_id()
-    await store_clinics.add_clinic(tx, clinic_id, owner, details)
+    store_clinics.add_clinic(tx, clinic_id, owner, details)
     return await _announced(tx, clinic_id, caller)
 
 
@@ -76,7 +76,7 @@ async def edit(tx: Transaction, clinic_id: UUID, caller: Caller, change: Callabl
     if details.cancellation_policy != clinic.details.cancellation_policy:
         policy_version += 1
         store_clinics.add_policy(tx, clinic_id, policy_version, details.cancellation_policy)
-    await store_clinics.edit_clinic(tx, clinic_id, details, policy_version)
+    store_clinics.edit_clinic(tx, clinic_id, details, policy_version)
     return await _announced(tx, clinic_id, caller)
 
 
@@ -86,7 +86,7 @@ async def decide(tx: Transaction, clinic_id: UUID, administrator: Caller, status
     if clinic is None:
         raise ClinicNotFound
     check_can_become(clinic.status, status)
-    await store_clinics.set_status(tx, clinic_id, status)
+    store_clinics.set_status(tx, clinic_id, status)
     return await _announced(tx, clinic_id, administrator)
 
 

@@ -113,17 +113,6 @@ class Worker:
         self._is_to_look = True
         self._woken.set()
 
-    async def claim(self, limit: int) -> list[Item]:
-        """Takes what is due on lease."""
-        due, _ = await store_errands.claim(self._database, self._timings.lease, limit)
-        return due
-
-    async def round(self) -> int:
-        """Claims what is due and brings each item one step on; how many there were."""
-        due = await self.claim(_AT_ONCE)
-        await asyncio.gather(*map(self.step, due))
-        return len(due)
-
     async def step(self, item: Item) -> float | None:
         """Asks the provider about one item and records what it said; the seconds until it is looked at again, if so."""
         if isinstance(item, Payment):

@@ -220,9 +220,9 @@ class SagaEngine:
                     await self._send(tx, move.saga, move.state, move.order)
                 self.timer.expect(move.state.due_at, move.now)
                 if move.is_fresh:
-                    store.add(tx, move.state, move.timeline, telemetry.trace_headers())
+                    await store.add(tx, move.state, move.timeline, telemetry.trace_headers())
                 else:
-                    store.save(tx, move.state, move.timeline)
+                    await store.save(tx, move.state, move.timeline)
                 self._report(move.state, move.now)
         return [Operated(move.state, tuple(move.timeline)) for move in moves]
 

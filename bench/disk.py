@@ -1,7 +1,7 @@
 """What a booking leaves on the disk, and what a year of bookings does.
 
 Bytes with indexes (`pg_total_relation_size`), counted over 292 bookings through the gateway, one in ten cancelled, by
-`python -m tests.bench.sizes`; how long they are kept is in `petpro_common.housekeeping`. Nothing that is
+`python -m tests.bench.bytes_per_booking`; how long they are kept is in `petpro_common.housekeeping`. Nothing that is
 over was detached or archived.
 """
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 
 from bench import supply, work
+from bench.databases import DatabasesBySize
 from bench.measure import Meter, open_meter
 from bench.rounds import Contestant, alternate
 from bench.section import RATE, Figures, Options, Results, Row, Target
-from bench.sizes import Sizes
 from bench.spread import find, ratio
 from bench.stage import open_stage
 
@@ -63,14 +63,14 @@ class _Growth:
         await supply.bookings(self._meter, 1)  # so that the customer is known
         [self._customer] = await self._fetch(_CUSTOMER)
         smallest, *bigger = BOOKINGS[self._options.size]
-        sizes = Sizes(self._stage, at_bookings(*smallest))
+        databases = DatabasesBySize(self._stage, at_bookings(*smallest))
         await self._load_bookings(*smallest)
         for size in bigger:
-            await sizes.grow(at_bookings(*size))
+            await databases.grow(at_bookings(*size))
             await self._load_bookings(*size)
         ways = {HOLD: self._hold, LOOK_UP: self._look_up, CANCEL: self._cancel}
         contestants = [
-            Contestant(at_bookings(*size), what, partial(_at_size, sizes, at_bookings(*size), once),
+            Contestant(at_bookings(*size), what, partial(_at_size, databases, at_bookings(*size), once),
                        at_bookings(*smallest) if size != smallest else "")
             for what, once in ways.items() for size in (smallest, *bigger)
         ]  # fmt: skip
@@ -152,9 +152,9 @@ class _Growth:
         return await self._meter.measure(cancel, _CALLERS, self._options.seconds, drains=True)
 
 
-async def _at_size(sizes: Sizes, size: str, once: Once) -> Figures:
+async def _at_size(databases: DatabasesBySize, size: str, once: Once) -> Figures:
     """One round at a size, after another that does not count: booking's connections are new, and each plans anew."""
-    await sizes.serve(size)
+    await databases.serve(size)
     await once()
     return await once()
 

@@ -13,7 +13,7 @@ from petpro_booking import store_personal as booking
 from petpro_catalog import store_personal as catalog
 from petpro_common.personal.held import Held
 from petpro_notification import store_personal as notification
-from petpro_payment import personal_store as payment
+from petpro_payment import store_personal as payment
 
 HELD: Mapping[str, Sequence[Held]] = {
     "account": account.HELD,

@@ -11,37 +11,37 @@ from typing import Generic, TypeAlias, TypeVar
 
 from petpro_common.errors import PetProError, Unavailable
 
-Wish = TypeVar("Wish")
+Request = TypeVar("Request")
 Outcome = TypeVar("Outcome")
 
-_Wishes: TypeAlias = Mapping[asyncio.Future[Outcome], Wish]
+_Requests: TypeAlias = Mapping[asyncio.Future[Outcome], Request]
 _Settled: TypeAlias = Sequence[Outcome | Exception]
 
 
-class Coalescer(Generic[Wish, Outcome]):
-    """Has `carry_out` work on batches of at most `batch` wishes, one batch at a time.
+class Coalescer(Generic[Request, Outcome]):
+    """Has `carry_out` work on batches of at most `batch` requests, one batch at a time.
 
-    It returns for each wish an outcome, or the error that its caller gets. Wishes of one key, unless it is None,
+    It returns for each request an outcome, or the error that its caller gets. Requests of one key, unless it is None,
     are never in one batch. How many wait is bounded by the calls that the edge lets in: who gives up is taken out.
     """
 
     def __init__(
         self,
-        carry_out: Callable[[Sequence[Wish]], Awaitable[Sequence[Outcome | Exception]]],
-        key_of: Callable[[Wish], Hashable],
+        carry_out: Callable[[Sequence[Request]], Awaitable[Sequence[Outcome | Exception]]],
+        key_of: Callable[[Request], Hashable],
         batch: int,
     ) -> None:
         self._carry_out = carry_out
         self._key_of = key_of
         self._batch = batch
-        self._waiting: dict[asyncio.Future[Outcome], Wish] = {}
+        self._waiting: dict[asyncio.Future[Outcome], Request] = {}
         self._work: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()  # a batch belongs to no call
 
-    async def do(self, wish: Wish) -> Outcome:
-        """The outcome of one wish. A caller who goes away leaves it undone only while it waits for its batch."""
+    async def do(self, request: Request) -> Outcome:
+        """The outcome of one request. A caller who goes away leaves it undone only while it waits for its batch."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting[outcome] = wish
+        self._waiting[outcome] = request
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._run(), context=self._context.copy())
         try:
@@ -51,7 +51,7 @@ class Coalescer(Generic[Wish, Outcome]):
 
     async def _run(self) -> None:
         """Until nobody waits. When it is cancelled, as a library may do from within, all who wait hear of it."""
-        batch: _Wishes[Outcome, Wish] = {}
+        batch: _Requests[Outcome, Request] = {}
         try:
             while self._waiting:
                 batch = self._next_batch()
@@ -63,13 +63,13 @@ class Coalescer(Generic[Wish, Outcome]):
             self._waiting.clear()
             raise
 
-    def _next_batch(self) -> _Wishes[Outcome, Wish]:
-        batch: dict[asyncio.Future[Outcome], Wish] = {}
+    def _next_batch(self) -> _Requests[Outcome, Request]:
+        batch: dict[asyncio.Future[Outcome], Request] = {}
         keys: set[Hashable] = set()
-        for outcome, wish in list(self._waiting.items()):
+        for outcome, request in list(self._waiting.items()):
             if len(batch) == self._batch:
                 break
-            key = self._key_of(wish)
+            key = self._key_of(request)
             if outcome.done():
                 del self._waiting[outcome]
             elif key is None or key not in keys:
@@ -77,7 +77,7 @@ class Coalescer(Generic[Wish, Outcome]):
                 batch[outcome] = self._waiting.pop(outcome)
         return batch
 
-    async def _settle(self, batch: _Wishes[Outcome, Wish]) -> None:
+    async def _settle(self, batch: _Requests[Outcome, Request]) -> None:
         if not batch:
             return
         try:
@@ -86,8 +86,8 @@ class Coalescer(Generic[Wish, Outcome]):
             if len(batch) == 1 or isinstance(fault, PetProError):
                 settled = [fault] * len(batch)
             else:
-                for outcome, wish in batch.items():
-                    await self._settle({outcome: wish})
+                for outcome, request in batch.items():
+                    await self._settle({outcome: request})
                 return
         for outcome, result in zip(batch, settled, strict=True):
             if outcome.done():

@@ -102,13 +102,16 @@ async def once(
     request: Message,
     reply_type: type[Reply],
     work: Callable[[Transaction], Awaitable[Reply]],
+    *,
+    dry_run: bool = False,
 ) -> Reply:
     """Runs `work` in a transaction of its own, once per caller, method and request id.
 
-    Without a request id it simply runs. Raises RequestIdReused when the id came before with another request. When
-    `work` raises, nothing is kept and the id is free again.
+    Without a request id it simply runs, and so does a dry run: an id is kept for what changes something. Raises
+    RequestIdReused when the id came before with another request. When `work` raises, nothing is kept and the id is
+    free again.
     """
-    claim = claim_of(request)
+    claim = None if dry_run else claim_of(request)
     async with database.transaction() as tx:
         if claim is None:
             return await work(tx)

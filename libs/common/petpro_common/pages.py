@@ -3,6 +3,8 @@
 import base64
 import binascii
 import hashlib
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -62,5 +64,20 @@ def read_id(token: str, *filters: Any) -> UUID | None:
     try:
         (id_,) = key
         return UUID(id_)
+    except ValueError:
+        raise BadPageToken from None
+
+
+def read_moment(token: str, *filters: Any) -> tuple[datetime, UUID] | None:
+    """As `read_token`, of a list whose sort key is an instant and an id. Raises BadPageToken as `read_id` does."""
+    key = read_token(token, *filters)
+    return None if key is None else moment_of(key)
+
+
+def moment_of(key: Iterable[str]) -> tuple[datetime, UUID]:
+    """The instant and the id of a sort key. Raises BadPageToken when it is of other things."""
+    try:
+        at, id_ = key
+        return datetime.fromisoformat(at), UUID(id_)
     except ValueError:
         raise BadPageToken from None

@@ -19,7 +19,6 @@ import grpc
 import protovalidate
 import structlog
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 from prometheus_client import Histogram
@@ -239,14 +238,3 @@ def server(edge: Edge) -> aio.Server:
             ("grpc.server_max_unrequested_time_in_server", _LONGEST_UNREAD_SECONDS),
         ),
     )
-
-
-def reason_of(call: aio.AioRpcError) -> str:
-    """The ErrorInfo reason of a failed outgoing call; empty when the other side gave none."""
-    for key, value in call.trailing_metadata() or ():
-        if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            for detail in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info):
-                    return str(info.reason)
-    return ""

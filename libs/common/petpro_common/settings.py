@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 
-class Told(BaseModel):
+class EnvironmentSettings(BaseModel):
     """What is told from outside, to a service or to a part of one.
 
     A subclass names the `service`; its fields are then read from `PETPRO_<SERVICE>_<FIELD>`, and its secrets from
@@ -26,7 +26,7 @@ class Told(BaseModel):
         return cls.model_validate({field: value for field, value in told.items() if value is not None} | overrides)
 
 
-class ServiceSettings(Told):
+class ServiceSettings(EnvironmentSettings):
     """What every service is told.
 
     `database_session_url`: where `database_url` leads to a pooler that hands out connections by the transaction, the

@@ -18,8 +18,7 @@ from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro_common import context, errors, rpc
 from petpro_common.context import Role
 from petpro_common.ids import new_id
-from petpro_common.rpc import reason_of
-from petpro_common.testing import KeyRing, eventually, logged, serving
+from petpro_common.testing import KeyRing, eventually, logged, reason_of, serving
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from petpro.notification.v1 import notification_pb2 as pb
 from petpro.notification.v1 import notification_pb2_grpc
 from petpro_common import context, errors, rpc
 from petpro_common.ids import new_id
-from petpro_common.testing import KeyRing, eventually, logged, serving
+from petpro_common.testing import KeyRing, eventually, logged, reason_of, serving
 from petpro_common.testing.serving import edge_of
 
 pytestmark = pytest.mark.unit
@@ -95,8 +95,8 @@ async def test_a_bad_token_and_a_broken_rule_are_refused_before_anything_is_done
 ) -> None:
     expired = await refusal(listen(stub, keys.person(new_id(), seconds=-1)))
     broken = await refusal(listen(stub, keys.person(new_id()), after="yesterday"))
-    assert (expired.code(), rpc.reason_of(expired)) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
-    assert (broken.code(), rpc.reason_of(broken)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert (expired.code(), reason_of(expired)) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+    assert (broken.code(), reason_of(broken)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert barks.seen == []
 
 
@@ -108,7 +108,7 @@ async def test_a_fault_of_ours_does_not_leak_its_text_at_any_place(stub: Any, ba
     barks.answers, barks.then = answers, break_down
     with logged() as lines:
         fault = await refusal(listen(stub))
-    assert (fault.code(), rpc.reason_of(fault)) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.INTERNAL, "INTERNAL")
     assert SECRET not in f"{fault.details()} {fault.trailing_metadata()} {lines}"
     assert [line["event"] for line in lines] == ["call failed"]
 
@@ -119,7 +119,7 @@ async def test_a_typed_error_arrives_with_its_reason(stub: Any, barks: Barks) ->
 
     barks.answers, barks.then = 0, refuse
     fault = await refusal(listen(stub))
-    assert (fault.code(), rpc.reason_of(fault)) == (grpc.StatusCode.PERMISSION_DENIED, "FORBIDDEN")
+    assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.PERMISSION_DENIED, "FORBIDDEN")
 
 
 async def test_streams_are_no_calls_in_hand_and_have_a_limit_of_their_own(keys: KeyRing, barks: Barks) -> None:
@@ -130,7 +130,7 @@ async def test_streams_are_no_calls_in_hand_and_have_a_limit_of_their_own(keys: 
         for call in opened:
             assert await call.read() == HEARTBEAT
         fault = await refusal(listen(stub))
-        assert (fault.code(), rpc.reason_of(fault)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
         assert await stub.ListNotifications(pb.ListNotificationsRequest()) == pb.ListNotificationsResponse()
         barks.goes_on.set()
         for call in opened:

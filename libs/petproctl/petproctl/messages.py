@@ -6,7 +6,6 @@ as refused. A discard cannot be undone, so it asks first, of one message too.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from petproctl import messages_drawing
 from petproctl.gateway import Gateway, Json, Refused
+from petproctl.places import Service
 from petproctl.terminal import (
     EXIT_CODES,
     REFUSED,
@@ -49,16 +49,6 @@ app = typer.Typer(
     'petproctl messages discard payment:12 --reason "published by hand, nobody can read it"',
 )
 app.callback()(connection)
-
-
-class Service(StrEnum):
-    """Who can have set a message aside."""
-
-    ACCOUNT = "account"
-    CATALOG = "catalog"
-    BOOKING = "booking"
-    PAYMENT = "payment"
-    NOTIFICATION = "notification"
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,28 @@ The first of these that there is:
 
 import json
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
 
-SERVICES = ("account", "catalog", "booking", "payment", "notification")
+
+class Service(StrEnum):
+    """Those with a database and messages of their own."""
+
+    ACCOUNT = "account"
+    CATALOG = "catalog"
+    BOOKING = "booking"
+    PAYMENT = "payment"
+    NOTIFICATION = "notification"
+
+
 CONFIG = "PETPROCTL_CONFIG"
 _CLUSTER: Json = {
     "gateway_url": "http://petpro-gateway",
     "nats_url": "nats://nats:4222",
-    "services": {name: {"metrics": f"http://petpro-{name}:9100/metrics"} for name in SERVICES},
+    "services": {name: {"metrics": f"http://petpro-{name}:9100/metrics"} for name in Service},
 }
 
 
@@ -46,12 +57,12 @@ def dsns(known: Json, given: list[str]) -> dict[str, str]:
     Raises Nowhere when one is given that is not written so.
     """
     found = {name: said["dsn"] for name, said in known.get("services", {}).items() if "dsn" in said}
-    for service in SERVICES:
+    for service in Service:
         if told := os.environ.get(f"PETPRO_AUDIT_{service.upper()}_DSN"):
             found[service] = told
     for each in given:
-        service, _, url = each.partition("=")
-        if service not in SERVICES or not url:
-            raise Nowhere(f"--dsn takes SERVICE=URL, and SERVICE is one of {', '.join(SERVICES)}")
-        found[service] = url
+        name, _, url = each.partition("=")
+        if name not in set(Service) or not url:
+            raise Nowhere(f"--dsn takes SERVICE=URL, and SERVICE is one of {', '.join(Service)}")
+        found[name] = url
     return found

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from petproctl.audit.databases import Databases
 from petproctl.gateway import Gateway, Json
-from petproctl.messages import Service
+from petproctl.places import Service
 from petproctl.reading import Dsns, databases, folder_of
 from petproctl.terminal import EXIT_CODES, AsJson, DryRun, Limit, Out, Reason, connection, new_file, say, session
 

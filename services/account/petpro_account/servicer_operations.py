@@ -56,10 +56,7 @@ class OperationsServicer(UserOperationsServiceServicer):
         async def work(tx: Transaction) -> _Reply:
             return _reply(reply_type, await operations.do(tx, verb, order))
 
-        if order.dry_run:  # a request id is kept for what changes something
-            async with self._database.transaction() as tx:
-                return await work(tx)
-        return await once(self._database, request, reply_type, work)
+        return await once(self._database, request, reply_type, work, dry_run=request.dry_run)
 
 
 def _reply(reply_type: type[_Reply], done: Done) -> _Reply:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from petpro_booking import access, messages, policy, store, store_confirm, store_pages, store_projections
+from petpro_booking import access, events, policy, store, store_confirm, store_pages, store_projections
 from petpro_booking.domain import (
     ApprovalRequired,
     BookingHasBegun,
@@ -52,7 +52,7 @@ async def confirm(tx: Transaction, all_paid: Sequence[Paid]) -> None:
     )
     for paid in all_paid:
         with telemetry.back_in(paid.place):
-            await messages.booking_confirmed(tx, made[paid.booking_id])
+            await events.booking_confirmed(tx, made[paid.booking_id])
 
 
 async def _made(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, Row]:
@@ -131,7 +131,7 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
     slot = await store.take_seat(tx, slot_id)
     store.free_seat(tx, booking.slot_id)
     moved = await store.move_booking(tx, booking_id, slot, policy.bounds_after_move(booking, by_clinic=acts_for_clinic))
-    await messages.booking_rescheduled(tx, moved, slot.slot_start_time)
+    await events.booking_rescheduled(tx, moved, slot.slot_start_time)
     return moved
 
 
@@ -152,7 +152,7 @@ async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     must_be("confirmed", booking.status, booking.cancellation_status)
     must_be_its_day(booking.starts_at, ZoneInfo(booking.timezone), booking.now)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
-    await messages.booking_checked_in(tx, changed)
+    await events.booking_checked_in(tx, changed)
     return changed
 
 
@@ -165,7 +165,7 @@ async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     must_be("in-progress", booking.status, booking.cancellation_status)
     must_have_begun(booking.starts_at, booking.now)
     changed = await store.set_booking_status(tx, booking_id, "completed")
-    await messages.booking_completed(tx, changed)
+    await events.booking_completed(tx, changed)
     return changed
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, messages, policy, starting, store, store_sagas
+from petpro_booking import access, events, messages, policy, starting, store, store_sagas
 from petpro_booking.domain import BookingHasBegun, BookingNotFound, CancellationInProgress, WrongBookingStatus
 from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
 from petpro_common.context import Caller
@@ -24,7 +24,6 @@ from petpro_common.db import Row, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
 from petpro_common.messaging.events import Event
-from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_common.saga import SagaEngine, SagaState
@@ -41,7 +40,7 @@ Reply = booking_pb2.CancelBookingResponse
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish(starting.Wish):
+class CancellationRequest(starting.SagaRequest):
     """A booking that its customer, or somebody for the clinic, wants cancelled.
 
     `as_customer`: under the policy, also where the customer acts for the clinic.
@@ -51,33 +50,35 @@ class Wish(starting.Wish):
     as_customer: bool = False
 
 
-async def request(tx: Transaction, engine: SagaEngine, wishes: Sequence[Wish]) -> list[Reply | PetProError]:
+async def request(
+    tx: Transaction, engine: SagaEngine, requests: Sequence[CancellationRequest]
+) -> list[Reply | PetProError]:
     """Starts to cancel different bookings: a reply or a typed error for each.
 
     BookingNotFound, WrongBookingStatus, CancellationInProgress, or BookingHasBegun for a customer who is late.
     """
-    return await starting.start(tx, engine, _WAYS, wishes)
+    return await starting.start(tx, engine, _WAYS, requests)
 
 
-def _lock(wishes: Sequence[Wish]) -> Order:
-    return store_sagas.locking_bookings_for((wish.about, access.person_of(wish.caller)) for wish in wishes)
+def _lock(requests: Sequence[CancellationRequest]) -> Order:
+    return store_sagas.locking_bookings_for((request.about, access.person_of(request.caller)) for request in requests)
 
 
-def _decide(wish: Wish, booking: Row | None) -> Start:
+def _decide(request: CancellationRequest, booking: Row | None) -> Start:
     if booking is None:
         raise BookingNotFound
-    acts_for_clinic = not wish.as_customer and access.acts_where(wish.caller, is_of_clinic=booking.is_of_clinic)
-    by = _who_may_cancel(wish.caller, booking, acts_for_clinic=acts_for_clinic)
+    acts_for_clinic = not request.as_customer and access.acts_where(request.caller, is_of_clinic=booking.is_of_clinic)
+    by = _who_may_cancel(request.caller, booking, acts_for_clinic=acts_for_clinic)
     refund = refund_due(booking, by)
     data = {
         **refund_data(booking, refund),
         "gives_money_back": refund.amount > 0,
         "must_succeed": by == CLINIC,
-        "reason": wish.reason,
+        "reason": request.reason,
         "by": by,
     }
     saga = CANCELLATION if by == CUSTOMER else CLINIC_CANCELLATION
-    return Start(saga.type, f"cancellation:{booking.id}:{booking.cancellation_count + 1}", data, wish.place)
+    return Start(saga.type, f"cancellation:{booking.id}:{booking.cancellation_count + 1}", data, request.place)
 
 
 _WAYS = starting.Ways(
@@ -159,8 +160,8 @@ def local_handlers() -> Mapping[str, LocalHandler]:
 
 async def lock_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
     """Sets the semantic locks and freezes what goes back."""
-    requests = [
-        store_sagas.Request(
+    locks = [
+        store_sagas.CancellationLock(
             id=_booking_id(state),
             saga_id=state.id,
             by=state.data["by"],
@@ -169,45 +170,25 @@ async def lock_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequenc
         )
         for state in states
     ]
-    are_set = await store_sagas.request_cancellations(tx, requests)
+    are_set = await store_sagas.request_cancellations(tx, locks)
     return [Succeeded() if is_set else Refused("WRONG_BOOKING_STATUS") for is_set in are_set]
 
 
 async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
     """The refund was refused: the booking stands as before, and the customer is told."""
     store_sagas.refuse_cancellation(tx, _booking_id(state))
-    event = {
-        "booking_id": state.data["booking_id"],
-        "user_id": state.data["user_id"],
-        "clinic_id": state.data["clinic_id"],
-        "reason": failure_reason(state.data),
-    }
-    await add_event(tx, "booking", "booking.cancellation_refused", _booking_id(state), event)
+    await events.booking_cancellation_refused(tx, state.data, failure_reason(state.data))
     return Succeeded()
 
 
 async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
     """Cancels bookings, frees their seats and tells everybody. Of one that is cancelled already it changes nothing."""
-    cancelled = await store_sagas.cancel_bookings(tx, [_ending(state) for state in states])
+    cancelled = await store_sagas.cancel_bookings(tx, [_cancelled_booking(state) for state in states])
     for state, booking in zip(states, cancelled, strict=True):
         if booking:
             with on_behalf(state):
-                await _cancelled(tx, state, booking)
+                await events.booking_cancelled(tx, booking, paid(booking), state.data)
     return [Succeeded()] * len(states)
-
-
-async def _cancelled(tx: Transaction, state: SagaState, booking: Row) -> None:
-    event = {
-        "booking_id": booking.id,
-        "user_id": booking.user_id,
-        "clinic_id": booking.clinic_id,
-        "cancellation_reason": state.data["reason"],
-        "paid_amount": paid(booking).amount,
-        "refund_amount": state.data["refund_amount"],
-        "refund_status": booking.refund_status,
-        "currency": state.data["currency"],
-    }
-    await add_event(tx, "booking", "booking.cancelled", booking.id, event)
 
 
 async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
@@ -216,9 +197,9 @@ async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
     Completed it is cancelled, unless it is already; compensated it stands as before, and its customer is told.
     """
     if ended is Status.COMPLETED:
-        [booking] = await store_sagas.cancel_bookings(tx, [_ending(state)])
+        [booking] = await store_sagas.cancel_bookings(tx, [_cancelled_booking(state)])
         if booking:
-            await _cancelled(tx, state, booking)
+            await events.booking_cancelled(tx, booking, paid(booking), state.data)
     else:
         await lift_lock(tx, state._replace(data={FAILURE_REASON: STOPPED_BY_OPERATOR, **state.data}))
 
@@ -227,11 +208,11 @@ async def refund_changed(tx: Transaction, event: Event) -> None:
     """Keeps the refund status of a cancelled booking, or a no-show: refund.succeeded and refund.manual of payment."""
     status = {"refund.succeeded": "succeeded", "refund.manual": "manual"}[event["event_type"]]
     before = event.get("status_before") or ("succeeded" if status == "manual" else "pending")  # as told by an older one
-    store_sagas.set_refund_status(tx, store_sagas.Told(UUID(event["booking_id"]), status, before))
+    store_sagas.set_refund_status(tx, store_sagas.RefundStatusChange(UUID(event["booking_id"]), status, before))
 
 
-def _ending(state: SagaState) -> store_sagas.Ending:
-    return store_sagas.Ending(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
+def _cancelled_booking(state: SagaState) -> store_sagas.CancelledBooking:
+    return store_sagas.CancelledBooking(_booking_id(state), state.data["reason"], state.data.get("refund_status"))
 
 
 def _first_refund_status(state: SagaState) -> str:

@@ -17,7 +17,7 @@ from secrets import compare_digest
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, bookings, messages, starting, store, store_projections, store_sagas
+from petpro_booking import access, bookings, events, messages, starting, store, store_projections, store_sagas
 from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
@@ -37,7 +37,6 @@ from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
-from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga import store as saga_store
@@ -62,7 +61,7 @@ class Tender:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish(starting.Wish):
+class CheckoutRequest(starting.SagaRequest):
     """A held seat, named by its secret too, that its customer wants to pay."""
 
     lock_id: str
@@ -70,27 +69,27 @@ class Wish(starting.Wish):
 
 
 async def start(
-    tx: Transaction, engine: SagaEngine, wishes: Sequence[Wish], for_payment: Sealer
+    tx: Transaction, engine: SagaEngine, requests: Sequence[CheckoutRequest], for_payment: Sealer
 ) -> list[Reply | PetProError]:
     """Starts to pay for different held seats: a reply or a typed error for each. Only payment can read the tokens.
 
     ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired, CheckoutInProgress or
     ServiceUnavailable, which comes from copies as in `holds`.
     """
-    ways: starting.Ways[Wish, Reply] = starting.Ways(
-        lock=lambda wishes: store_sagas.locking_reservations_to_pay(wish.about for wish in wishes),
-        decide=lambda wish, reservation: _decide(wish, reservation, for_payment),
+    ways: starting.Ways[CheckoutRequest, Reply] = starting.Ways(
+        lock=lambda requests: store_sagas.locking_reservations_to_pay(request.about for request in requests),
+        decide=lambda request, reservation: _decide(request, reservation, for_payment),
         look=store.getting_reservations,
         reply_type=Reply,
         reply=lambda row: Reply(reservation=messages.reservation(row, with_lock_id=True)),
     )
-    return await starting.start(tx, engine, ways, wishes)
+    return await starting.start(tx, engine, ways, requests)
 
 
-def _decide(wish: Wish, reservation: Row | None, for_payment: Sealer) -> Start:
-    if reservation is None or reservation.user_id != wish.caller.user_id:
+def _decide(request: CheckoutRequest, reservation: Row | None, for_payment: Sealer) -> Start:
+    if reservation is None or reservation.user_id != request.caller.user_id:
         raise ReservationNotFound
-    if not compare_digest(reservation.lock_id.encode(), wish.lock_id.encode()):
+    if not compare_digest(reservation.lock_id.encode(), request.lock_id.encode()):
         raise WrongLockId
     if reservation.checkout_status in _ON_ITS_WAY:
         raise CheckoutInProgress
@@ -113,11 +112,11 @@ def _decide(wish: Wish, reservation: Row | None, for_payment: Sealer) -> Start:
         "commission_rate": str(reservation.commission_rate),
         "requires_approval": reservation.requires_approval,
         "pay_until": reservation.expires_at.isoformat(),
-        "payment_method": wish.tender.payment_method,
-        "payment_token": for_payment.seal(wish.tender.payment_token, payment_id),
-        "notes": wish.tender.notes,
+        "payment_method": request.tender.payment_method,
+        "payment_token": for_payment.seal(request.tender.payment_token, payment_id),
+        "notes": request.tender.notes,
     }
-    return Start(CHECKOUT.type, f"checkout:{reservation.id}:{reservation.checkout_count + 1}", data, wish.place)
+    return Start(CHECKOUT.type, f"checkout:{reservation.id}:{reservation.checkout_count + 1}", data, request.place)
 
 
 async def approve(
@@ -167,7 +166,7 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
     """The local steps of the checkout saga by name. A clinic has `time_to_approve`, at most until the slot begins."""
 
     async def begin_checkouts(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
-        store_sagas.begin_checkouts(tx, map(_try, states))
+        store_sagas.begin_checkouts(tx, map(_attempt, states))
         for state in states:
             if state.data["requires_approval"]:
                 store_sagas.extend_hold(tx, _id(state, "reservation_id"), time_to_approve)
@@ -182,8 +181,8 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
     }
 
 
-def _try(state: SagaState) -> store_sagas.Try:
-    return store_sagas.Try(
+def _attempt(state: SagaState) -> store_sagas.CheckoutAttempt:
+    return store_sagas.CheckoutAttempt(
         id=_id(state, "reservation_id"),
         saga_id=state.id,
         booking_id=_id(state, "booking_id"),
@@ -201,7 +200,7 @@ async def _ask_clinic(tx: Transaction, reservation_id: UUID) -> None:
     slot = await store.get_slot(tx, reservation.slot_id)
     owner_id = await store_projections.owner_of(tx, reservation.clinic_id)
     if slot and owner_id:
-        await messages.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
+        await events.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
 
 
 async def await_approval(tx: Transaction, state: SagaState) -> Answer:
@@ -267,16 +266,7 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
         store_sagas.cancel_reservation(tx, reservation.id)
         store.free_seat(tx, reservation.slot_id)
-    event = {
-        "reservation_id": state.data["reservation_id"],
-        "booking_id": state.data["booking_id"],
-        "user_id": state.data["user_id"],
-        "clinic_id": state.data["clinic_id"],
-        "reason": reason,
-        "refund_amount": state.data["amount"] if was_paid else "0.00",
-        "currency": state.data["currency"],
-    }
-    await add_event(tx, "booking", "checkout.failed", reservation.id, event)
+    await events.checkout_failed(tx, state.data, reason)
     return Succeeded()
 
 

@@ -24,7 +24,7 @@ async def clinic_changed(tx: Transaction, event: Event) -> None:
         "operating_hours": event["operating_hours"],
         "version": event["version"],
     }
-    await store_projections.keep_clinic(tx, clinic)
+    store_projections.keep_clinic(tx, clinic)
 
 
 async def service_changed(tx: Transaction, event: Event) -> None:
@@ -43,7 +43,7 @@ async def service_changed(tx: Transaction, event: Event) -> None:
     }
     if "cancellation_policy" in event:
         service["cancellation_policy"] = policy.of_service(service_id, event["cancellation_policy"])
-    await store_projections.keep_service(tx, service)
+    store_projections.keep_service(tx, service)
 
 
 async def staff_changed(tx: Transaction, event: Event) -> None:
@@ -55,7 +55,7 @@ async def staff_changed(tx: Transaction, event: Event) -> None:
         "working_hours": event["working_hours"] or {},
         "version": event["version"],
     }
-    await store_projections.keep_staff(tx, staff)
+    store_projections.keep_staff(tx, staff)
 
 
 async def pet_changed(tx: Transaction, event: Event) -> None:
@@ -66,7 +66,7 @@ async def pet_changed(tx: Transaction, event: Event) -> None:
         "is_deleted": event["is_deleted"],
         "version": event["version"],
     }
-    await store_projections.keep_pet(tx, pet)
+    store_projections.keep_pet(tx, pet)
 
 
 HANDLERS: Mapping[str, EventHandler] = {

@@ -98,11 +98,11 @@ class Copies:
             staff["working_hours"] if staff else {},
         )
 
-    async def _keep(self, write: Callable[[Transaction, _Row], Awaitable[None]], row: _Row | None) -> None:
+    async def _keep(self, write: Callable[[Transaction, _Row], None], row: _Row | None) -> None:
         """In a transaction of its own: the consumer writes such rows in the order of the events, several at once."""
         if row is not None:
             async with self._database.transaction() as tx:
-                await write(tx, row)
+                write(tx, row)
 
     async def _shared(self, thing_id: UUID, ask: Callable[[UUID], Awaitable[_Row | None]]) -> _Row | None:
         """What the owner answers to whoever asked first; the others wait for the same answer."""

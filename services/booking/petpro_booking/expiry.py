@@ -4,7 +4,7 @@ Any number of sweeps may run side by side: a row is locked by one, the others pa
 same row and look at its status, so of any two exactly one wins. Time is the database's.
 """
 
-from petpro_booking import messages, store
+from petpro_booking import events, store
 from petpro_common import kill_points
 from petpro_common.db import Database
 from petpro_common.kill_points import Moment
@@ -34,7 +34,7 @@ async def sweep(database: Database) -> int:
         if expired:
             store.free_seats(tx, (reservation.slot_id for reservation in expired))
         for reservation in expired:
-            await messages.reservation_expired(tx, reservation)
+            await events.reservation_expired(tx, reservation)
             kill_points.reach(Moment.BEFORE_COMMIT, "expiry")
     if expired:
         kill_points.reach(Moment.AFTER_COMMIT, "expiry")

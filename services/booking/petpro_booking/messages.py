@@ -1,7 +1,4 @@
-"""Booking's rows as contract messages, and its events with exactly the fields of the domain document.
-
-Fields beyond the document are additive: `currency`, and the events that the document does not know.
-"""
+"""Booking's rows as contract messages."""
 
 from datetime import time
 from decimal import Decimal
@@ -11,10 +8,9 @@ from uuid import UUID
 from petpro.account.v1 import account_pb2
 from petpro.booking.v1 import booking_pb2
 from petpro_booking.policy import Quote
-from petpro_common.db import Row, Transaction
+from petpro_common.db import Row
 from petpro_common.errors import invalid
 from petpro_common.instants import timestamp
-from petpro_common.messaging.outbox import add_event
 from petpro_common.money import Money
 
 SLOT_STATUS = {
@@ -65,8 +61,8 @@ def slot(row: Row) -> booking_pb2.Slot:
         service_id=str(row.service_id),
         staff_id=_text(row.staff_id),
         slot_date=row.slot_date.isoformat(),
-        slot_start_time=_minutes(row.slot_start_time),
-        slot_end_time=_minutes(row.slot_end_time),
+        slot_start_time=minutes(row.slot_start_time),
+        slot_end_time=minutes(row.slot_end_time),
         status=SLOT_STATUS[row.status],
         capacity=row.capacity,
         booked_count=row.booked_count,
@@ -163,104 +159,6 @@ def month(row: Row) -> booking_pb2.MonthlySummary:
     )
 
 
-async def reservation_created(tx: Transaction, row: Row) -> None:
-    """A seat is held."""
-    fields = {**_hold(row), "pet_id": row.pet_id, "expires_at": row.expires_at}
-    await add_event(tx, "booking", "reservation.created", row.id, fields)
-
-
-async def reservation_expired(tx: Transaction, row: Row) -> None:
-    """A hold ran out; its seat is free."""
-    await add_event(tx, "booking", "reservation.expired", row.id, _hold(row))
-
-
-async def reservation_cancelled(tx: Transaction, row: Row) -> None:
-    """A hold was given back; its seat is free."""
-    await add_event(tx, "booking", "reservation.cancelled", row.id, _hold(row))
-
-
-async def reservation_approval_requested(tx: Transaction, row: Row, slot_time: time, owner_id: UUID) -> None:
-    """A reservation waits for the word of its clinic, whose owner is told; until `expires_at`."""
-    fields = {
-        **_hold(row),
-        "clinic_id": row.clinic_id,
-        "owner_id": owner_id,
-        "slot_date": row.slot_date,
-        "slot_time": _minutes(slot_time),
-        "expires_at": row.expires_at,
-    }
-    await add_event(tx, "booking", "reservation.approval_requested", row.id, fields)
-
-
-async def booking_confirmed(tx: Transaction, row: Row) -> None:
-    """A reservation was paid for; `row` with the `slot_start_time`."""
-    fields = {
-        **_visit(row),
-        "reference_code": row.reference_code,
-        "pet_id": row.pet_id,
-        "service_id": row.service_id,
-        "slot_date": row.slot_date,
-        "slot_time": _minutes(row.slot_start_time),
-        "amount": row.amount,
-        "currency": row.currency,
-    }
-    await add_event(tx, "booking", "booking.confirmed", row.id, fields)
-
-
-async def booking_rescheduled(tx: Transaction, row: Row, slot_time: time) -> None:
-    """A booking moved to another slot."""
-    fields = {
-        **_visit(row),
-        "service_id": row.service_id,
-        "slot_date": row.slot_date,
-        "slot_time": _minutes(slot_time),
-    }
-    await add_event(tx, "booking", "booking.rescheduled", row.id, fields)
-
-
-async def booking_reminder_due(tx: Transaction, row: Row, slot_time: time) -> None:
-    """A booking begins before long, and its customer is to be reminded."""
-    fields = {
-        **_visit(row),
-        "reference_code": row.reference_code,
-        "service_id": row.service_id,
-        "slot_date": row.slot_date,
-        "slot_time": _minutes(slot_time),
-        "starts_at": row.starts_at,
-    }
-    await add_event(tx, "booking", "booking.reminder_due", row.id, fields)
-
-
-async def booking_checked_in(tx: Transaction, row: Row) -> None:
-    """The pet is here."""
-    await add_event(tx, "booking", "booking.checked_in", row.id, _visit(row))
-
-
-async def booking_completed(tx: Transaction, row: Row) -> None:
-    """The visit is over."""
-    fields = {**_visit(row), "service_id": row.service_id, "completed_at": row.updated_at}
-    await add_event(tx, "booking", "booking.completed", row.id, fields)
-
-
-async def booking_no_show(tx: Transaction, row: Row) -> None:
-    """Nobody came, and so much goes back."""
-    refund = {"refund_amount": row.refund_amount, "refund_status": row.refund_status, "currency": row.currency}
-    await add_event(tx, "booking", "booking.no_show", row.id, {**_visit(row), **refund})
-
-
-def _hold(row: Row) -> dict[str, Any]:
-    return {
-        "reservation_id": row.id,
-        "user_id": row.user_id,
-        "service_id": row.service_id,
-        "slot_id": row.slot_id,
-    }
-
-
-def _visit(row: Row) -> dict[str, Any]:
-    return {"booking_id": row.id, "user_id": row.user_id, "clinic_id": row.clinic_id}
-
-
 def _total(amount: Decimal, currency: str) -> Any:
     return Money(amount, currency).to_proto()
 
@@ -269,5 +167,6 @@ def _text(value: object | None) -> str:
     return "" if value is None else str(value)
 
 
-def _minutes(value: time) -> str:
+def minutes(value: time) -> str:
+    """A local time of day, as HH:MM."""
     return f"{value.hour:02}:{value.minute:02}"

@@ -10,7 +10,7 @@ new time. After an outage those that are late are told too, while the booking ha
 
 from datetime import timedelta
 
-from petpro_booking import messages, store
+from petpro_booking import events, store
 from petpro_common import kill_points
 from petpro_common.db import Database
 from petpro_common.kill_points import Moment
@@ -40,7 +40,7 @@ async def sweep(database: Database, ahead: timedelta) -> int:
     async with database.transaction() as tx:
         due = await store.take_due_reminders(tx, ahead, BATCH)
         for booking, starts in due:
-            await messages.booking_reminder_due(tx, booking, starts)
+            await events.booking_reminder_due(tx, booking, starts)
         kill_points.reach(Moment.BEFORE_COMMIT, "reminders")
     if due:
         kill_points.reach(Moment.AFTER_COMMIT, "reminders")

@@ -5,7 +5,7 @@ end `expiry`'s.
 from collections.abc import Sequence
 from uuid import UUID
 
-from petpro_booking import access, messages, store, store_pages
+from petpro_booking import access, events, store, store_pages
 from petpro_booking.domain import (
     ClinicNotFound,
     ReservationNotFound,
@@ -59,5 +59,5 @@ async def cancel(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
     must_be_free_to_cancel(reservation.status, reservation.checkout_status)
     cancelled = await store.give_back(tx, reservation_id)
     store.free_seat(tx, reservation.slot_id)
-    await messages.reservation_cancelled(tx, cancelled)
+    await events.reservation_cancelled(tx, cancelled)
     return cancelled

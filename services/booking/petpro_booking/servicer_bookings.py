@@ -6,7 +6,7 @@ from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_booking import bookings, cancellation, messages, no_show, store, summary
-from petpro_booking.cancellation import Wish
+from petpro_booking.cancellation import CancellationRequest
 from petpro_booking.copies import Copies
 from petpro_booking.domain import ApprovalRequired, ClinicNotFound, ServiceUnavailable
 from petpro_common.coalescing import Coalescer
@@ -29,8 +29,8 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         self._database = database
         self._copies = copies
         self._engine = engine
-        self._cancellations: Coalescer[Wish, booking_pb2.CancelBookingResponse] = Coalescer(
-            self._cancel, lambda wish: wish.about, _BATCH
+        self._cancellations: Coalescer[CancellationRequest, booking_pb2.CancelBookingResponse] = Coalescer(
+            self._cancel, lambda request: request.about, _BATCH
         )
 
     async def ListBookings(
@@ -64,11 +64,15 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
     async def CancelBooking(
         self, request: booking_pb2.CancelBookingRequest, context: Any
     ) -> booking_pb2.CancelBookingResponse:
-        wish = Wish(caller=signed_in(), about=UUID(request.booking_id), claim=claim_of(request), reason=request.reason)
-        return await self._cancellations.do(wish)
+        booking_id, claim = UUID(request.booking_id), claim_of(request)
+        return await self._cancellations.do(
+            CancellationRequest(caller=signed_in(), about=booking_id, claim=claim, reason=request.reason)
+        )
 
-    async def _cancel(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CancelBookingResponse | PetProError]:
-        return await together(self._database, _CANCELLING, lambda tx: cancellation.request(tx, self._engine, wishes))
+    async def _cancel(
+        self, requests: Sequence[CancellationRequest]
+    ) -> Sequence[booking_pb2.CancelBookingResponse | PetProError]:
+        return await together(self._database, _CANCELLING, lambda tx: cancellation.request(tx, self._engine, requests))
 
     async def RescheduleBooking(
         self, request: booking_pb2.RescheduleBookingRequest, context: Any

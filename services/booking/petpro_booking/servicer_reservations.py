@@ -8,10 +8,10 @@ from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
 from petpro_booking import checkout, holds, messages, reservations, store
-from petpro_booking.checkout import Tender
+from petpro_booking.checkout import CheckoutRequest, Tender
 from petpro_booking.copies import Copies
 from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
-from petpro_booking.holds import Wish
+from petpro_booking.holds import HoldRequest
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext, Caller, ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
@@ -41,27 +41,29 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self._copies = copies
         self._engine = engine
         self._hold_seconds = hold_seconds
-        self._holds: Coalescer[Wish, booking_pb2.CreateReservationResponse] = Coalescer(
-            self._hold, lambda wish: wish.claim and (wish.claim.caller, wish.claim.key), _BATCH
+        self._holds: Coalescer[HoldRequest, booking_pb2.CreateReservationResponse] = Coalescer(
+            self._hold, lambda request: request.claim and (request.claim.caller, request.claim.key), _BATCH
         )
-        self._checkouts: Coalescer[checkout.Wish, booking_pb2.CheckoutReservationResponse] = Coalescer(
-            self._check_out, lambda wish: wish.about, _BATCH
+        self._checkouts: Coalescer[CheckoutRequest, booking_pb2.CheckoutReservationResponse] = Coalescer(
+            self._check_out, lambda request: request.about, _BATCH
         )
 
     async def CreateReservation(
         self, request: booking_pb2.CreateReservationRequest, context: Any
     ) -> booking_pb2.CreateReservationResponse:
-        wish = Wish(signed_in().user_id, UUID(request.slot_id), UUID(request.pet_id), claim_of(request))
+        hold = HoldRequest(signed_in().user_id, UUID(request.slot_id), UUID(request.pet_id), claim_of(request))
         try:
-            return await self._holds.do(wish)
+            return await self._holds.do(hold)
         except PetNotFound:
-            await self._copies.refresh_pet(wish.pet_id)
+            await self._copies.refresh_pet(hold.pet_id)
         except (ServiceNotFound, ServiceUnavailable):
-            await self._copies.refresh_offer(wish.slot_id, wish.pet_id)
-        return await self._holds.do(wish)
+            await self._copies.refresh_offer(hold.slot_id, hold.pet_id)
+        return await self._holds.do(hold)
 
-    async def _hold(self, wishes: Sequence[Wish]) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
-        return await together(self._database, _HOLDING, lambda tx: holds.hold(tx, wishes, self._hold_seconds))
+    async def _hold(
+        self, requests: Sequence[HoldRequest]
+    ) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
+        return await together(self._database, _HOLDING, lambda tx: holds.hold(tx, requests, self._hold_seconds))
 
     async def ListReservations(
         self, request: booking_pb2.ListReservationsRequest, context: Any
@@ -88,7 +90,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
     async def CheckoutReservation(
         self, request: booking_pb2.CheckoutReservationRequest, context: Any
     ) -> booking_pb2.CheckoutReservationResponse:
-        wish = checkout.Wish(
+        attempt = CheckoutRequest(
             caller=signed_in(),
             about=UUID(request.reservation_id),
             claim=claim_of(request),
@@ -96,16 +98,16 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
             tender=Tender(request.payment_method, request.payment_token, request.notes),
         )
         try:
-            return await self._checkouts.do(wish)
+            return await self._checkouts.do(attempt)
         except ServiceUnavailable:
-            await self._copies.refresh_service_of(store.get_reservation, wish.about)
-        return await self._checkouts.do(wish)
+            await self._copies.refresh_service_of(store.get_reservation, attempt.about)
+        return await self._checkouts.do(attempt)
 
     async def _check_out(
-        self, wishes: Sequence[checkout.Wish]
+        self, requests: Sequence[CheckoutRequest]
     ) -> Sequence[booking_pb2.CheckoutReservationResponse | PetProError]:
         async def work(tx: Transaction) -> list[booking_pb2.CheckoutReservationResponse | PetProError]:
-            return await checkout.start(tx, self._engine, wishes, self._for_payment)
+            return await checkout.start(tx, self._engine, requests, self._for_payment)
 
         return await together(self._database, _CHECKING_OUT, work)
 

@@ -12,7 +12,7 @@ from petpro_common.context import administrator, ends_what_was_begun
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
-from petpro_common.pages import BadPageToken, page_size, read_token, write_token
+from petpro_common.pages import page_size, read_id, write_token
 from petpro_common.saga import SagaEngine, store
 from petpro_common.saga.operations import Operation, SagaNotFound, Verb
 
@@ -48,7 +48,7 @@ class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
             request.saga_type, request.status, request.business_key, request.step, request.min_age_seconds
         )
         key = astuple(filters)
-        after = _after(request.page_token, key)
+        after = read_id(request.page_token, *key)
         async with self._database.reading() as tx:
             rows = await store.page(tx, filters, after, size + 1)
         next_token = write_token((rows[size - 1].id,), *key) if len(rows) > size else ""
@@ -99,21 +99,7 @@ class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
             saga.timeline.extend(_happening(line, at) for line in done.timeline)
             return reply_type(saga=saga)
 
-        if request.dry_run:  # a request id is kept for what changes something
-            async with self._database.transaction() as tx:
-                return await act(tx)
-        return await once(self._database, request, reply_type, act)
-
-
-def _after(token: str, filters: tuple[Any, ...]) -> UUID | None:
-    key = read_token(token, *filters)
-    if key is None:
-        return None
-    try:
-        (saga_id,) = key
-        return UUID(saga_id)
-    except ValueError:
-        raise BadPageToken from None
+        return await once(self._database, request, reply_type, act, dry_run=request.dry_run)
 
 
 def _saga(row: Any) -> booking_pb2.Saga:

@@ -1,6 +1,5 @@
 """SlotService: when a service can be had."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from petpro_booking.slots import Market
 from petpro_common.context import maybe_caller, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import answered, once
-from petpro_common.pages import BadPageToken, page_size, read_token, write_token
+from petpro_common.pages import page_size, read_moment, write_token
 
 
 class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
@@ -48,7 +47,7 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
     async def ListSlots(self, request: booking_pb2.ListSlotsRequest, context: Any) -> booking_pb2.ListSlotsResponse:
         service_id, size = UUID(request.service_id), page_size(request.page_size)
         filters = (request.service_id, request.from_date, request.to_date, request.available_only)
-        after = _after(request.page_token, filters)
+        after = read_moment(request.page_token, *filters)
         market = await self._market(service_id)
         days = slots.range_to_list((request.from_date, request.to_date), market.zone)
         wanted = (service_id, days, request.available_only, after, size + 1)
@@ -91,14 +90,3 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
         if market is None:
             raise ServiceNotFound
         return market
-
-
-def _after(token: str, filters: tuple[Any, ...]) -> tuple[datetime, UUID] | None:
-    key = read_token(token, *filters)
-    if key is None:
-        return None
-    try:
-        starts_at, slot_id = key
-        return datetime.fromisoformat(starts_at), UUID(slot_id)
-    except ValueError:
-        raise BadPageToken from None

@@ -21,7 +21,7 @@ from petpro_common.wire import Order
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class SagaRequest:
     """That a saga be started about something, in the trace of the call in hand."""
 
     caller: Caller
@@ -30,17 +30,17 @@ class Wish:
     place: telemetry.Place = field(default_factory=telemetry.place)
 
 
-Asked = TypeVar("Asked", bound=Wish)
+Request = TypeVar("Request", bound=SagaRequest)
 Reply = TypeVar("Reply", bound=Message)
 
 
 @dataclass(frozen=True)
-class Ways(Generic[Asked, Reply]):
+class Ways(Generic[Request, Reply]):
     """What is particular to one kind of saga."""
 
-    lock: Callable[[Sequence[Asked]], Order]
-    """The statement that locks what wishes are about, in the order of the ids."""
-    decide: Callable[[Asked, Row | None], Start]
+    lock: Callable[[Sequence[Request]], Order]
+    """The statement that locks what requests are about, in the order of the ids."""
+    decide: Callable[[Request, Row | None], Start]
     """The saga, by what was locked. Raises a typed error that speaks against it."""
     look: Callable[[Sequence[UUID]], Order]
     """The statement that looks at it again once the sagas have begun."""
@@ -50,31 +50,31 @@ class Ways(Generic[Asked, Reply]):
 
 
 async def start(
-    tx: Transaction, engine: SagaEngine, ways: Ways[Asked, Reply], wishes: Sequence[Asked]
+    tx: Transaction, engine: SagaEngine, ways: Ways[Request, Reply], requests: Sequence[Request]
 ) -> list[Reply | PetProError]:
-    """Starts a saga for each of the wishes, which are about different things: a reply or a typed error for each."""
-    looking_up = idempotency.looking_up(wish.claim for wish in wishes)
-    locking, found = await tx.execute_all([ways.lock(wishes), looking_up])
+    """Starts a saga for each of the requests, which are about different things: a reply or a typed error for each."""
+    looking_up = idempotency.looking_up(request.claim for request in requests)
+    locking, found = await tx.execute_all([ways.lock(requests), looking_up])
     locked, stored = _by_id(locking), idempotency.Stored(found)
     starts: dict[UUID, Start] = {}
     outcomes: dict[UUID, Reply | PetProError] = {}
-    for wish in wishes:
-        if before := stored.answer(wish.claim, ways.reply_type):
-            outcomes[wish.about] = before
+    for request in requests:
+        if before := stored.answer(request.claim, ways.reply_type):
+            outcomes[request.about] = before
             continue
         try:
-            starts[wish.about] = ways.decide(wish, locked.get(wish.about))
+            starts[request.about] = ways.decide(request, locked.get(request.about))
         except PetProError as refused:
-            outcomes[wish.about] = refused
+            outcomes[request.about] = refused
     if starts:
         await engine.start_all(tx, list(starts.values()))
         begun = _by_id(await tx.execute(*ways.look(list(starts))))
-        for wish in wishes:
-            if wish.about in starts:
-                reply = outcomes[wish.about] = ways.reply(begun[wish.about])
-                if wish.claim:
-                    idempotency.keep(tx, wish.claim, reply)
-    return [outcomes[wish.about] for wish in wishes]
+        for request in requests:
+            if request.about in starts:
+                reply = outcomes[request.about] = ways.reply(begun[request.about])
+                if request.claim:
+                    idempotency.keep(tx, request.claim, reply)
+    return [outcomes[request.about] for request in requests]
 
 
 def _by_id(rows: Rows) -> dict[UUID, Row]:

@@ -1,7 +1,7 @@
-"""The statement that holds seats, for any number of wishes at once.
+"""The statement that holds seats, for any number of requests at once.
 
-It comes in two shapes, which differ in how seats are taken: for wishes that come together, and, for half the work, for
-one that comes alone. What is known of a wish, and what is written for it, is the same text in both.
+It comes in two shapes, which differ in how seats are taken: for requests that come together, and, for half the work,
+for one that comes alone. What is known of a request, and what is written for it, is the same text in both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
     `days` (`{days}` in `taken`) says on which days the slots are, by parameters alone: in which partitions to look must
     be known before the statement runs (why, says `for_each`).
 
-    asked     the wishes, in the order in which they came
+    asked     the requests, in the order in which they came
     offers    what is known for each: slot, price, policy, whose pet, and whether the same request was answered before
               (OFFSET 0 has each looked up by its key: a plan made while the tables are small would read them whole)
     held      reservations for those who came first
@@ -67,7 +67,7 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
     SELECT held.*, held.id IS NOT NULL AS is_held, offers.has_slot, offers.is_blocked, offers.has_begun,
         offers.has_service, offers.is_offered, offers.is_own_pet
     FROM offers LEFT JOIN held ON held.id = offers.id ORDER BY offers.turn
-    """)  # noqa: S608  # of the two texts below
+    """)
 
 
 _DAY = "(uuid_extract_timestamp(CAST(:{slot_id} AS uuid)) AT TIME ZONE 'UTC')::date"
@@ -77,7 +77,7 @@ _THE_DAY = f"slot_date = {_DAY.format(slot_id='slot_id')}"
 _FIRST, _LAST = (_DAY.format(slot_id=name) for name in ("first_slot_id", "last_slot_id"))
 _THESE_DAYS = f"slot_date >= {_FIRST} AND slot_date <= ANY(ARRAY[{_LAST}])"
 
-# places    the wishes of each slot to whom it can be offered, counted in the order in which they came
+# places    the requests of each slot to whom it can be offered, counted in the order in which they came
 # wanted    how many seats of each slot that is
 # locked    these slots, locked in the order of their ids, as everybody locks them; NO KEY, or bookings that are made in
 #           them, in any order, would wait for the keys to which they refer
@@ -85,11 +85,11 @@ _THESE_DAYS = f"slot_date >= {_FIRST} AND slot_date <= ANY(ARRAY[{_LAST}])"
 # Both are found by a list of ids: joins that are planned while the tables are small would read all slots of these days.
 _TOGETHER = _statement(
     """
-        SELECT wish.*, (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date AS slot_date
+        SELECT request.*, (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date AS slot_date
         FROM unnest(
             CAST(:ids AS uuid[]), CAST(:user_ids AS uuid[]), CAST(:pet_ids AS uuid[]), CAST(:slot_ids AS uuid[]),
             CAST(:lock_ids AS text[]), CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[])
-        ) WITH ORDINALITY AS wish(id, user_id, pet_id, slot_id, lock_id, caller, method, key, turn)
+        ) WITH ORDINALITY AS request(id, user_id, pet_id, slot_id, lock_id, caller, method, key, turn)
     """,
     _THESE_DAYS,
     """places AS (
@@ -132,17 +132,17 @@ _ALONE = _statement(
 )
 
 
-async def hold(tx: Transaction, wishes: Sequence[Mapping[str, Any]], hold_seconds: float) -> Sequence[Row]:
-    """Holds a seat for each wish that it can be held for, first come, first served, and never more than there are.
+async def hold(tx: Transaction, requests: Sequence[Mapping[str, Any]], hold_seconds: float) -> Sequence[Row]:
+    """Holds a seat for each request that it can be held for, first come, first served, and never more than there are.
 
-    For each wish, in order: the reservation if `is_held`, which runs out `hold_seconds` after now by the database's
+    For each request, in order: the reservation if `is_held`, which runs out `hold_seconds` after now by the database's
     clock, or when its slot begins; or what speaks against it. A full slot is what is left when nothing does, or that
     the same request was answered before.
     The slots' rows stay locked until the transaction ends.
     """
-    if len(wishes) == 1:
-        return (await tx.execute(_ALONE, {**wishes[0], "hold_seconds": hold_seconds})).all()
-    columns = {f"{name}s": [wish[name] for wish in wishes] for name in wishes[0]}
+    if len(requests) == 1:
+        return (await tx.execute(_ALONE, {**requests[0], "hold_seconds": hold_seconds})).all()
+    columns = {f"{name}s": [request[name] for request in requests] for name in requests[0]}
     first, last = span(columns["slot_ids"])
     row = {**columns, "first_slot_id": first, "last_slot_id": last, "hold_seconds": hold_seconds}
     return (await tx.execute(_TOGETHER, row)).all()

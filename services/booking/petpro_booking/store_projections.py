@@ -41,22 +41,22 @@ async def offer(tx: Transaction, service_id: UUID) -> Row | None:
     return (await tx.execute(_OFFER, {"service_id": service_id})).first()
 
 
-async def keep_clinic(tx: Transaction, clinic: Mapping[str, Any]) -> None:
+def keep_clinic(tx: Transaction, clinic: Mapping[str, Any]) -> None:
     """Keeps a clinic, unless the copy is as new."""
     _keep(tx, catalog_clinics, clinic)
 
 
-async def keep_service(tx: Transaction, service: Mapping[str, Any]) -> None:
+def keep_service(tx: Transaction, service: Mapping[str, Any]) -> None:
     """Keeps a service, unless the copy is as new. What the row does not name stays as it was."""
     _keep(tx, catalog_services, service)
 
 
-async def keep_staff(tx: Transaction, staff: Mapping[str, Any]) -> None:
+def keep_staff(tx: Transaction, staff: Mapping[str, Any]) -> None:
     """Keeps a member of staff, unless the copy is as new."""
     _keep(tx, catalog_staff, staff)
 
 
-async def keep_pet(tx: Transaction, pet: Mapping[str, Any]) -> None:
+def keep_pet(tx: Transaction, pet: Mapping[str, Any]) -> None:
     """Keeps whose pet it is, unless the copy is as new."""
     _keep(tx, account_pets, pet)
 

@@ -137,7 +137,7 @@ _SET_REFUND_STATUSES = ForEach(
 
 
 @dataclass(frozen=True)
-class Try:
+class CheckoutAttempt:
     """A checkout that begins: of which reservation, which booking is to come of it, and how far it has come."""
 
     id: UUID
@@ -148,9 +148,9 @@ class Try:
     checkout_status: str
 
 
-def begin_checkouts(tx: Transaction, tries: Iterable[Try]) -> None:
+def begin_checkouts(tx: Transaction, attempts: Iterable[CheckoutAttempt]) -> None:
     """Notes on reservations which try is on its way; the caller holds their row locks."""
-    tx.write(*_BEGIN_CHECKOUTS.order(map(vars, tries)))
+    tx.write(*_BEGIN_CHECKOUTS.order(map(vars, attempts)))
 
 
 def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> None:
@@ -196,7 +196,7 @@ def locking_bookings_for(wanted: Iterable[tuple[UUID, UUID | None]]) -> Order:
 
 
 @dataclass(frozen=True)
-class Request:
+class CancellationLock:
     """A cancellation that takes hold of a booking."""
 
     id: UUID
@@ -206,10 +206,10 @@ class Request:
     refund_status: str
 
 
-async def request_cancellations(tx: Transaction, requests: Sequence[Request]) -> list[bool]:
+async def request_cancellations(tx: Transaction, locks: Sequence[CancellationLock]) -> list[bool]:
     """Sets semantic locks; False, and nothing changes, where the booking has ended or one stands."""
-    are_set = set((await tx.execute(*_REQUEST_CANCELLATIONS.order(map(vars, requests)))).scalars())
-    return [request.saga_id in are_set for request in requests]
+    are_set = set((await tx.execute(*_REQUEST_CANCELLATIONS.order(map(vars, locks)))).scalars())
+    return [lock.saga_id in are_set for lock in locks]
 
 
 def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
@@ -218,7 +218,7 @@ def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
 
 
 @dataclass(frozen=True)
-class Ending:
+class CancelledBooking:
     """A booking that is cancelled, why, and what payment told of the refund."""
 
     id: UUID
@@ -226,15 +226,15 @@ class Ending:
     told: str | None
 
 
-async def cancel_bookings(tx: Transaction, endings: Sequence[Ending]) -> list[Row | None]:
+async def cancel_bookings(tx: Transaction, bookings: Sequence[CancelledBooking]) -> list[Row | None]:
     """Makes bookings cancelled and gives their seats back. None, and nothing changes, where it is cancelled already."""
-    cancelled = {row.id: row for row in await tx.execute(*_CANCEL_BOOKINGS.order(map(vars, endings)))}
+    cancelled = {row.id: row for row in await tx.execute(*_CANCEL_BOOKINGS.order(map(vars, bookings)))}
     store.free_seats(tx, [row.slot_id for row in cancelled.values()])
-    return [cancelled.pop(ending.id, None) for ending in endings]
+    return [cancelled.pop(booking.id, None) for booking in bookings]
 
 
 @dataclass(frozen=True)
-class Told:
+class RefundStatusChange:
     """What became of the refund of a cancelled booking or of a no-show, which stood at `before` until then."""
 
     id: UUID
@@ -242,15 +242,15 @@ class Told:
     before: str
 
 
-def set_refund_status(tx: Transaction, told: Told) -> None:
+def set_refund_status(tx: Transaction, change: RefundStatusChange) -> None:
     """Notes it right before the commit, with all others of the transaction."""
-    tx.at_end(_set_refund_statuses, told)
+    tx.at_end(_set_refund_statuses, change)
 
 
-async def _set_refund_statuses(tx: Transaction, told: list[Told]) -> None:
+async def _set_refund_statuses(tx: Transaction, changes: list[RefundStatusChange]) -> None:
     """What is told of one booking is written one after the other, in its order."""
-    while told:
-        first: dict[UUID, Told] = {}
-        later = [each for each in told if first.setdefault(each.id, each) is not each]
+    while changes:
+        first: dict[UUID, RefundStatusChange] = {}
+        later = [each for each in changes if first.setdefault(each.id, each) is not each]
         tx.write(*_SET_REFUND_STATUSES.order(map(vars, first.values())))
-        told = later
+        changes = later

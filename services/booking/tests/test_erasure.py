@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import leaving, store_personal
+from petpro_booking import erasure, store_personal
 from petpro_booking.consumer import HANDLERS
 from petpro_common.ids import new_id
 from petpro_common.personal.erasure import forget_again
@@ -34,7 +34,7 @@ async def erased(world: World, user_id: UUID) -> None:
 
 
 async def end_all(world: World) -> None:
-    await leaving.end_all(world.database, engine_on(world.database))
+    await erasure.end_all(world.database, engine_on(world.database))
 
 
 async def words(world: World) -> str:

@@ -26,15 +26,17 @@ _COPY = """
 async def test_bookings_are_cancelled_in_any_number_and_only_once(world: World, count: int) -> None:
     slot_id = await world.open_slot(capacity=5)
     ids = [await world.book(new_id(), slot_id) for _ in range(count)]
-    endings = [store_sagas.Ending(id_, "ill", None) for id_ in reversed(ids)]
+    bookings = [store_sagas.CancelledBooking(id_, "ill", None) for id_ in reversed(ids)]
     async with world.database.transaction() as tx:
-        cancelled = await store_sagas.cancel_bookings(tx, endings)
-    assert [booking and booking.id for booking in cancelled] == [ending.id for ending in endings]
+        cancelled = await store_sagas.cancel_bookings(tx, bookings)
+    assert [booking and booking.id for booking in cancelled] == [booking.id for booking in bookings]
     assert await world.seats(slot_id) == (0, "available")
 
     another = await world.book(new_id(), slot_id)
     async with world.database.transaction() as tx:
-        once_more = await store_sagas.cancel_bookings(tx, [*endings, store_sagas.Ending(another, "ill", "manual")])
+        once_more = await store_sagas.cancel_bookings(
+            tx, [*bookings, store_sagas.CancelledBooking(another, "ill", "manual")]
+        )
     assert [booking and booking.id for booking in once_more] == [None] * count + [another]
     assert await world.seats(slot_id) == (0, "available")
 
@@ -42,15 +44,15 @@ async def test_bookings_are_cancelled_in_any_number_and_only_once(world: World, 
 async def test_what_is_told_of_one_refund_at_once_is_written_in_its_order(world: World) -> None:
     slot_id = await world.open_slot(capacity=5)
     first, second = [await world.book(new_id(), slot_id) for _ in range(2)]
-    requests = [store_sagas.Request(id_, new_id(), "customer", Decimal(1), "pending") for id_ in (second, first)]
+    locks = [store_sagas.CancellationLock(id_, new_id(), "customer", Decimal(1), "pending") for id_ in (second, first)]
     async with world.database.transaction() as tx:
-        assert await store_sagas.request_cancellations(tx, requests) == [True, True]
-        again = [store_sagas.Request(first, new_id(), "customer", Decimal(2), "none"), requests[0]]
+        assert await store_sagas.request_cancellations(tx, locks) == [True, True]
+        again = [store_sagas.CancellationLock(first, new_id(), "customer", Decimal(2), "none"), locks[0]]
         assert await store_sagas.request_cancellations(tx, again) == [False, False]
     told = [(first, "succeeded", "pending"), (second, "manual", "succeeded"), (first, "manual", "succeeded")]
     async with world.database.transaction() as tx:
         for each in told:
-            store_sagas.set_refund_status(tx, store_sagas.Told(*each))
+            store_sagas.set_refund_status(tx, store_sagas.RefundStatusChange(*each))
     async with world.database.reading() as tx:
         rows = await tx.execute(*store.getting_bookings([first, second]))
     assert {row.id: row.refund_status for row in rows} == {first: "manual", second: "manual"}
@@ -67,7 +69,7 @@ async def test_who_waits_for_somebody_elses_change_finds_it(world: World, count:
         return [row.status for row in rows]
 
     async with world.database.transaction() as tx:
-        first = await store_sagas.cancel_bookings(tx, [store_sagas.Ending(ids[-1], "ill", None)])
+        first = await store_sagas.cancel_bookings(tx, [store_sagas.CancelledBooking(ids[-1], "ill", None)])
         waiting = asyncio.gather(cancel(world, ids), lock())
         await until_somebody_waits(world, 2)
     cancelled, statuses = await waiting
@@ -83,8 +85,8 @@ async def test_a_change_that_has_to_wait_for_another_is_made_to_all(world: World
     ids = [await world.book(new_id(), slot_id) for _ in range(count)]
 
     async with world.database.transaction() as tx:
-        request = store_sagas.Request(ids[-1], new_id(), "customer", Decimal(1), "pending")
-        await store_sagas.request_cancellations(tx, [request])
+        lock = store_sagas.CancellationLock(ids[-1], new_id(), "customer", Decimal(1), "pending")
+        await store_sagas.request_cancellations(tx, [lock])
         waiting = asyncio.create_task(cancel(world, ids))
         await until_somebody_waits(world, 1)
     cancelled = await waiting
@@ -106,7 +108,7 @@ async def test_who_waits_finds_all_of_them_in_whatever_quarters_they_lie(world: 
         return [row.status for row in rows]
 
     async with world.database.transaction() as tx:
-        assert all(await store_sagas.cancel_bookings(tx, [store_sagas.Ending(ids[waits_for], "ill", None)]))
+        assert all(await store_sagas.cancel_bookings(tx, [store_sagas.CancelledBooking(ids[waits_for], "ill", None)]))
         waiting = asyncio.gather(lock(), cancel(world, ids))
         await until_somebody_waits(world, 2)
     statuses, cancelled = await waiting
@@ -126,4 +128,4 @@ async def test_an_id_that_nothing_has_is_in_nobodys_way(world: World, stranger: 
 
 async def cancel(world: World, ids: list[UUID]) -> list[Any]:
     async with world.database.transaction() as tx:
-        return await store_sagas.cancel_bookings(tx, [store_sagas.Ending(id_, "ill", None) for id_ in ids])
+        return await store_sagas.cancel_bookings(tx, [store_sagas.CancelledBooking(id_, "ill", None) for id_ in ids])

@@ -11,7 +11,7 @@ from petpro.booking.v1 import booking_pb2
 from petpro.catalog.v1 import catalog_pb2
 from petpro_common.context import Role
 from petpro_common.ids import new_id
-from petpro_common.rpc import reason_of
+from petpro_common.testing import reason_of
 from services.booking.tests.world import World, reason
 
 WISHES = 100

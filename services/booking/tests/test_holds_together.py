@@ -14,7 +14,7 @@ from sqlalchemy import TextClause, text
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import holds, store_holds
 from petpro_booking.domain import PetNotFound, ServiceNotFound, SlotBlocked, SlotFull, SlotInPast, SlotNotFound
-from petpro_booking.holds import Wish
+from petpro_booking.holds import HoldRequest
 from petpro_booking.servicer_reservations import ReservationServicer
 from petpro_common.context import CallContext, Caller, Role, within
 from petpro_common.db import Database
@@ -28,9 +28,9 @@ PARAMETER = r"(?<!:):([a-z_]+)"
 METHOD = "/petpro.booking.v1.ReservationService/CreateReservation"
 
 
-async def grant(world: World, wishes: list[Wish]) -> list[Any]:
+async def grant(world: World, requests: list[HoldRequest]) -> list[Any]:
     async with world.database.transaction() as tx:
-        return list(await holds.hold(tx, wishes, HOLD_SECONDS))
+        return list(await holds.hold(tx, requests, HOLD_SECONDS))
 
 
 @pytest.mark.parametrize("size", [10, 1], ids=["together", "alone"])
@@ -43,21 +43,21 @@ async def test_each_wish_has_its_own_outcome(world: World, size: int) -> None:
     await world.slots.BlockSlot(booking_pb2.BlockSlotRequest(slot_id=str(blocked)), metadata=world.as_ani)
     unheard_of = await world.open_slot(service_id=new_id())
     earlier, other = (Claim(str(budi), METHOD, "earlier", digest) for digest in (b"this", b"that"))
-    [before] = await grant(world, [Wish(budi, few, milo, earlier)])
+    [before] = await grant(world, [HoldRequest(budi, few, milo, earlier)])
 
-    wishes = [
-        Wish(budi, few, milo, None),
-        Wish(budi, new_id(), milo, None),
-        Wish(budi, unheard_of, milo, None),
-        Wish(budi, begun, milo, None),
-        Wish(budi, blocked, milo, None),
-        Wish(new_id(), few, milo, None),
-        Wish(budi, few, milo, earlier),
-        Wish(budi, few, milo, other),
-        Wish(budi, few, milo, Claim(str(budi), METHOD, "new", b"this")),
-        Wish(budi, few, milo, None),
+    requests = [
+        HoldRequest(budi, few, milo, None),
+        HoldRequest(budi, new_id(), milo, None),
+        HoldRequest(budi, unheard_of, milo, None),
+        HoldRequest(budi, begun, milo, None),
+        HoldRequest(budi, blocked, milo, None),
+        HoldRequest(new_id(), few, milo, None),
+        HoldRequest(budi, few, milo, earlier),
+        HoldRequest(budi, few, milo, other),
+        HoldRequest(budi, few, milo, Claim(str(budi), METHOD, "new", b"this")),
+        HoldRequest(budi, few, milo, None),
     ]
-    batches = [wishes[first : first + size] for first in range(0, len(wishes), size)]
+    batches = [requests[first : first + size] for first in range(0, len(requests), size)]
     outcomes = [outcome for batch in batches for outcome in await grant(world, batch)]
 
     kinds: list[type] = [type(outcome) for outcome in outcomes]
@@ -76,7 +76,9 @@ async def test_first_come_first_served_within_a_batch(world: World) -> None:
     slot_id = await world.open_slot(capacity=17)
     await world.hold(people[0], await world.open_slot(), pets[0])
 
-    outcomes = await grant(world, [Wish(*wish, None) for wish in zip(people, [slot_id] * 40, pets, strict=True)])
+    outcomes = await grant(
+        world, [HoldRequest(*whose, None) for whose in zip(people, [slot_id] * 40, pets, strict=True)]
+    )
 
     assert [isinstance(outcome, SlotFull) for outcome in outcomes] == [False] * 17 + [True] * 23
     assert [outcome.reservation.user_id for outcome in outcomes[:17]] == [str(person) for person in people[:17]]
@@ -90,7 +92,7 @@ async def test_of_those_who_come_alone_at_the_same_time_as_many_get_a_seat_as_th
 
     for day in range(2, 12):
         slot_id = await world.open_slot(timedelta(days=day), capacity=3)
-        granted = await asyncio.gather(*(grant(world, [Wish(budi, slot_id, milo, None)]) for _ in range(8)))
+        granted = await asyncio.gather(*(grant(world, [HoldRequest(budi, slot_id, milo, None)]) for _ in range(8)))
         assert sum(isinstance(outcome, SlotFull) for [outcome] in granted) == 5
         assert await world.seats(slot_id) == (3, "booked")
 
@@ -115,8 +117,8 @@ async def test_two_replicas_grant_each_seat_once(world: World, replicas: list[Re
     await world.hold(budi, await world.open_slot(), milo)
     slots = [await world.open_slot(timedelta(days=2, hours=hour), capacity=7) for hour in range(5)]
 
-    wishes = [(replicas[n % 2], slots[(n // 2) % 5]) for n in range(200)]
-    outcomes = await asyncio.gather(*(ask(replica, budi, slot, milo) for replica, slot in wishes))
+    requests = [(replicas[n % 2], slots[(n // 2) % 5]) for n in range(200)]
+    outcomes = await asyncio.gather(*(ask(replica, budi, slot, milo) for replica, slot in requests))
 
     held = Counter(o.reservation.slot_id for o in outcomes if isinstance(o, booking_pb2.CreateReservationResponse))
     assert held == {str(slot): 7 for slot in slots}
@@ -147,10 +149,10 @@ async def test_a_copy_that_waits_for_the_last_seat_of_the_same_request_gets_its_
     first, another = (Claim(str(budi), METHOD, "the same", digest) for digest in (b"this", b"that"))
 
     async with world.database.transaction() as tx:
-        [reply] = await holds.hold(tx, [Wish(budi, slot_id, milo, first)], HOLD_SECONDS)
-        copy, other = ([Wish(budi, slot_id, milo, claim)] * size for claim in (first, another))
+        [reply] = await holds.hold(tx, [HoldRequest(budi, slot_id, milo, first)], HOLD_SECONDS)
+        copy, other = ([HoldRequest(budi, slot_id, milo, claim)] * size for claim in (first, another))
         waiting = asyncio.gather(
-            grant(world, copy), grant(world, other), grant(world, [Wish(budi, slot_id, milo, None)])
+            grant(world, copy), grant(world, other), grant(world, [HoldRequest(budi, slot_id, milo, None)])
         )
         await until_somebody_waits(world, 3)
     copies, others, [stranger] = await waiting
@@ -166,7 +168,7 @@ async def test_a_hold_ends_when_its_slot_begins(world: World, size: int) -> None
     budi = new_id()
     milo, slot_id = await world.known_pet(budi), await world.open_slot(timedelta(minutes=5), capacity=2)
     await world.hold(budi, await world.open_slot(), milo)
-    outcomes = await grant(world, [Wish(budi, slot_id, milo, None)] * size)
+    outcomes = await grant(world, [HoldRequest(budi, slot_id, milo, None)] * size)
     [slot] = await world.sql("SELECT starts_at FROM slots WHERE id = :id", id=slot_id)
     assert [outcome.reservation.expires_at.ToDatetime(UTC) for outcome in outcomes] == [slot.starts_at] * size
 
@@ -212,11 +214,11 @@ async def test_who_waits_for_others_holds_gets_every_free_seat(world: World, day
     milo = await world.known_pet(budi)
     await world.hold(budi, await world.open_slot(), milo)
     slots = [await world.open_slot(timedelta(days=day), capacity=9) for day in days]
-    wishes = [Wish(budi, slot, milo, None) for slot in slots]
+    requests = [HoldRequest(budi, slot, milo, None) for slot in slots]
 
     async with world.database.transaction() as tx:
-        await holds.hold(tx, wishes[:2], HOLD_SECONDS)
-        waiting = asyncio.create_task(grant(world, wishes * 2))
+        await holds.hold(tx, requests[:2], HOLD_SECONDS)
+        waiting = asyncio.create_task(grant(world, requests * 2))
         await until_somebody_waits(world, 1)
     outcomes = await waiting
 

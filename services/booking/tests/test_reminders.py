@@ -174,14 +174,14 @@ async def test_a_sweep_that_dies_leaves_all_or_nothing(
 async def test_the_reminders_job_reminds_of_everything_with_the_time_of_the_settings(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Told:
+    class ThreeHours:
         reminder_seconds = 3 * 3600.0
 
         @classmethod
         def load(cls) -> Any:
             return cls
 
-    monkeypatch.setattr("petpro_booking.jobs.Settings", Told)
+    monkeypatch.setattr("petpro_booking.jobs.Settings", ThreeHours)
     soon, _ = [await booked_long_ago(world, timedelta(hours=n)) for n in (2, 4)]
     await JOBS["reminders"](world.database)
     assert await reminded(world) == [str(soon)]

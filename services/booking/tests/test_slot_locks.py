@@ -29,8 +29,8 @@ class Clinic:
 
     async def hold(self, tx: Transaction, slot_ids: Sequence[UUID]) -> list[UUID]:
         """The reservations, in that order."""
-        wishes = [holds.Wish(self.budi, slot_id, self.milo, None) for slot_id in slot_ids]
-        return [UUID(reply.reservation.id) for reply in await holds.hold(tx, wishes, HOLD_SECONDS)]  # type: ignore[union-attr]
+        requests = [holds.HoldRequest(self.budi, slot_id, self.milo, None) for slot_id in slot_ids]
+        return [UUID(reply.reservation.id) for reply in await holds.hold(tx, requests, HOLD_SECONDS)]  # type: ignore[union-attr]
 
 
 @pytest.fixture

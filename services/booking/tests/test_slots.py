@@ -216,7 +216,7 @@ async def test_slots_that_nobody_can_book_are_shown_to_the_clinic_alone(world: W
     works_there = new_id()
     staff = {"id": new_id(), "clinic_id": world.clinic_id, "user_id": works_there, "working_hours": {}, "version": 1}
     async with world.database.transaction() as tx:
-        await store_projections.keep_staff(tx, staff)
+        store_projections.keep_staff(tx, staff)
     assert await seen() == await seen(world.signed_in(new_id())) == []
     assert await seen(world.signed_in(new_id(), Role.CLINIC)) == []
     for insider in (world.as_ani, world.signed_in(works_there), world.signed_in(new_id(), Role.ADMIN)):

@@ -49,19 +49,19 @@ def customer(user_id: UUID) -> Caller:
     return Caller(str(user_id), Role.CUSTOMER)
 
 
-async def cancel(world: World, wishes: list[cancellation.Wish]) -> list[Any]:
+async def cancel(world: World, requests: list[cancellation.CancellationRequest]) -> list[Any]:
     async with world.database.transaction() as tx:
-        return list(await cancellation.request(tx, engine_on(world.database), wishes))
+        return list(await cancellation.request(tx, engine_on(world.database), requests))
 
 
-async def check_out(world: World, keys: KeyRing, wishes: list[checkout.Wish]) -> list[Any]:
+async def check_out(world: World, keys: KeyRing, requests: list[checkout.CheckoutRequest]) -> list[Any]:
     async with world.database.transaction() as tx:
         for_payment = Sealer(keys.service_jwks_file, "payment")
-        return list(await checkout.start(tx, engine_on(world.database), wishes, for_payment))
+        return list(await checkout.start(tx, engine_on(world.database), requests, for_payment))
 
 
-def cancelling(caller: Caller, booking_id: UUID, claim: Claim | None = None) -> cancellation.Wish:
-    return cancellation.Wish(caller=caller, about=booking_id, claim=claim, reason="Miko is well again")
+def cancelling(caller: Caller, booking_id: UUID, claim: Claim | None = None) -> cancellation.CancellationRequest:
+    return cancellation.CancellationRequest(caller=caller, about=booking_id, claim=claim, reason="Miko is well again")
 
 
 async def test_each_cancellation_has_its_own_outcome(world: World) -> None:
@@ -106,21 +106,23 @@ async def test_each_checkout_has_its_own_outcome(world: World, keys: KeyRing) ->
     budi, siti = new_id(), new_id()
     held = [await world.hold(budi, await world.open_slot(timedelta(days=3, hours=hour))) for hour in range(4)]
 
-    def paying(number: int, caller: Caller) -> checkout.Wish:
+    def paying(number: int, caller: Caller) -> checkout.CheckoutRequest:
         claim = Claim(caller.id, CHECK_OUT, str(number), b"this")
         one = held[number]
-        return checkout.Wish(caller=caller, about=UUID(one.id), claim=claim, lock_id=one.lock_id, tender=CARD)
+        return checkout.CheckoutRequest(
+            caller=caller, about=UUID(one.id), claim=claim, lock_id=one.lock_id, tender=CARD
+        )
 
     [before] = await check_out(world, keys, [paying(0, customer(budi))])
-    wishes = [
+    requests = [
         paying(0, customer(budi)),
         paying(1, customer(budi)),
         replace(paying(2, customer(budi)), lock_id="guessed"),
         paying(3, customer(siti)),
     ]
-    outcomes = await check_out(world, keys, wishes)
+    outcomes = await check_out(world, keys, requests)
     service = Caller("catalog", Role.SERVICE)
-    as_others = [replace(wishes[0], claim=None), replace(wishes[1], claim=None, caller=service)]
+    as_others = [replace(requests[0], claim=None), replace(requests[1], claim=None, caller=service)]
 
     kinds: list[type] = [Checked, Checked, WrongLockId, ReservationNotFound]
     assert [type(one) for one in outcomes] == kinds

@@ -16,8 +16,7 @@ from petpro_booking.tables import slots
 from petpro_common.context import Role
 from petpro_common.db import Database, Row
 from petpro_common.ids import id_of_date, new_id
-from petpro_common.rpc import reason_of
-from petpro_common.testing import KeyRing
+from petpro_common.testing import KeyRing, reason_of
 from services.booking.tests.servicers_played import PlayedCatalog, PlayedPets
 
 Metadata = tuple[tuple[str, str], ...]
@@ -101,7 +100,7 @@ class World:
         pet_id = self.pets.add_pet(user_id)
         async with self.room, self.database.transaction() as tx:
             pet = {"id": pet_id, "user_id": user_id, "is_deleted": False, "version": 1}
-            await store_projections.keep_pet(tx, pet)
+            store_projections.keep_pet(tx, pet)
         return pet_id
 
     async def book(self, user_id: UUID, slot_id: UUID) -> UUID:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from petpro_catalog import events, rules, store_clinics
 from petpro_catalog.domain import (
+    USUAL_COMMISSION,
     Clinic,
     ClinicDetails,
     ClinicNotFound,
@@ -22,8 +23,6 @@ from petpro_common.errors import Forbidden
 from petpro_common.ids import new_id
 from petpro_common.messaging import outbox
 
-_USUAL_COMMISSION = Decimal("10.00")
-
 
 def viewer(caller: Caller | None) -> UUID | None:
     """The person who looks; None for strangers and services."""
@@ -39,10 +38,10 @@ def check_may_apply(caller: Caller, owner: UUID) -> None:
 async def apply_for(tx: Transaction, caller: Caller, owner: UUID, details: ClinicDetails) -> Clinic:
     """A new clinic of `owner`, pending. Raises Forbidden and InvalidRequest."""
     check_may_apply(caller, owner)
-    _check_commission(caller, _USUAL_COMMISSION, details)
+    _check_commission(caller, USUAL_COMMISSION, details)
     rules.check_clinic(details)
     clinic_id = new_id()
-    await store_clinics.add_clinic(tx, clinic_id, owner, details)
+    store_clinics.add_clinic(tx, clinic_id, owner, details)
     return await _announced(tx, clinic_id, caller)
 
 
@@ -77,7 +76,7 @@ async def edit(tx: Transaction, clinic_id: UUID, caller: Caller, change: Callabl
     if details.cancellation_policy != clinic.details.cancellation_policy:
         policy_version += 1
         store_clinics.add_policy(tx, clinic_id, policy_version, details.cancellation_policy)
-    await store_clinics.edit_clinic(tx, clinic_id, details, policy_version)
+    store_clinics.edit_clinic(tx, clinic_id, details, policy_version)
     return await _announced(tx, clinic_id, caller)
 
 
@@ -87,7 +86,7 @@ async def decide(tx: Transaction, clinic_id: UUID, administrator: Caller, status
     if clinic is None:
         raise ClinicNotFound
     check_can_become(clinic.status, status)
-    await store_clinics.set_status(tx, clinic_id, status)
+    store_clinics.set_status(tx, clinic_id, status)
     return await _announced(tx, clinic_id, administrator)
 
 

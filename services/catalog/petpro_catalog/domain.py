@@ -24,6 +24,9 @@ from petpro_common.context import Caller, Role
 from petpro_common.errors import AlreadyExists, Forbidden, NotFound, WrongState
 from petpro_common.money import Money
 
+USUAL_COMMISSION = Decimal("10.00")
+"""Percent of the price that the platform keeps where nobody has said otherwise."""
+
 
 class ClinicNotFound(NotFound):
     """There is no such clinic."""

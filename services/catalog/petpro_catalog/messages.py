@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from petpro.catalog.v1 import catalog_pb2 as pb
 from petpro_catalog import hours, policy
 from petpro_catalog.domain import (
+    USUAL_COMMISSION,
     Clinic,
     ClinicDetails,
     ClinicStatus,
@@ -31,7 +32,6 @@ SERVICE_FIELDS = tuple(ServiceDetails.__dataclass_fields__)
 STAFF_FIELDS = tuple(StaffDetails.__dataclass_fields__)
 
 _DEFAULT_ZONE = "Asia/Jakarta"
-_DEFAULT_COMMISSION = "10.00"
 _DEFAULT_MINUTES = 30
 _METRE_DIGITS = 3
 _DEGREE_DIGITS = Decimal("0.00000001")
@@ -75,7 +75,7 @@ def clinic_details(message: pb.Clinic) -> ClinicDetails:
         description=message.description.strip(),
         operating_hours=_week(message.operating_hours) or hours.USUAL,
         facilities=tuple(message.facilities),
-        commission_rate=Decimal(message.commission_rate or _DEFAULT_COMMISSION),
+        commission_rate=Decimal(message.commission_rate or USUAL_COMMISSION),
         timezone=message.timezone or _DEFAULT_ZONE,
         cancellation_policy=_policy_read(message) or policy.USUAL,
     )

@@ -8,29 +8,17 @@ from petpro_common import pages
 from petpro_common.pages import BadPageToken
 
 RowT = TypeVar("RowT")
+First = TypeVar("First", str, float)
 
 
 def after_name(token: str, *filters: Any) -> tuple[str, UUID] | None:
     """Name and id of the last row seen. Raises BadPageToken."""
-    key = pages.read_token(token, *filters)
-    return (_part(key, 0), _id(_part(key, 1))) if key else None
+    return _after(str, pages.read_token(token, *filters))
 
 
 def after_distance(token: str, *filters: Any) -> tuple[float, UUID] | None:
     """Distance and id of the last row seen. Raises BadPageToken."""
-    key = pages.read_token(token, *filters)
-    if not key:
-        return None
-    try:
-        return float(_part(key, 0)), _id(_part(key, 1))
-    except ValueError:
-        raise BadPageToken from None
-
-
-def after_id(token: str, *filters: Any) -> UUID | None:
-    """Id of the last row seen. Raises BadPageToken."""
-    key = pages.read_token(token, *filters)
-    return _id(_part(key, 0)) if key else None
+    return _after(float, pages.read_token(token, *filters))
 
 
 def cut(
@@ -42,14 +30,11 @@ def cut(
     return rows[:size], pages.write_token(key(rows[size - 1]), *filters)
 
 
-def _part(key: tuple[str, ...], index: int) -> str:
-    if index >= len(key):
-        raise BadPageToken
-    return key[index]
-
-
-def _id(value: str) -> UUID:
+def _after(read: Callable[[str], First], key: tuple[str, ...] | None) -> tuple[First, UUID] | None:
+    if key is None:
+        return None
     try:
-        return UUID(value)
+        first, id_ = key
+        return read(first), UUID(id_)
     except ValueError:
         raise BadPageToken from None

@@ -1,7 +1,7 @@
 """Calls about clinics."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from grpc.aio import ServicerContext
@@ -19,6 +19,7 @@ from petpro_common.pages import page_size
 Context = ServicerContext[Any, Any]
 
 _USUAL_RADIUS_KM = 25.0
+_Decided = TypeVar("_Decided", pb.ApproveClinicResponse, pb.RejectClinicResponse, pb.SuspendClinicResponse)
 
 
 class ClinicCalls:
@@ -73,31 +74,22 @@ class ClinicCalls:
         return await once(self._database, request, pb.UpdateClinicResponse, work)
 
     async def ApproveClinic(self, request: pb.ApproveClinicRequest, context: Context) -> pb.ApproveClinicResponse:
-        caller = administrator()
-
-        async def work(tx: Transaction) -> pb.ApproveClinicResponse:
-            clinic = await clinics.decide(tx, UUID(request.clinic_id), caller, ClinicStatus.APPROVED)
-            return pb.ApproveClinicResponse(clinic=_shown(clinic, caller))
-
-        return await once(self._database, request, pb.ApproveClinicResponse, work)
+        return await self._decide(request, ClinicStatus.APPROVED, pb.ApproveClinicResponse)
 
     async def RejectClinic(self, request: pb.RejectClinicRequest, context: Context) -> pb.RejectClinicResponse:
-        caller = administrator()
-
-        async def work(tx: Transaction) -> pb.RejectClinicResponse:
-            clinic = await clinics.decide(tx, UUID(request.clinic_id), caller, ClinicStatus.REJECTED)
-            return pb.RejectClinicResponse(clinic=_shown(clinic, caller))
-
-        return await once(self._database, request, pb.RejectClinicResponse, work)
+        return await self._decide(request, ClinicStatus.REJECTED, pb.RejectClinicResponse)
 
     async def SuspendClinic(self, request: pb.SuspendClinicRequest, context: Context) -> pb.SuspendClinicResponse:
+        return await self._decide(request, ClinicStatus.SUSPENDED, pb.SuspendClinicResponse)
+
+    async def _decide(self, request: Any, status: ClinicStatus, reply_type: type[_Decided]) -> _Decided:
         caller = administrator()
 
-        async def work(tx: Transaction) -> pb.SuspendClinicResponse:
-            clinic = await clinics.decide(tx, UUID(request.clinic_id), caller, ClinicStatus.SUSPENDED)
-            return pb.SuspendClinicResponse(clinic=_shown(clinic, caller))
+        async def work(tx: Transaction) -> _Decided:
+            clinic = await clinics.decide(tx, UUID(request.clinic_id), caller, status)
+            return reply_type(clinic=_shown(clinic, caller))
 
-        return await once(self._database, request, pb.SuspendClinicResponse, work)
+        return await once(self._database, request, reply_type, work)
 
 
 def _shown(clinic: Clinic, caller: Caller | None) -> pb.Clinic:

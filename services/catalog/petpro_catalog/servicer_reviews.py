@@ -12,7 +12,7 @@ from petpro_catalog.domain import CompletedBooking
 from petpro_common.context import maybe_caller, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
-from petpro_common.pages import page_size
+from petpro_common.pages import page_size, read_id
 
 Context = ServicerContext[Any, Any]
 
@@ -37,7 +37,7 @@ class ReviewCalls:
 
     async def ListReviews(self, request: pb.ListReviewsRequest, context: Context) -> pb.ListReviewsResponse:
         clinic_id, size = UUID(request.clinic_id), page_size(request.page_size)
-        after = pages.after_id(request.page_token, clinic_id)
+        after = read_id(request.page_token, clinic_id)
         async with self._database.reading() as tx:
             await clinics.visible(tx, clinic_id, maybe_caller())
             found = await store_reviews.published_reviews(tx, clinic_id, after, size + 1)

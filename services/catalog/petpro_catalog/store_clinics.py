@@ -94,7 +94,7 @@ async def clinic(tx: Transaction, clinic_id: UUID, viewer: UUID | None, *, lock:
     return _clinic(row) if row else None
 
 
-async def add_clinic(tx: Transaction, clinic_id: UUID, owner_id: UUID, details: ClinicDetails) -> None:
+def add_clinic(tx: Transaction, clinic_id: UUID, owner_id: UUID, details: ClinicDetails) -> None:
     """A new clinic, pending, with version 1 of its policy."""
     tx.write(insert(clinics).values(id=clinic_id, owner_id=owner_id, **_columns(details)))
     add_policy(tx, clinic_id, 1, details.cancellation_policy)
@@ -106,12 +106,12 @@ def add_policy(tx: Transaction, clinic_id: UUID, version: int, policy: Policy) -
     tx.write(insert(cancellation_policies).values(clinic_id=clinic_id, version=version, **row))
 
 
-async def edit_clinic(tx: Transaction, clinic_id: UUID, details: ClinicDetails, policy_version: int) -> None:
+def edit_clinic(tx: Transaction, clinic_id: UUID, details: ClinicDetails, policy_version: int) -> None:
     """Writes what was edited and counts the version up. The caller holds the row's lock."""
     _update(tx, clinic_id, policy_version=policy_version, **_columns(details))
 
 
-async def set_status(tx: Transaction, clinic_id: UUID, status: ClinicStatus) -> None:
+def set_status(tx: Transaction, clinic_id: UUID, status: ClinicStatus) -> None:
     """Writes the status and counts the version up. The caller holds the row's lock."""
     _update(tx, clinic_id, status=status.value)
 

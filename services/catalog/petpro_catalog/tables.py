@@ -18,6 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from petpro_catalog.domain import USUAL_COMMISSION
+
 metadata = MetaData()
 
 
@@ -68,7 +70,7 @@ clinics = Table(
     Column("operating_hours", JSONB, nullable=False),
     Column("facilities", JSONB, nullable=False, server_default="[]"),
     Column("status", String(20), nullable=False, server_default="pending"),
-    Column("commission_rate", Numeric(5, 2), nullable=False, server_default="10.00"),
+    Column("commission_rate", Numeric(5, 2), nullable=False, server_default=str(USUAL_COMMISSION)),
     *_times(),
     Column("timezone", String(64), nullable=False, server_default="Asia/Jakarta"),
     Column("policy_version", Integer, nullable=False, server_default="1"),

@@ -16,7 +16,7 @@ def consumer(database: Database, broker: Broker, wording: Wording, couriers: Seq
     """The consumer of every event that this service hears."""
 
     async def tell(tx: Transaction, events: Sequence[tuple[str, Event]]) -> None:
-        await notifications.tell(tx, wording, [messages.told(*event) for event in events], couriers)
+        await notifications.tell(tx, wording, [messages.notification_request(*event) for event in events], couriers)
 
     telling = dict.fromkeys(messages.TELLING, AllAtHand(tell))
     others: dict[str, Handler] = {

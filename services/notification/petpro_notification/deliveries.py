@@ -141,10 +141,6 @@ class Deliveries:
         self._handed_over += [(due, until) for due in claimed]
         self._woken.set()
 
-    async def deliver_due(self) -> int:
-        """Tries one batch of due deliveries, side by side; how many there were."""
-        return await self._deliver_all(await self._claim(_BATCH))
-
     async def _deliver_some(self) -> int:
         """Tries a batch of what was handed over, and now and then of what is due; how many there were."""
         claimed: Sequence[Due] = ()

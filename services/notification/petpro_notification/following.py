@@ -20,7 +20,7 @@ SLACK = 1000
 brought nothing, and gives them once more."""
 
 
-class Told(Protocol):
+class NotificationRow(Protocol):
     """A notification, and the number of the transaction that it was told in."""
 
     @property
@@ -29,7 +29,7 @@ class Told(Protocol):
     def told_in(self) -> int: ...
 
 
-Row = TypeVar("Row", bound=Told)
+Row = TypeVar("Row", bound=NotificationRow)
 
 
 @dataclass(frozen=True)

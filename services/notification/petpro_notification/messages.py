@@ -13,7 +13,7 @@ from petpro_notification.domain import Type, checkout_failure_type
 
 
 @dataclass(frozen=True)
-class Told:
+class NotificationRequest:
     """One thing that one person is to be told. `booking_id` is None where no booking exists."""
 
     type: Type
@@ -81,7 +81,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def told(event_type: str, event: Event) -> Told:
+def notification_request(event_type: str, event: Event) -> NotificationRequest:
     """Reads an event of `TELLING`. Raises Unprocessable when a field is missing or malformed."""
     type_, needed = TELLING[event_type]
     whom = _TOLD_TO.get(event_type, "user_id")
@@ -91,9 +91,9 @@ def told(event_type: str, event: Event) -> Told:
     _check(event_type, event)
     if type_ is None:
         # The id was minted for a booking that never came to be.
-        return Told(checkout_failure_type(str(event["reason"])), _id(event, whom), None, event)
+        return NotificationRequest(checkout_failure_type(str(event["reason"])), _id(event, whom), None, event)
     booking_id = _id(event, "booking_id") if event.get("booking_id") else None
-    return Told(type_, _id(event, whom), booking_id, event)
+    return NotificationRequest(type_, _id(event, whom), booking_id, event)
 
 
 def clinic(event: Event) -> Clinic:

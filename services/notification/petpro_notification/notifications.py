@@ -10,7 +10,7 @@ from petpro_common.db import Row, Transaction
 from petpro_common.ids import new_id
 from petpro_notification import store, store_streams
 from petpro_notification.domain import Channel, NotificationNotFound, Type, goes_by, merged, said_already_by
-from petpro_notification.messages import Told
+from petpro_notification.messages import NotificationRequest
 from petpro_notification.store import Due, Known, New, NewDelivery
 from petpro_notification.wording import Wording
 
@@ -42,16 +42,18 @@ class Courier(Protocol):
         """Takes on deliveries that are claimed for it; called after the commit."""
 
 
-async def tell(tx: Transaction, wording: Wording, news: Sequence[Told], couriers: Sequence[Courier]) -> None:
+async def tell(
+    tx: Transaction, wording: Wording, news: Sequence[NotificationRequest], couriers: Sequence[Courier]
+) -> None:
     """Writes notifications, each about something else, and a delivery of each for each courier's channel that it goes
     by; none of what was told before or is out of date. A courier gets as many as it has room for, the others are due.
 
     What the person was told of the booking before completes what the event itself says: a cancellation event carries
     no reference code, its notification does.
     """
-    if not (due := [told for told in news if not await _needs_no_telling(tx, told)]):
+    if not (due := [request for request in news if not await _needs_no_telling(tx, request)]):
         return
-    known = await store.known_of(tx, [(told.booking_id, *about(told.facts)) for told in due])
+    known = await store.known_of(tx, [(request.booking_id, *about(request.facts)) for request in due])
     new = [_new(wording, *each) for each in zip(due, known, strict=True)]
     deliveries = [delivery for courier in couriers for delivery in _deliveries(new, courier)]
     claimed = store.add_notifications(tx, new, deliveries)
@@ -70,18 +72,18 @@ def _deliveries(new: Sequence[New], courier: Courier) -> list[NewDelivery]:
     ]
 
 
-def _new(wording: Wording, told: Told, known: Known) -> New:
-    facts = merged(known.facts, told.facts)
-    said = wording.words(told.type, facts, known.names)
-    return New(new_id(), told.user_id, told.booking_id, told.type, said.title, said.content, facts, known)
+def _new(wording: Wording, request: NotificationRequest, known: Known) -> New:
+    facts = merged(known.facts, request.facts)
+    said = wording.words(request.type, facts, known.names)
+    return New(new_id(), request.user_id, request.booking_id, request.type, said.title, said.content, facts, known)
 
 
-async def _needs_no_telling(tx: Transaction, told: Told) -> bool:
-    if await is_out_of_date(tx, told.type, told.booking_id, told.facts):
+async def _needs_no_telling(tx: Transaction, request: NotificationRequest) -> bool:
+    if await is_out_of_date(tx, request.type, request.booking_id, request.facts):
         return True
-    said_by = said_already_by(told.type, told.facts)
-    reservation_id = str(told.facts.get("reservation_id"))
-    return bool(said_by) and await store.was_told(tx, told.user_id, reservation_id, said_by)
+    said_by = said_already_by(request.type, request.facts)
+    reservation_id = str(request.facts.get("reservation_id"))
+    return bool(said_by) and await store.was_told(tx, request.user_id, reservation_id, said_by)
 
 
 async def is_out_of_date(tx: Transaction, type_: Type, booking_id: UUID | None, facts: Mapping[str, Any]) -> bool:

@@ -21,7 +21,6 @@ from petpro_common.db import Database
 from petpro_common.ids import new_id
 from petpro_common.testing import KeyRing
 from petpro_notification import messages, notifications
-from petpro_notification.deliveries import Deliveries
 from petpro_notification.directory import Directory
 from petpro_notification.naming import Naming
 from petpro_notification.senders.mail import Post
@@ -29,6 +28,7 @@ from petpro_notification.senders.sender import Sender
 from petpro_notification.settings import Settings
 from petpro_notification.wording import Wording
 from services.notification.tests.played import Account, Catalog, MailServer
+from services.notification.tests.stepped import SteppedDeliveries
 
 SATWA, VACCINATION = new_id(), new_id()
 
@@ -45,24 +45,24 @@ class World:
     directory: Directory
     settings: Settings
 
-    def deliveries(self, sender: Sender | None = None, **other_settings: Any) -> Deliveries:
+    def deliveries(self, sender: Sender | None = None, **other_settings: Any) -> SteppedDeliveries:
         """A worker of its own, as a replica or a restarted process would have; without a sender it sends mails."""
         settings = self.settings.model_copy(update=other_settings)
         naming = Naming(self.database, self.directory, Wording(settings.language))
-        return Deliveries(self.database, self.directory, naming, sender or Post(settings), settings)
+        return SteppedDeliveries(self.database, self.directory, naming, sender or Post(settings), settings)
 
     async def tell(self, event_type: str, **fields: Any) -> None:
         """What the consumer does with an event."""
         await self.tell_all((event_type, fields))
 
-    async def tell_all(self, *events: tuple[str, dict[str, Any]], courier: Deliveries | None = None) -> None:
+    async def tell_all(self, *events: tuple[str, dict[str, Any]], courier: SteppedDeliveries | None = None) -> None:
         """What the consumer does with events that come together; a courier that does not run has no room."""
         await self.tell_by([courier or self.deliveries()], *events)
 
-    async def tell_by(self, couriers: Sequence[Deliveries], *events: tuple[str, dict[str, Any]]) -> None:
+    async def tell_by(self, couriers: Sequence[SteppedDeliveries], *events: tuple[str, dict[str, Any]]) -> None:
         """The same, where these couriers are all that there are."""
         async with self.database.transaction() as tx:
-            news = [messages.told(*event) for event in events]
+            news = [messages.notification_request(*event) for event in events]
             await notifications.tell(tx, Wording(self.settings.language), news, couriers)
 
     async def rows(self, statement: str) -> list[Any]:

@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from petpro_common.ids import new_id
 from petpro_common.testing.certificates import Authority
 from petpro_notification import devices
-from petpro_notification.deliveries import Deliveries
 from petpro_notification.senders.registry import opened
 from petpro_notification.store_devices import Target
 from services.notification.tests.conftest import World, confirmed
 from services.notification.tests.fake_fcm import FakeFcm
 from services.notification.tests.loopback import serving
 from services.notification.tests.played_browser import PushServer, encoded, new_key, point
+from services.notification.tests.stepped import SteppedDeliveries
 
 
 def pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
@@ -36,8 +36,8 @@ class Around:
     fcm: FakeFcm
     server: PushServer
     url: str
-    pushes: Deliveries
-    open_again: Callable[..., Awaitable[Deliveries]]
+    pushes: SteppedDeliveries
+    open_again: Callable[..., Awaitable[SteppedDeliveries]]
 
     async def phone(self, user_id: UUID, token: str) -> None:
         await self._register(user_id, devices.app(token))
@@ -98,7 +98,7 @@ async def around_pushes(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path:
         monkeypatch.setenv("PETPRO_NOTIFICATION_FCM_URL", google)
         monkeypatch.setenv("PETPRO_NOTIFICATION_WEB_PUSH_CONTACT", "mailto:ops@petpro.example")
 
-        async def pushes(**settings: Any) -> Deliveries:
+        async def pushes(**settings: Any) -> SteppedDeliveries:
             told = {"fcm": True, "web_push": True, "web_push_hosts": url.removeprefix("https://"), **settings}
             own = world.settings.model_copy(update=told)
             _, sender = (await stack.enter_async_context(opened(own))).senders(own, world.database)

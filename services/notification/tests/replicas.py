@@ -49,7 +49,7 @@ class Replica:
 
 async def add(tx: Transaction, user_id: UUID, code: str) -> None:
     """Tells a person of a booking with this code."""
-    told = messages.told("booking.confirmed", confirmed(user_id, new_id(), reference_code=code))
+    told = messages.notification_request("booking.confirmed", confirmed(user_id, new_id(), reference_code=code))
     await notifications.tell(tx, Wording("en"), [told], [])
 
 

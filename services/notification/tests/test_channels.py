@@ -11,7 +11,7 @@ from sqlalchemy import text
 from petpro_common import tasks
 from petpro_common.ids import new_id
 from petpro_common.testing import eventually
-from petpro_notification.deliveries import Deliveries, end_old
+from petpro_notification.deliveries import end_old
 from petpro_notification.directory import Person
 from petpro_notification.domain import (
     CANNOT_WAIT,
@@ -27,6 +27,7 @@ from petpro_notification.domain import (
     goes_by,
 )
 from services.notification.tests.conftest import World, confirmed
+from services.notification.tests.stepped import SteppedDeliveries
 from services.notification.tests.test_reminders import REMINDER
 
 STANDING = "SELECT channel, status, reason FROM deliveries ORDER BY channel"
@@ -51,12 +52,12 @@ class Pigeons:
         return self.result
 
 
-def workers(world: World, *senders: Pigeons) -> list[Deliveries]:
+def workers(world: World, *senders: Pigeons) -> list[SteppedDeliveries]:
     return [world.deliveries(), *map(world.deliveries, senders)]
 
 
 async def told_siti_by(
-    world: World, couriers: list[Deliveries], event_type: str = "booking.confirmed", **fields: Any
+    world: World, couriers: list[SteppedDeliveries], event_type: str = "booking.confirmed", **fields: Any
 ) -> None:
     """Has Siti, who wants to hear from us in every way, told by these."""
     siti = new_id()

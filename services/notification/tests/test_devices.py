@@ -13,9 +13,8 @@ from sqlalchemy import text
 
 from petpro.notification.v1 import device_pb2 as pb
 from petpro.notification.v1.device_pb2_grpc import DeviceServiceStub, add_DeviceServiceServicer_to_server
-from petpro_common import rpc
 from petpro_common.ids import new_id
-from petpro_common.testing import eventually, serving
+from petpro_common.testing import eventually, reason_of, serving
 from petpro_notification import devices
 from petpro_notification.domain import MOST_DEVICES, leads_to
 from petpro_notification.servicer_devices import DeviceServicer
@@ -165,7 +164,7 @@ async def test_one_who_signs_out_of_the_app_gets_no_more_there(world: World, api
     request = pb.DeleteDeviceRequest(device_id=device.id)
     with pytest.raises(aio.AioRpcError) as refused:
         await api.DeleteDevice(request, metadata=signed_in_as(world, BUDI))
-    assert rpc.reason_of(refused.value) == "DEVICE_NOT_FOUND"
+    assert reason_of(refused.value) == "DEVICE_NOT_FOUND"
     again = ("idempotency-key", "once")
     for _ in range(2):
         await api.DeleteDevice(request, metadata=signed_in_as(world, SITI, again))

@@ -15,7 +15,7 @@ FAR = SLACK + 1
 
 
 @dataclass(frozen=True)
-class Told:
+class Row:
     id: UUID
     told_in: int
 
@@ -24,22 +24,22 @@ class Told:
 class Server:
     """As PostgreSQL counts: transactions have numbers from when they write, and are seen once they have committed."""
 
-    begun: list[Told]
-    ended: list[Told]
+    begun: list[Row]
+    ended: list[Row]
 
     @property
     def horizon(self) -> int:
         at_work = [each.told_in for each in self.begun if each not in self.ended]
         return min(at_work, default=FAR * (len(self.begun) + 1))
 
-    def look(self, place: Place) -> list[Told]:
+    def look(self, place: Place) -> list[Row]:
         return [each for each in self.ended if each.told_in >= place.begins]
 
 
 @given(st.lists(st.sampled_from(["begin", "commit", "look"]), max_size=60), st.randoms(use_true_random=False))
 def test_each_is_new_to_exactly_one_look(steps: list[str], luck: object) -> None:
     server = Server([], [])
-    place, new = beginning(server.horizon), list[Told]()
+    place, new = beginning(server.horizon), list[Row]()
 
     def look() -> None:
         nonlocal place
@@ -50,7 +50,7 @@ def test_each_is_new_to_exactly_one_look(steps: list[str], luck: object) -> None
         at_work = [each for each in server.begun if each not in server.ended]
         if step == "begin":
             number = FAR * (len(server.begun) + 1)
-            server.begun.append(Told(UUID(int=number), number))
+            server.begun.append(Row(UUID(int=number), number))
         elif step == "commit" and at_work:
             server.ended.append(luck.choice(at_work))  # type: ignore[attr-defined]  # it is a random.Random
         elif step == "look":
@@ -60,7 +60,7 @@ def test_each_is_new_to_exactly_one_look(steps: list[str], luck: object) -> None
 
 
 def test_what_is_decided_is_not_looked_at_again_nor_remembered() -> None:
-    early, late = Told(UUID(int=1), 100_000), Told(UUID(int=2), 200_000)
+    early, late = Row(UUID(int=1), 100_000), Row(UUID(int=2), 200_000)
     place, _ = follow(beginning(90_000), [early], 150_000)
     assert (place.begins, place.known) == (150_000 - SLACK, {})
     place, new = follow(place, [late], 200_001)
@@ -68,7 +68,7 @@ def test_what_is_decided_is_not_looked_at_again_nor_remembered() -> None:
 
 
 def test_a_server_that_counts_again_from_a_little_before_says_nothing_twice() -> None:
-    first, again = Told(UUID(int=1), 50_000), Told(UUID(int=2), 50_000 - SLACK // 2)
+    first, again = Row(UUID(int=1), 50_000), Row(UUID(int=2), 50_000 - SLACK // 2)
     place, _ = follow(beginning(40_000), [first], 50_001)
     place, new = follow(place, [first, again], 50_001 - SLACK // 2)
     assert new == [again]

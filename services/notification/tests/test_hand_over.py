@@ -11,15 +11,15 @@ from petpro_common import tasks
 from petpro_common.ids import new_id
 from petpro_common.testing import eventually
 from petpro_notification import messages, notifications
-from petpro_notification.deliveries import Deliveries
 from petpro_notification.wording import Wording
 from services.notification.tests.conftest import World, confirmed
+from services.notification.tests.stepped import SteppedDeliveries
 
 AT_ONCE, HANDED_OVER = 16, 64
 
 
 @asynccontextmanager
-async def running(world: World, **settings: Any) -> AsyncIterator[Deliveries]:
+async def running(world: World, **settings: Any) -> AsyncIterator[SteppedDeliveries]:
     """A worker that finds nothing by looking."""
     deliveries = world.deliveries(**{"delivery_poll_seconds": 3600, **settings})
     work = asyncio.create_task(deliveries.run())
@@ -87,9 +87,9 @@ async def test_what_waits_too_long_for_its_try_is_left_to_its_lease(world: World
 
 
 async def test_nothing_leaves_of_what_was_rolled_back(world: World) -> None:
-    async def tell_in_vain(deliveries: Deliveries) -> None:
+    async def tell_in_vain(deliveries: SteppedDeliveries) -> None:
         async with world.database.transaction() as tx:
-            news = [messages.told(*event) for event in bookings_of_siti(world, 1)]
+            news = [messages.notification_request(*event) for event in bookings_of_siti(world, 1)]
             await notifications.tell(tx, Wording("en"), news, [deliveries])
             raise ValueError("in vain")
 

@@ -13,9 +13,8 @@ from petpro.notification.v1.notification_pb2_grpc import (
     NotificationServiceStub,
     add_NotificationServiceServicer_to_server,
 )
-from petpro_common import rpc
 from petpro_common.ids import new_id
-from petpro_common.testing import serving
+from petpro_common.testing import reason_of, serving
 from petpro_notification.servicer import NotificationServicer
 from services.notification.tests.conftest import World, confirmed
 
@@ -68,7 +67,7 @@ async def test_a_page_token_of_another_person_or_list_is_refused(world: World, a
         request = pb.ListNotificationsRequest(page_token=page.next_page_token, unread_only=unread_only)
         with pytest.raises(aio.AioRpcError) as refused:
             await api.ListNotifications(request, metadata=signed_in_as(world, user_id))
-        assert rpc.reason_of(refused.value) == "BAD_PAGE_TOKEN"
+        assert reason_of(refused.value) == "BAD_PAGE_TOKEN"
 
 
 async def test_reading_again_changes_nothing(world: World, api: Api) -> None:
@@ -94,7 +93,7 @@ async def test_somebody_elses_notification_is_not_found(world: World, api: Api) 
     with pytest.raises(aio.AioRpcError) as refused:
         await api.ReadNotification(request, metadata=signed_in_as(world, SITI))
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
-    assert rpc.reason_of(refused.value) == "NOTIFICATION_NOT_FOUND"
+    assert reason_of(refused.value) == "NOTIFICATION_NOT_FOUND"
     again = await api.ListNotifications(pb.ListNotificationsRequest(), metadata=signed_in_as(world, BUDI))
     assert not again.notifications[0].is_read
 

@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from devstack.ports import free_port
 from petpro_common.ids import new_id
 from petpro_common.testing import logged
-from petpro_notification.deliveries import Deliveries
 from petpro_notification.senders.registry import opened
 from petpro_notification.senders.sender import Sender
 from petpro_notification.senders.twilio import TwilioSettings
 from services.notification.tests.conftest import World, confirmed
 from services.notification.tests.fake_twilio import ACCOUNT, FROM, KEY, KEY_SID, FakeTwilio
 from services.notification.tests.loopback import serving
+from services.notification.tests.stepped import SteppedDeliveries
 
 TOLD = {"ACCOUNT_SID": ACCOUNT, "KEY_SID": KEY_SID, "FROM": FROM}
 NUMBER = "+628123456789"
@@ -53,7 +53,7 @@ async def twilio() -> FakeTwilio:
 @pytest.fixture
 async def texts(
     world: World, twilio: FakeTwilio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[Deliveries]:
+) -> AsyncIterator[SteppedDeliveries]:
     """The worker of a process that is told to send SMS."""
     async with serving(*twilio.routes()) as url:
         tell(monkeypatch, tmp_path, URL=url, **TOLD)
@@ -61,7 +61,7 @@ async def texts(
             yield world.deliveries(sender)
 
 
-async def told_siti(world: World, texts: Deliveries, number: str = NUMBER) -> None:
+async def told_siti(world: World, texts: SteppedDeliveries, number: str = NUMBER) -> None:
     siti = new_id()
     world.account.add(siti, "siti@example.com", "Siti Aminah", wishes=["sms"], phone_number=number)
     await world.tell_by([texts], ("booking.confirmed", confirmed(siti, new_id())))
@@ -72,7 +72,9 @@ async def standing(world: World) -> tuple[str, str, str | None]:
     return row.channel, row.status, row.reason
 
 
-async def test_who_wants_sms_gets_one_on_their_number(world: World, texts: Deliveries, twilio: FakeTwilio) -> None:
+async def test_who_wants_sms_gets_one_on_their_number(
+    world: World, texts: SteppedDeliveries, twilio: FakeTwilio
+) -> None:
     await told_siti(world, texts)
     with logged() as lines:
         assert await texts.deliver_due() == 1
@@ -92,7 +94,7 @@ async def test_who_wants_sms_gets_one_on_their_number(world: World, texts: Deliv
 
 @pytest.mark.parametrize("code", [21211, 21265, 21610, 21614, 21635])
 async def test_a_number_refused_for_good_is_not_tried_again(
-    world: World, texts: Deliveries, twilio: FakeTwilio, code: int
+    world: World, texts: SteppedDeliveries, twilio: FakeTwilio, code: int
 ) -> None:
     twilio.refuses = code
     await told_siti(world, texts)
@@ -106,7 +108,7 @@ async def test_a_number_refused_for_good_is_not_tried_again(
 
 @pytest.mark.parametrize("code", NOT_OF_THE_NUMBER)
 async def test_what_is_refused_because_of_us_is_tried_again(
-    world: World, texts: Deliveries, twilio: FakeTwilio, code: int
+    world: World, texts: SteppedDeliveries, twilio: FakeTwilio, code: int
 ) -> None:
     twilio.refuses = code
     await told_siti(world, texts)
@@ -119,7 +121,9 @@ async def test_what_is_refused_because_of_us_is_tried_again(
 
 
 @pytest.mark.parametrize("status", [302, 429, 500, 503])
-async def test_who_is_away_is_asked_again(world: World, texts: Deliveries, twilio: FakeTwilio, status: int) -> None:
+async def test_who_is_away_is_asked_again(
+    world: World, texts: SteppedDeliveries, twilio: FakeTwilio, status: int
+) -> None:
     twilio.status = status
     twilio.headers = {"Location": "/elsewhere"}
     await told_siti(world, texts)
@@ -138,7 +142,7 @@ async def pause(world: World) -> float:
 
 @pytest.mark.parametrize("as_a_date", [False, True])
 async def test_it_is_not_asked_before_it_says(
-    world: World, texts: Deliveries, twilio: FakeTwilio, as_a_date: bool
+    world: World, texts: SteppedDeliveries, twilio: FakeTwilio, as_a_date: bool
 ) -> None:
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
     twilio.status, twilio.headers = 429, {"Retry-After": at if as_a_date else "600"}
@@ -149,7 +153,7 @@ async def test_it_is_not_asked_before_it_says(
 
 @pytest.mark.parametrize("after", ["soon", "-5", "99999999999"])
 async def test_what_it_says_of_when_is_believed_within_limits(
-    world: World, texts: Deliveries, twilio: FakeTwilio, after: str
+    world: World, texts: SteppedDeliveries, twilio: FakeTwilio, after: str
 ) -> None:
     twilio.status, twilio.headers = 503, {"Retry-After": after}
     await told_siti(world, texts)
@@ -157,14 +161,14 @@ async def test_what_it_says_of_when_is_believed_within_limits(
     assert await pause(world) <= 3600
 
 
-async def test_who_has_no_number_gets_none(world: World, texts: Deliveries, twilio: FakeTwilio) -> None:
+async def test_who_has_no_number_gets_none(world: World, texts: SteppedDeliveries, twilio: FakeTwilio) -> None:
     await told_siti(world, texts, number="")
     await texts.deliver_due()
     assert (twilio.taken, await standing(world)) == ([], ("sms", "suppressed", "no phone number"))
 
 
 async def test_a_crash_between_sending_and_recording_sends_it_twice(
-    world: World, texts: Deliveries, twilio: FakeTwilio
+    world: World, texts: SteppedDeliveries, twilio: FakeTwilio
 ) -> None:
     await told_siti(world, texts)
     twilio.holds_its_answer = True
@@ -184,7 +188,7 @@ async def test_a_crash_between_sending_and_recording_sends_it_twice(
 
 
 async def test_of_sms_whose_answers_get_lost_there_are_three_at_most(
-    world: World, texts: Deliveries, twilio: FakeTwilio
+    world: World, texts: SteppedDeliveries, twilio: FakeTwilio
 ) -> None:
     twilio.mute = True
     await told_siti(world, texts)

@@ -8,9 +8,9 @@ from grpc import aio
 from sqlalchemy import text
 
 from petpro.notification.v1 import notification_pb2 as pb
-from petpro_common import rpc, telemetry
+from petpro_common import telemetry
 from petpro_common.ids import new_id
-from petpro_common.testing import eventually
+from petpro_common.testing import eventually, reason_of
 from petpro_notification.consumer import on_user_erased
 from services.notification.tests.conftest import World, confirmed
 from services.notification.tests.replicas import Client, listen, listening, replica
@@ -21,7 +21,7 @@ SITI, BUDI = new_id(), new_id()
 async def refusal(client: Client) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(aio.AioRpcError) as refused:
         await client.until_end()
-    return refused.value.code(), rpc.reason_of(refused.value)
+    return refused.value.code(), reason_of(refused.value)
 
 
 async def test_nobody_and_services_cannot_listen_nor_can_who_has_anothers_notification(world: World) -> None:

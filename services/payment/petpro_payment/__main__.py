@@ -10,13 +10,13 @@ from petpro_payment import backlog
 from petpro_payment.asking import Timings
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
-from petpro_payment.personal_store import HELD, forget
 from petpro_payment.providers.registry import open_providers
 from petpro_payment.servicer import PaymentServicer
 from petpro_payment.servicer_ledger import LedgerServicer
 from petpro_payment.servicer_queue import MoneyQueueServicer
 from petpro_payment.servicer_reconciliation import ReconciliationServicer
 from petpro_payment.settings import Settings
+from petpro_payment.store_personal import HELD, forget
 from petpro_payment.under_lock import UnderLock
 from petpro_payment.worker import Worker
 

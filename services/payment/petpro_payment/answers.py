@@ -7,7 +7,7 @@ from dataclasses import asdict
 from uuid import UUID
 
 from petpro_common.db import Transaction
-from petpro_payment import event_store
+from petpro_payment import store_events
 from petpro_payment.domain import Disposition
 from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
 from petpro_payment.providers.provider import ProviderEvent, Source
@@ -35,4 +35,4 @@ def keep(
         payload=kept,
         source=Source.ANSWER,
     )
-    event_store.record(tx, provider, event, disposition)
+    store_events.record(tx, provider, event, disposition)

@@ -16,7 +16,7 @@ from petpro_common.messaging.events import Event, EventHandler
 from petpro_common.messaging.participant import Answer, Handler, Together
 from petpro_common.money import Money
 from petpro_common.personal.erasure import erased
-from petpro_payment import ledger, messages, orders, payments, personal_store, refunds, store
+from petpro_payment import ledger, messages, orders, payments, refunds, store, store_personal
 from petpro_payment.errands import Errands
 from petpro_payment.providers.capabilities import Capabilities, why_not_take
 
@@ -128,7 +128,7 @@ async def on_staff_changed(tx: Transaction, event: Event) -> None:
 EVENT_HANDLERS: Mapping[str, EventHandler] = {
     "clinic.changed": on_clinic_changed,
     "staff.changed": on_staff_changed,
-    "user.erased": erased(personal_store.forget),
+    "user.erased": erased(store_personal.forget),
 }
 
 

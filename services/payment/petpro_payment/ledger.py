@@ -9,11 +9,11 @@ from petpro.payment.v1 import commands_pb2
 from petpro_common.db import Transaction
 from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
-from petpro_payment import ledger_store, refund_store, store
+from petpro_payment import store, store_ledger, store_refunds
 from petpro_payment.batches import require_different
 from petpro_payment.domain import Payment, PaymentStatus, Reason, Refund, RefundStatus, TooEarly, TooLate
-from petpro_payment.ledger_store import BeforeRefund, NewEntry
 from petpro_payment.splitting import fee_split, refund_split
+from petpro_payment.store_ledger import BeforeRefund, NewEntry
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ async def post_fees(tx: Transaction, orders: Sequence[Fee], tax_percent: Decimal
     """
     require_different(order.payment_id for order in orders)
     store.hold(tx, *(order.entry_id for order in orders))
-    asked = ledger_store.with_fee([order.booking_id for order in orders])
+    asked = store_ledger.with_fee([order.booking_id for order in orders])
     payments, with_fee = await store.lock_payments_then(tx, [order.payment_id for order in orders], asked)
     posted = set(with_fee.scalars())
     due = [order for order in orders if _is_ours_to_divide(order, payments.get(order.payment_id))]
-    ledger_store.insert_entries(tx, [_entry(order, tax_percent) for order in due if order.booking_id not in posted])
+    store_ledger.insert_entries(tx, [_entry(order, tax_percent) for order in due if order.booking_id not in posted])
     return [Succeeded(commands_pb2.BookingFeePosted()) for _ in orders]
 
 
@@ -80,12 +80,12 @@ async def post_refunds(tx: Transaction, orders: Sequence[Posting]) -> list[Answe
     Raises TooEarly without fee or refund, NotTogether when two orders are about one payment.
     """
     store.hold(tx, *(order.entry_id for order in orders))
-    asked = ledger_store.before_refunds([(order.entry_id, order.booking_id, order.refund_id) for order in orders])
-    found, [rows] = await refund_store.reserved_or_locked(tx, [order.refund_id for order in orders], asked)
+    asked = store_ledger.before_refunds([(order.entry_id, order.booking_id, order.refund_id) for order in orders])
+    found, [rows] = await store_refunds.reserved_or_locked(tx, [order.refund_id for order in orders], asked)
     require_different(payment.id for payment, _ in found.values())
-    before = ledger_store.by_entry(rows)
+    before = store_ledger.by_entry(rows)
     decided = [_decide(order, found.get(order.refund_id), before[order.entry_id]) for order in orders]
-    ledger_store.insert_entries(tx, [entry for entry in decided if isinstance(entry, NewEntry)])
+    store_ledger.insert_entries(tx, [entry for entry in decided if isinstance(entry, NewEntry)])
     return [Succeeded(commands_pb2.RefundEntryPosted()) if isinstance(each, NewEntry) else each for each in decided]
 
 
@@ -118,11 +118,11 @@ def _decide(order: Posting, found: tuple[Payment, Refund] | None, before: Before
 async def cancel_refund(tx: Transaction, entry_id: UUID) -> Answer:
     """Undoes `post_refunds`, also before it came. Raises TooLate when the entry is settled."""
     store.hold(tx, entry_id)
-    entry = await ledger_store.find_entry(tx, entry_id)
+    entry = await store_ledger.find_entry(tx, entry_id)
     if entry is None:
         store.call_off(tx, entry_id)
     elif entry.status == "pending":
-        ledger_store.cancel_entry(tx, entry_id)
+        store_ledger.cancel_entry(tx, entry_id)
     elif entry.status == "settled":
         raise TooLate(entry_id=entry_id)
     return Succeeded(commands_pb2.RefundEntryCancelled())

@@ -11,7 +11,7 @@ from petpro_common.db import Transaction
 from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.money import Money
-from petpro_payment import messages, metrics, refund_store, refunds, store
+from petpro_payment import messages, metrics, refunds, store, store_refunds
 from petpro_payment.domain import Disposition, Origin, Payment, PaymentStatus, Reason
 from petpro_payment.errands import Errands
 from petpro_payment.moves import Move, held, payment_move
@@ -68,7 +68,7 @@ async def _ordered_again(tx: Transaction, command_id: str, payment: Payment) -> 
         return Pending()
     if payment.is_unpaid:
         return Refused(payment.failure_reason or Reason.PAYMENT_REFUSED)
-    if payment.paid_at is None or await refund_store.whole_refund(tx, payment.id):
+    if payment.paid_at is None or await store_refunds.whole_refund(tx, payment.id):
         return Refused(Reason.CALLED_OFF)
     return Succeeded(messages.payment_taken(Captured(payment.external_reference or "", payment.money, payment.paid_at)))
 

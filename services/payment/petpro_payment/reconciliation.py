@@ -10,9 +10,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from petpro_common.db import Database
-from petpro_payment import reconciliation_store
+from petpro_common.pages import moment_of
+from petpro_payment import store_reconciliation
 from petpro_payment.asking import refund_order
-from petpro_payment.cursors import moment_after
 from petpro_payment.domain import Payment
 from petpro_payment.errands import Errand
 from petpro_payment.errors import ProviderAway
@@ -36,14 +36,14 @@ async def page(database: Database, provider: Provider, span: Span) -> Page:
 
 async def _captures(database: Database, provider: Provider, span: Span) -> Page:
     async with database.transaction() as tx:
-        ours = await reconciliation_store.payments(tx, provider.capabilities.name, span, _after(span))
+        ours = await store_reconciliation.payments(tx, provider.capabilities.name, span, _after(span))
     told = await _all(_capture(provider, payment) for payment in ours)
     return Page(told, _end(span, [(payment.paid_at, payment.id) for payment in ours]))
 
 
 async def _refunds(database: Database, provider: Provider, span: Span) -> Page:
     async with database.transaction() as tx:
-        ours = await reconciliation_store.refunds(tx, provider.capabilities.name, span, _after(span))
+        ours = await store_reconciliation.refunds(tx, provider.capabilities.name, span, _after(span))
     told = await _all(_refund(provider, errand) for errand in ours)
     return Page(told, _end(span, [(errand.refund.updated_at, errand.refund.id) for errand in ours]))
 
@@ -84,7 +84,7 @@ def _definite(answer: _Answer | Unknown) -> _Answer:
 
 
 def _after(span: Span) -> tuple[datetime, UUID] | None:
-    return moment_after(tuple(span.after.split())) if span.after else None
+    return moment_of(span.after.split()) if span.after else None
 
 
 def _end(span: Span, keys: list[tuple[datetime | None, UUID]]) -> str:

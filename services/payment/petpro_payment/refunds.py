@@ -16,7 +16,7 @@ from petpro_common.ids import new_id
 from petpro_common.messaging import participant
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.money import Money
-from petpro_payment import ledger_store, messages, metrics, move_store, refund_store, store
+from petpro_payment import messages, metrics, store, store_ledger, store_moves, store_refunds
 from petpro_payment.batches import require_different
 from petpro_payment.domain import (
     Disposition,
@@ -30,7 +30,6 @@ from petpro_payment.domain import (
 )
 from petpro_payment.errands import Errand, Errands
 from petpro_payment.errors import PaymentTakenBack, RefundNotFound, RefundNotManual, RefundNotRetriable
-from petpro_payment.move_store import Moved
 from petpro_payment.moves import refund_move, set_aside
 from petpro_payment.outcomes import (
     RefundAccepted,
@@ -44,7 +43,8 @@ from petpro_payment.outcomes import (
 )
 from petpro_payment.providers.capabilities import why_not_refund
 from petpro_payment.providers.provider import Providers
-from petpro_payment.refund_store import NewRefund
+from petpro_payment.store_moves import Moved
+from petpro_payment.store_refunds import NewRefund
 
 _log = structlog.get_logger()
 
@@ -85,11 +85,11 @@ async def reserve(tx: Transaction, orders: Sequence[Reservation]) -> list[Answer
     """
     require_different(order.payment_id for order in orders)
     store.hold(tx, *(order.refund_id for order in orders))
-    asked = refund_store.before([order.refund_id for order in orders])
+    asked = store_refunds.before([order.refund_id for order in orders])
     payments, rows = await store.lock_payments_then(tx, [order.payment_id for order in orders], asked)
     before = {row.id: row for row in rows}
     decided = [_decide(order, payments.get(order.payment_id), before[order.refund_id]) for order in orders]
-    refund_store.add(tx, [each for each in decided if isinstance(each, NewRefund)])
+    store_refunds.add(tx, [each for each in decided if isinstance(each, NewRefund)])
     return [Succeeded(commands_pb2.RefundReserved()) if isinstance(each, NewRefund) else each for each in decided]
 
 
@@ -110,13 +110,13 @@ def _decide(order: Reservation, payment: Payment | None, before: Row) -> NewRefu
 async def release(tx: Transaction, refund_id: UUID) -> Answer:
     """Undoes `reserve`, also before it came. Raises TooLate when the provider may know of the refund."""
     store.hold(tx, refund_id)
-    found = await refund_store.lock(tx, refund_id)
+    found = await store_refunds.lock(tx, refund_id)
     if found is None:
         store.call_off(tx, refund_id)
         return Succeeded(commands_pb2.RefundReleased())
     _, refund = found
     if refund.status is RefundStatus.RESERVED:
-        move_store.move(tx, _moved(refund, RefundStatus.RELEASED))
+        store_moves.move(tx, _moved(refund, RefundStatus.RELEASED))
     elif refund.status not in (RefundStatus.RELEASED, RefundStatus.REFUSED):
         raise TooLate(refund_id=refund_id, status=refund.status)
     return Succeeded(commands_pb2.RefundReleased())
@@ -124,12 +124,12 @@ async def release(tx: Transaction, refund_id: UUID) -> Answer:
 
 async def submit(tx: Transaction, orders: Sequence[Submission], errands: Errands) -> list[Answer]:
     """Has reserved refunds sent to the provider after the commit. Raises TooEarly when one is not there yet."""
-    found, _ = await refund_store.reserved_or_locked(tx, [order.refund_id for order in orders])
+    found, _ = await store_refunds.reserved_or_locked(tx, [order.refund_id for order in orders])
     ordered = [_ordered(found[order.refund_id][1], order) for order in orders if order.refund_id in found]
     new = [refund for refund in ordered if found[refund.id][1].status is RefundStatus.RESERVED]
     again = [refund for refund in ordered if found[refund.id][1].status.is_submitted]
     claimed = new[: errands.room]
-    refund_store.submit(tx, [*new, *again], len(claimed), errands.lease_seconds)
+    store_refunds.submit(tx, [*new, *again], len(claimed), errands.lease_seconds)
     errands.hand_over(tx, [Errand(refund._replace(attempts=1), found[refund.id][0]) for refund in claimed])
     return [await _submitted(tx, order.refund_id, found.get(order.refund_id)) for order in orders]
 
@@ -161,26 +161,26 @@ async def settle(tx: Transaction, orders: Sequence[Settlement]) -> list[Answer]:
 
     Their entries may then be settled, which is done with the clinic's next settlement.
     """
-    known = ledger_store.known([order.entry_id for order in orders])
-    found, [entries] = await refund_store.reserved_or_locked(tx, [order.refund_id for order in orders], known)
+    known = store_ledger.known([order.entry_id for order in orders])
+    found, [entries] = await store_refunds.reserved_or_locked(tx, [order.refund_id for order in orders], known)
     if missing := {order.refund_id for order in orders} - found.keys():
         raise TooEarly(refund_id=missing.pop())
     if missing := {order.entry_id for order in orders} - set(entries.scalars()):
         raise TooEarly(entry_id=missing.pop())
     waiting = [order for order in orders if found[order.refund_id][1].status is not RefundStatus.SUCCEEDED]
-    refund_store.await_settlement(tx, [(order.refund_id, order.command_id, order.entry_id) for order in waiting])
+    store_refunds.await_settlement(tx, [(order.refund_id, order.command_id, order.entry_id) for order in waiting])
     return [Pending() if order in waiting else Succeeded(commands_pb2.RefundEntrySettled()) for order in orders]
 
 
 async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decimal:
     """Has all that is left of a locked, captured payment sent back, once; how much that is."""
-    known = await refund_store.whole_refund(tx, payment.id)
+    known = await store_refunds.whole_refund(tx, payment.id)
     if known is not None:
         return known.amount
     amount = payment.refundable
     if amount:
         status, reason = RefundStatus.SUBMITTED, origin.value
-        refund_store.add(tx, [NewRefund(new_id(), payment, payment.booking_id, origin, amount, status, reason)])
+        store_refunds.add(tx, [NewRefund(new_id(), payment, payment.booking_id, origin, amount, status, reason)])
     return amount
 
 
@@ -196,18 +196,18 @@ async def learn(
     status = refund_move(refund, outcome)
     is_still = status is None or refund.paid_out_reference  # what a person has paid, no word on the own attempt undoes
     if pause is not None and (is_still or status in (RefundStatus.UNKNOWN, RefundStatus.WAITING)):
-        move_store.postpone_refund(tx, refund.id, pause)
+        store_moves.postpone_refund(tx, refund.id, pause)
     if status is None or is_still:
         return Disposition.IGNORED
     if status is RefundStatus.UNKNOWN:
-        move_store.mark_unknown(tx, refund.id)
+        store_moves.mark_unknown(tx, refund.id)
         return Disposition.APPLIED
     if isinstance(outcome, RefundLater):
-        move_store.put_off(tx, refund.id, outcome.cause)
+        store_moves.put_off(tx, refund.id, outcome.cause)
         return Disposition.IGNORED if refund.status is status else Disposition.APPLIED
     external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""
-    move_store.move_late(tx, _moved(refund, status, external, failure, pause or 0.0))
+    store_moves.move_late(tx, _moved(refund, status, external, failure, pause or 0.0))
     await messages.tell_refund(tx, payment, refund, status)
     if status.is_for_a_person:
         metrics.MANUAL_REFUNDS.inc()
@@ -235,7 +235,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
     """
     payment, refund = await _for_a_person(tx, refund_id)
     if not dry_run:
-        move_store.pay_out(tx, refund_id, reference)
+        store_moves.pay_out(tx, refund_id, reference)
         await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
         _answer(tx, refund, RefundStatus.SUCCEEDED)
     return refund._replace(status=RefundStatus.SUCCEEDED)
@@ -255,12 +255,12 @@ async def retry(tx: Transaction, providers: Providers, refund_id: UUID, *, dry_r
     if cannot:
         raise RefundNotRetriable(provider=payment.provider, cause=cannot)
     if not dry_run:
-        move_store.retry(tx, refund_id)
+        store_moves.retry(tx, refund_id)
     return refund._replace(status=RefundStatus.SUBMITTED)
 
 
 async def _for_a_person(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund]:
-    found = await refund_store.lock(tx, refund_id)
+    found = await store_refunds.lock(tx, refund_id)
     if found is None:
         raise RefundNotFound
     if not found[1].status.is_for_a_person:

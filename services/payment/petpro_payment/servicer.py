@@ -18,9 +18,8 @@ from petpro_common import pages
 from petpro_common.context import ends_what_was_begun, signed_in
 from petpro_common.db import Database
 from petpro_common.errors import invalid
-from petpro_payment import ledger_store, messages, refund_store, store, webhooks
+from petpro_payment import messages, store, store_ledger, store_refunds, webhooks
 from petpro_payment.clinics import Clinics
-from petpro_payment.cursors import moment_after
 from petpro_payment.domain import ClinicNotFound, PaymentNotFound
 from petpro_payment.providers.provider import Providers
 from petpro_payment.under_lock import UnderLock
@@ -41,7 +40,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
         caller, payment_id = signed_in(), UUID(request.payment_id)
         async with self._database.reading() as tx:
             payment = await store.find_payment(tx, payment_id)
-            refunds = await refund_store.refunds_of(tx, payment_id)
+            refunds = await store_refunds.refunds_of(tx, payment_id)
         is_own = payment is not None and str(payment.user_id) == caller.id
         if payment is None or not (is_own or await self._clinics.acts_for(caller, payment.clinic_id)):
             raise PaymentNotFound
@@ -52,11 +51,11 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
     ) -> ListFinancialEntriesResponse:
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
         booking_id = _booking(request.booking_id)
-        after = moment_after(pages.read_token(request.page_token, clinic_id, booking_id))
+        after = pages.read_moment(request.page_token, clinic_id, booking_id)
         if not await self._clinics.acts_for(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.reading() as tx:
-            rows = await ledger_store.page(tx, clinic_id, booking_id, after, size + 1)
+            rows = await store_ledger.page(tx, clinic_id, booking_id, after, size + 1)
         token = ""
         if len(rows) > size:
             last = rows[size - 1]

@@ -30,9 +30,8 @@ from petpro_common.errors import invalid
 from petpro_common.idempotency import go_on, once
 from petpro_common.instants import timestamp
 from petpro_common.money import Money
-from petpro_payment import journal_store, settlement_store, settlements, statements
+from petpro_payment import settlements, statements, store_journal, store_settlements
 from petpro_payment.clinics import Clinics
-from petpro_payment.cursors import id_after, moment_after
 from petpro_payment.domain import ClinicNotFound
 from petpro_payment.errors import SettlementNotFound
 
@@ -48,19 +47,19 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
 
     async def ListSettlements(self, request: ListSettlementsRequest, context: _Context) -> ListSettlementsResponse:
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
-        before = id_after(pages.read_token(request.page_token, clinic_id))
+        before = pages.read_id(request.page_token, clinic_id)
         if not await self._clinics.acts_for(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.transaction() as tx:
-            rows = await settlement_store.page(tx, clinic_id, before, size + 1)
+            rows = await store_settlements.page(tx, clinic_id, before, size + 1)
         token = pages.write_token((rows[size - 1].id,), clinic_id) if len(rows) > size else ""
         return ListSettlementsResponse(settlements=map(_made, rows[:size]), next_page_token=token)
 
     async def GetStatement(self, request: GetStatementRequest, context: _Context) -> GetStatementResponse:
         caller, settlement_id = signed_in(), UUID(request.settlement_id)
         async with self._database.transaction() as tx:
-            settlement = await settlement_store.find(tx, settlement_id)
-            entries = await settlement_store.entries(tx, settlement_id)
+            settlement = await store_settlements.find(tx, settlement_id)
+            entries = await store_settlements.entries(tx, settlement_id)
         if settlement is None or not await self._clinics.acts_for(caller, settlement.clinic_id):
             raise SettlementNotFound
         if request.format == STATEMENT_FORMAT_HTML:
@@ -105,9 +104,9 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             request.since.ToDatetime(UTC) if request.HasField("since") else None,
             request.until.ToDatetime(UTC) if request.HasField("until") else None,
         )
-        after = moment_after(pages.read_token(request.page_token, *window))
+        after = pages.read_moment(request.page_token, *window)
         async with self._database.transaction() as tx:
-            rows = await journal_store.page(tx, *window, after, size + 1)
+            rows = await store_journal.page(tx, *window, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
         token = pages.write_token((last.posted_at.isoformat(), last.id), *window) if last else ""
         return ListJournalResponse(transactions=map(_transaction, rows[:size]), next_page_token=token)

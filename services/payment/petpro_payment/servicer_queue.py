@@ -34,12 +34,11 @@ from petpro_common.db import Database, Row, Transaction
 from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
 from petpro_common.money import Money
-from petpro_payment import messages, queue_store, refunds, settlement_store
-from petpro_payment.cursors import moment_after
+from petpro_payment import messages, refunds, store_queue, store_settlements
 from petpro_payment.domain import PaymentNotFound, RefundStatus
 from petpro_payment.errors import PaymentNotQuarantined
 from petpro_payment.providers.provider import Providers
-from petpro_payment.refund_store import refund_of_row
+from petpro_payment.store_refunds import refund_of_row
 
 _STATUSES = {
     REFUND_STATUS_UNSPECIFIED: None,
@@ -66,9 +65,9 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         administrator()
         status = _STATUSES[request.status]
         size, filters = pages.page_size(request.page_size), ("refunds", request.min_age_seconds, request.status)
-        after = moment_after(pages.read_token(request.page_token, *filters))
+        after = pages.read_moment(request.page_token, *filters)
         async with self._database.transaction() as tx:
-            rows = await queue_store.waiting_refunds(tx, status, request.min_age_seconds, after, size + 1)
+            rows = await store_queue.waiting_refunds(tx, status, request.min_age_seconds, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
         token = pages.write_token((last.waits_since.isoformat(), last.refund_id), *filters) if last else ""
         return ListManualRefundsResponse(refunds=map(_refund, rows[:size]), next_page_token=token)
@@ -80,13 +79,10 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         async def act(tx: Transaction) -> PayOutRefundResponse:
             refund = await refunds.pay_out(tx, refund_id, request.reference, dry_run=request.dry_run)
             if not request.dry_run:
-                settlement_store.note(tx, operator, "pay_out_refund", refund_id, request.reason, request.reference)
+                store_settlements.note(tx, operator, "pay_out_refund", refund_id, request.reason, request.reference)
             return PayOutRefundResponse(refund=messages.refund_message(refund))
 
-        if request.dry_run:  # a request id is kept for what changes something
-            async with self._database.transaction() as tx:
-                return await act(tx)
-        return await once(self._database, request, PayOutRefundResponse, act)
+        return await once(self._database, request, PayOutRefundResponse, act, dry_run=request.dry_run)
 
     @ends_what_was_begun
     async def RetryRefund(self, request: RetryRefundRequest, context: _Context) -> RetryRefundResponse:
@@ -95,22 +91,19 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         async def act(tx: Transaction) -> RetryRefundResponse:
             refund = await refunds.retry(tx, self._providers, refund_id, dry_run=request.dry_run)
             if not request.dry_run:
-                settlement_store.note(tx, operator, "retry_refund", refund_id, request.reason)
+                store_settlements.note(tx, operator, "retry_refund", refund_id, request.reason)
             return RetryRefundResponse(refund=messages.refund_message(refund))
 
-        if request.dry_run:
-            async with self._database.transaction() as tx:
-                return await act(tx)
-        return await once(self._database, request, RetryRefundResponse, act)
+        return await once(self._database, request, RetryRefundResponse, act, dry_run=request.dry_run)
 
     async def ListQuarantinedPayments(
         self, request: ListQuarantinedPaymentsRequest, context: _Context
     ) -> ListQuarantinedPaymentsResponse:
         administrator()
         size, filters = pages.page_size(request.page_size), ("quarantine", request.min_age_seconds)
-        after = moment_after(pages.read_token(request.page_token, *filters))
+        after = pages.read_moment(request.page_token, *filters)
         async with self._database.transaction() as tx:
-            rows = await queue_store.quarantined(tx, request.min_age_seconds, after, size + 1)
+            rows = await store_queue.quarantined(tx, request.min_age_seconds, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
         token = pages.write_token((last.quarantined_at.isoformat(), last.id), *filters) if last else ""
         return ListQuarantinedPaymentsResponse(payments=map(_quarantined, rows[:size]), next_page_token=token)
@@ -120,20 +113,17 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         operator, payment_id = administrator().id, UUID(request.payment_id)
 
         async def act(tx: Transaction) -> CloseQuarantineResponse:
-            match await queue_store.is_quarantined(tx, payment_id):
+            match await store_queue.is_quarantined(tx, payment_id):
                 case None:
                     raise PaymentNotFound
                 case False:
                     raise PaymentNotQuarantined
             if not request.dry_run:
-                queue_store.close_quarantine(tx, payment_id)
-                settlement_store.note(tx, operator, "close_quarantine", payment_id, request.reason, request.reference)
+                store_queue.close_quarantine(tx, payment_id)
+                store_settlements.note(tx, operator, "close_quarantine", payment_id, request.reason, request.reference)
             return CloseQuarantineResponse()
 
-        if request.dry_run:
-            async with self._database.transaction() as tx:
-                return await act(tx)
-        return await once(self._database, request, CloseQuarantineResponse, act)
+        return await once(self._database, request, CloseQuarantineResponse, act, dry_run=request.dry_run)
 
 
 def _refund(row: Row) -> ManualRefund:

@@ -10,7 +10,7 @@ import structlog
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import invalid
 from petpro_common.ids import new_id
-from petpro_payment import settlement_store
+from petpro_payment import store_settlements
 
 MOST = 100
 """Settlements of one call."""
@@ -28,15 +28,15 @@ async def due(database: Database, until: datetime, clinic_id: UUID | None) -> Se
     if until > datetime.now(UTC) - IN_FLIGHT:
         raise invalid("until", "must be at least a minute ago")
     async with database.transaction() as tx:
-        return await settlement_store.foreseen(tx, until, clinic_id)
+        return await store_settlements.foreseen(tx, until, clinic_id)
 
 
 async def settle(tx: Transaction, one: Row, operator: str, reason: str) -> Row | None:
     """What was settled of what was due to one clinic in one currency; None when nothing of it is left."""
-    made = await settlement_store.settle(tx, new_id(), one.clinic_id, one.currency, one.until)
+    made = await store_settlements.settle(tx, new_id(), one.clinic_id, one.currency, one.until)
     if made is None:
         return None
-    settlement_store.note(tx, operator, "settle", made.id, reason)
+    store_settlements.note(tx, operator, "settle", made.id, reason)
     told = {"settlement_id": str(made.id), "clinic_id": str(made.clinic_id), "entries": made.entry_count}
     tx.after_commit(partial(_log.info, "settled", **told))
     return made

@@ -11,11 +11,11 @@ from petpro_common import telemetry
 from petpro_common.db import LateWrite, Row, Rows, Transaction
 from petpro_common.money import Money
 from petpro_common.wire import Order
-from petpro_payment import event_store
+from petpro_payment import store_events
 from petpro_payment.batches import columns
 from petpro_payment.domain import Payment, PaymentStatus
-from petpro_payment.journal_store import posted
 from petpro_payment.outcomes import Captured, Processing
+from petpro_payment.store_journal import posted
 
 WORK = "payments or refunds are due"
 """What a transaction tells the worker that has made one due at once."""
@@ -268,8 +268,8 @@ async def lock_all_of(
     tx: Transaction, payment_ids: Sequence[UUID], events: Sequence[tuple[str, str]]
 ) -> tuple[dict[UUID, Payment], set[tuple[str, str]]]:
     """Payments under their row locks, and those of the events about them that are known, in one round trip."""
-    found, known = await lock_payments_then(tx, payment_ids, event_store.known(events))
-    return found, event_store.names(known)
+    found, known = await lock_payments_then(tx, payment_ids, store_events.known(events))
+    return found, store_events.names(known)
 
 
 def put_member(tx: Transaction, source_id: UUID, clinic_id: UUID, user_id: UUID | None, version: int) -> None:

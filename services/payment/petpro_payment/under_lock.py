@@ -17,7 +17,7 @@ from petpro_common import context
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext
 from petpro_common.db import Database, Transaction
-from petpro_payment import refund_store, store
+from petpro_payment import store, store_refunds
 from petpro_payment.domain import Disposition, Payment, Refund
 
 EventName: TypeAlias = tuple[str, str]
@@ -31,8 +31,8 @@ _OnRefund: TypeAlias = Callable[[Transaction, tuple[Payment, Refund] | None, boo
 
 
 @dataclass(frozen=True, eq=False)
-class _Wish:
-    """What is to be done with the payment or refund of an id, in the context of whoever wishes it."""
+class _Request:
+    """What is to be done with the payment or refund of an id, in the context of whoever asks for it."""
 
     id: UUID
     work: Callable[[Transaction, Any, bool], Coroutine[Any, Any, Disposition]]
@@ -53,70 +53,70 @@ class UnderLock:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._payments: Coalescer[_Wish, Disposition] = Coalescer(self._on_payments, lambda _: None, _BATCH)
-        self._refunds: Coalescer[_Wish, Disposition] = Coalescer(self._on_refunds, lambda _: None, _BATCH)
+        self._payments: Coalescer[_Request, Disposition] = Coalescer(self._on_payments, lambda _: None, _BATCH)
+        self._refunds: Coalescer[_Request, Disposition] = Coalescer(self._on_refunds, lambda _: None, _BATCH)
 
     async def on_payment(self, payment_id: UUID, work: _OnPayment, event: EventName | None = None) -> Disposition:
         """What work on a payment has come to."""
-        return await self._payments.do(_Wish(payment_id, work, event))
+        return await self._payments.do(_Request(payment_id, work, event))
 
     async def on_refund(self, refund_id: UUID, work: _OnRefund, event: EventName | None = None) -> Disposition:
         """What work on a refund, and its payment, has come to."""
-        return await self._refunds.do(_Wish(refund_id, work, event))
+        return await self._refunds.do(_Request(refund_id, work, event))
 
-    async def _on_payments(self, wishes: Sequence[_Wish]) -> Sequence[Disposition]:
-        with _as_one_call(wishes):
+    async def _on_payments(self, requests: Sequence[_Request]) -> Sequence[Disposition]:
+        with _as_one_call(requests):
             async with self._database.transaction() as tx:
-                found, known = await store.lock_all_of(tx, _ids(wishes), _events(wishes))
-                return await _in_turn(tx, wishes, found, known, store.lock_payments, lambda payment: payment.id)
+                found, known = await store.lock_all_of(tx, _ids(requests), _events(requests))
+                return await _in_turn(tx, requests, found, known, store.lock_payments, lambda payment: payment.id)
 
-    async def _on_refunds(self, wishes: Sequence[_Wish]) -> Sequence[Disposition]:
-        with _as_one_call(wishes):
+    async def _on_refunds(self, requests: Sequence[_Request]) -> Sequence[Disposition]:
+        with _as_one_call(requests):
             async with self._database.transaction() as tx:
-                found, known = await refund_store.lock_all_of(tx, _ids(wishes), _events(wishes))
-                return await _in_turn(tx, wishes, found, known, refund_store.lock_all, lambda rows: rows[0].id)
+                found, known = await store_refunds.lock_all_of(tx, _ids(requests), _events(requests))
+                return await _in_turn(tx, requests, found, known, store_refunds.lock_all, lambda rows: rows[0].id)
 
 
 async def _in_turn(
     tx: Transaction,
-    wishes: Sequence[_Wish],
+    requests: Sequence[_Request],
     found: Mapping[UUID, _Rows],
     known: set[EventName],
     lock_all: Callable[[Transaction, Sequence[UUID]], Awaitable[Mapping[UUID, _Rows]]],
     payment_of: Callable[[_Rows], UUID],
 ) -> Sequence[Disposition]:
-    """Has all wishes carried out. Those about a payment that has changed wait, and find it as it is then."""
-    came_to: dict[_Wish, Disposition] = {}
-    left = wishes
+    """Has all requests carried out. Those about a payment that has changed wait, and find it as it is then."""
+    came_to: dict[_Request, Disposition] = {}
+    left = requests
     while left:
         changed: set[UUID] = set()
-        for wish in left:
-            rows = found.get(wish.id)
+        for request in left:
+            rows = found.get(request.id)
             if rows and payment_of(rows) in changed:
                 continue
-            came_to[wish] = await wish.carry_out(tx, rows, known)
-            if wish.event:
-                known.add(wish.event)
-            if rows and came_to[wish] in _CHANGED:
+            came_to[request] = await request.carry_out(tx, rows, known)
+            if request.event:
+                known.add(request.event)
+            if rows and came_to[request] in _CHANGED:
                 changed.add(payment_of(rows))
-        left = [wish for wish in left if wish not in came_to]
+        left = [request for request in left if request not in came_to]
         if left:
             await tx.flush()
             found = await lock_all(tx, _ids(left))
-    return [came_to[wish] for wish in wishes]
+    return [came_to[request] for request in requests]
 
 
-def _ids(wishes: Sequence[_Wish]) -> list[UUID]:
-    return [wish.id for wish in wishes]
+def _ids(requests: Sequence[_Request]) -> list[UUID]:
+    return [request.id for request in requests]
 
 
-def _events(wishes: Sequence[_Wish]) -> Sequence[EventName]:
-    return [wish.event for wish in wishes if wish.event]
+def _events(requests: Sequence[_Request]) -> Sequence[EventName]:
+    return [request.event for request in requests if request.event]
 
 
-def _as_one_call(wishes: Sequence[_Wish]) -> AbstractContextManager[None]:
-    """The calls of all wishes as the one in hand, whose commit it is."""
-    calls = [call for wish in wishes if (call := wish.around.run(context.current))]
+def _as_one_call(requests: Sequence[_Request]) -> AbstractContextManager[None]:
+    """The calls of all requests as the one in hand, whose commit it is."""
+    calls = [call for request in requests if (call := request.around.run(context.current))]
     if not calls:
         return nullcontext()
     first, *others = sorted({call.method for call in calls})

@@ -7,7 +7,7 @@ import structlog
 
 from petpro_common import context
 from petpro_common.db import Transaction
-from petpro_payment import event_store, payments, refunds
+from petpro_payment import payments, refunds, store_events
 from petpro_payment.domain import Disposition, Payment, Refund
 from petpro_payment.errors import ProviderNotFound
 from petpro_payment.outcomes import (
@@ -78,7 +78,7 @@ async def _learn(
                     disposition = await refunds.learn(tx, payment, refund, outcome)
             case _:
                 disposition = Disposition.IGNORED
-    event_store.record(tx, provider, event, disposition)
+    store_events.record(tx, provider, event, disposition)
     return disposition
 
 

@@ -14,7 +14,7 @@ from petpro_common import context, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database, Transaction
 from petpro_common.sealing import Opener
-from petpro_payment import answers, errand_store, payments, refunds, store
+from petpro_payment import answers, payments, refunds, store, store_errands
 from petpro_payment.asking import Asking, Timings
 from petpro_payment.domain import Disposition, Payment, Refund
 from petpro_payment.errands import Errands, Item, booking_of, call_of, traced
@@ -89,7 +89,7 @@ class Worker:
 
     async def _claim_or_wait(self, limit: int) -> tuple[list[Item], float]:
         """What is due, on lease, and the seconds until something else may be: none when there may be more at once."""
-        due, due_in = await errand_store.claim(self._database, self._timings.lease, limit)
+        due, due_in = await store_errands.claim(self._database, self._timings.lease, limit)
         if len(due) == limit:
             return due, 0.0
         pause = _LONGEST_SLEEP_SECONDS if due_in is None else min(max(due_in, 0.01), _LONGEST_SLEEP_SECONDS)
@@ -112,17 +112,6 @@ class Worker:
     def _look_now(self) -> None:
         self._is_to_look = True
         self._woken.set()
-
-    async def claim(self, limit: int) -> list[Item]:
-        """Takes what is due on lease."""
-        due, _ = await errand_store.claim(self._database, self._timings.lease, limit)
-        return due
-
-    async def round(self) -> int:
-        """Claims what is due and brings each item one step on; how many there were."""
-        due = await self.claim(_AT_ONCE)
-        await asyncio.gather(*map(self.step, due))
-        return len(due)
 
     async def step(self, item: Item) -> float | None:
         """Asks the provider about one item and records what it said; the seconds until it is looked at again, if so."""

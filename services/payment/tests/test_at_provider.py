@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from devstack.testing import Database as Made
 from devstack.testing import MakeDatabase
 from petpro_common.db import Database
-from petpro_payment import queue_store
+from petpro_payment import store_queue
 from petpro_payment.domain import Origin
 from petproctl.main import app
 from services.payment.tests.played import PlayedProvider
@@ -39,7 +39,7 @@ async def listed(made: Made, *words: str) -> list[dict[str, Any]]:
 
 async def alarm(world: World) -> int:
     async with world.database.transaction() as tx:
-        return int(next(row.found for row in await queue_store.waiting(tx) if row.what == "refund at the provider"))
+        return int(next(row.found for row in await store_queue.waiting(tx) if row.what == "refund at the provider"))
 
 
 async def sent_back(world: World, sale: Sale) -> Sale:

@@ -52,10 +52,14 @@ class Listing(PlayedProvider):
         if span.kind is Kind.REFUND:
             found = [self._given(reference, money, now) for reference, money in self.given.items()]
         else:
-            taken = {reference: told for reference, told in self.payments.items() if isinstance(told, Captured)}
+            taken = {
+                reference: outcome for reference, outcome in self.payments.items() if isinstance(outcome, Captured)
+            }
             found = [
-                Movement(Kind.CAPTURE, str(reference), told.external_reference, State.DONE, told.money, told.paid_at)
-                for reference, told in taken.items()
+                Movement(
+                    Kind.CAPTURE, str(reference), outcome.external_reference, State.DONE, outcome.money, outcome.paid_at
+                )
+                for reference, outcome in taken.items()
             ]
         if self.foreign:
             found.append(Movement(span.kind, "", self.foreign, State.DONE, None, now))
@@ -70,7 +74,7 @@ class Listing(PlayedProvider):
 
 
 @dataclass
-class Told:
+class PaymentsAnswers:
     """What the auditor hears: payment's own answers, fetched on the test's loop."""
 
     desk: Desk
@@ -92,7 +96,7 @@ class Auditor:
     """Looks at captures and refunds; subjects with what is wrong."""
 
     dsn: str
-    told: Told
+    answers: PaymentsAnswers
 
     async def finds(self, *only: str, grace: timedelta = NOW) -> dict[str, str]:
         return await asyncio.to_thread(self._look, only, grace)
@@ -101,7 +105,7 @@ class Auditor:
         never = Sandbox(None)  # type: ignore[arg-type]  # nobody asks the sandbox here
         with ExitStack() as open_things:
             databases = Databases({"payment": self.dsn}, open_things)
-            look = Look(databases, never, Scope(None, grace), self.told, only or None)
+            look = Look(databases, never, Scope(None, grace), self.answers, only or None)
             return dict([*captures_agree_with_lists(look), *refunds_agree_with_lists(look)])
 
 
@@ -117,7 +121,7 @@ async def auditor(database: MakeDatabase, provider: PlayedProvider, tmp_path: Pa
     made = await database("payment")
     pool = Database(made.url, made.password, pool_size=10)
     async with open_desk(World(pool, {"played": provider}, "played"), tmp_path) as desk:
-        yield Auditor(made.dsn, Told(desk, asyncio.get_running_loop()))
+        yield Auditor(made.dsn, PaymentsAnswers(desk, asyncio.get_running_loop()))
     await pool.close()
 
 
@@ -133,12 +137,12 @@ async def refunded(world: World, provider: PlayedProvider) -> Sale:
 
 
 async def test_who_says_the_same_is_not_named(auditor: Auditor, provider: PlayedProvider) -> None:
-    await refunded(auditor.told.desk.world, provider)
+    await refunded(auditor.answers.desk.world, provider)
     assert await auditor.finds() == {}
 
 
 async def test_money_that_the_provider_has_not_is_named(auditor: Auditor, provider: PlayedProvider) -> None:
-    sale = await refunded(auditor.told.desk.world, provider)
+    sale = await refunded(auditor.answers.desk.world, provider)
     forget(provider, sale)
     found = await auditor.finds()
     assert found.keys() == {str(sale.payment_id), str(sale.refund_id)}
@@ -151,7 +155,7 @@ async def test_money_that_the_provider_has_not_is_named(auditor: Auditor, provid
 
 
 async def test_another_amount_and_another_state_are_named(auditor: Auditor, provider: PlayedProvider) -> None:
-    world = auditor.told.desk.world
+    world = auditor.answers.desk.world
     sale = await refunded(world, provider)
     provider.payments[sale.payment_id] = Captured("pi", Money(Decimal(9), "IDR"), datetime.now(UTC))
     provider.refunds[sale.refund_id] = RefundFailed("re", "account_closed")
@@ -163,7 +167,7 @@ async def test_another_amount_and_another_state_are_named(auditor: Auditor, prov
 
 
 async def test_what_failed_there_and_was_tried_again_is_not_named(auditor: Auditor, provider: PlayedProvider) -> None:
-    world = auditor.told.desk.world
+    world = auditor.answers.desk.world
     sale = await refunded(world, provider)
     provider.refunds[sale.refund_id] = RefundFailed("re_first", "account_closed")
     assert (await auditor.finds()).keys() == {str(sale.refund_id)}
@@ -174,7 +178,7 @@ async def test_what_failed_there_and_was_tried_again_is_not_named(auditor: Audit
 async def test_what_falls_on_two_days_by_two_clocks_is_found_around_it(
     auditor: Auditor, provider: PlayedProvider
 ) -> None:
-    world = auditor.told.desk.world
+    world = auditor.answers.desk.world
     await refunded(world, provider)
     await world.run("UPDATE payments SET paid_at = paid_at - interval '1 day'")
     await world.run("UPDATE refunds SET updated_at = updated_at - interval '1 day'")
@@ -182,7 +186,7 @@ async def test_what_falls_on_two_days_by_two_clocks_is_found_around_it(
 
 
 async def test_only_a_list_shows_money_that_nobody_here_knows_of(auditor: Auditor, provider: PlayedProvider) -> None:
-    await refunded(auditor.told.desk.world, provider)
+    await refunded(auditor.answers.desk.world, provider)
     taken, given = new_id(), new_id()
     provider.take(taken, PRICE)
     if isinstance(provider, Listing):
@@ -197,7 +201,7 @@ async def test_only_a_list_shows_money_that_nobody_here_knows_of(auditor: Audito
 async def test_money_of_another_business_is_named_without_its_amount(
     auditor: Auditor, provider: PlayedProvider
 ) -> None:
-    await refunded(auditor.told.desk.world, provider)
+    await refunded(auditor.answers.desk.world, provider)
     if isinstance(provider, Listing):
         provider.foreign = "ch_17"
         today = datetime.now(UTC).date()
@@ -207,10 +211,10 @@ async def test_money_of_another_business_is_named_without_its_amount(
 
 
 async def test_a_provider_that_payment_no_longer_has_is_not_asked(auditor: Auditor, provider: PlayedProvider) -> None:
-    world = auditor.told.desk.world
+    world = auditor.answers.desk.world
     sale = await refunded(world, provider)
     forget(provider, sale)
-    auditor.told.has = False
+    auditor.answers.has = False
     assert await auditor.finds() == {}
 
 

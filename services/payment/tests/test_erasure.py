@@ -5,7 +5,7 @@ from psycopg import errors
 
 from petpro_common.personal.erasure import forget_again
 from petpro_payment.consumer import EVENT_HANDLERS
-from petpro_payment.personal_store import forget
+from petpro_payment.store_personal import forget
 from services.payment.tests.world import SUCCEEDED, Sale, World
 
 REASONS = """

@@ -8,7 +8,7 @@ import pytest
 
 from petpro_common.db import Database
 from petpro_common.testing import eventually
-from petpro_payment import errand_store
+from petpro_payment import store_errands
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errands import Errands, Item
 from services.payment.tests.played import PlayedProvider
@@ -43,7 +43,7 @@ async def test_what_is_ordered_here_needs_no_claim(
     async def claim(_: Database, __: float, ___: int) -> tuple[list[Item], None]:
         return [], None
 
-    monkeypatch.setattr(errand_store, "claim", claim)
+    monkeypatch.setattr(store_errands, "claim", claim)
     sale = Sale()
     async with running(world):
         assert (await world.order(sale.take())).outcome == PENDING

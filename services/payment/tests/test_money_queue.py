@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from petpro_common.context import Role
 from petpro_common.money import Money
-from petpro_common.rpc import reason_of
+from petpro_common.testing import reason_of
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.outcomes import Captured, RefundAccepted, RefundFailed, RefundSucceeded
 from services.payment.tests.desk import Desk, open_desk

@@ -28,7 +28,7 @@ from petpro.payment.v1 import commands_pb2
 from petpro_common.db import Transaction
 from petpro_common.ids import new_id
 from petpro_common.money import Money, minor_unit
-from petpro_payment import refund_store, refunds, settlement_store, store, webhooks
+from petpro_payment import refunds, store, store_refunds, store_settlements, webhooks
 from petpro_payment.domain import TooLate
 from petpro_payment.errors import RefundNotRetriable
 from petpro_payment.outcomes import Captured, Declined, PaymentOutcome, Processing, RefundFailed, RefundOutcome
@@ -248,9 +248,9 @@ class Trade(RuleBasedStateMachine):
             until = datetime.now(UTC).replace(year=2100)
             id_ = new_id()
             until = until.replace(microsecond=id_.int % 10**6)  # no two settlements end at the same instant
-            made = await settlement_store.settle(tx, id_, self.clinic, currency, until)
+            made = await store_settlements.settle(tx, id_, self.clinic, currency, until)
             if made is not None:
-                settlement_store.note(tx, "somebody", "settle", made.id, "the model says so")
+                store_settlements.note(tx, "somebody", "settle", made.id, "the model says so")
             return made
 
     @invariant()
@@ -273,7 +273,7 @@ class Trade(RuleBasedStateMachine):
         """Each payment as the database has it, with its refunds."""
         async with self.world.database.transaction() as tx:
             ids = [payment.sale.payment_id for payment in self.payments]
-            return [(await store.find_payment(tx, id_), await refund_store.refunds_of(tx, id_)) for id_ in ids]
+            return [(await store.find_payment(tx, id_), await store_refunds.refunds_of(tx, id_)) for id_ in ids]
 
     @invariant()
     def the_books_balance_and_say_what_the_tables_say(self) -> None:

@@ -17,7 +17,7 @@ from petpro.payment.v1.reconciliation_pb2 import (
 )
 from petpro_common.context import Role
 from petpro_common.ids import new_id
-from petpro_common.rpc import reason_of
+from petpro_common.testing import reason_of
 from petpro_payment.providers.provider import PaymentOrder
 from services.payment.tests.desk import Desk, open_desk
 from services.payment.tests.played import PlayedProvider

@@ -10,7 +10,7 @@ from grpc import aio
 from psycopg import IntegrityError
 from structlog.testing import capture_logs
 
-from petpro_common.rpc import reason_of
+from petpro_common.testing import reason_of
 from petpro_payment.domain import RefundStatus
 from petpro_payment.outcomes import RefundFailed, RefundSucceeded
 from services.payment.tests.desk import Desk, open_desk

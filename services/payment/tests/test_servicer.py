@@ -18,8 +18,7 @@ from petpro_common.auth import ServiceTokens
 from petpro_common.context import Role
 from petpro_common.errors import NotFound
 from petpro_common.ids import new_id
-from petpro_common.rpc import reason_of
-from petpro_common.testing import KeyRing, serving
+from petpro_common.testing import KeyRing, reason_of, serving
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import on_clinic_changed, on_staff_changed
 from petpro_payment.servicer import PaymentServicer

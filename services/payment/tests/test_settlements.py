@@ -18,7 +18,7 @@ from petpro.payment.v1.ledger_pb2 import STATEMENT_FORMAT_CSV, STATEMENT_FORMAT_
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.money import Money
-from petpro_common.rpc import reason_of
+from petpro_common.testing import reason_of
 from petpro_payment import settlements
 from petpro_payment.consumer import on_clinic_changed
 from services.payment.tests.desk import WHY, Desk, open_desk

@@ -16,7 +16,7 @@ from petpro.payment.v1 import commands_pb2
 from petpro_common.money import Money
 from petpro_common.sealing import Sealer
 from petpro_common.testing import eventually, logged, running
-from petpro_payment import errand_store, metrics, payments
+from petpro_payment import metrics, payments, store_errands
 from petpro_payment.domain import Origin, Payment, PaymentStatus
 from petpro_payment.outcomes import Captured, Unknown
 from petpro_payment.providers.provider import PaymentOrder
@@ -165,7 +165,7 @@ async def test_two_workers_do_not_take_the_same_payment(world: World) -> None:
     for _ in range(6):
         await world.order(Sale().take())
     async with world.database.transaction() as tx:  # one that takes them at this moment
-        first = await tx.execute(errand_store._CLAIM, {"lease": 30.0, "limit": 4})
+        first = await tx.execute(store_errands._CLAIM, {"lease": 30.0, "limit": 4})
         second = await world.worker().claim(4)
     third = await world.worker().claim(4)
     assert (len(first.all()), len(second), len(third)) == (4, 2, 0)

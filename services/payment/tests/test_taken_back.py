@@ -10,7 +10,7 @@ from grpc import aio
 from structlog.testing import capture_logs
 
 from petpro_common.db import Database
-from petpro_common.rpc import reason_of
+from petpro_common.testing import reason_of
 from petpro_payment import metrics, settlements
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.outcomes import CalledOff, Declined

@@ -23,8 +23,7 @@ from petpro_common.db import Database
 from petpro_common.ids import new_id
 from petpro_common.messaging.backlog import Backlog
 from petpro_common.money import Money
-from petpro_common.rpc import reason_of
-from petpro_common.testing import KeyRing, serving
+from petpro_common.testing import KeyRing, reason_of, serving
 from petpro_payment.clinics import Clinics
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.providers.sandbox import SandboxProvider, sandbox_client

@@ -24,14 +24,15 @@ from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.participant import command_consumer
 from petpro_common.money import Money
 from petpro_common.sealing import Opener
+from petpro_payment import store_errands, worker
 from petpro_payment.asking import Timings
 from petpro_payment.consumer import command_handlers
 from petpro_payment.domain import Payment, Refund
+from petpro_payment.errands import Item
 from petpro_payment.providers.provider import Providers
-from petpro_payment.refund_store import refunds_of
 from petpro_payment.store import find_payment
+from petpro_payment.store_refunds import refunds_of
 from petpro_payment.under_lock import UnderLock
-from petpro_payment.worker import Worker
 
 PRICE = Money(Decimal("250000.00"), "IDR")
 QUICK = Timings(lease=60.0, not_found_grace=0.3, poll=0.02, poll_limit=0.05, put_off=0.05)
@@ -130,6 +131,21 @@ class Sale:
         return commands_pb2.SettleRefundEntry(entry_id=str(self.refund_entry_id), refund_id=str(self.refund_id))
 
 
+class SteppedWorker(worker.Worker):
+    """A worker that a test brings on by hand."""
+
+    async def claim(self, limit: int) -> list[Item]:
+        """Takes what is due on lease."""
+        due, _ = await store_errands.claim(self._database, self._timings.lease, limit)
+        return due
+
+    async def round(self) -> int:
+        """Claims what is due and brings each item one step on; how many there were."""
+        due = await self.claim(worker._AT_ONCE)
+        await asyncio.gather(*map(self.step, due))
+        return len(due)
+
+
 class World:
     """The service's parts, put together as its composition root does, without a broker."""
 
@@ -144,9 +160,9 @@ class World:
         broker = cast(Broker, SimpleNamespace(service="payment"))
         self._consumer = command_consumer(database, broker, handlers)
 
-    def worker(self, timings: Timings = QUICK) -> Worker:
+    def worker(self, timings: Timings = QUICK) -> SteppedWorker:
         """A worker of its own, as a replica or a restarted process would have."""
-        return Worker(self.database, UnderLock(self.database), self.providers, timings, Opener(KEY))
+        return SteppedWorker(self.database, UnderLock(self.database), self.providers, timings, Opener(KEY))
 
     async def order(self, payload: Message, attempt: int = 1, command_id: str = "") -> Said:
         """Delivers an order; the same order again is a copy of the same command. What was answered at once."""

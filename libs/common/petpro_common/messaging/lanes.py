@@ -14,7 +14,7 @@ from petpro_common import kill_points, telemetry
 from petpro_common.db import Row
 from petpro_common.faults import told
 from petpro_common.kill_points import Moment
-from petpro_common.messaging import memory
+from petpro_common.messaging import data_loss
 from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
 from petpro_common.messaging.outbox import Outgoing
 from petpro_common.messaging.subjects import ID_HEADER
@@ -66,7 +66,7 @@ class Lanes:
                 return done
             kill_points.reach(Moment.AFTER_PUBLISH, row.subject)
             self._answered()
-            if ack.duplicate and not await memory.has(self._broker, ack.stream, ack.seq, row.message_id):
+            if ack.duplicate and not await data_loss.has(self._broker, ack.stream, ack.seq, row.message_id):
                 return done  # it lost the message and still knows the id: it takes no copy until that is forgotten too
             done.append((row.id, ack.stream, ack.seq))
         return done

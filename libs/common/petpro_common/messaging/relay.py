@@ -15,7 +15,7 @@ order of its numbers. A crash between publishing and marking publishes twice; th
 where it does not, the consumer's inbox does.
 
 Before it publishes on a new connection, and every few seconds, it looks whether the broker has forgotten something
-(`memory`): its store was wiped, cut, damaged, or restored from an old copy. Then everything of that stream that the
+(`data_loss`): its store was wiped, cut, damaged, or restored from an old copy. Then everything of that stream that the
 outbox still holds is published again.
 """
 
@@ -30,7 +30,7 @@ from sqlalchemy import text
 from petpro_common import kill_points, telemetry
 from petpro_common.db import Database, Session
 from petpro_common.kill_points import Moment
-from petpro_common.messaging import memory
+from petpro_common.messaging import data_loss
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.lanes import Acknowledged, Lanes, Waiting
 from petpro_common.messaging.outbox import Outgoing
@@ -219,7 +219,7 @@ class Relay:
         """Looks whether the broker has forgotten something; what it took is marked before, so that it is looked for."""
         await self._mark(session)
         self._connection = self._broker.reconnects
-        await memory.republish_forgotten(session, self._broker)
+        await data_loss.republish_forgotten(session, self._broker)
         self._checked_at = _now()
 
     async def _look(self, session: Session) -> None:

@@ -37,7 +37,7 @@ CREATE TABLE parked_messages (
 );
 """
 
-# What the relay saw of each stream when it looked the last time; see `memory`.
+# What the relay saw of each stream when it looked the last time; see `data_loss`.
 MESSAGING_V2 = """
 CREATE TABLE broker_memory (
     stream text PRIMARY KEY,

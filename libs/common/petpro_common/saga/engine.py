@@ -199,11 +199,11 @@ class SagaEngine:
         """Signals what the saga awaits; the other answers that came along are at hand."""
         state = store.state_of(row)
         saga = self._definition(state.saga_type, state.definition_version)
-        told = {(each.step, each.direction): each for each in messages.answers(saga, reply)}
-        latest = next(reversed(told))
+        replies = {(each.step, each.direction): each for each in messages.answers(saga, reply)}
+        latest = next(reversed(replies))
         awaited = (state.step, state.direction)
-        signal = told.pop(awaited if awaited in told else latest)
-        return Move(saga, core.advance(saga, state, signal, row.now, _luck()), row.now, told)
+        signal = replies.pop(awaited if awaited in replies else latest)
+        return Move(saga, core.advance(saga, state, signal, row.now, _luck()), row.now, replies)
 
     async def _signal(self, tx: Transaction, state: SagaState, signal: Signal, now: datetime) -> Operated:
         saga = self._definition(state.saga_type, state.definition_version)

@@ -19,8 +19,8 @@ from petpro_common.messaging.participant import Answer, Pending, Refused
 from petpro_common.saga import core
 from petpro_common.saga.model import Direction, Happening, Local, Order, Outcome, Reply, Saga, SagaState
 
-Told: TypeAlias = Mapping[tuple[str, Direction], Reply]
-"""Answers that are at hand, each by its step and direction."""
+RepliesAtHand: TypeAlias = Mapping[tuple[str, Direction], Reply]
+"""By step and direction."""
 OneByOne: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
 
 
@@ -46,7 +46,7 @@ class Move:
     saga: Saga
     transition: core.Transition
     now: datetime
-    told: Told = field(default_factory=dict)
+    replies: RepliesAtHand = field(default_factory=dict)
     place: telemetry.Place = field(default_factory=telemetry.place)
     timeline: list[Happening] = field(default_factory=list)
     is_fresh: bool = False
@@ -109,7 +109,7 @@ async def _answers_at_hand(
         if move.order is None:
             continue
         if not isinstance(move.order.action, Local):
-            if reply := move.told.get((move.order.step.name, move.order.direction)):
+            if reply := move.replies.get((move.order.step.name, move.order.direction)):
                 answers[move.state.id] = reply
             continue
         handler = local[move.order.action.handler]

@@ -22,8 +22,7 @@ from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.events import Event, event_consumer
 from petpro_common.messaging.servicer import ParkedMessageServicer
-from petpro_common.rpc import reason_of
-from petpro_common.testing import KeyRing, serving
+from petpro_common.testing import KeyRing, reason_of, serving
 
 CLINIC, SARI = new_id(), new_id()
 SECRET = "tok_of_dewi"

@@ -8,7 +8,7 @@ from typing import Any
 from libs.common.tests.simulator.database import Transaction
 from libs.common.tests.simulator.mutants import Mutant, outside_the_transaction
 from petpro.saga.v1 import saga_pb2
-from petpro_common.messaging import inbox, memory, outbox, participant, replies
+from petpro_common.messaging import data_loss, inbox, outbox, participant, replies
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.lanes import Lanes
 from petpro_common.messaging.participant import Answer
@@ -145,10 +145,10 @@ MUTANTS_OF_MESSAGING = (
     Mutant("the relay marks what it has not published", Lanes, "_publish_lane", _mark_first),
     Mutant("the relay trusts what a broker took that went", Relay, "_mark", _trust_a_connection_that_was_cut),
     Mutant("the relay never marks", Relay, "_mark", _dropped),
-    Mutant("the relay does not notice that the broker forgot", memory, "_unmark", _dropped),
-    Mutant("a stream made anew passes for the old one", memory, "look", _see_no_new_stream),
-    Mutant("a hole in a stream is overlooked", memory, "look", _see_no_holes),
-    Mutant("a lost beginning passes for age", memory, "_went_too_early", _dropped),
-    Mutant("our newest message is never looked for", memory, "has", _think_it_has_everything),
+    Mutant("the relay does not notice that the broker forgot", data_loss, "_unmark", _dropped),
+    Mutant("a stream made anew passes for the old one", data_loss, "look", _see_no_new_stream),
+    Mutant("a hole in a stream is overlooked", data_loss, "look", _see_no_holes),
+    Mutant("a lost beginning passes for age", data_loss, "_went_too_early", _dropped),
+    Mutant("our newest message is never looked for", data_loss, "has", _think_it_has_everything),
     Mutant("a message is acknowledged before its commit", Consumer, "_together", _ack_first),
 )

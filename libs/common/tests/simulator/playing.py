@@ -10,7 +10,7 @@ from uuid import UUID
 
 from libs.common.tests.simulator.pauses import Asyncio, Clock
 from petpro_common import seldom, telemetry
-from petpro_common.messaging import consumer, lanes, memory, outbox, relay
+from petpro_common.messaging import consumer, data_loss, lanes, outbox, relay
 from petpro_common.saga import engine, timer
 
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,7 +31,7 @@ class Silence:
 def played(clock: Clock, dice: Random) -> Iterator[None]:
     """Has the code under test live by this clock and these dice."""
     replaced = {
-        **{(module, "asyncio"): Asyncio(clock, dice) for module in (relay, lanes, memory, consumer)},
+        **{(module, "asyncio"): Asyncio(clock, dice) for module in (relay, lanes, data_loss, consumer)},
         (engine, "_luck"): dice.random,
         (engine, "instant_of"): lambda _: _LONG_AGO,
         (engine, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),
@@ -39,7 +39,7 @@ def played(clock: Clock, dice: Random) -> Iterator[None]:
         (outbox, "trace_headers"): dict,
         (telemetry, "trace_headers"): dict,
         (telemetry, "span"): lambda *_: contextlib.nullcontext(),
-        **{(module, "_log"): Silence() for module in (memory, seldom, engine, timer, consumer)},
+        **{(module, "_log"): Silence() for module in (data_loss, seldom, engine, timer, consumer)},
     }
     with contextlib.ExitStack() as stack:
         for (module, name), played_one in replaced.items():

@@ -8,7 +8,7 @@ import orjson
 from psycopg.errors import UniqueViolation
 
 from libs.common.tests.simulator.tables import Changes, Tables, due
-from petpro_common.messaging import inbox, memory, outbox, parked, relay, replies
+from petpro_common.messaging import data_loss, inbox, outbox, parked, relay, replies
 from petpro_common.saga import store
 
 Params: TypeAlias = Any
@@ -224,9 +224,9 @@ STATEMENTS: dict[int, Callable[[Changes, Params], list[Any]]] = {
     id(relay._UNPUBLISHED): _unpublished,
     id(relay._OF_EACH_STREAM): _unpublished_of_each_stream,
     id(relay._MARK): _mark,
-    id(memory._NEWEST): _newest_acknowledged,
-    id(memory._GONE_TOO_EARLY): _gone_too_early,
-    id(memory._SEEN): _seen,
-    id(memory._KEEP): _keep,
-    id(memory._UNMARK): _unmark,
+    id(data_loss._NEWEST): _newest_acknowledged,
+    id(data_loss._GONE_TOO_EARLY): _gone_too_early,
+    id(data_loss._SEEN): _seen,
+    id(data_loss._KEEP): _keep,
+    id(data_loss._UNMARK): _unmark,
 }

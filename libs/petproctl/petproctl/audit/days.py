@@ -50,7 +50,7 @@ _WAITS = """
 
 
 @dataclass(frozen=True)
-class Told:
+class Totals:
     """What one side says of a payment: taken, and given back of it."""
 
     currency: str
@@ -115,7 +115,7 @@ def _charges(look: Look) -> Iterator[Charge]:
                 seen.add(charge.id)
 
 
-def _by_name(look: Look, theirs: dict[str, Told], references: list[str]) -> Findings:
+def _by_name(look: Look, theirs: dict[str, Totals], references: list[str]) -> Findings:
     rows = look.rows("payment", _OF_THESE, references=references, grace=look.scope.grace)
     ours = {row["reference"]: row for row in rows}
     waits = {row["reference"] for row in look.rows("payment", _WAITS, references=references)}
@@ -128,26 +128,26 @@ def _by_name(look: Look, theirs: dict[str, Told], references: list[str]) -> Find
                 yield reference, detail
 
 
-def _difference(theirs: Told | None, row: Row | None) -> str:
+def _difference(theirs: Totals | None, row: Row | None) -> str:
     said = {
         "the provider": theirs,
-        "payments": row and Told(row["currency"], row["captured"], row["gone"]),
-        "the journal": row and Told(row["currency"], row["journal_captured"], row["journal_gone"]),
+        "payments": row and Totals(row["currency"], row["captured"], row["gone"]),
+        "the journal": row and Totals(row["currency"], row["journal_captured"], row["journal_gone"]),
     }
     if len(set(said.values())) == 1:
         return ""
     return "; ".join(f"{who}: {what or 'nothing'}" for who, what in said.items())
 
 
-def _theirs(charges: Iterator[Charge] | list[Charge]) -> dict[str, Told]:
+def _theirs(charges: Iterator[Charge] | list[Charge]) -> dict[str, Totals]:
     """By reference. What was taken twice is summed, and so found."""
-    told: dict[str, Told] = {}
+    totals: dict[str, Totals] = {}
     for charge in charges:
-        before = told.get(charge.reference, Told(charge.currency, Decimal(0), Decimal(0)))
+        before = totals.get(charge.reference, Totals(charge.currency, Decimal(0), Decimal(0)))
         sums = before.captured + charge.captured, before.gone + charge.refunded
         if charge.captured:
-            told[charge.reference] = Told(charge.currency, *sums)
-    return told
+            totals[charge.reference] = Totals(charge.currency, *sums)
+    return totals
 
 
 def _mark(charge: Charge) -> int:

@@ -6,8 +6,8 @@ from typing import LiteralString
 
 from petproctl.audit.look import Look
 from petproctl.audit.model import Findings, invariant
+from petproctl.places import Service
 
-SERVICES = ("account", "catalog", "booking", "payment", "notification")
 _TELLS = {
     "booking": {
         "booking.confirmed": "booking_confirmed",
@@ -51,7 +51,7 @@ def messages_are_handled(look: Look) -> Findings:
 
 def _everywhere(look: Look, table: str, statement: LiteralString, always: LiteralString = "true") -> Findings:
     """The same in every service; a subject is `service:id`."""
-    for service in SERVICES:
+    for service in Service:
         for subject, detail in _here(look, service).broken(service, table, statement, always=always):
             yield f"{service}:{subject}", detail
 

@@ -3,6 +3,12 @@
 from petproctl.audit.look import Look
 from petproctl.audit.model import Findings, invariant
 
+_NOBODY_ASKS = """
+    SELECT id, CASE WHEN due_at IS NULL OR due_at < CURRENT_TIMESTAMP - %(grace)s
+        THEN 'is ' || status || ', and nobody asks about it' END AS broken
+    FROM batch ORDER BY id
+"""
+
 
 @invariant(3)
 def entries_balance(look: Look) -> Findings:
@@ -160,9 +166,7 @@ def open_payments_are_asked_about(look: Look) -> Findings:
     return look.broken(
         "payment",
         "payments",
-        """SELECT id, CASE WHEN due_at IS NULL OR due_at < CURRENT_TIMESTAMP - %(grace)s
-            THEN 'is ' || status || ', and nobody asks about it' END AS broken
-        FROM batch ORDER BY id""",
+        _NOBODY_ASKS,
         settled=True,
         always="status IN ('pending', 'processing', 'unknown')",
     )
@@ -174,9 +178,7 @@ def open_refunds_are_asked_about(look: Look) -> Findings:
     return look.broken(
         "payment",
         "refunds",
-        """SELECT id, CASE WHEN due_at IS NULL OR due_at < CURRENT_TIMESTAMP - %(grace)s
-            THEN 'is ' || status || ', and nobody asks about it' END AS broken
-        FROM batch ORDER BY id""",
+        _NOBODY_ASKS,
         settled=True,
         always="status IN ('submitted', 'pending')",
     )

@@ -33,7 +33,7 @@ _BEGAN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 _DOES_NOT_FIT = (WrongState, LookupError, ValueError, TypeError, ParseError)
 
 
-class Told:
+class Recording:
     """One saga that begins with `data`, and what it has heard and done."""
 
     def __init__(self, saga: Saga, data: Json) -> None:
@@ -78,16 +78,16 @@ class Told:
         return f'{{\n{head},\n  "data": {{\n{data}\n  }},\n  "history": [\n{history}\n  ]\n}}\n'
 
 
-def replayed(saga: Saga, golden: Json) -> Told:
+def replayed(saga: Saga, golden: Json) -> Recording:
     """What the definition does when it hears a golden history again; where it cannot hear it, the history ends so."""
-    told = Told(saga, golden["data"])
+    recording = Recording(saga, golden["data"])
     for entry in golden["history"]:
         try:
-            told.hear(entry["hears"])
+            recording.hear(entry["hears"])
         except _DOES_NOT_FIT as fault:
-            told.history.append({"hears": entry["hears"], "fails": repr(fault)})
+            recording.history.append({"hears": entry["hears"], "fails": repr(fault)})
             break
-    return told
+    return recording
 
 
 def golden_files(saga: Saga) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from petpro.payment.v1 import commands_pb2 as payment
 from petpro_common.errors import WrongState
 from petpro_common.saga.model import Direction, Outcome, Remote, Saga, Status, Step, StepKind
 from petpro_common.saga.operations import PastPointOfNoReturn, Verb
-from services.booking.tests.golden.histories import BEGINS, Json, Told
+from services.booking.tests.golden.histories import BEGINS, Json, Recording
 
 COMPENSATABLE, RETRIABLE = StepKind.COMPENSATABLE, StepKind.RETRIABLE
 _SECOND = timedelta(seconds=1)
@@ -73,7 +73,7 @@ RESULTS: Mapping[type[Message], Json] = {
 LEARNED: Mapping[str, Json] = {"await_approval": {"pay_until": "2026-11-23T13:10:00+00:00"}}
 
 
-def histories_of(saga: Saga) -> Iterator[tuple[str, Told]]:
+def histories_of(saga: Saga) -> Iterator[tuple[str, Recording]]:
     """Every history of a saga, by name."""
     for name, data in DATA[saga.type].items():
         yield f"completed_{name}", _ended(_begun(saga, data))
@@ -81,13 +81,13 @@ def histories_of(saga: Saga) -> Iterator[tuple[str, Told]]:
         yield from script(saga)
 
 
-def _begun(saga: Saga, data: Json | None = None) -> Told:
-    told = Told(saga, data or next(iter(DATA[saga.type].values())))
-    told.hear(BEGINS)
-    return told
+def _begun(saga: Saga, data: Json | None = None) -> Recording:
+    recording = Recording(saga, data or next(iter(DATA[saga.type].values())))
+    recording.hear(BEGINS)
+    return recording
 
 
-def _turned_back(saga: Saga) -> Iterator[tuple[str, Told]]:
+def _turned_back(saga: Saga) -> Iterator[tuple[str, Recording]]:
     """Each step that may be refused is, and each of them stays silent for good."""
     for step in saga.steps:
         if step.kind is not RETRIABLE:
@@ -95,21 +95,21 @@ def _turned_back(saga: Saga) -> Iterator[tuple[str, Told]]:
             yield f"unknown_{step.name}", _ended(_silent(_reached(saga, step)))
 
 
-def _stopped(saga: Saga) -> Iterator[tuple[str, Told]]:
+def _stopped(saga: Saga) -> Iterator[tuple[str, Recording]]:
     """An operator turns back at each step where that is allowed."""
     for step in _of_kind(saga, COMPENSATABLE):
         with suppress(PastPointOfNoReturn):
             yield f"stopped_{step.name}", _ended(_operated(_reached(saga, step), Verb.COMPENSATE))
 
 
-def _slow(saga: Saga) -> Iterator[tuple[str, Told]]:
+def _slow(saga: Saga) -> Iterator[tuple[str, Recording]]:
     """Every step first pends, is asked twice, and its answer to the first attempt comes twice."""
     yield "slow", _ended(_begun(saga), by=_late)
     if back := _on_the_way_back(saga):
         yield "slow_way_back", _ended(back, by=_late)
 
 
-def _in_trouble(saga: Saga) -> Iterator[tuple[str, Told]]:
+def _in_trouble(saga: Saga) -> Iterator[tuple[str, Recording]]:
     """Whatever may not be refused is, and stays silent; an operator has each asked again."""
     if after := _of_kind(saga, RETRIABLE):
         yield "retriable_in_trouble", _ended(_reached(saga, after[0]), by=_troubled)
@@ -117,14 +117,14 @@ def _in_trouble(saga: Saga) -> Iterator[tuple[str, Told]]:
         yield "way_back_in_trouble", _ended(back, by=_troubled)
 
 
-def _skipped(saga: Saga) -> Iterator[tuple[str, Told]]:
+def _skipped(saga: Saga) -> Iterator[tuple[str, Recording]]:
     """An operator skips every step that may be."""
     yield "skipped", _ended(_begun(saga), by=_skipped_or_done)
     if back := _on_the_way_back(saga):
         yield "skipped_way_back", _ended(back, by=_skipped_or_done)
 
 
-def _resolved(saga: Saga) -> Iterator[tuple[str, Told]]:
+def _resolved(saga: Saga) -> Iterator[tuple[str, Recording]]:
     """An operator ends what is parked, by a word."""
     if after := _of_kind(saga, RETRIABLE):
         yield "resolved_completed", _operated(_refused(_reached(saga, after[-1])), Verb.RESOLVE_COMPLETED)
@@ -136,85 +136,85 @@ def _of_kind(saga: Saga, kind: StepKind) -> list[Step]:
     return [step for step in saga.steps if step.kind is kind]
 
 
-def _on_the_way_back(saga: Saga) -> Told | None:
+def _on_the_way_back(saga: Saga) -> Recording | None:
     """A saga of which as much as possible is to be undone."""
     refusable = [step for step in saga.steps if step.kind is not RETRIABLE]
-    told = _refused(_reached(saga, refusable[-1])) if refusable else _begun(saga)
-    return told if told.state.status is Status.COMPENSATING else None
+    recording = _refused(_reached(saga, refusable[-1])) if refusable else _begun(saga)
+    return recording if recording.state.status is Status.COMPENSATING else None
 
 
-def _reached(saga: Saga, step: Step) -> Told:
-    told = _begun(saga)
-    while told.state.step != step.name:
-        _done(told)
-    return told
+def _reached(saga: Saga, step: Step) -> Recording:
+    recording = _begun(saga)
+    while recording.state.step != step.name:
+        _done(recording)
+    return recording
 
 
-def _ended(told: Told, by: Callable[[Told], object] | None = None) -> Told:
+def _ended(recording: Recording, by: Callable[[Recording], object] | None = None) -> Recording:
     """Has every step from here done as `by` does it, until the saga ends; an operator wakes what is parked."""
-    while not told.state.has_ended:
-        if told.state.status is Status.PARKED:
-            _operated(told, Verb.RETRY)
-        (by or _done)(told)
-    return told
+    while not recording.state.has_ended:
+        if recording.state.status is Status.PARKED:
+            _operated(recording, Verb.RETRY)
+        (by or _done)(recording)
+    return recording
 
 
-def _asked(told: Told, signal: str, attempt: int | None = None) -> Json:
-    state = told.state
+def _asked(recording: Recording, signal: str, attempt: int | None = None) -> Json:
+    state = recording.state
     asked = {"step": state.step, "direction": state.direction.value, "attempt": attempt or state.attempt}
     return {"signal": signal, **asked}
 
 
-def _success(told: Told, attempt: int | None = None) -> Json:
-    signal = _asked(told, Outcome.SUCCEEDED.value, attempt)
-    action = told.saga.step(told.state.step).do
-    if told.state.direction is Direction.BACKWARD:
+def _success(recording: Recording, attempt: int | None = None) -> Json:
+    signal = _asked(recording, Outcome.SUCCEEDED.value, attempt)
+    action = recording.saga.step(recording.state.step).do
+    if recording.state.direction is Direction.BACKWARD:
         return signal
     if isinstance(action, Remote):
         return {**signal, "result": RESULTS[action.result]} if action.result else signal
     return {**signal, "learned": LEARNED[action.handler]} if action.handler in LEARNED else signal
 
 
-def _done(told: Told) -> Told:
-    told.hear(_success(told))
-    return told
+def _done(recording: Recording) -> Recording:
+    recording.hear(_success(recording))
+    return recording
 
 
-def _refused(told: Told) -> Told:
-    told.hear({**_asked(told, Outcome.REFUSED.value), "reason": f"NO_{told.state.step.upper()}"})
-    return told
+def _refused(recording: Recording) -> Recording:
+    recording.hear({**_asked(recording, Outcome.REFUSED.value), "reason": f"NO_{recording.state.step.upper()}"})
+    return recording
 
 
-def _silent(told: Told) -> Told:
+def _silent(recording: Recording) -> Recording:
     """Asked again after its patience, and a second before its horizon runs out; then no more."""
-    step = told.saga.step(told.state.step)
+    step = recording.saga.step(recording.state.step)
     for after in (step.patience, step.horizon - step.patience - _SECOND, _SECOND):
-        told.hear({**_asked(told, "timed_out"), "after_seconds": after.total_seconds()})
-    return told
+        recording.hear({**_asked(recording, "timed_out"), "after_seconds": after.total_seconds()})
+    return recording
 
 
-def _late(told: Told) -> None:
-    patience = told.saga.step(told.state.step).patience
-    told.hear(_asked(told, Outcome.PENDING.value))
-    told.hear({**_asked(told, "timed_out"), "after_seconds": patience.total_seconds()})
-    late = _success(told, attempt=1)
-    told.hear(late)
-    told.hear(late)
+def _late(recording: Recording) -> None:
+    patience = recording.saga.step(recording.state.step).patience
+    recording.hear(_asked(recording, Outcome.PENDING.value))
+    recording.hear({**_asked(recording, "timed_out"), "after_seconds": patience.total_seconds()})
+    late = _success(recording, attempt=1)
+    recording.hear(late)
+    recording.hear(late)
 
 
-def _troubled(told: Told) -> None:
+def _troubled(recording: Recording) -> None:
     for trouble in (_refused, _silent):
-        _operated(trouble(told), Verb.RETRY)
-    _done(told)
+        _operated(trouble(recording), Verb.RETRY)
+    _done(recording)
 
 
-def _skipped_or_done(told: Told) -> None:
+def _skipped_or_done(recording: Recording) -> None:
     try:
-        _operated(told, Verb.SKIP)
+        _operated(recording, Verb.SKIP)
     except WrongState:
-        _done(told)
+        _done(recording)
 
 
-def _operated(told: Told, verb: Verb) -> Told:
-    told.hear({"signal": "operator", "verb": verb.value})
-    return told
+def _operated(recording: Recording, verb: Verb) -> Recording:
+    recording.hear({"signal": "operator", "verb": verb.value})
+    return recording

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from petpro_common.settings import Told
+from petpro_common.settings import EnvironmentSettings
 from petpro_notification.domain import Refused, Result, Sent, TryAgain
 from petpro_notification.senders import http
 from petpro_notification.senders.push import Gone, Message
@@ -32,7 +32,7 @@ _EARLY_SECONDS = 60.0
 _OF_THE_DEVICE = ("INVALID_ARGUMENT", "SENDER_ID_MISMATCH")
 
 
-class FcmSettings(Told):
+class FcmSettings(EnvironmentSettings):
     """Environment and secrets of FCM. `fcm_account` is the JSON of a service account, as Google gives it."""
 
     service: ClassVar[str] = "notification"

@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import encode_basic_auth
 from pydantic import Field, SecretStr, model_validator
 
-from petpro_common.settings import Told
+from petpro_common.settings import EnvironmentSettings
 from petpro_notification.directory import Person
 from petpro_notification.domain import Channel, Refused, Result, Sent, Suppressed, TryAgain
 from petpro_notification.senders import http
@@ -36,7 +36,7 @@ _OF_THE_NUMBER = (
 )
 
 
-class TwilioSettings(Told):
+class TwilioSettings(EnvironmentSettings):
     """Environment and secrets of Twilio, for whoever sends from a number or name, or by a messaging service.
 
     `twilio_key` is the secret of the API key `twilio_key_sid`, or the account's own token where that is empty.

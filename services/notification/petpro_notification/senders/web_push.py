@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from pydantic import Field, SecretStr
 from yarl import URL
 
-from petpro_common.settings import Told
+from petpro_common.settings import EnvironmentSettings
 from petpro_notification.domain import Refused, Result, Sent, TryAgain, leads_to
 from petpro_notification.senders import http
 from petpro_notification.senders.push import Gone, Message
@@ -33,7 +33,7 @@ _TOKEN_SECONDS = 12 * 3600  # RFC 8292, 2: a day at most
 _KEPT_SECONDS = 3600.0
 
 
-class WebPushSettings(Told):
+class WebPushSettings(EnvironmentSettings):
     """Environment and secrets of Web Push.
 
     `web_push_key` is a private key of P-256, PEM, which browsers subscribe to by its public half; `web_push_contact` is

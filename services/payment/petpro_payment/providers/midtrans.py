@@ -18,7 +18,7 @@ from aiohttp import encode_basic_auth
 from pydantic import SecretStr
 
 from petpro_common.errors import FieldViolation
-from petpro_common.settings import Told
+from petpro_common.settings import EnvironmentSettings
 from petpro_payment.domain import Reason
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import (
@@ -61,7 +61,7 @@ _NOT_FOUND, _DUPLICATE, _NOT_NOW, _NO_BALANCE = "404", "406", "412", "414"
 _Json = dict[str, Any]
 
 
-class Settings(Told):
+class Settings(EnvironmentSettings):
     """Environment and secrets of Midtrans."""
 
     service: ClassVar[str] = "payment"

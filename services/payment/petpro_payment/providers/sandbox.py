@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from petpro_common.errors import FieldViolation
 from petpro_common.money import Money, minor_unit
-from petpro_common.settings import Told
+from petpro_common.settings import EnvironmentSettings
 from petpro_payment.domain import Reason
 from petpro_payment.errors import BadSignature, BadWebhook
 from petpro_payment.outcomes import (
@@ -49,7 +49,7 @@ _Json = dict[str, Any]
 _Outcome = TypeVar("_Outcome")
 
 
-class Settings(Told):
+class Settings(EnvironmentSettings):
     """Environment and secrets of the sandbox."""
 
     service: ClassVar[str] = "payment"

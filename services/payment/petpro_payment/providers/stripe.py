@@ -14,7 +14,7 @@ import stripe
 from pydantic import SecretStr
 
 from petpro_common.errors import FieldViolation
-from petpro_common.settings import Told
+from petpro_common.settings import EnvironmentSettings
 from petpro_payment.domain import Reason
 from petpro_payment.errors import BadSignature, BadWebhook
 from petpro_payment.outcomes import (
@@ -55,7 +55,7 @@ _NO_BALANCE = ("balance_insufficient", "insufficient_balance_for_refund")
 _Json = Mapping[str, Any]
 
 
-class Settings(Told):
+class Settings(EnvironmentSettings):
     """Environment and secrets of Stripe."""
 
     service: ClassVar[str] = "payment"

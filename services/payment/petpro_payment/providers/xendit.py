@@ -19,7 +19,7 @@ from aiohttp import encode_basic_auth
 from pydantic import SecretStr
 
 from petpro_common.errors import FieldViolation
-from petpro_common.settings import Told
+from petpro_common.settings import EnvironmentSettings
 from petpro_payment.domain import Reason
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import (
@@ -72,7 +72,7 @@ _NOT_HERE = ("REFUND_NOT_SUPPORTED", "PARTIAL_REFUND_NOT_SUPPORTED")
 _Json = dict[str, Any]
 
 
-class Settings(Told):
+class Settings(EnvironmentSettings):
     """Environment and secrets of Xendit."""
 
     service: ClassVar[str] = "payment"

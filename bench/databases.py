@@ -14,7 +14,7 @@ _BOOKING = "petpro_booking"
 
 
 @dataclass
-class Sizes:
+class DatabasesBySize:
     """The databases, by the sizes that they have."""
 
     stage: Stage

@@ -9,8 +9,8 @@ from sqlalchemy import select, text, tuple_
 
 from petpro_common.db import Row, Rows, Transaction
 from petpro_common.wire import Order
-from petpro_payment.journal_store import ENTRY_POSTED
 from petpro_payment.splitting import Split
+from petpro_payment.store_journal import ENTRY_POSTED
 from petpro_payment.tables import financial_entries as entries
 
 # One active fee per booking and one active entry per refund are held by unique indexes. The journal has each at once.

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from petpro_common import telemetry
 from petpro_common.db import Row, Rows, Transaction
 from petpro_common.wire import Order
-from petpro_payment import event_store
+from petpro_payment import store_events
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
 from petpro_payment.store import PAYMENT_COLUMNS, WORK, payment_of_row
 
@@ -69,7 +69,13 @@ _AWAIT_SETTLEMENT = text("""
          AS given(id, command_id, entry_id)
     WHERE refunds.id = given.id AND refunds.id = ANY(CAST(:ids AS uuid[]))
 """)
-_reserved: WeakKeyDictionary[Transaction, dict[UUID, tuple[Payment, Refund]]] = WeakKeyDictionary()
+
+reserved_by: WeakKeyDictionary[Transaction, dict[UUID, tuple[Payment, Refund]]] = WeakKeyDictionary()
+"""The refunds that a transaction has itself reserved, as they stand by now, with their payments.
+
+Nobody else knows of them before the commit, so the orders that came in the same message do not read them again: `add`
+puts them in, `submit` keeps them up to date, and `lock_all` forgets them, since whoever locks may move them.
+"""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ async def lock(tx: Transaction, refund_id: UUID) -> tuple[Payment, Refund] | Non
 
 async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tuple[Payment, Refund]]:
     """Those of the refunds that there are, by id, with their payments; all under their row locks."""
-    _reserved.pop(tx, None)
+    reserved_by.pop(tx, None)
     return _by_refund(await tx.execute(_LOCK, {"ids": list(refund_ids)}))
 
 
@@ -120,8 +126,8 @@ async def lock_all_of(
     tx: Transaction, refund_ids: Sequence[UUID], events: Sequence[tuple[str, str]]
 ) -> tuple[dict[UUID, tuple[Payment, Refund]], set[tuple[str, str]]]:
     """What `lock_all` gives, and those of the events about the refunds that are known, in one round trip."""
-    found, known = await lock_all_then(tx, refund_ids, event_store.known(events))
-    return found, event_store.names(known)
+    found, known = await lock_all_then(tx, refund_ids, store_events.known(events))
+    return found, store_events.names(known)
 
 
 async def reserved_or_locked(
@@ -129,9 +135,9 @@ async def reserved_or_locked(
 ) -> tuple[dict[UUID, tuple[Payment, Refund]], list[Rows]]:
     """What `lock_all` gives, and what statements do that run under these locks, in one round trip; none without any.
 
-    What the transaction has itself reserved is not read again: nobody else knows of it before the commit.
+    What is in `reserved_by` is not read again.
     """
-    reserved = _reserved.get(tx, {})
+    reserved = reserved_by.get(tx, {})
     known = {refund_id: reserved[refund_id] for refund_id in refund_ids if refund_id in reserved}
     left = [refund_id for refund_id in refund_ids if refund_id not in known]
     locks = [(_LOCK, {"ids": left})] if left else []
@@ -172,7 +178,7 @@ def add(tx: Transaction, new: Sequence[NewRefund]) -> None:
         "trace": telemetry.traceparent(),
     }
     tx.write(_INSERT, columns)
-    _reserved.setdefault(tx, {}).update({refund.id: _added(refund) for refund in new})
+    reserved_by.setdefault(tx, {}).update({refund.id: _added(refund) for refund in new})
 
 
 def _added(new: NewRefund) -> tuple[Payment, Refund]:
@@ -221,8 +227,8 @@ def submit(tx: Transaction, orders: Sequence[Refund], claimed: int, lease_second
     """
     if not orders:
         return
-    reserved = _reserved.get(tx, {})
-    reserved |= {refund.id: (reserved[refund.id][0], refund) for refund in orders if refund.id in reserved}
+    reserved = reserved_by.get(tx, {})
+    reserved.update({refund.id: (reserved[refund.id][0], refund) for refund in orders if refund.id in reserved})
     if len(orders) > claimed:
         tx.tell(WORK)
     row = {

@@ -9,8 +9,8 @@ from petpro_common.db import Transaction
 from petpro_payment.domain import Payment
 from petpro_payment.errands import Errand
 from petpro_payment.providers.movements import Span
-from petpro_payment.refund_store import REFUND_COLUMNS, both_of_row
 from petpro_payment.store import PAYMENT_COLUMNS, payment_of_row
+from petpro_payment.store_refunds import REFUND_COLUMNS, both_of_row
 
 _WITHIN = """
     payments.provider = :provider AND {at} >= :since AND {at} < :until

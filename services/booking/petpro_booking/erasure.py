@@ -44,13 +44,13 @@ async def _cancel(database: Database, engine: SagaEngine, user_ids: list[UUID]) 
     """Begins to cancel up to a batch of bookings; how many."""
     async with database.transaction() as tx:
         found = await store_personal.bookings_to_come(tx, user_ids, _BATCH)
-        wishes = [
-            cancellation.Wish(
+        requests = [
+            cancellation.CancellationRequest(
                 caller=_customer(booking.user_id), about=booking.id, claim=None, reason=ERASED, as_customer=True
             )
             for booking in found
         ]
-        outcomes = await cancellation.request(tx, engine, wishes) if wishes else []
+        outcomes = await cancellation.request(tx, engine, requests) if requests else []
     return sum(not isinstance(outcome, PetProError) for outcome in outcomes)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.sizes`: what a booking leaves in each table, in bytes with indexes, for `bench/disk.py`."""
+"""`python -m tests.bench.bytes_per_booking`: what a booking leaves in each table with indexes, for `bench/disk.py`."""
 
 import asyncio
 import time

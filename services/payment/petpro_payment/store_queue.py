@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from petpro_common.db import Row, Transaction
 from petpro_payment.domain import RefundStatus
-from petpro_payment.journal_store import posted
-from petpro_payment.refund_store import REFUND_COLUMNS
+from petpro_payment.store_journal import posted
+from petpro_payment.store_refunds import REFUND_COLUMNS
 
 _WAITS = """
     {since} <= clock_timestamp() - make_interval(secs => CAST(:min_age AS double precision))

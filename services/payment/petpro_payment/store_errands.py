@@ -5,8 +5,8 @@ from sqlalchemy import text
 from petpro_common.db import Database, Row
 from petpro_payment.domain import Refund
 from petpro_payment.errands import Errand, Item
-from petpro_payment.refund_store import REFUND_COLUMNS, both_of_row
 from petpro_payment.store import PAYMENT_COLUMNS, payment_of_row
+from petpro_payment.store_refunds import REFUND_COLUMNS, both_of_row
 
 # SKIP LOCKED: what another worker takes is its own. One that is not called off counts as asked from now on.
 _CLAIM = text(f"""

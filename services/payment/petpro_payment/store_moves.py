@@ -11,8 +11,8 @@ from sqlalchemy import text
 from petpro_common.db import LateWrite, Transaction
 from petpro_payment.batches import columns
 from petpro_payment.domain import Refund, RefundStatus
-from petpro_payment.journal_store import posted
 from petpro_payment.store import COUNT_REFUND, WORK
+from petpro_payment.store_journal import posted
 
 # One that has come to rest is asked about no more.
 _STEP = """

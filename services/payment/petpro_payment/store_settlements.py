@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_common.db import Row, Transaction
-from petpro_payment.journal_store import posted
+from petpro_payment.store_journal import posted
 
 # What may be settled: written in time, in no settlement, of refunds gone, and of no payment that its provider has taken
 # back, until a person has closed that. By idx_financial_unsettled.

@@ -7,6 +7,8 @@ each. What it may not do, whatever becomes of its password:
    one is made is up to who makes it, but that is only while the broker has none of this name.
 2. Hear a stream that it has no part in. Of one in which it has a part it may read all: JetStream draws no line there.
 
+So a message is what its subject names: who hears one that says to be anything else sets it aside (`OutOfPlace`).
+
 JetStream answers to where it is asked to, so its own words can be had sent to another's subject. They are no message of
 ours: who hears them sets them aside.
 """

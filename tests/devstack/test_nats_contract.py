@@ -34,6 +34,11 @@ def test_only_its_sender_may_publish_what_the_contract_names(sender: str, addres
     assert [service for service in SERVICES if is_allowed(service, address)] == [sender]
 
 
+def test_who_answers_is_known_by_their_being_the_only_one() -> None:
+    """The subject of a reply does not name who says it: of two, each could answer what the other was asked."""
+    assert [service for service in SERVICES if is_allowed(service, "petpro.replies.checkout")] == ["payment"]
+
+
 def test_no_right_is_left_over() -> None:
     addresses = {sender: [address for who, address in sent() if who == sender] for sender in SERVICES}
     unused = [

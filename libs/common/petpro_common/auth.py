@@ -2,9 +2,12 @@
 
 - A person's token: ES256, issuer `petpro:account`, audience `petpro`, claims `sub` (user id), `role`, `exp`; its key
   is found by `kid` among the keys that account publishes.
-- A service's token: ES256, issuer `petpro:<service>`, `kid` = the service's name; its key is in the file of service
-  keys, perhaps beside the one that follows it. It lives for a minute, and the calls of half a minute share one: to sign
-  and to verify costs more than most calls do.
+- A service's token: ES256, issuer `petpro:<service>`, `kid` and `sub` = the service's name; its key is in the file of
+  service keys, perhaps beside the one that follows it. It lives for a minute, and the calls of half a minute share one:
+  to sign and to verify costs more than most calls do.
+
+A key vouches for its owner alone, so what a token says of itself is held against the key that signed it: a service's
+names that service and nobody else, a person's is no service.
 """
 
 import asyncio
@@ -116,7 +119,8 @@ class Verifier:
             caller = Caller(str(claims["sub"]), Role(claims["role"]), float(claims["exp"]))
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise Unauthenticated from None
-        if (caller.role is Role.SERVICE) != self._is_services(kid, issuer):
+        by_service = self._is_services(kid, issuer)
+        if caller != Caller(kid, Role.SERVICE) if by_service else caller.role is Role.SERVICE:
             raise Unauthenticated
         return caller
 

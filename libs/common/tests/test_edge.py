@@ -108,6 +108,17 @@ async def test_the_clock_of_who_signed_may_be_ahead_of_ours(stub: Any, pets: Pet
         lambda keys: keys.person(new_id(), aud="somewhere"),
         lambda keys: keys.person(new_id(), Role.SERVICE),
         lambda keys: keys.person(new_id())[:-4] + "AAAA",
+        lambda keys: keys.service("booking", sub="notification"),
+        lambda keys: keys.service("booking", sub=str(new_id())),
+        lambda keys: keys.service("booking", sub="notification", iss="petpro:notification"),
+        lambda keys: keys.service("booking", sub=str(new_id()), role="customer", iss="petpro:account"),
+        lambda keys: keys.service("account", sub=str(new_id()), role="admin"),
+        lambda keys: keys.service("account", sub=str(new_id())),
+    ],
+    ids=[
+        *("no token", "out of date", "somebody's", "a service's", "for others", "role of a service", "badly signed"),
+        *("another service", "a person by a service", "another's issuer", "account's issuer"),
+        *("an administrator by account", "a person by account"),
     ],
 )
 async def test_a_bad_token_is_refused_even_where_none_is_needed(

@@ -18,7 +18,7 @@ from petpro_account.tokens import token_hash
 from petpro_common.ids import new_id
 from petpro_common.messaging.backlog import Backlog
 from petpro_common.testing import logged
-from services.account.tests.people import PASSWORD, AccountService, Headers, refusal
+from services.account.tests.people import PASSWORD, AccountService, Headers, bearer, refusal
 
 SARI, NOBODY = "sari@petpro.example", "nobody@petpro.example"
 NEW = "anjing-hitam-di-teras"
@@ -142,6 +142,23 @@ async def test_after_a_few_no_more_mails_are_sent_while_the_last_is_good(account
 async def let_pass(account: AccountService, minutes: int) -> None:
     for table, column in (("password_resets", "expires_at"), ("password_reset_requests", "window_started_at")):
         await change(account, f"UPDATE {table} SET {column} = {column} - interval '{minutes} minutes'")  # noqa: S608
+
+
+@pytest.mark.parametrize("claims", [{}, {"sub": "notification"}, {"sub": "notification", "iss": "petpro:notification"}])
+async def test_no_service_but_notification_has_the_token_whatever_it_says_that_it_is(
+    account: AccountService, claims: dict[str, str]
+) -> None:
+    """Whoever has booking's key could take over any account, the administrator's too."""
+    await account.register(SARI)
+    await ask(account)
+    [told] = await resets_told(account)
+    request = pb.CreatePasswordResetTokenRequest(reset_id=told["reset_id"])
+    for service in ("booking", "catalog", "payment"):
+        forged = bearer(account.keys.service(service, **claims))
+        with pytest.raises(aio.AioRpcError) as fault:
+            await account.accounts.CreatePasswordResetToken(request, metadata=forged)
+        assert refusal(fault.value).reason == ("UNAUTHENTICATED" if claims else "FORBIDDEN")
+    assert await token_of(account, told["reset_id"])
 
 
 async def test_the_newest_mail_alone_counts_and_each_copy_of_it(account: AccountService) -> None:

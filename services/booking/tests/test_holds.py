@@ -154,6 +154,19 @@ async def test_a_hold_that_is_given_back_frees_its_seat_once(world: World) -> No
     assert event["reservation_id"] == held.id
 
 
+async def test_a_service_that_calls_itself_a_customer_is_not_that_customer(world: World) -> None:
+    budi, slot_id = new_id(), await world.open_slot()
+    held = await world.hold(budi, slot_id)
+    forged = (("authorization", f"Bearer {world.keys.service('catalog', sub=str(budi))}"),)
+
+    look = booking_pb2.GetReservationRequest(reservation_id=held.id)
+    give_back = booking_pb2.CancelReservationRequest(reservation_id=held.id)
+
+    assert await reason(world.reservations.GetReservation(look, metadata=forged)) == "UNAUTHENTICATED"
+    assert await reason(world.reservations.CancelReservation(give_back, metadata=forged)) == "UNAUTHENTICATED"
+    assert (await world.reservations.GetReservation(look, metadata=world.signed_in(budi))).reservation.lock_id
+
+
 async def test_a_hold_is_not_given_back_while_it_is_being_paid_for(world: World) -> None:
     budi, slot_id = new_id(), await world.open_slot()
     held = await world.hold(budi, slot_id)

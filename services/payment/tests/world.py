@@ -22,6 +22,7 @@ from petpro_common.db import Database, Row
 from petpro_common.ids import new_id
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.participant import command_consumer
+from petpro_common.messaging.subjects import command_subject
 from petpro_common.money import Money
 from petpro_common.sealing import Opener
 from petpro_payment import store_errands, worker
@@ -167,7 +168,7 @@ class World:
     async def order(self, payload: Message, attempt: int = 1, command_id: str = "") -> Said:
         """Delivers an order; the same order again is a copy of the same command. What was answered at once."""
         command_id = command_id or _command_id(payload)
-        await self._deliver(_command(payload, command_id, attempt))
+        await self._deliver(payload, _command(payload, command_id, attempt))
         stored = await self.rows("SELECT reply FROM inbox WHERE message_id = :id", id=command_id)
         return _said(stored[0].reply)
 
@@ -177,11 +178,12 @@ class World:
         for each in others:
             each.ahead = each.payload.Is(commands_pb2.SettleRefundEntry.DESCRIPTOR)
         first.next.extend(others)
-        await self._deliver(first)
+        await self._deliver(payloads[0], first)
         return [await self.answer(payload) for payload in payloads]
 
-    async def _deliver(self, command: saga_pb2.Command) -> None:
-        message = cast(Msg, SimpleNamespace(subject="order", data=command.SerializeToString(), headers={}))
+    async def _deliver(self, payload: Message, command: saga_pb2.Command) -> None:
+        subject = command_subject("payment", payload)
+        message = cast(Msg, SimpleNamespace(subject=subject, data=command.SerializeToString(), headers={}))
         await self._consumer._handle([message])
 
     async def answer(self, payload: Message) -> Said:

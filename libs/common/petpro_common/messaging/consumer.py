@@ -10,8 +10,9 @@ messages is handled by itself, beside the batches that follow:
 
 A message that fails by itself comes again after a growing pause, and never in a batch; after the last try, or at once
 when it can never succeed, it is set aside in `parked_messages` and no longer blocks anything; or it is dropped, when an
-operator had discarded it. While the database is away nothing is set aside: that is no fault of the message, and what
-came again and again meanwhile has some tries left when it is back. An operator has it handled again by `redrive`.
+operator had discarded it. One that is out of its place is set aside under its number in the stream: the id that it
+gives may be another message's. While the database is away nothing is set aside: that is no fault of the message, and
+what came again and again meanwhile has some tries left when it is back. An operator has it handled again by `redrive`.
 
 An acknowledgement is written and not waited for: where it is lost the message comes again, and the inbox knows it.
 """
@@ -58,6 +59,11 @@ _log = structlog.get_logger()
 
 class Unprocessable(OwnWords):
     """This message can never be handled: it is set aside without another try."""
+
+
+class OutOfPlace(Unprocessable):
+    """What the message says does not belong on its subject. Who may say what goes by the subject, which the broker
+    holds senders to: all else that they say of a message, its id included, is theirs to choose."""
 
 
 class UnknownKind(OwnWords):
@@ -241,8 +247,9 @@ class Consumer:
 
     async def _park(self, message: Msg, fault: Exception) -> None:
         headers: Mapping[str, Any] = message.headers or {}
+        own_id = "" if isinstance(fault, OutOfPlace) else headers.get(ID_HEADER)
         row = {
-            "message_id": headers.get(ID_HEADER) or f"{self._stream}:{message.metadata.sequence.stream}",
+            "message_id": own_id or f"{self._stream}:{message.metadata.sequence.stream}",
             "consumer": self._name,
             "subject": message.subject,
             "headers": orjson.dumps(dict(headers)).decode(),
@@ -250,9 +257,9 @@ class Consumer:
             "error": told(fault),
             "tries": message.metadata.num_delivered,
         }
-        own, arrived_at = bool(headers.get(ID_HEADER)), message.metadata.timestamp
+        arrived_at = message.metadata.timestamp
         async with self._database.transaction() as tx:
-            is_parked = await parked.park(tx, row, has_own_id=own, arrived_at=arrived_at)
+            is_parked = await parked.park(tx, row, has_own_id=bool(own_id), arrived_at=arrived_at)
         self._failures.pop(message.metadata.sequence.stream, None)
         if is_parked:
             telemetry.PARKED_MESSAGES.labels(self._name).inc()

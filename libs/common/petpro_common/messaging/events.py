@@ -1,4 +1,8 @@
-"""Consuming domain events: one function per event type, each run once per event in the transaction of its effects."""
+"""Consuming domain events: one function per event type, each run once per event in the transaction of its effects.
+
+An event is of the type that its subject names, for that is what its sender may say; one that calls itself anything else
+is set aside.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +14,7 @@ from nats.aio.msg import Msg
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging import inbox
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.consumer import Consumer, UnknownKind, Unprocessable, in_hand
+from petpro_common.messaging.consumer import Consumer, OutOfPlace, UnknownKind, Unprocessable, in_hand
 from petpro_common.messaging.subjects import EVENTS, event_subject
 
 Event = Mapping[str, Any]
@@ -63,6 +67,8 @@ async def _handle_together(tx: Transaction, received: Sequence[_Received]) -> No
 def _read(message: Msg, handlers: Mapping[str, Handler]) -> tuple[str, Handler, Event]:
     headers = message.headers or {}
     event_type, event_id = headers.get("ce-type", ""), headers.get("ce-id")
+    if message.subject != event_subject(event_type):
+        raise OutOfPlace("the event is not of the type that its subject names")
     if event_id is None:
         raise Unprocessable("the event has no id")
     if event_type not in handlers:

@@ -15,6 +15,9 @@ Commands that come in one message are carried out in one transaction, one after 
 and are answered by one reply. One that goes ahead is taken on while that before it is pending, and waits for what that
 one brings about; if both are answered at one time, one reply tells them. A message that an operator has discarded is
 passed over, unanswered.
+
+Who gives a command chooses where it is answered, and the answer goes out in this service's name: so it goes where
+replies go and nowhere else. A command that wants it elsewhere, or that came on the subject of another, is set aside.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,8 +36,8 @@ from petpro_common import telemetry
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.messaging import inbox, replies
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.consumer import Consumer, UnknownKind, Unprocessable, in_hand
-from petpro_common.messaging.subjects import COMMANDS, ID_HEADER, command_subject
+from petpro_common.messaging.consumer import Consumer, OutOfPlace, UnknownKind, Unprocessable, in_hand
+from petpro_common.messaging.subjects import COMMANDS, ID_HEADER, command_subject, is_reply_subject
 
 
 @dataclass(frozen=True)
@@ -220,16 +223,20 @@ def _read(message: Msg, by_type: Mapping[str, _Kind]) -> _Received:
     try:
         command = saga_pb2.Command.FromString(message.data)
         orders = [_order(each, by_type) for each in (command, *command.next)]
-        command.ClearField("next")
-        return _Received(message, orders)
     except DecodeError as fault:
         raise Unprocessable("not a command") from fault
+    if message.subject != orders[0].subject:
+        raise OutOfPlace("the command is not the one that its subject names")
+    command.ClearField("next")
+    return _Received(message, orders)
 
 
 def _order(command: saga_pb2.Command, by_type: Mapping[str, _Kind]) -> _Order:
     name = command.payload.TypeName()
     if name not in by_type:
         raise UnknownKind(f"no handler for command {name!r}")
+    if not is_reply_subject(command.reply_to):
+        raise OutOfPlace("the command wants its answer where no replies go")
     kind, handler, subject = by_type[name]
     payload = kind.FromString(command.payload.value)
     command.ClearField("payload")

@@ -17,6 +17,7 @@ STREAMS: Mapping[str, str] = {
     COMMANDS: "petpro.commands.>",
     REPLIES: "petpro.replies.>",
 }
+_REPLY_SUBJECT = re.compile(r"petpro\.replies\.[a-z][a-z0-9_]*")
 
 
 def event_subject(event_type: str) -> str:
@@ -37,3 +38,8 @@ def _in_snake_case(name: str) -> str:
 def reply_subject(saga_type: str) -> str:
     """petpro.replies.<saga type>."""
     return f"petpro.replies.{saga_type}"
+
+
+def is_reply_subject(subject: str) -> bool:
+    """Whether it is one that `reply_subject` gives."""
+    return _REPLY_SUBJECT.fullmatch(subject) is not None

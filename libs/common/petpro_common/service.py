@@ -16,6 +16,7 @@ the signal is cancelled:
 | readiness | at once, and streams with a word to come back | 0 |
 | calls, and messages of consumers | what is in hand; messages that were only fetched go back | `drain_seconds` |
 | workers, who call somebody outside | with the answers that they wait for written down | `stop_seconds` |
+| the relay | with what was committed until now published, and marked | 2 more |
 | all other tasks, then connections | at once: they are transactions, and roll back | some more |
 
 Workers are told when calls and messages have ended, since these hand work over to them.
@@ -72,6 +73,7 @@ READINESS = "readiness"
 _READY_EVERY_SECONDS = 1.0
 _FIRST_LOOKS = 30
 _FIRST_LOOKS_EVERY_SECONDS = 0.1
+_LAST_MESSAGES_SECONDS = 2.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -118,6 +120,7 @@ class Service:
         self._consumers: list[Consumer] = []
         self._consuming = draining.Stage("consumers")
         self._working = draining.Stage("workers")
+        self._relaying = draining.Stage("relay")
         self._before_stop: list[Callable[[], None]] = []
         self._stopping = asyncio.Event()
         self._failed = self._is_ending = False
@@ -134,7 +137,7 @@ class Service:
         await self._set_readiness(ready=False)
         self.background(self.broker.run())
         relay = Relay(self.database, self.broker, self.sessions)
-        self.background(relay.run())
+        self._relaying.add(relay, self._start(relay.run()))
         self.background(relay.hear())
         self.background(Backlog(self.database, self.settings.outbox_limit).run())
         self.background(housekeeping.run_purges(self.database))
@@ -218,6 +221,7 @@ class Service:
         seconds = min(self.settings.drain_seconds, self.settings.stop_seconds)
         await asyncio.gather(self.server.stop(seconds), self._consuming.drain(seconds))
         await self._working.drain(until - now())
+        await self._relaying.drain(_LAST_MESSAGES_SECONDS)
         await self._probes.stop(None)
         _log.info("stopped")
 

@@ -6,7 +6,8 @@
 
 Health (grpc.health.v1): `liveness` is SERVING while the process runs; `readiness` and the empty name are SERVING while
 the database answers and has what the code needs, once NATS has been connected; when NATS goes later on, calls are
-answered and their messages wait in the outbox.
+answered and their messages wait in the outbox. Consumers and workers begin when the database has what the code needs:
+until then replicas of the version before serve on, and take what this one would only fail at.
 
 On SIGTERM nothing new is taken on, and what is in hand ends in this order. What has not ended so many seconds after
 the signal is cancelled:
@@ -123,6 +124,7 @@ class Service:
         self._relaying = draining.Stage("relay")
         self._before_stop: list[Callable[[], None]] = []
         self._stopping = asyncio.Event()
+        self._migrated = asyncio.Event()
         self._failed = self._is_ending = False
         self._seldom = Seldom()
 
@@ -176,14 +178,17 @@ class Service:
     def work(self, worker: draining.Worker) -> None:
         """Runs a worker until the service stops: what it has in hand then, such as calls to somebody outside, may end.
 
-        As for `background`, a fault of its ends the service.
+        It begins when the database is migrated. As for `background`, a fault of its ends the service.
         """
-        self._working.add(worker, self._start(worker.run()))
+        self._working.add(worker, self._start(self._run_once_migrated(worker)))
 
     def consume(self, consumer: Consumer) -> None:
-        """Runs a consumer until the service stops; what it sets aside can be redriven."""
+        """Runs a consumer until the service stops; what it sets aside can be redriven.
+
+        It begins when the database is migrated.
+        """
         self._consumers.append(consumer)
-        self._consuming.add(consumer, self._start(consumer.run()))
+        self._consuming.add(consumer, self._start(self._run_once_migrated(consumer)))
         self.background(saturation.keep_looking("consumer lag", consumer.look))
 
     def before_stop(self, work: Callable[[], None]) -> None:
@@ -225,6 +230,11 @@ class Service:
         await self._probes.stop(None)
         _log.info("stopped")
 
+    async def _run_once_migrated(self, worker: draining.Worker) -> None:
+        await tasks.first_of(self._migrated.wait(), self._stopping.wait())
+        if not self._stopping.is_set():
+            await worker.run()
+
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         task.add_done_callback(self._on_task_done)
@@ -256,21 +266,23 @@ class Service:
 
     async def _watch_readiness(self) -> None:
         """Looks at the database each second; more often while it is about to begin, or to come back."""
-        await self.broker.until_connected()
         looks = 0
         while True:
-            ready = await self._is_ready()
+            ready = await self._is_migrated() and self.broker.has_connected
             await self._set_readiness(ready and not self._stopping.is_set())
             looks = 0 if ready else looks + 1
             await asyncio.sleep(_FIRST_LOOKS_EVERY_SECONDS if 0 < looks <= _FIRST_LOOKS else _READY_EVERY_SECONDS)
 
-    async def _is_ready(self) -> bool:
+    async def _is_migrated(self) -> bool:
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
-                return await versions.is_migrated(self.database, self._package)
+                is_migrated = await versions.is_migrated(self.database, self._package)
         except (DatabaseError, OSError, TimeoutError) as fault:
             self._seldom.warning("database is not ready", cause=faults.told(fault))
             return False
+        if is_migrated:
+            self._migrated.set()
+        return is_migrated
 
     async def _set_readiness(self, ready: bool) -> None:
         telemetry.READY.set(ready)

@@ -24,6 +24,9 @@ CALLS = {
 }
 """Which services each one asks over gRPC, besides account, from which all of them learn keys and people."""
 
+_GRACE_SECONDS = 45.0
+"""More than a service's `stop_seconds`, after which it has let go of whatever it waited for."""
+
 TRACES = "PETPRO_TRACES"
 """The variable that names who takes the traces of the whole stack: HOST:PORT, as OTLP over gRPC."""
 
@@ -61,6 +64,7 @@ def part(around: Surroundings, service: str) -> Part:
         needs=("postgres", "nats"),
         prepare=migrate,
         preparation="migrates its database",
+        grace_seconds=_GRACE_SECONDS,
     )
 
 

@@ -14,6 +14,16 @@ from petpro_payment.providers import sandbox
 pytestmark = pytest.mark.unit
 
 
+def test_a_service_of_the_dev_stack_has_time_to_stop(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.secrets.mkdir()
+    around = surroundings(layout, Ports(layout.ports, {}), fast=True)
+    around.secrets.make_all()
+    for service in SERVICES:
+        stop = import_module(f"petpro_{service}.settings").Settings.model_fields["stop_seconds"].default
+        assert services.part(around, service).grace_seconds >= stop + 10
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_of_the_dev_stack_is_told_all_that_it_needs_and_nothing_else(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,7 +21,7 @@ RULES = (
     test_pods.test_everything_that_serves_has_three_probes,
     test_pods.test_liveness_asks_for_no_dependency,
     test_pods.test_a_new_version_takes_nothing_away_before_it_is_ready,
-    test_pods.test_a_service_has_time_to_drain,
+    test_pods.test_a_service_has_time_to_stop,
     test_pods.test_every_service_and_the_gateway_may_lose_one_pod_at_a_time,
     test_pods.test_a_migration_runs_the_image_and_the_settings_of_its_service,
     test_pods.test_a_change_of_settings_makes_new_pods,

@@ -8,6 +8,9 @@ from deploy.make_secrets import objects
 from devstack.layout import SERVICES
 from petpro_common.saturation import CALLS_IN_HAND
 from petpro_common.settings import ServiceSettings
+from petpro_notification import settings as notification
+from petpro_payment import settings as payment
+from petpro_payment.errands import LONGEST_ASKING
 from tests.k8s.rendering import K8S, Manifest, Manifests, component, containers, labels, name_of, pod
 
 pytestmark = pytest.mark.unit
@@ -104,14 +107,24 @@ def test_the_number_of_replicas_is_left_to_the_autoscaler(anywhere: Manifests) -
     assert not [name_of(workload) for workload in _of(anywhere, *SCALED) if "replicas" in workload["spec"]]
 
 
-def test_a_service_has_time_to_drain(anywhere: Manifests) -> None:
-    drain = ServiceSettings.model_fields["drain_seconds"].default
+def test_a_service_has_time_to_stop(anywhere: Manifests) -> None:
+    stop = ServiceSettings.model_fields["stop_seconds"].default
     for workload in _of(anywhere, "service"):
         (container,) = pod(workload)["containers"]
         notice = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         # The gateway asks DNS every five seconds, and cluster DNS may keep its answer for as long.
         assert notice >= 10
-        assert pod(workload)["terminationGracePeriodSeconds"] > notice + drain + 10, name_of(workload)
+        assert pod(workload)["terminationGracePeriodSeconds"] > notice + stop + 10, name_of(workload)
+
+
+def test_what_workers_ask_of_others_has_time_to_end() -> None:
+    """After the calls and messages in hand, which hand work over; then answers are written down, for seconds."""
+    defaults = {name: field.default for name, field in ServiceSettings.model_fields.items()}
+    longest = {
+        "delivery": notification.Settings.model_fields["delivery_try_seconds"].default,
+        "provider": payment.Settings.model_fields["lease_seconds"].default * LONGEST_ASKING,
+    }
+    assert defaults["drain_seconds"] + max(longest.values()) + 5 <= defaults["stop_seconds"], longest
 
 
 def test_the_gateway_has_time_to_drain(anywhere: Manifests) -> None:

@@ -1,8 +1,14 @@
 """Migrations: `python -m petpro_common.migrate petpro_booking` brings a service's database to its newest version.
 
-Each service has its own chain of versions in `<package>/migrations/versions`, one file a version and named by it. An
-advisory lock lets several replicas ask at once: one migrates, the others wait and find nothing left to do. Where the
-machine of the one vanishes, its lock goes within half a minute.
+Each service has its own chain of versions in `<package>/migrations/versions`, one file a version and named by it.
+
+Each version is a transaction of its own, together with the number that says that it is done. One that fails (as where a
+table is locked for longer than it waits) ends the process with an error: those before it stay, and the next start goes
+on with it. So none has the locks or the settings (`SET LOCAL`) of another.
+
+One advisory lock is held for the whole chain, by the very connection on which it runs, and lets several replicas ask at
+once: one migrates, the others wait and find nothing left to do. It goes with that connection; where the machine of the
+one vanishes, within half a minute.
 """
 
 import asyncio
@@ -24,7 +30,7 @@ _ADVISORY_LOCK = 0x50455450524F  # "PETPRO"; the lock is per database, so one nu
 
 # What `keep_for_poolers` has kept is for short statements that find few rows by their keys; a migration is neither.
 _AS_THE_SERVER_WAS_MADE = text("""
-    SELECT set_config(name, boot_val, true) FROM pg_settings WHERE source = 'database user' AND name <> 'TimeZone'
+    SELECT set_config(name, boot_val, false) FROM pg_settings WHERE source = 'database user' AND name <> 'TimeZone'
 """)
 _KEEP_WHAT_WAS_ASKED = text("""
     DO $$
@@ -62,14 +68,16 @@ def sqlalchemy_url(database_url: str, password: str) -> URL:
 def upgrade(package: str, url: URL) -> None:
     """Brings the database at `url` to the newest version of `package`; nothing is done when it is there.
 
-    Raises UnsuitableDatabase, as two spellings of one address would be two accounts there."""
+    What a version raises is raised, and those before it are done. Raises UnsuitableDatabase, as two spellings of one
+    address would be two accounts there."""
     engine = create_engine(url, poolclass=NullPool, connect_args={"options": PEER_MAY_VANISH, **SERVER_MAY_VANISH})
     config = config_of(package)
-    with engine.begin() as connection:
-        if not connection.execute(_KNOWS_LETTERS).scalar_one():
-            raise UnsuitableDatabase
-        connection.execute(_AS_THE_SERVER_WAS_MADE)
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+    with engine.connect() as connection:
+        with connection.begin():
+            if not connection.execute(_KNOWS_LETTERS).scalar_one():
+                raise UnsuitableDatabase
+            connection.execute(_AS_THE_SERVER_WAS_MADE)
+            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _ADVISORY_LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -85,8 +93,9 @@ async def keep_for_poolers(database_url: str, password: str, plans_by_key: bool)
 def run_env() -> None:
     """What every service's `migrations/env.py` calls: runs the versions on the connection that holds the lock."""
     connection: Connection = context.config.attributes["connection"]
-    context.configure(connection=connection, transactional_ddl=True)
-    context.run_migrations()
+    context.configure(connection=connection, transactional_ddl=True, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 def main(package: str) -> None:

@@ -6,8 +6,21 @@
 
 Health (grpc.health.v1): `liveness` is SERVING while the process runs; `readiness` and the empty name are SERVING while
 the database answers and has what the code needs, once NATS has been connected; when NATS goes later on, calls are
-answered and their messages wait in the outbox. On SIGTERM readiness goes first, streams are ended, calls in hand are
-finished, then messages, then connections.
+answered and their messages wait in the outbox. Consumers and workers begin when the database has what the code needs:
+until then replicas of the version before serve on, and take what this one would only fail at.
+
+On SIGTERM nothing new is taken on, and what is in hand ends in this order. What has not ended so many seconds after
+the signal is cancelled:
+
+| what | how it ends | seconds |
+|---|---|---|
+| readiness | at once, and streams with a word to come back | 0 |
+| calls, and messages of consumers | what is in hand; messages that were only fetched go back | `drain_seconds` |
+| workers, who call somebody outside | with the answers that they wait for written down | `stop_seconds` |
+| the relay | with what was committed until now published, and marked | 2 more |
+| all other tasks, then connections | at once: they are transactions, and roll back | some more |
+
+Workers are told when calls and messages have ended, since these hand work over to them.
 """
 
 import asyncio
@@ -30,6 +43,7 @@ from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
 from petpro.personal.v1 import personal_pb2, personal_pb2_grpc
 from petpro_common import (
     channels,
+    draining,
     faults,
     housekeeping,
     kill_points,
@@ -60,6 +74,7 @@ READINESS = "readiness"
 _READY_EVERY_SECONDS = 1.0
 _FIRST_LOOKS = 30
 _FIRST_LOOKS_EVERY_SECONDS = 0.1
+_LAST_MESSAGES_SECONDS = 2.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -104,8 +119,12 @@ class Service:
         self._probes = aio.server()
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[Consumer] = []
+        self._consuming = draining.Stage("consumers")
+        self._working = draining.Stage("workers")
+        self._relaying = draining.Stage("relay")
         self._before_stop: list[Callable[[], None]] = []
         self._stopping = asyncio.Event()
+        self._migrated = asyncio.Event()
         self._failed = self._is_ending = False
         self._seldom = Seldom()
 
@@ -120,7 +139,7 @@ class Service:
         await self._set_readiness(ready=False)
         self.background(self.broker.run())
         relay = Relay(self.database, self.broker, self.sessions)
-        self.background(relay.run())
+        self._relaying.add(relay, self._start(relay.run()))
         self.background(relay.hear())
         self.background(Backlog(self.database, self.settings.outbox_limit).run())
         self.background(housekeeping.run_purges(self.database))
@@ -154,14 +173,22 @@ class Service:
 
         So does work that is cancelled from within: a library may cancel what is waited for.
         """
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._on_task_done)
-        self._tasks.append(task)
+        self._start(work)
+
+    def work(self, worker: draining.Worker) -> None:
+        """Runs a worker until the service stops: what it has in hand then, such as calls to somebody outside, may end.
+
+        It begins when the database is migrated. As for `background`, a fault of its ends the service.
+        """
+        self._working.add(worker, self._start(self._run_once_migrated(worker)))
 
     def consume(self, consumer: Consumer) -> None:
-        """Runs a consumer until the service stops; what it sets aside can be redriven."""
+        """Runs a consumer until the service stops; what it sets aside can be redriven.
+
+        It begins when the database is migrated.
+        """
         self._consumers.append(consumer)
-        self.background(consumer.run())
+        self._consuming.add(consumer, self._start(self._run_once_migrated(consumer)))
         self.background(saturation.keep_looking("consumer lag", consumer.look))
 
     def before_stop(self, work: Callable[[], None]) -> None:
@@ -189,13 +216,30 @@ class Service:
             raise BackgroundFailed("a background task has failed; see the log")
 
     async def _drain(self) -> None:
+        """Ends what is in hand, in the order that the module describes."""
         _log.info("draining")
+        now = asyncio.get_running_loop().time
+        until = now() + self.settings.stop_seconds
         await self._set_readiness(ready=False)
         for work in self._before_stop:
             work()
-        await self.server.stop(self.settings.drain_seconds)
+        seconds = min(self.settings.drain_seconds, self.settings.stop_seconds)
+        await asyncio.gather(self.server.stop(seconds), self._consuming.drain(seconds))
+        await self._working.drain(until - now())
+        await self._relaying.drain(_LAST_MESSAGES_SECONDS)
         await self._probes.stop(None)
         _log.info("stopped")
+
+    async def _run_once_migrated(self, worker: draining.Worker) -> None:
+        await tasks.first_of(self._migrated.wait(), self._stopping.wait())
+        if not self._stopping.is_set():
+            await worker.run()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._on_task_done)
+        self._tasks.append(task)
+        return task
 
     def _open(self, url: str) -> Database:
         settings = self.settings
@@ -204,7 +248,8 @@ class Service:
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         fault = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if fault is not None and not self._is_ending:
+        is_cut_off = task.cancelled() and self._stopping.is_set()
+        if fault is not None and not self._is_ending and not is_cut_off:
             _log.error("background task failed; stopping", exc_info=fault)
             self._failed = True
             self._stopping.set()
@@ -221,21 +266,23 @@ class Service:
 
     async def _watch_readiness(self) -> None:
         """Looks at the database each second; more often while it is about to begin, or to come back."""
-        await self.broker.until_connected()
         looks = 0
         while True:
-            ready = await self._is_ready()
+            ready = await self._is_migrated() and self.broker.has_connected
             await self._set_readiness(ready and not self._stopping.is_set())
             looks = 0 if ready else looks + 1
             await asyncio.sleep(_FIRST_LOOKS_EVERY_SECONDS if 0 < looks <= _FIRST_LOOKS else _READY_EVERY_SECONDS)
 
-    async def _is_ready(self) -> bool:
+    async def _is_migrated(self) -> bool:
         try:
             async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
-                return await versions.is_migrated(self.database, self._package)
+                is_migrated = await versions.is_migrated(self.database, self._package)
         except (DatabaseError, OSError, TimeoutError) as fault:
             self._seldom.warning("database is not ready", cause=faults.told(fault))
             return False
+        if is_migrated:
+            self._migrated.set()
+        return is_migrated
 
     async def _set_readiness(self, ready: bool) -> None:
         telemetry.READY.set(ready)

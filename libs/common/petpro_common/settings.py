@@ -40,6 +40,10 @@ class ServiceSettings(EnvironmentSettings):
     gigabyte of table and indexes, nearly three hours without a broker at 50 messages a second, and two minutes of
     publishing afterwards.
 
+    `drain_seconds`: how long after SIGTERM calls and messages in hand may take. `stop_seconds`: how long all that is in
+    hand may, also what workers ask of others outside: `drain_seconds` and the longest such call, and some more to write
+    down what came of it. Whoever runs the process must leave it longer than that.
+
     `kill_at` and `kill_on` are for tests alone: see `kill_points`.
     """
 
@@ -63,6 +67,7 @@ class ServiceSettings(EnvironmentSettings):
     most_calls: int = 256
     most_streams: int = 1000
     drain_seconds: float = 5.0
+    stop_seconds: float = 35.0
     otlp_endpoint: str | None = None
     kill_at: str = ""
     kill_on: int = 1

@@ -1,13 +1,24 @@
 """Ending background tasks."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from typing import Any
 
 _AGAIN_SECONDS = 0.25
 
 
-async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
+async def first_of(*work: Awaitable[Any]) -> None:
+    """Returns as soon as one of these has ended, and has the others ended. Raises what it raised."""
+    running = [asyncio.ensure_future(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end(running)
+    for task in done:
+        task.result()
+
+
+async def end(tasks: Collection[asyncio.Future[Any]]) -> None:
     """Cancels tasks and returns when all have ended.
 
     It cancels again whoever goes on: before Python 3.12 `asyncio.wait_for`, which libraries use, loses a cancellation

@@ -1,22 +1,32 @@
 """The life of a service: ready when it can work, and ended with an error when it could only work half."""
 
 import asyncio
+import signal
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import grpc
+import nats as nats_client
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from nats.aio.msg import Msg
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from devstack import testing
 from devstack.ports import free_port
 from petpro.notification.v1 import notification_pb2
 from petpro_common import logs
+from petpro_common.db import Database
+from petpro_common.messaging.consumer import Consumer
+from petpro_common.messaging.subjects import EVENTS
 from petpro_common.service import BackgroundFailed, Service
 from petpro_common.settings import ServiceSettings
 from petpro_common.testing import KeyRing, eventually
 from petpro_common.testing.certificates import Authority
+from petpro_common.versions import versions_of
 
 
 class Settings(ServiceSettings):
@@ -39,6 +49,37 @@ async def settings(database: testing.MakeDatabase, nats: testing.Broker, tmp_pat
         service_key=SecretStr(keys.service_key("notification")),
         drain_seconds=0.1,
     )
+
+
+class Caller:
+    """Asks somebody outside, who answers when a test says so; what became of it is its `outcome`."""
+
+    def __init__(self) -> None:
+        self.asks = asyncio.Event()
+        self.is_answered = asyncio.Event()
+        self.is_drained = asyncio.Event()
+        self.outcome = "asks"
+
+    def drain(self) -> None:
+        self.is_drained.set()
+
+    async def run(self) -> None:
+        self.asks.set()
+        try:
+            await self.is_answered.wait()
+            self.outcome = "answered"
+            await self.is_drained.wait()
+        except asyncio.CancelledError:
+            self.outcome = "cut off"
+            raise
+
+
+async def put_at(settings: Settings, version: str) -> None:
+    """Has the database be at a version, whatever is in it."""
+    database = Database(settings.database_url, settings.database_password.get_secret_value())
+    async with database.transaction() as tx:
+        await tx.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+    await database.close()
 
 
 async def health(address: str, name: str, seconds: float = 30) -> int:
@@ -114,3 +155,123 @@ async def test_with_certificates_probes_are_answered_in_clear_text_and_nobody_el
         assert reply.status == health_pb2.HealthCheckResponse.SERVING
         service._stopping.set()
         await served
+
+
+async def test_told_to_stop_it_lets_workers_have_their_answers(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    caller = Caller()
+    async with Service("petpro_notification", settings) as service:
+        service.work(caller)
+        serving = asyncio.create_task(service.serve())
+        assert await health(settings.grpc_address, "liveness") == health_pb2.HealthCheckResponse.SERVING
+        await caller.asks.wait()
+        signal.raise_signal(signal.SIGTERM)
+        await caller.is_drained.wait()
+        await asyncio.sleep(0.3)
+        assert not serving.done()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await health(settings.grpc_address, "liveness", seconds=0.5)
+        caller.is_answered.set()
+        await serving
+        assert caller.outcome == "answered"
+
+
+async def test_told_to_stop_it_ends_in_time_whoever_hangs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    caller, others = Caller(), Caller()
+    others.is_answered.set()
+    async with Service("petpro_notification", settings.model_copy(update={"stop_seconds": 1.0})) as service:
+        service.work(caller)
+        service.work(others)
+        serving = asyncio.create_task(service.serve())
+        assert await health(settings.grpc_address, "liveness") == health_pb2.HealthCheckResponse.SERVING
+        await caller.asks.wait()
+        signal.raise_signal(signal.SIGTERM)
+        began = time.monotonic()
+        await serving
+        assert 1.0 <= time.monotonic() - began < 10.0
+    assert (caller.outcome, others.outcome) == ("cut off", "answered")
+
+
+async def test_workers_are_drained_when_nobody_hands_anything_over_to_them_any_more(
+    settings: Settings, nats: testing.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    has_come, may_end = asyncio.Event(), asyncio.Event()
+    handled: list[str] = []
+
+    async def handle(messages: Sequence[Msg]) -> None:
+        has_come.set()
+        await may_end.wait()
+        handled.extend(message.subject for message in messages)
+
+    worker = Caller()
+    worker.is_answered.set()
+    told = settings.model_copy(update={"drain_seconds": 60.0, "stop_seconds": 60.0})
+    async with Service("petpro_notification", told) as service:
+        consumer = Consumer(
+            *(service.database, service.broker, EVENTS, ["petpro.events.kennel.opened"]), handle, lambda m: m.subject
+        )
+        service.consume(consumer)
+        service.work(worker)
+        serving = asyncio.create_task(service.serve())
+        await service.broker.until_connected()
+        connection = await nats_client.connect(nats.operator_url)
+        await connection.jetstream().publish("petpro.events.kennel.opened", b"{}")
+        await connection.close()
+        await has_come.wait()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        assert not worker.is_drained.is_set()
+        may_end.set()
+        await serving
+    assert (handled, worker.is_drained.is_set()) == (["petpro.events.kennel.opened"], True)
+
+
+async def test_a_replica_takes_no_work_before_its_database_is_migrated(
+    settings: Settings, nats: testing.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    handled: list[str] = []
+
+    async def handle(messages: Sequence[Msg]) -> None:
+        handled.extend(message.subject for message in messages)
+
+    worker = Caller()
+    worker.is_answered.set()
+    await put_at(settings, "0001")
+    async with Service("petpro_notification", settings) as service:
+        consumer = Consumer(
+            *(service.database, service.broker, EVENTS, ["petpro.events.kennel.opened"]), handle, lambda m: m.subject
+        )
+        service.consume(consumer)
+        service.work(worker)
+        serving = asyncio.create_task(service.serve())
+        await service.broker.until_connected()
+        connection = await nats_client.connect(nats.operator_url)
+        await connection.jetstream().publish("petpro.events.kennel.opened", b"{}")
+        await connection.close()
+        await asyncio.sleep(1.5)
+        assert (handled, worker.asks.is_set()) == ([], False)
+        await put_at(settings, versions_of("petpro_notification")[-1])
+        await eventually(lambda: bool(handled) and worker.asks.is_set())
+        service._stopping.set()
+        await serving
+
+
+async def test_told_to_stop_before_its_database_is_migrated_it_ends(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    worker = Caller()
+    await put_at(settings, "0001")
+    async with Service("petpro_notification", settings) as service:
+        service.work(worker)
+        serving = asyncio.create_task(service.serve())
+        assert await health(settings.grpc_address, "readiness") == health_pb2.HealthCheckResponse.NOT_SERVING
+        service._stopping.set()
+        async with asyncio.timeout(10):
+            await serving
+    assert not worker.asks.is_set()

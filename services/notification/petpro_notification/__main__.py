@@ -51,7 +51,7 @@ async def main() -> None:
         service.background(streams.run())
         service.before_stop(streams.close)
         for courier in couriers:
-            service.background(courier.run())
+            service.work(courier)
             service.background(keep_looking("deliveries waiting", courier.look))
         service.background(keep_looking("old deliveries", partial(end_old, service.database), _OLD_SECONDS))
         service.background(keep_forgetting(service.database, forget))

@@ -9,7 +9,7 @@ Invariants:
 2. Nothing is asked or sent inside a transaction.
 3. A crash between sending and recording sends once more, a mail under the same Message-ID; nothing is lost by it. An
    outcome waits for no other try: those that are known while others are being recorded are recorded together after
-   them.
+   them. Who is told to stop ends the tries that it has begun, and gives back what it has not.
 4. Address, name and wishes of a person are asked for each try and never stored or logged; nor is the token by which a
    person sets a new password, made for each try right before its mail leaves.
 """
@@ -19,7 +19,7 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -88,27 +88,42 @@ class Deliveries:
         self._woken = asyncio.Event()
         self.lease = timedelta(seconds=settings.delivery_lease_seconds)
         self._handed_over: deque[tuple[Due, float]] = deque()  # and until when a try may begin
-        self._is_running = False
+        self._is_running = self._is_draining = False
         self._look_at = 0.0  # when what others may have left is looked for
         database.listen(DUE, lambda _: self._look_now())
 
+    def drain(self) -> None:
+        """Begins no try more: `run` returns as soon as those that it has begun are recorded."""
+        self._is_draining = True
+        self._woken.set()
+
     async def run(self) -> None:
-        """Runs until cancelled; a fault of the database is logged and tried again."""
+        """Runs until drained or cancelled; a fault of the database is logged and tried again."""
         self._is_running = True
         try:
-            while True:
-                if await self._deliver_or_log() < _BATCH:
+            while not self._is_draining:
+                if await self._or_log(self._deliver_some()) < _BATCH and not self._is_draining:
                     await self._rest()
         finally:
             self._is_running = False
+        await self._or_log(self._give_back())
 
-    async def _deliver_or_log(self) -> int:
+    async def _or_log(self, work: Awaitable[int]) -> int:
         try:
-            return await self._deliver_some()
+            return await work
         except (DatabaseError, OSError) as fault:
             telemetry.BACKGROUND_FAILURES.labels("deliveries").inc()
             _log.warning("deliveries try again", cause=type(fault).__name__)
             return 0
+
+    async def _give_back(self) -> int:
+        """Has others try at once what was claimed here and is not begun; how many there were."""
+        claimed = [due for due, _ in self._handed_over]
+        self._handed_over.clear()
+        if claimed:
+            async with self._database.transaction() as tx:
+                store.give_back(tx, claimed)
+        return len(claimed)
 
     async def _rest(self) -> None:
         """Until something is at hand that this process wrote, or might be due that another did; and a moment longer,
@@ -150,6 +165,9 @@ class Deliveries:
             claimed = await self._claim(most)
             if len(claimed) == most:
                 self._look_at = 0.0
+        if self._is_draining:
+            self.take(claimed)
+            return 0
         return await self._deliver_all([*claimed, *self._handed_over_in_time(_BATCH - len(claimed))])
 
     def _handed_over_in_time(self, most: int) -> Iterator[Due]:
@@ -164,7 +182,10 @@ class Deliveries:
             return await store.claim_due(tx, self.channel, most, self.lease)
 
     async def _deliver_all(self, due: Sequence[Due]) -> int:
-        await asyncio.gather(*map(self._deliver, due))
+        """Returns, or raises, when all tries have ended: one whose record fails leaves the others nobody's."""
+        tried = await asyncio.gather(*map(self._deliver, due), return_exceptions=True)
+        for fault in filter(None, tried):
+            raise fault
         return len(due)
 
     async def _deliver(self, due: Due) -> None:

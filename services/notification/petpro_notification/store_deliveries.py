@@ -47,6 +47,14 @@ _RECORD = LateWrite(
     lambda outcomes: {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]},
 )
 
+# As if it had never been claimed; what another has claimed since is its.
+_GIVE_BACK = text("""
+    UPDATE deliveries AS d SET tries = d.tries - 1, due_at = clock_timestamp()
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:tries AS integer[])) AS claimed(id, tries)
+    WHERE d.id = claimed.id AND d.id = ANY(CAST(:ids AS uuid[])) AND d.status || '' = 'pending'
+        AND d.tries = claimed.tries
+""")
+
 # By the partial index of what is due.
 _WAITING = text("""
     SELECT count(*) AS deliveries,
@@ -81,6 +89,11 @@ async def claim_due(tx: Transaction, channel: Channel, batch: int, lease: timede
     claimed = {"channel": channel, "batch": batch, "lease": lease, "types": list(Type)}
     rows = (await tx.execute(_CLAIM_DUE, claimed)).all()
     return [_due(row._asdict()) for row in rows]
+
+
+def give_back(tx: Transaction, claimed: Sequence[Due]) -> None:
+    """Has deliveries that were claimed and not tried be due again at once, with no try counted."""
+    tx.write(_GIVE_BACK, {"ids": [due.id for due in claimed], "tries": [due.tries for due in claimed]})
 
 
 def _due(columns: dict[str, Any]) -> Due:

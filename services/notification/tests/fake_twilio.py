@@ -14,12 +14,13 @@ _STATUS_OF = {20003: 401, 20429: 429, 21408: 400, 21610: 400}
 @dataclass
 class FakeTwilio:
     """`refuses`: the code by which it refuses. `status`: what it answers beside everything else, such as 503. `mute`:
-    it does what it is asked, and its answer is lost."""
+    it does what it is asked, and its answer is lost. `holds_its_answer`: it answers when it `may_answer`."""
 
     refuses: int = 0
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     holds_its_answer: bool = False
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
     mute: bool = False
     taken: list[dict[str, str]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,7 +47,7 @@ class FakeTwilio:
             assert request.transport is not None
             request.transport.close()
         if self.holds_its_answer:
-            await asyncio.Event().wait()
+            await self.may_answer.wait()
         sid = f"SM{uuid4().hex}"
         return web.json_response({"sid": sid, "status": "queued", "to": form["To"], "error_code": None}, status=201)
 

@@ -95,6 +95,7 @@ class MailServer:
     refusal_of_the_address: str | None = None
     refusal: str | None = None
     holds_its_answer: bool = False
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
     offers_smtputf8: bool = True
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -119,7 +120,7 @@ class MailServer:
         self.recipients += envelope.rcpt_tos
         self.arrived.set()
         if self.holds_its_answer:
-            await asyncio.Event().wait()
+            await self.may_answer.wait()
         return "250 taken"
 
     @asynccontextmanager

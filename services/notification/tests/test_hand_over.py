@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from psycopg import OperationalError
 
 from petpro_common import tasks
 from petpro_common.ids import new_id
@@ -37,7 +38,10 @@ def bookings_of_siti(world: World, count: int) -> list[tuple[str, dict[str, Any]
 
 
 async def standing(world: World) -> list[tuple[str, int]]:
-    return [(row.status, row.tries) for row in await world.rows("SELECT status, tries FROM deliveries ORDER BY tries")]
+    return [
+        (row.status, row.tries)
+        for row in await world.rows("SELECT status, tries FROM deliveries ORDER BY tries, status")
+    ]
 
 
 async def test_what_was_just_told_leaves_without_being_looked_for(world: World) -> None:
@@ -124,3 +128,71 @@ async def test_who_does_not_run_takes_nothing(world: World) -> None:
     await world.tell_all(*bookings_of_siti(world, 1), courier=ended)
     async with world.mail.up():
         assert await world.deliveries().deliver_due() == 1
+
+
+async def test_who_is_told_to_stop_ends_its_tries_and_gives_back_what_it_has_not_begun(world: World) -> None:
+    async def as_many_as_may_are_tried() -> bool:
+        return len(world.mail.mails) == AT_ONCE
+
+    world.mail.holds_its_answer = True
+    deliveries = world.deliveries(delivery_poll_seconds=3600)
+    work = asyncio.create_task(deliveries.run())
+    await eventually(lambda: deliveries.room > 0)
+    async with world.mail.up():
+        await world.tell_all(*bookings_of_siti(world, HANDED_OVER), courier=deliveries)
+        await eventually(as_many_as_may_are_tried)
+        deliveries.drain()
+        await asyncio.sleep(0.3)
+        assert not work.done()
+        world.mail.may_answer.set()
+        await work
+        assert (len(world.mail.mails), deliveries.room) == (AT_ONCE, 0)
+        due = "SELECT count(*) FROM deliveries WHERE status = 'pending' AND tries = 0 AND due_at <= now()"
+        assert (await world.rows(due))[0].count == HANDED_OVER - AT_ONCE
+        others = world.deliveries()
+        while await others.deliver_due():
+            pass
+    assert await standing(world) == [("sent", 1)] * HANDED_OVER
+    assert len({mail["Message-ID"] for mail in world.mail.mails}) == len(world.mail.mails) == HANDED_OVER
+
+
+async def test_who_is_told_to_stop_while_it_claims_gives_back_what_it_gets(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim commits, and begins no try."""
+    deliveries = world.deliveries()
+    claim = deliveries._claim
+
+    async def claim_slowly(most: int) -> Any:
+        claimed = await claim(most)
+        deliveries.drain()
+        return claimed
+
+    monkeypatch.setattr(deliveries, "_claim", claim_slowly)
+    await world.tell_all(*bookings_of_siti(world, 3))
+    async with world.mail.up(), asyncio.timeout(30):
+        await deliveries.run()
+    assert not world.mail.mails
+    assert await standing(world) == [("pending", 0)] * 3
+
+
+async def test_one_outcome_that_cannot_be_written_leaves_no_other_try_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries = world.deliveries()
+    record, failed = deliveries._record, asyncio.Event()
+
+    async def fail_first(due: Any, outcome: Any) -> None:
+        if failed.is_set():
+            await asyncio.sleep(0.2)
+            await record(due, outcome)
+            return
+        failed.set()
+        raise OperationalError("the server is away")
+
+    monkeypatch.setattr(deliveries, "_record", fail_first)
+    await world.tell_all(*bookings_of_siti(world, 3))
+    async with world.mail.up():
+        with pytest.raises(OperationalError):
+            await deliveries.deliver_due()
+    assert await standing(world) == [("pending", 1), ("sent", 1), ("sent", 1)]

@@ -48,9 +48,9 @@ async def register(stack: RunningStack, email: str = "sari@petpro.example") -> t
         return user, (await accounts.CreateToken(sign_in)).tokens.access_token
 
 
-async def publish(stack: RunningStack, fields: dict[str, str]) -> None:
+async def publish(stack: RunningStack, fields: dict[str, str], count: int = BOOKINGS) -> None:
     connection = await nats_client.connect(surroundings_of(stack).nats.operator_url)
-    for number in range(BOOKINGS):
+    for number in range(count):
         event = {"event_type": "booking.confirmed", **fields, "booking_id": str(new_id())}
         event["reference_code"] = f"PP-{number:04}"
         headers = {"ce-id": str(new_id()), "ce-type": event["event_type"], "ce-subject": event["booking_id"]}

@@ -49,7 +49,7 @@ async def main() -> None:
             settings.pay_at_clinic,
             worker.errands,
         )
-        service.background(worker.run())
+        service.work(worker)
         service.background(backlog.run(service.database))
         service.background(keep_forgetting(service.database, forget))
         service.consume(command_consumer(service.database, service.broker, orders))

@@ -56,22 +56,33 @@ class Worker:
         self._next_look: asyncio.TimerHandle | None = None
         self._looks_at = 0.0
         self._busy = 0
+        self._is_draining = False
         database.listen(store.WORK, lambda _: self._look_now())
 
+    def drain(self) -> None:
+        """Claims nothing more: `run` returns as soon as all that it has asked is answered and recorded."""
+        self._is_draining = True
+        self.errands.close()
+        self._woken.set()
+
     async def run(self) -> None:
-        """Runs until cancelled; a fault of the database is logged and tried again."""
+        """Runs until drained or cancelled; a fault of the database is logged and tried again."""
         self.errands.serve(lambda: _AT_ONCE - self._busy, self._woken.set)
         try:
             async with asyncio.TaskGroup() as group:
-                while True:
+                while not self._is_draining:
                     self._woken.clear()
-                    due = await self._due()
-                    for item in [*due, *self.errands.in_time(_AT_ONCE - self._busy - len(due))]:
-                        self._busy += 1
-                        group.create_task(self._work(item))
+                    self._begin(group, await self._due())
                     await self._woken.wait()
+                self._begin(group, [])
         finally:
             self.errands.close()
+
+    def _begin(self, group: asyncio.TaskGroup, due: list[Item]) -> None:
+        """Begins what is due, and of what was handed over as much as there is room for."""
+        for item in [*due, *self.errands.in_time(_AT_ONCE - self._busy - len(due))]:
+            self._busy += 1
+            group.create_task(self._work(item))
 
     async def _due(self) -> list[Item]:
         """What is due, on lease, if it is time to look. To what was handed over half of what is free is left."""

@@ -69,6 +69,11 @@ class Broker:
     def is_connected(self) -> bool:
         return self._client.is_connected
 
+    @property
+    def has_connected(self) -> bool:
+        """Whether there has been a connection with streams behind it."""
+        return self._connected.is_set()
+
     async def until_connected(self) -> None:
         """Returns as soon as there has been a connection with streams behind it; the outbox bridges times without."""
         await self._connected.wait()

@@ -15,6 +15,9 @@ gives may be another message's. While the database is away nothing is set aside:
 what came again and again meanwhile has some tries left when it is back. An operator has it handled again by `redrive`.
 
 An acknowledgement is written and not waited for: where it is lost the message comes again, and the inbox knows it.
+
+When its process stops, what is in hand is handled to its end, and what was only fetched goes back to the broker, for
+another replica: by itself it would come there when nobody has acknowledged it for some seconds.
 """
 
 import asyncio
@@ -119,6 +122,7 @@ class Consumer:
         self._name = broker.service
         self._seldom = Seldom()
         self._is_there = False
+        self._draining = asyncio.Event()
         self._failures: dict[int, int] = {}
         """How often messages failed here while the database was there, by their numbers in the stream."""
 
@@ -140,10 +144,14 @@ class Consumer:
             telemetry.CONSUMER_PENDING.labels(self._stream).set(info.num_pending or 0)
             telemetry.CONSUMER_UNACKNOWLEDGED.labels(self._stream).set(info.num_ack_pending or 0)
 
+    def drain(self) -> None:
+        """Fetches nothing more: `run` returns as soon as what is in hand has been handled."""
+        self._draining.set()
+
     async def run(self) -> None:
-        """Runs until cancelled; makes the consumer anew whenever the broker has lost it."""
-        while True:
-            await self._broker.until_connected()
+        """Runs until drained or cancelled; makes the consumer anew whenever the broker has lost it."""
+        await tasks.first_of(self._broker.until_connected(), self._draining.wait())
+        while not self._draining.is_set():
             try:
                 connection = self._broker.reconnects
                 await ensure_durable(self._broker, self._stream, self._subjects, is_start=not self._is_there)
@@ -155,22 +163,31 @@ class Consumer:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _consume(self, connection: int) -> None:
+        """Until drained. Raises as `Pull.run`."""
         turns = Turns()
         self._failures.clear()
         pull = Pull(self._broker, connection, self._stream, lambda message: turns.put(self._key_of(message), message))
-        running = [asyncio.create_task(pull.run()), asyncio.create_task(self._work(turns))]
+        pulling, working = asyncio.create_task(pull.run()), asyncio.create_task(self._work(turns))
         try:
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await tasks.first_of(asyncio.shield(pulling), asyncio.shield(working), self._draining.wait())
+            turns.close()
+            pull.close()
+            await pulling
+            await working
+            await self._hand_back(turns.left())
         finally:
-            await tasks.end(running)
+            await tasks.end([pulling, working])
+
+    async def _hand_back(self, fetched: Sequence[Msg]) -> None:
+        """Has messages come to another at once."""
+        for message in fetched:
+            await message.nak()
 
     async def _work(self, turns: Turns) -> None:
+        """Until `turns` are closed, and what was taken of them has been handled."""
         alone = asyncio.Semaphore(_ALONE_AT_ONCE)
         async with asyncio.TaskGroup() as group:
-            while True:
-                taken = await turns.take(_BATCH)
+            while taken := await turns.take(_BATCH):
                 left = await self._together(taken)
                 for key in taken.keys() - left.keys():
                     turns.done(key)

@@ -39,25 +39,33 @@ class Pull:
         self._connection = connection
         self._wanted = 0
         self._heard_at = 0.0
-        self._is_unknown = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._is_unknown = self._is_closing = False
+
+    def close(self) -> None:
+        """Fetches nothing more: `run` returns when all that the broker has sent was taken."""
+        self._is_closing = True
+        self._woken.set()
 
     async def run(self) -> None:
-        """Runs until cancelled. Raises ConsumerLost.
+        """Runs until closed or cancelled. Raises ConsumerLost.
 
         A pull does not outlive its connection, so a new one is noticed at once.
         """
         self._heard_at = _now()
         subscription = await self._broker.client.subscribe(self._inbox, cb=self._on_message)
         try:
-            while not self._is_unknown.is_set():
+            while not (self._is_unknown or self._is_closing):
                 await self._ask()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._is_unknown.wait(), _LOOK_SECONDS)
+                    await asyncio.wait_for(self._woken.wait(), _LOOK_SECONDS)
                 if self._is_cut():
                     raise ConsumerLost("the connection has broken")
                 if _now() - self._heard_at > _SILENT_SECONDS:
                     raise ConsumerLost("no heartbeat")
-            raise ConsumerLost("no such consumer")
+            if self._is_unknown:
+                raise ConsumerLost("no such consumer")
+            await subscription.drain()  # type: ignore[no-untyped-call]
         finally:
             with contextlib.suppress(NatsError):
                 await subscription.unsubscribe()
@@ -70,7 +78,8 @@ class Pull:
             self._wanted -= 1
             self._take(message)
         elif status == "503":
-            self._is_unknown.set()
+            self._is_unknown = True
+            self._woken.set()
         elif status != "100":
             self._wanted = 0  # the pull has run out (404, 408) or was ended (409): ask again
         await self._ask()
@@ -79,7 +88,7 @@ class Pull:
         return self._broker.reconnects != self._connection
 
     async def _ask(self) -> None:
-        if self._wanted > _PULL // 2 or self._is_cut():
+        if self._wanted > _PULL // 2 or self._is_cut() or self._is_closing:
             return
         request = {
             "batch": _PULL - self._wanted,

@@ -9,6 +9,9 @@ Who leads and hears nothing from the broker for a while, though PostgreSQL is th
 seconds another may take it: the fault may be of this process's way to the broker alone. Without a connection to the
 broker nobody asks for the lock.
 
+Who is told to stop publishes what its process has committed until then, and marks it, before it gives the lock up: the
+next would publish again what is not marked.
+
 A message is handed over only when all that waits of its aggregate is known here, for then it is next: what another
 process wrote, what failed, or what was handed over to a relay that died, goes first, and is read from the outbox in the
 order of its numbers. A crash between publishing and marking publishes twice; the broker drops the copy by its id, and
@@ -27,7 +30,7 @@ from nats.errors import Error as NatsError
 from psycopg import Error as DatabaseError
 from sqlalchemy import text
 
-from petpro_common import kill_points, telemetry
+from petpro_common import kill_points, tasks, telemetry
 from petpro_common.db import Database, Session
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import data_loss
@@ -88,6 +91,7 @@ class Relay:
         self._lanes = Lanes(broker)
         self._seldom = Seldom()
         self._woken = asyncio.Event()
+        self._draining = asyncio.Event()
         self._handed: list[Waiting] = []
         self._known: set[int] = set()  # what was handed over, and what was published and is not marked yet
         self._acknowledged: list[Acknowledged] = []
@@ -97,10 +101,15 @@ class Relay:
         self._marked_at = self._looked_at = self._checked_at = self._answered_at = self._may_lead_at = float("-inf")
         database.on_messages.append(self._take_over)
 
+    def drain(self) -> None:
+        """Publishes what was committed until now: then `run` returns."""
+        self._draining.set()
+        self._woken.set()
+
     async def run(self) -> None:
-        """Runs until cancelled; a fault of database or broker is logged and tried again."""
-        while True:
-            await self._broker.until_connected()
+        """Runs until drained or cancelled; a fault of database or broker is logged and tried again."""
+        await tasks.first_of(self._broker.until_connected(), self._draining.wait())
+        while not self._draining.is_set():
             try:
                 async with self._sessions.session() as session:
                     await self._lead(session)
@@ -125,24 +134,32 @@ class Relay:
     async def _lead(self, session: Session) -> None:
         """Raises TimeoutError when the broker has been silent for so long that another should lead."""
         await self._follow(session)
+        if self._draining.is_set():
+            return
         self._forget()
         self._is_leading, self._answered_at = True, _now()
         try:
             while not self._is_cut_off():
                 await self._turn(session)
+                if self._draining.is_set():
+                    await self._finish(session)
+                    return
             raise TimeoutError
         finally:
             self._is_leading = False
             self._forget()
 
     async def _follow(self, session: Session) -> None:
-        """Until it leads: tells who does of what this process has committed."""
-        while not (self._may_lead() and (await session.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar()):
+        """Until it leads, or is drained: tells who does of what this process has committed."""
+        while not (self._draining.is_set() or await self._leads(session)):
             tried_at = _now()
-            while _now() - tried_at < _POLL_SECONDS:
+            while _now() - tried_at < _POLL_SECONDS and not self._draining.is_set():
                 if await self._is_woken_within(_POLL_SECONDS):
                     self._woken.clear()
                     await session.execute(_TELL)
+
+    async def _leads(self, session: Session) -> bool:
+        return self._may_lead() and bool((await session.execute(_LEAD, {"lock": _LEADER_LOCK})).scalar())
 
     def _may_lead(self) -> bool:
         return self._broker.is_connected and _now() >= self._may_lead_at
@@ -168,6 +185,17 @@ class Relay:
             await self._publish_handed(session)
         else:
             await self._rest(session)
+
+    async def _finish(self, session: Session) -> None:
+        """Publishes and marks what is left, one batch at most of what was not handed over."""
+        if not self._broker.is_connected or self._is_new_connection():
+            return
+        if self._must_look:
+            await self._mark(session)
+            await self._look(session)
+        else:
+            await self._publish_handed(session)
+        await self._mark(session)
 
     async def _publish_handed(self, session: Session) -> None:
         handed, self._handed = self._handed, []

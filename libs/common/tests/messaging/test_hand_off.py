@@ -167,3 +167,44 @@ async def test_what_is_taken_back_is_not_handed_over(database_of: MakeDatabase) 
     assert len(tx.messages) == 1
     async with catalog.reading() as reading:
         assert (await reading.execute(text("SELECT id FROM outbox"))).scalars() == [tx.messages[0].id]
+
+
+async def test_who_is_told_to_stop_publishes_what_was_committed_and_leaves_nothing_to_be_published_again(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    catalog = await database_of("catalog")
+    publishing = Relay(catalog, await broker_of("catalog"))
+    work = asyncio.create_task(publishing.run())
+    await until_leading(publishing)
+    for version in range(50):
+        await say(catalog, version)
+    publishing.drain()
+    async with asyncio.timeout(30):
+        await work
+    async with catalog.transaction() as tx:
+        waits = (await tx.execute(text("SELECT count(*) FROM outbox WHERE published_at IS NULL"))).scalar_one()
+    assert waits == 0
+
+
+async def test_who_follows_is_told_to_stop_and_has_whoever_leads_look(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    catalog = await database_of("catalog")
+    other = another(catalog)
+    leading, following = Relay(catalog, await broker_of("catalog")), Relay(other, await broker_of("catalog"))
+
+    async def all_has_left() -> bool:
+        async with catalog.transaction() as tx:
+            return not (await tx.execute(text("SELECT FROM outbox WHERE published_at IS NULL"))).all()
+
+    async with running(leading.run(), leading.hear()):
+        await until_leading(leading)
+        await until_hearing(catalog, processes=1)
+        work = asyncio.create_task(following.run())
+        await asyncio.sleep(0.5)  # by then it follows
+        await say(other, 1)
+        following.drain()
+        async with asyncio.timeout(30):
+            await work
+        await eventually(all_has_left)
+    await other.close()

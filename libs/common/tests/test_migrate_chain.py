@@ -1,0 +1,116 @@
+"""A chain of migrations, each in a transaction of its own: what is done stays done, and the next goes on there."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.errors import LockNotAvailable
+from sqlalchemy.exc import OperationalError
+
+from devstack import testing
+from petpro_common.migrate import sqlalchemy_url, upgrade
+
+VERSION = '''
+from alembic import op
+revision, down_revision = {revision!r}, {before!r}
+def upgrade():
+    op.execute("""{first}""")
+    op.execute("""INSERT INTO ran VALUES ({revision!r}, current_setting('lock_timeout'),
+                  current_setting('enable_seqscan'), pg_current_xact_id(), pg_backend_pid())""")
+    op.execute("""{then}""")
+'''
+RAN = "CREATE TABLE ran (version text, lock_timeout text, seq_scan text, in_turn xid8, by integer)"
+HURRIED = "SET LOCAL lock_timeout = '300ms'; {}"
+CHAIN = {
+    "0001": (RAN, "SELECT pg_sleep(0.2)"),
+    "0002": ("SELECT 1", HURRIED.format("CREATE TABLE dogs (name text)")),
+    "0003": ("SELECT 1", HURRIED.format("ALTER TABLE kennels ADD COLUMN owner text")),
+    "0004": ("SELECT 1", "CREATE TABLE breeds (name text)"),
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A service's package with these migrations. The third is about a table that somebody else may have in hand."""
+    name = f"kennel_{uuid4().hex}"
+    versions = tmp_path / name / "migrations/versions"
+    versions.mkdir(parents=True)
+    (tmp_path / name / "__init__.py").touch()
+    (versions.parent / "env.py").write_text("from petpro_common.migrate import run_env\nrun_env()\n")
+    before = None
+    for revision, (first, then) in CHAIN.items():
+        text = VERSION.format(revision=revision, before=before, first=first, then=then)
+        (versions / f"{revision}_next.py").write_text(text)
+        before = revision
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return name
+
+
+@pytest.fixture
+async def made(empty_database: testing.MakeDatabase) -> testing.Database:
+    made = await empty_database("notification")
+    async with await connected(made) as connection:
+        await connection.execute("CREATE TABLE kennels (name text)")
+    return made
+
+
+async def connected(made: testing.Database) -> psycopg.AsyncConnection[Any]:
+    return await psycopg.AsyncConnection.connect(made.url, password=made.password)
+
+
+async def migrate(made: testing.Database, package: str) -> None:
+    """As a process of its own would, which comes and goes with its connection."""
+    await asyncio.to_thread(upgrade, package, sqlalchemy_url(made.url, made.password))
+
+
+async def column(made: testing.Database, statement: str) -> list[Any]:
+    async with await connected(made) as connection:
+        return [value for (value,) in await (await connection.execute(statement)).fetchall()]
+
+
+async def test_one_that_fails_leaves_those_before_it_done_and_the_next_start_goes_on_with_it(
+    made: testing.Database, package: str
+) -> None:
+    async with await connected(made) as busy:
+        await busy.execute("LOCK TABLE kennels IN SHARE MODE")
+        for _ in range(2):
+            with pytest.raises(OperationalError) as failed:
+                await migrate(made, package)
+            assert isinstance(failed.value.orig, LockNotAvailable)
+            assert await column(made, "SELECT version_num FROM alembic_version") == ["0002"]
+            assert await column(made, "SELECT version FROM ran ORDER BY version") == ["0001", "0002"]
+    await migrate(made, package)
+    assert await column(made, "SELECT version_num FROM alembic_version") == ["0004"]
+    assert await column(made, "SELECT version FROM ran ORDER BY version") == list(CHAIN)
+    assert len(await column(made, "SELECT DISTINCT in_turn FROM ran")) == len(CHAIN)
+
+
+async def test_while_one_migrates_others_wait_until_all_is_done(made: testing.Database, package: str) -> None:
+    await asyncio.gather(*(migrate(made, package) for _ in range(4)))
+    assert await column(made, "SELECT version FROM ran ORDER BY in_turn") == list(CHAIN)
+    assert len(await column(made, "SELECT DISTINCT by FROM ran")) == 1
+
+
+async def test_the_lock_goes_with_who_has_failed(made: testing.Database, package: str) -> None:
+    async with await connected(made) as busy:
+        await busy.execute("LOCK TABLE kennels IN SHARE MODE")
+        with pytest.raises(OperationalError):
+            await migrate(made, package)
+    assert await column(made, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [0]
+
+
+async def test_each_waits_for_locks_as_it_says_and_is_planned_as_the_server_was_made(
+    made: testing.Database, package: str
+) -> None:
+    """The one before it has no say, and what poolers were given counts in none of them."""
+    async with await connected(made) as connection:
+        for setting in ("lock_timeout = '5s'", "enable_seqscan = 'off'"):
+            await connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {made.name} SET {setting}")
+    await migrate(made, package)
+    assert await column(made, "SELECT DISTINCT lock_timeout FROM ran") == ["0"]
+    assert await column(made, "SELECT DISTINCT seq_scan FROM ran") == ["on"]

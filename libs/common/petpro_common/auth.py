@@ -116,7 +116,8 @@ class Verifier:
             caller = Caller(str(claims["sub"]), Role(claims["role"]), float(claims["exp"]))
         except (jwt.PyJWTError, KeyError, ValueError, TypeError):
             raise Unauthenticated from None
-        if (caller.role is Role.SERVICE) != self._is_services(kid, issuer):
+        is_services = self._is_services(kid, issuer)
+        if (caller.role is Role.SERVICE) != is_services or (is_services and caller.id != kid):
             raise Unauthenticated
         return caller
 

@@ -108,6 +108,9 @@ async def test_the_clock_of_who_signed_may_be_ahead_of_ours(stub: Any, pets: Pet
         lambda keys: keys.person(new_id(), iss="petpro:booking"),
         lambda keys: keys.person(new_id(), aud="somewhere"),
         lambda keys: keys.person(new_id(), Role.SERVICE),
+        lambda keys: keys.service("booking", sub="notification"),
+        lambda keys: keys.service("booking", sub=str(new_id()), role="admin"),
+        lambda keys: keys.service("booking", iss="petpro:account"),
         lambda keys: keys.person(new_id())[:-4] + "AAAA",
     ],
 )

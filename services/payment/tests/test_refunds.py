@@ -1,6 +1,7 @@
 """Refunds: reserved, submitted, settled, released; in any order, and never more than was taken."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,7 @@ from psycopg import IntegrityError
 from petpro.payment.v1 import commands_pb2
 from petpro.saga.v1 import saga_pb2
 from petpro_common.ids import new_id
+from petpro_common.money import Money
 from petpro_common.testing import eventually, running
 from petpro_payment import backlog
 from petpro_payment.domain import PaymentStatus, RefundStatus, TooEarly, TooLate
@@ -140,6 +142,13 @@ async def test_what_was_not_taken_cannot_be_given_back(world: World) -> None:
     assert (await world.order(sale.reserve("1"), command_id="again")).reason == "PAYMENT_NOT_CAPTURED"
 
 
+async def test_what_was_taken_in_one_currency_is_not_given_back_in_another(world: World) -> None:
+    sale = await world.paid(Sale())
+    other = replace(sale, price=Money(sale.price.amount, "USD"))
+    assert (await world.order(other.reserve("1000"))).reason == "REFUND_EXCEEDS_PAYMENT"
+    assert (await world.payment(sale)).refund_reserved == 0
+
+
 async def test_a_released_reservation_can_be_used_by_another(world: World) -> None:
     sale = await world.paid(Sale())
     await world.order(sale.reserve("250000"))
@@ -229,6 +238,34 @@ async def test_a_refund_of_unknown_outcome_is_never_guessed(world: World, provid
     assert await world.rows("SELECT FROM refunds WHERE unknown_since IS NOT NULL") == []
 
 
+async def test_a_refund_whose_answer_was_lost_is_looked_for_and_not_ordered_again(
+    world: World, provider: PlayedProvider
+) -> None:
+    """Ordered again it would be refused, as all of it is given back by then: and be counted as not given."""
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("250000"))
+    await world.order(sale.submit())
+    provider.mute = True
+    await world.one_step()
+    provider.mute, provider.refuses_refunds = False, True
+    await world.one_step()
+    assert status_of((await world.answer(sale.submit())).payload) == "pending"
+    assert provider.refused == set()
+
+
+async def test_a_refund_that_was_taken_on_and_is_not_there_any_more_is_not_ordered_again(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("1000"))
+    await world.order(sale.submit())
+    await world.one_step()
+    provider.refunds.clear()
+    await world.one_step()
+    (refund,) = await world.refunds(sale)
+    assert (refund.status, provider.refunds) == (RefundStatus.PENDING, {})
+
+
 async def test_a_refund_that_comes_back_after_it_was_gone_goes_to_a_person(
     world: World, provider: PlayedProvider
 ) -> None:
@@ -264,6 +301,41 @@ async def test_an_entry_waits_for_the_fee_that_it_is_split_by(world: World) -> N
         await world.order(sale.refund_entry())
     await world.order(sale.fee())
     assert (await world.order(sale.refund_entry())).outcome == SUCCEEDED
+
+
+async def test_a_fee_of_another_amount_than_was_paid_is_not_written(world: World) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    await world.work()
+    for price in (Money(Decimal(1000), "IDR"), Money(sale.price.amount, "USD")):
+        with pytest.raises(TooEarly):
+            await world.order(replace(sale, price=price).fee())
+    assert await world.entries(sale) == []
+
+
+async def test_an_entry_that_was_cancelled_is_not_posted_by_a_late_order(world: World) -> None:
+    sale = await world.paid(Sale())
+    for order in (sale.reserve("1000"), sale.refund_entry(), sale.cancel_entry()):
+        await world.order(order)
+    late = await world.order(sale.refund_entry(), command_id="late")
+    assert (late.outcome, late.reason) == (REFUSED, "CALLED_OFF")
+
+
+async def test_shares_follow_the_refunds_that_count_and_none_that_was_refused(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = await world.paid(Sale(price=Money(Decimal("99.97"), "USD")))
+    again = replace(sale, refund_id=new_id(), refund_entry_id=new_id())
+    for each in (sale, again):
+        provider.refuses_refunds = each is sale
+        for order in (each.reserve("33.33"), each.refund_entry(), each.submit()):
+            await world.order(order)
+        await world.one_step()
+        if each is sale:
+            await world.order(sale.cancel_entry())
+    refused, given = [entry for entry in await world.entries(sale) if entry.type == "refund"]
+    assert (refused.status, given.status) == ("cancelled", "pending")
+    assert given.platform_fee == refused.platform_fee == Decimal("-3.33")
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,19 @@ async def test_called_off_while_a_worker_is_asking(world: World, provider: Playe
     assert len(await world.refunds(sale)) == 1
 
 
+async def test_called_off_while_a_worker_hears_that_the_customer_has_yet_to_pay_it_is_ended_at_once(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = Sale()
+    provider.waits_for_customer = True
+    await world.order(sale.take())
+    (claimed,) = await world.worker().claim(5)
+    await world.order(sale.cancel())
+    assert await world.worker().step(claimed) == 0.0
+    await world.worker().round()
+    assert (await world.payment(sale)).status is PaymentStatus.CANCELLED
+
+
 async def test_called_off_while_the_customer_has_yet_to_pay(world: World, provider: PlayedProvider) -> None:
     sale = Sale()
     provider.waits_for_customer = True

@@ -12,9 +12,11 @@ from petpro.saga.v1 import saga_pb2
 from petpro_common.ids import new_id
 from petpro_common.money import Money
 from petpro_common.testing import eventually, running
-from petpro_payment import backlog
+from petpro_payment import backlog, refunds
 from petpro_payment.domain import PaymentStatus, RefundStatus, TooEarly, TooLate
+from petpro_payment.errands import Errands
 from petpro_payment.outcomes import RefundFailed
+from petpro_payment.refunds import Submission
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import PENDING, REFUSED, SUCCEEDED, Sale, World
 
@@ -133,6 +135,51 @@ async def test_the_database_itself_refuses_to_give_back_too_much(world: World) -
     await world.paid(Sale())
     with pytest.raises(IntegrityError, match="refunds_within_capture"):
         await world.run("UPDATE payments SET refund_reserved = 200000, refund_done = 50000.01")
+
+
+ORDERED = "stays as it was ordered"
+ANOTHER_ENTRY = """
+    INSERT INTO financial_entries (id, booking_id, clinic_id, payment_id, refund_id, type, currency, total_amount,
+        platform_fee, clinic_amount, tax_amount)
+    SELECT gen_random_uuid(), booking_id, clinic_id, payment_id, refund_id, type, currency, total_amount,
+        platform_fee, clinic_amount, tax_amount FROM financial_entries WHERE type = '{}'
+"""
+TWO_WHOLE_REFUNDS = """
+    INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason)
+    SELECT gen_random_uuid(), payment_id, booking_id, 'called_off', amount, currency, 'reserved', reason
+    FROM refunds, generate_series(1, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (ANOTHER_ENTRY.format("booking_fee"), "financial_one_fee"),
+        (ANOTHER_ENTRY.format("refund"), "financial_one_entry_per_refund"),
+        (TWO_WHOLE_REFUNDS, "refunds_whole_once"),
+        ("UPDATE payments SET captured = captured - 1", "captured_all_or_nothing"),
+        ("UPDATE refunds SET amount = amount - 1", ORDERED),
+        ("UPDATE refunds SET currency = 'USD'", ORDERED),
+        ("UPDATE refunds SET booking_id = gen_random_uuid()", ORDERED),
+        ("UPDATE refunds SET reason = 'another'", ORDERED),
+        ("UPDATE refunds SET origin = 'called_off'", ORDERED),
+    ],
+)
+async def test_the_database_itself_keeps_what_is_once_and_what_was_ordered(
+    world: World, change: str, rule: str
+) -> None:
+    sale = await world.paid(Sale())
+    for order in (sale.reserve("1000"), sale.refund_entry()):
+        await world.order(order)
+    with pytest.raises(IntegrityError, match=rule):
+        await world.run(change)
+
+
+async def test_the_database_itself_cancels_nothing_that_is_settled(world: World) -> None:
+    await world.paid(Sale())
+    await world.run("UPDATE financial_entries SET status = 'settled', settlement_date = now()")
+    with pytest.raises(IntegrityError, match="stays so"):
+        await world.run("UPDATE financial_entries SET status = 'cancelled', settlement_date = NULL")
 
 
 async def test_what_was_not_taken_cannot_be_given_back(world: World) -> None:
@@ -290,6 +337,17 @@ async def test_what_is_on_its_way_cannot_be_released(world: World) -> None:
     await world.order(sale.submit())
     with pytest.raises(TooLate):
         await world.order(sale.release())
+
+
+async def test_a_release_waits_for_a_submission_in_hand_and_is_too_late(world: World) -> None:
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("1000"))
+    async with world.database.transaction() as tx:
+        await refunds.submit(tx, [Submission(sale.refund_id, "submit", must_succeed=False)], Errands())
+        late = asyncio.create_task(world.order(sale.release()))
+        await eventually(world.somebody_waits)
+    with pytest.raises(TooLate):
+        await late
 
 
 async def test_an_entry_waits_for_the_fee_that_it_is_split_by(world: World) -> None:

@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
+import jwt
 import pytest
 from google.rpc import error_details_pb2
 from grpc import aio
@@ -16,6 +18,7 @@ from grpc_status import rpc_status
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro_common import context, errors, rpc
+from petpro_common.auth import ServiceTokens, Verifier
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.testing import KeyRing, eventually, logged, reason_of, serving
@@ -107,6 +110,9 @@ async def test_the_clock_of_who_signed_may_be_ahead_of_ours(stub: Any, pets: Pet
         lambda keys: keys.person(new_id(), iss="petpro:booking"),
         lambda keys: keys.person(new_id(), aud="somewhere"),
         lambda keys: keys.person(new_id(), Role.SERVICE),
+        lambda keys: keys.service("booking", sub="notification"),
+        lambda keys: keys.service("booking", sub=str(new_id()), role="admin"),
+        lambda keys: keys.service("booking", iss="petpro:account"),
         lambda keys: keys.person(new_id())[:-4] + "AAAA",
         lambda keys: keys.service("booking", sub="notification"),
         lambda keys: keys.service("booking", sub=str(new_id())),
@@ -127,6 +133,56 @@ async def test_a_bad_token_is_refused_even_where_none_is_needed(
     fault = await refused(ask(stub, bearer(make(keys))))
     assert (fault.code(), reason_of(fault)) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
     assert pets.seen is None
+
+
+class Later(datetime):
+    """The clock of PyJWT, an hour on."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(hours=1)
+
+
+async def test_a_token_that_is_remembered_is_refused_when_it_has_run_out(
+    keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier, token = keys.verifier(), keys.person(new_id())
+    assert await verifier.caller(token)
+    an_hour_on = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: an_hour_on)
+    monkeypatch.setattr("jwt.api_jwt.datetime", Later)
+    with pytest.raises(errors.Unauthenticated):
+        await verifier.caller(token)
+
+
+async def test_a_flood_of_tokens_of_unheard_of_keys_is_no_flood_of_fetches(tmp_path: Path, keys: KeyRing) -> None:
+    fetches = 0
+
+    async def fetch() -> list[dict[str, Any]]:
+        nonlocal fetches
+        fetches += 1
+        return []
+
+    verifier = Verifier(keys.service_jwks_file, fetch)
+    for _ in range(5):
+        with pytest.raises(errors.Unauthenticated):
+            await verifier.caller(keys.person(new_id()))
+    assert fetches == 1
+
+
+def test_the_calls_of_half_a_minute_share_a_token_and_later_ones_have_another(
+    keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, now = ServiceTokens("booking", keys.service_key("booking")), time.time()
+
+    def issued(seconds: float) -> str:
+        monkeypatch.setattr(time, "time", lambda: now + seconds)
+        return tokens.issue()
+
+    assert issued(0) == issued(29)
+    for seconds in (31, 95):
+        until = jwt.decode(issued(seconds), options={"verify_signature": False})["exp"]
+        assert until >= now + seconds + 29
 
 
 async def test_a_service_cannot_sign_for_another(stub: Any, tmp_path: Path, keys: KeyRing) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import cancellation
+from petpro_booking import cancellation, store_projections
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.testing import eventually
@@ -173,6 +173,11 @@ async def test_while_a_cancellation_is_on_its_way_nothing_else_begins(desk: Desk
 
 async def test_nobody_cancels_anothers_booking(desk: Desk) -> None:
     booking_id = await desk.book(await desk.world.open_slot())
-    for stranger in (desk.world.signed_in(new_id()), desk.world.signed_in(new_id(), Role.CLINIC)):
+    works_elsewhere = new_id()
+    staff = {"id": new_id(), "clinic_id": new_id(), "user_id": works_elsewhere, "working_hours": {}, "version": 1}
+    async with desk.world.database.transaction() as tx:
+        await store_projections.keep_staff(tx, staff)
+    strangers = ((new_id(), Role.CUSTOMER), (new_id(), Role.CLINIC), (works_elsewhere, Role.CLINIC))
+    for stranger in (desk.world.signed_in(*each) for each in strangers):
         assert await reason(desk.cancel(booking_id, stranger)) == "BOOKING_NOT_FOUND"
     assert (await desk.booking(booking_id)).cancellation_status == Cancellation.CANCELLATION_STATUS_NONE

@@ -1,6 +1,7 @@
 """Checkout from end to end: booking as it is, payment played over a real broker."""
 
 import time
+from datetime import UTC, timedelta
 
 import pytest
 
@@ -163,6 +164,18 @@ async def test_a_clinic_that_wants_to_be_asked_approves_before_anything_is_charg
     approved = await desk.world.reservations.ApproveReservation(request, metadata=desk.world.as_ani)
     assert approved.reservation.expires_at.seconds - time.time() < HOLD_SECONDS + 1, "and its customer no longer"
     await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
+
+
+async def test_neither_clinic_nor_customer_has_time_beyond_the_beginning_of_the_slot(desk: Desk) -> None:
+    desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
+    slot_id = await desk.world.open_slot(timedelta(minutes=5))
+    held = await desk.pay(await desk.hold(slot_id))
+    waiting = await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_AWAITING_APPROVAL)
+    request = booking_pb2.ApproveReservationRequest(reservation_id=held.id)
+    approved = await desk.world.reservations.ApproveReservation(request, metadata=desk.world.as_ani)
+    [slot] = await desk.world.sql("SELECT starts_at FROM slots WHERE id = :id", id=slot_id)
+    for each in (waiting, approved.reservation):
+        assert each.expires_at.ToDatetime(UTC) == slot.starts_at
 
 
 async def test_a_clinic_that_approves_after_the_hold_ran_out_is_too_late_and_nothing_is_charged(desk: Desk) -> None:

@@ -44,6 +44,15 @@ async def test_the_same_request_twice_holds_one_seat_and_answers_the_same(world:
     assert await reason(world.hold(budi, other_slot, milo, "first-try")) == "REQUEST_ID_REUSED"
 
 
+async def test_one_request_id_may_stand_for_different_acts(world: World) -> None:
+    budi = new_id()
+    held = await world.hold(budi, await world.open_slot(), request_id="mine")
+    pay = booking_pb2.CheckoutReservationRequest(reservation_id=held.id, lock_id=held.lock_id, payment_method="card")
+    metadata = (*world.signed_in(budi), ("idempotency-key", "mine"))
+    paid = await world.reservations.CheckoutReservation(pay, metadata=metadata)
+    assert paid.reservation.checkout_status == booking_pb2.CHECKOUT_STATUS_AWAITING_PAYMENT
+
+
 async def test_a_hold_says_what_it_will_cost_and_until_when(world: World) -> None:
     budi, slot_id = new_id(), await world.open_slot()
     held = await world.hold(budi, slot_id)

@@ -102,6 +102,24 @@ async def test_those_who_paid_late_take_their_seats_again_in_the_order_of_everyb
     assert len(await world.events("booking.confirmed")) == 2
 
 
+async def test_seats_are_given_back_in_the_order_of_everybody(world: World, connect: Connect, clinic: Clinic) -> None:
+    one, two = connect(), connect()
+    first, *_, last = clinic.slot_ids
+    async with one.transaction() as tx:
+        await clinic.hold(tx, [first, last])
+
+    async def give_back() -> None:
+        async with two.transaction() as tx:
+            store.free_seats(tx, [last, first])
+
+    async with one.transaction() as tx:
+        await store.take_seat(tx, first)
+        giving_back = asyncio.create_task(give_back())
+        await until_somebody_waits(world, 1)
+        await store.take_seat(tx, last)
+    await giving_back
+
+
 def paid_checkout(reservation_id: UUID) -> Move:
     ids = {"reservation_id": str(reservation_id), "booking_id": str(new_id()), "payment_id": str(new_id())}
     state = SagaState(new_id(), CHECKOUT.type, CHECKOUT.version, f"checkout:{reservation_id}:1", ids)

@@ -1,6 +1,7 @@
 """When a service is away, never answers, or has been away since the gateway started."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -136,6 +137,40 @@ async def test_a_frozen_service_is_504_over_http_and_deadline_exceeded_over_grpc
                 await bookings.ListBookings(booking_pb2.ListBookingsRequest(), metadata=tuple(dewi.items()))
     assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert rpc_status.from_call(cast(grpc.Call, refused.value)) is not None
+
+
+class HangsUp:
+    """A service that reads calls and hangs up without a word."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, asked: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        answers.write(b"\0\0\0\4\0\0\0\0\0")  # HTTP/2: its settings, which are none
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await asked.readexactly(24)  # the greeting
+            kind = None
+            while kind != 1:  # headers
+                size, kind = int.from_bytes(await asked.readexactly(3), "big"), (await asked.readexactly(1))[0]
+                await asked.readexactly(5 + size)
+            self.calls += 1
+        answers.transport.abort()
+
+
+async def test_a_call_that_a_service_may_have_read_is_not_sent_again(
+    policy: Policy, upstream: Upstream, tmp_path: Path
+) -> None:
+    service = HangsUp()
+    server = await asyncio.start_server(service, "127.0.0.1", 0)
+    catalog = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    addresses = dict.fromkeys(SERVICES, upstream.address) | {"catalog": catalog}
+    async with (
+        server,
+        running(policy, addresses, tmp_path) as edge,
+        httpx.AsyncClient(base_url=edge.url, trust_env=False, timeout=20) as web,
+    ):
+        assert (await web.get("/v1/clinics")).status_code == 503
+    assert service.calls == 1
 
 
 async def test_tokens_that_cannot_be_checked_yet_are_503_and_not_401(

@@ -49,6 +49,14 @@ async def test_too_many_calls_are_told_to_wait(web: httpx.AsyncClient, channel: 
     assert (await web.post("/v1/auth/refresh", json={"refresh_token": "mine"})).status_code == 200
 
 
+async def test_who_calls_too_often_holds_up_nobody_at_another_address(web: httpx.AsyncClient, edge: Edge) -> None:
+    while (await web.post("/v1/auth/refresh", json={"refresh_token": "mine"})).is_success:
+        pass
+    next_door = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with httpx.AsyncClient(base_url=edge.url, transport=next_door, trust_env=False) as neighbour:
+        assert (await neighbour.post("/v1/auth/refresh", json={"refresh_token": "theirs"})).status_code == 200
+
+
 async def test_too_many_calls_over_grpc_are_resource_exhausted(channel: aio.Channel) -> None:
     account = account_pb2_grpc.AccountServiceStub(channel)
     with pytest.raises(aio.AioRpcError) as refused:  # noqa: PT012 -- which of them is refused depends on the clock

@@ -3,8 +3,12 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from petpro.payment.v1 import commands_pb2
 from petpro_payment.domain import Origin, PaymentStatus, RefundStatus
+from petpro_payment.outcomes import CalledOff
+from petpro_payment.providers.provider import Asked
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import PENDING, PRICE, QUICK, REFUSED, SUCCEEDED, Sale, World
 
@@ -77,6 +81,19 @@ async def test_called_off_while_a_worker_is_asking(world: World, provider: Playe
     assert len(await world.refunds(sale)) == 1
 
 
+async def test_called_off_while_a_worker_hears_that_the_customer_has_yet_to_pay_it_is_ended_at_once(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = Sale()
+    provider.waits_for_customer = True
+    await world.order(sale.take())
+    (claimed,) = await world.worker().claim(5)
+    await world.order(sale.cancel())
+    assert await world.worker().step(claimed) == 0.0
+    await world.worker().round()
+    assert (await world.payment(sale)).status is PaymentStatus.CANCELLED
+
+
 async def test_called_off_while_the_customer_has_yet_to_pay(world: World, provider: PlayedProvider) -> None:
     sale = Sale()
     provider.waits_for_customer = True
@@ -86,6 +103,28 @@ async def test_called_off_while_the_customer_has_yet_to_pay(world: World, provid
     await world.work()
     assert returned((await world.answer(sale.cancel())).payload) == 0
     assert (await world.payment(sale)).status is PaymentStatus.CANCELLED
+
+
+async def test_what_the_provider_has_taken_by_then_is_given_back_and_not_cancelled_there(
+    world: World, provider: PlayedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider may undo a capture that it is told to cancel, while our books say that the money was taken."""
+    cancelled: list[Asked] = []
+
+    async def cancel(asked: Asked) -> CalledOff:
+        cancelled.append(asked)
+        return CalledOff(asked.external_reference or "")
+
+    monkeypatch.setattr(provider, "cancel_payment", cancel)
+    sale = Sale()
+    provider.waits_for_customer = True
+    await world.order(sale.take())
+    await world.one_step()
+    await world.order(sale.cancel())
+    provider.take(sale.payment_id, PRICE)
+    await world.one_step()
+    assert cancelled == []
+    assert returned((await world.answer(sale.cancel())).payload) == PRICE.amount
 
 
 async def test_called_off_after_the_money_was_taken_twice(world: World, provider: PlayedProvider) -> None:

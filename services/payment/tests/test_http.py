@@ -83,9 +83,11 @@ async def test_one_connection_serves_call_after_call_and_no_number_becomes_a_flo
         b"",
         BREAKS_OFF,
         b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n",
         b"no HTTP\r\n\r\n",
     ],
-    ids=["silence", "breaks off", "away", "something else"],
+    ids=["silence", "breaks off", "away", "took too long", "too often", "something else"],
 )
 async def test_what_is_no_answer_tells_nothing_of_the_money(answer: bytes) -> None:
     async with client_of(Played(answer), seconds=2.0) as client:

@@ -5,17 +5,24 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
+from aiohttp import web
 
 from petpro_common.db import Database
+from petpro_common.ids import new_id
 from petpro_common.money import Money
 from petpro_payment import reconciliation
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import Unknown
+from petpro_payment.providers import http
+from petpro_payment.providers.midtrans import MidtransProvider
 from petpro_payment.providers.movements import Kind, Span, State
+from petpro_payment.providers.provider import Asked, PaymentOrder, RefundOrder
 from services.payment.tests.fake_midtrans import FakeMidtrans
+from services.payment.tests.loopback import serving
 from services.payment.tests.midtrans_shop import asked, deliver, open_shop, refund_submitted, settled
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
@@ -74,6 +81,16 @@ async def test_a_charge_in_doubt_waits_for_its_verdict(
     assert (await shop.payment(sale)).status is PaymentStatus.PROCESSING
     await deliver(shop, midtrans.becomes(sale.payment_id, "capture", fraud_status=fraud))
     assert (await shop.payment(sale)).status is status
+
+
+@pytest.mark.parametrize("status", ["refund", "partial_refund", "chargeback", "partial_chargeback"])
+async def test_what_was_taken_and_has_gone_on_before_we_heard_of_it_was_taken(
+    shop: World, midtrans: FakeMidtrans, status: str
+) -> None:
+    """Else it is waited for until its deadline, and then called off."""
+    sale = await asked(shop, Sale())
+    assert await deliver(shop, midtrans.becomes(sale.payment_id, status)) == [APPLIED]
+    assert (await shop.payment(sale)).status is PaymentStatus.SUCCESS
 
 
 async def test_statuses_out_of_order_and_twice_make_one_payment(shop: World, midtrans: FakeMidtrans) -> None:
@@ -211,3 +228,29 @@ async def test_it_has_no_list_and_is_asked_by_our_ids(shop: World, midtrans: Fak
     assert (taken.reference, taken.money, taken.state) == (str(sale.payment_id), PRICE, State.DONE)
     (given,) = (await reconciliation.page(shop.database, provider, replace(span, kind=Kind.REFUND))).movements
     assert (given.reference, given.money, given.state) == (str(sale.refund_id), None, State.DONE)
+
+
+@pytest.mark.parametrize("code", ["401", "406", "429", "500"])
+async def test_a_code_from_which_nothing_follows_is_no_refusal(code: str) -> None:
+    """Our key is wrong, it has had the order, we ask too often, it is broken."""
+
+    async def says(_: web.Request) -> web.Response:
+        return web.json_response({"status_code": code})
+
+    async with serving(web.route("*", "/{path:.*}", says)) as url, http.open_client(url, 3.0, "") as client:
+        midtrans, now = MidtransProvider(client, "a key", "https://app.example"), datetime.now(UTC)
+        payment = PaymentOrder(new_id(), PRICE, "qris", "", new_id())
+        assert isinstance(await midtrans.create_payment(payment), Unknown)
+        assert isinstance(await midtrans.find_payment(Asked(payment.reference, None, now, now)), Unknown)
+        assert isinstance(await midtrans.create_refund(refund_of(payment.reference)), Unknown)
+
+
+async def test_a_refund_that_somebody_made_in_its_own_pages_is_not_ours(shop: World, midtrans: FakeMidtrans) -> None:
+    sale = await settled(shop, midtrans)
+    others = {"refund_key": "by hand", "refund_amount": "1000.00", "bank_confirmed_at": "2026-11-23 12:00:00"}
+    midtrans.transactions[str(sale.payment_id)]["refunds"] = [others]
+    assert await shop.providers["midtrans"].find_refund(refund_of(sale.payment_id)) is None
+
+
+def refund_of(payment_id: UUID) -> RefundOrder:
+    return RefundOrder(new_id(), payment_id, "a transaction", PRICE, "", "key")

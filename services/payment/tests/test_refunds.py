@@ -1,6 +1,7 @@
 """Refunds: reserved, submitted, settled, released; in any order, and never more than was taken."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,10 +10,13 @@ from psycopg import IntegrityError
 from petpro.payment.v1 import commands_pb2
 from petpro.saga.v1 import saga_pb2
 from petpro_common.ids import new_id
+from petpro_common.money import Money
 from petpro_common.testing import eventually, running
-from petpro_payment import backlog
+from petpro_payment import backlog, refunds
 from petpro_payment.domain import PaymentStatus, RefundStatus, TooEarly, TooLate
+from petpro_payment.errands import Errands
 from petpro_payment.outcomes import RefundFailed
+from petpro_payment.refunds import Submission
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import PENDING, REFUSED, SUCCEEDED, Sale, World
 
@@ -133,11 +137,63 @@ async def test_the_database_itself_refuses_to_give_back_too_much(world: World) -
         await world.run("UPDATE payments SET refund_reserved = 200000, refund_done = 50000.01")
 
 
+ORDERED = "stays as it was ordered"
+ANOTHER_ENTRY = """
+    INSERT INTO financial_entries (id, booking_id, clinic_id, payment_id, refund_id, type, currency, total_amount,
+        platform_fee, clinic_amount, tax_amount)
+    SELECT gen_random_uuid(), booking_id, clinic_id, payment_id, refund_id, type, currency, total_amount,
+        platform_fee, clinic_amount, tax_amount FROM financial_entries WHERE type = '{}'
+"""
+TWO_WHOLE_REFUNDS = """
+    INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason)
+    SELECT gen_random_uuid(), payment_id, booking_id, 'called_off', amount, currency, 'reserved', reason
+    FROM refunds, generate_series(1, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (ANOTHER_ENTRY.format("booking_fee"), "financial_one_fee"),
+        (ANOTHER_ENTRY.format("refund"), "financial_one_entry_per_refund"),
+        (TWO_WHOLE_REFUNDS, "refunds_whole_once"),
+        ("UPDATE payments SET captured = captured - 1", "captured_all_or_nothing"),
+        ("UPDATE refunds SET amount = amount - 1", ORDERED),
+        ("UPDATE refunds SET currency = 'USD'", ORDERED),
+        ("UPDATE refunds SET booking_id = gen_random_uuid()", ORDERED),
+        ("UPDATE refunds SET reason = 'another'", ORDERED),
+        ("UPDATE refunds SET origin = 'called_off'", ORDERED),
+    ],
+)
+async def test_the_database_itself_keeps_what_is_once_and_what_was_ordered(
+    world: World, change: str, rule: str
+) -> None:
+    sale = await world.paid(Sale())
+    for order in (sale.reserve("1000"), sale.refund_entry()):
+        await world.order(order)
+    with pytest.raises(IntegrityError, match=rule):
+        await world.run(change)
+
+
+async def test_the_database_itself_cancels_nothing_that_is_settled(world: World) -> None:
+    await world.paid(Sale())
+    await world.run("UPDATE financial_entries SET status = 'settled', settlement_date = now()")
+    with pytest.raises(IntegrityError, match="stays so"):
+        await world.run("UPDATE financial_entries SET status = 'cancelled', settlement_date = NULL")
+
+
 async def test_what_was_not_taken_cannot_be_given_back(world: World) -> None:
     sale = Sale()
     assert (await world.order(sale.reserve("1"))).reason == "PAYMENT_NOT_CAPTURED"
     await world.order(sale.take())
     assert (await world.order(sale.reserve("1"), command_id="again")).reason == "PAYMENT_NOT_CAPTURED"
+
+
+async def test_what_was_taken_in_one_currency_is_not_given_back_in_another(world: World) -> None:
+    sale = await world.paid(Sale())
+    other = replace(sale, price=Money(sale.price.amount, "USD"))
+    assert (await world.order(other.reserve("1000"))).reason == "REFUND_EXCEEDS_PAYMENT"
+    assert (await world.payment(sale)).refund_reserved == 0
 
 
 async def test_a_released_reservation_can_be_used_by_another(world: World) -> None:
@@ -229,6 +285,34 @@ async def test_a_refund_of_unknown_outcome_is_never_guessed(world: World, provid
     assert await world.rows("SELECT FROM refunds WHERE unknown_since IS NOT NULL") == []
 
 
+async def test_a_refund_whose_answer_was_lost_is_looked_for_and_not_ordered_again(
+    world: World, provider: PlayedProvider
+) -> None:
+    """Ordered again it would be refused, as all of it is given back by then: and be counted as not given."""
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("250000"))
+    await world.order(sale.submit())
+    provider.mute = True
+    await world.one_step()
+    provider.mute, provider.refuses_refunds = False, True
+    await world.one_step()
+    assert status_of((await world.answer(sale.submit())).payload) == "pending"
+    assert provider.refused == set()
+
+
+async def test_a_refund_that_was_taken_on_and_is_not_there_any_more_is_not_ordered_again(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("1000"))
+    await world.order(sale.submit())
+    await world.one_step()
+    provider.refunds.clear()
+    await world.one_step()
+    (refund,) = await world.refunds(sale)
+    assert (refund.status, provider.refunds) == (RefundStatus.PENDING, {})
+
+
 async def test_a_refund_that_comes_back_after_it_was_gone_goes_to_a_person(
     world: World, provider: PlayedProvider
 ) -> None:
@@ -255,6 +339,17 @@ async def test_what_is_on_its_way_cannot_be_released(world: World) -> None:
         await world.order(sale.release())
 
 
+async def test_a_release_waits_for_a_submission_in_hand_and_is_too_late(world: World) -> None:
+    sale = await world.paid(Sale())
+    await world.order(sale.reserve("1000"))
+    async with world.database.transaction() as tx:
+        await refunds.submit(tx, [Submission(sale.refund_id, "submit", must_succeed=False)], Errands())
+        late = asyncio.create_task(world.order(sale.release()))
+        await eventually(world.somebody_waits)
+    with pytest.raises(TooLate):
+        await late
+
+
 async def test_an_entry_waits_for_the_fee_that_it_is_split_by(world: World) -> None:
     sale = Sale()
     await world.order(sale.take())
@@ -264,6 +359,41 @@ async def test_an_entry_waits_for_the_fee_that_it_is_split_by(world: World) -> N
         await world.order(sale.refund_entry())
     await world.order(sale.fee())
     assert (await world.order(sale.refund_entry())).outcome == SUCCEEDED
+
+
+async def test_a_fee_of_another_amount_than_was_paid_is_not_written(world: World) -> None:
+    sale = Sale()
+    await world.order(sale.take())
+    await world.work()
+    for price in (Money(Decimal(1000), "IDR"), Money(sale.price.amount, "USD")):
+        with pytest.raises(TooEarly):
+            await world.order(replace(sale, price=price).fee())
+    assert await world.entries(sale) == []
+
+
+async def test_an_entry_that_was_cancelled_is_not_posted_by_a_late_order(world: World) -> None:
+    sale = await world.paid(Sale())
+    for order in (sale.reserve("1000"), sale.refund_entry(), sale.cancel_entry()):
+        await world.order(order)
+    late = await world.order(sale.refund_entry(), command_id="late")
+    assert (late.outcome, late.reason) == (REFUSED, "CALLED_OFF")
+
+
+async def test_shares_follow_the_refunds_that_count_and_none_that_was_refused(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = await world.paid(Sale(price=Money(Decimal("99.97"), "USD")))
+    again = replace(sale, refund_id=new_id(), refund_entry_id=new_id())
+    for each in (sale, again):
+        provider.refuses_refunds = each is sale
+        for order in (each.reserve("33.33"), each.refund_entry(), each.submit()):
+            await world.order(order)
+        await world.one_step()
+        if each is sale:
+            await world.order(sale.cancel_entry())
+    refused, given = [entry for entry in await world.entries(sale) if entry.type == "refund"]
+    assert (refused.status, given.status) == ("cancelled", "pending")
+    assert given.platform_fee == refused.platform_fee == Decimal("-3.33")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,10 +16,11 @@ from psycopg import IntegrityError
 
 from petpro.payment.v1.ledger_pb2 import STATEMENT_FORMAT_CSV, STATEMENT_FORMAT_HTML
 from petpro_common.context import Role
+from petpro_common.db import Row
 from petpro_common.ids import new_id
 from petpro_common.money import Money
-from petpro_common.testing import reason_of
-from petpro_payment import settlements
+from petpro_common.testing import eventually, reason_of
+from petpro_payment import settlements, store_settlements
 from petpro_payment.consumer import on_clinic_changed
 from services.payment.tests.desk import WHY, Desk, open_desk
 from services.payment.tests.played import PlayedProvider
@@ -66,6 +67,26 @@ async def test_two_who_settle_at_once_pay_once(world: World, desk: Desk) -> None
     assert paid.sum == -3 * 225000
 
 
+async def test_who_settles_until_a_later_instant_waits_and_finds_nothing_left(world: World) -> None:
+    sale, until = await world.paid(Sale()), datetime.now(UTC)
+
+    async def settle(until: datetime, meanwhile: Callable[[], Awaitable[None]] | None = None) -> Row | None:
+        async with world.database.transaction() as tx:
+            made = await store_settlements.settle(tx, new_id(), sale.clinic_id, "IDR", until)
+            if meanwhile:
+                await meanwhile()
+        return made
+
+    late: list[asyncio.Task[Row | None]] = []
+
+    async def another_comes() -> None:
+        late.append(asyncio.create_task(settle(until + timedelta(seconds=1))))
+        await eventually(world.somebody_waits)
+
+    assert await settle(until, another_comes)
+    assert await late[0] is None
+
+
 async def test_the_same_request_again_is_told_the_same(world: World, desk: Desk) -> None:
     await world.paid(Sale())
     until = datetime.now(UTC)
@@ -82,8 +103,9 @@ async def test_the_same_request_again_is_told_the_same(world: World, desk: Desk)
 async def test_a_run_that_ended_halfway_is_told_again_as_far_as_it_came(
     world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(3):
-        await world.paid(Sale())
+    clinic = new_id()
+    for sale in (Sale(clinic_id=clinic), Sale(clinic_id=clinic, price=Money(Decimal(10), "USD")), Sale()):
+        await world.paid(sale)
     until, settle, left = datetime.now(UTC), settlements.settle, iter([True, False])
 
     async def settle_one(*asked: Any) -> Any:

@@ -22,9 +22,9 @@ from petpro_common.money import Money
 from petpro_payment import webhooks
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook
-from petpro_payment.outcomes import RefundLater
+from petpro_payment.outcomes import RefundLater, RefundSucceeded
 from petpro_payment.providers.movements import Kind, Movement, Page, Span, State
-from petpro_payment.providers.provider import RefundOrder
+from petpro_payment.providers.provider import Asked, PaymentOrder, RefundOrder
 from petpro_payment.providers.stripe import StripeProvider, open_stripe
 from services.payment.tests.localstripe.process import (
     ASKS_FOR_MORE,
@@ -132,6 +132,26 @@ async def test_a_lost_answer_is_found_by_our_reference(
     assert [each.metadata["reference"] for each in intents.data].count(str(sale.payment_id)) == 1
 
 
+async def test_an_order_is_looked_for_in_all_the_time_in_which_it_may_have_reached_stripe(
+    provider: StripeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """localstripe lists whatever there is. What is not found is ordered again, and Stripe forgets a key after a day."""
+    asked: list[dict[str, int]] = []
+
+    async def listed(query: Any) -> Any:
+        asked.append(query["created"])
+        told = {"object": "list", "url": "/v1/payment_intents", "has_more": False, "data": []}
+        return stripe.ListObject.construct_from(told, "a key")
+
+    monkeypatch.setattr(provider._intents, "list_async", listed)
+    last = datetime.now(UTC)
+    first = last - timedelta(hours=3)
+    assert await provider.find_payment(Asked(new_id(), None, first, last)) is None
+    [within] = asked
+    assert within["gte"] <= first.timestamp() - 30
+    assert within["lte"] >= last.timestamp() + 30  # its clock is not ours
+
+
 async def test_its_own_webhook_is_believed(shop: World, localstripe: LocalStripe, heard: Letterbox) -> None:
     sale = Sale()
     await shop.order(sale.take(localstripe.card(GOOD)))
@@ -163,7 +183,7 @@ async def test_events_in_any_order_twice_and_with_another_amount(shop: World) ->
     for headers, body in (taken, late, taken):
         await webhooks.receive(shop.under_lock, shop.providers, "stripe", headers, body)
     assert (await shop.payment(sale)).status is PaymentStatus.SUCCESS
-    less = signed(event_about(intent(other, "succeeded", 2_500_000), "payment_intent.succeeded"))
+    less = signed(event_about(intent(other, "succeeded", amount_received=2_500_000), "payment_intent.succeeded"))
     assert await webhooks.receive(shop.under_lock, shop.providers, "stripe", *less) == ["quarantined"]
 
 
@@ -193,6 +213,40 @@ async def test_a_refund_for_which_our_balance_does_not_reach_is_put_off(
     monkeypatch.setattr(provider._refunds, "create_async", refuses)
     order = RefundOrder(new_id(), new_id(), "pi_1", PRICE, "", "key")
     assert await provider.create_refund(order) == RefundLater(code)
+
+
+async def test_each_order_has_the_key_by_which_stripe_carries_it_out_once(
+    provider: StripeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """localstripe looks at no key."""
+    keys: list[str] = []
+
+    async def refuses(_: Any, options: dict[str, str]) -> None:
+        keys.append(options["idempotency_key"])
+        raise stripe.InvalidRequestError("no", None)  # type: ignore[no-untyped-call]
+
+    for orders in (provider._intents, provider._refunds):
+        monkeypatch.setattr(orders, "create_async", refuses)
+    payment = PaymentOrder(new_id(), PRICE, "card", "pm_1", new_id())
+    await provider.create_payment(payment)
+    await provider.create_refund(RefundOrder(new_id(), payment.reference, "pi_1", PRICE, "", "the second time"))
+    assert keys == [str(payment.reference), "the second time"]
+
+
+async def test_a_refund_that_stands_is_found_before_one_of_ours_that_failed(
+    provider: StripeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In localstripe no refund fails. The newest is listed first, and Stripe may fail it after an older one stands."""
+    order = RefundOrder(new_id(), new_id(), "pi_1", PRICE, "", "key")
+    about = {"object": "refund", "metadata": {"reference": str(order.reference)}}
+    failed, stands = ({"id": f"re_{status}", "status": status, **about} for status in ("failed", "succeeded"))
+
+    async def listed(_: Any) -> Any:
+        told = {"object": "list", "url": "/v1/refunds", "has_more": False, "data": [failed, stands]}
+        return stripe.ListObject.construct_from(told, "a key")
+
+    monkeypatch.setattr(provider._refunds, "list_async", listed)
+    assert await provider.find_refund(order) == RefundSucceeded("re_succeeded")
 
 
 async def test_forged_stale_and_unreadable_events_are_refused(provider: StripeProvider) -> None:

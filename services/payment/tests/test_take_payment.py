@@ -186,6 +186,16 @@ async def test_who_does_not_pay_in_time_is_timed_out(world: World, provider: Pla
     assert await world.events(sale) == ["payment.failed"]
 
 
+async def test_what_is_overdue_before_the_provider_was_asked_is_never_ordered(
+    world: World, provider: PlayedProvider
+) -> None:
+    sale = Sale()
+    await world.order(sale.take(within=-1))
+    await world.work()
+    assert (await world.answer(sale.take())).reason == "PAYMENT_TIMED_OUT"
+    assert provider.charges == []
+
+
 async def test_who_paid_in_the_last_instant_has_paid(world: World, provider: PlayedProvider) -> None:
     sale = Sale()
     provider.waits_for_customer = True

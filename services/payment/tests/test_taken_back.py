@@ -1,5 +1,6 @@
 """What a provider takes back by itself after it was captured: a person's, and paid to nobody until that is closed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +11,8 @@ from grpc import aio
 from structlog.testing import capture_logs
 
 from petpro_common.db import Database
-from petpro_common.testing import reason_of
-from petpro_payment import metrics, settlements
+from petpro_common.testing import eventually, reason_of
+from petpro_payment import metrics, payments, settlements, store
 from petpro_payment.domain import Disposition, PaymentStatus, RefundStatus
 from petpro_payment.outcomes import CalledOff, Declined
 from services.payment.tests.desk import Desk, open_desk
@@ -106,6 +107,27 @@ async def test_its_refund_is_not_paid_out_beside_it(shop: World, midtrans: FakeM
         "close_quarantine",
         "pay_out_refund",
     ]
+
+
+async def test_a_payout_waits_for_what_is_just_being_learned_of_its_payment(
+    shop: World, midtrans: FakeMidtrans, desk: Desk
+) -> None:
+    sale = await asked(shop, Sale(), "virtual_account", "permata")
+    await shop.run_out(sale)
+    await shop.work()
+    await deliver(shop, midtrans.becomes(sale.payment_id, "settlement"))
+    await shop.work()
+    (refund,) = await shop.refunds(sale)
+    assert refund.status is RefundStatus.MANUAL
+    async with shop.database.transaction() as tx:
+        paid = await store.lock_payment(tx, sale.payment_id)
+        assert paid
+        await payments.learn(tx, paid, CalledOff(paid.external_reference or "", is_current=True))
+        paying = asyncio.create_task(desk.pay_out(refund.id))
+        await eventually(shop.somebody_waits)
+    with pytest.raises(aio.AioRpcError) as refused:
+        await paying
+    assert reason_of(refused.value) == "PAYMENT_TAKEN_BACK"
 
 
 async def test_a_card_that_we_called_off_while_it_was_captured(shop: World, midtrans: FakeMidtrans, desk: Desk) -> None:

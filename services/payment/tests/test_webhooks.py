@@ -24,6 +24,7 @@ from petpro_common.ids import new_id
 from petpro_common.messaging.backlog import Backlog
 from petpro_common.money import Money
 from petpro_common.testing import KeyRing, reason_of, serving
+from petpro_payment import webhooks
 from petpro_payment.clinics import Clinics
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.providers.sandbox import SandboxProvider, sandbox_client
@@ -157,6 +158,16 @@ async def test_a_copy_changes_nothing(post: Post, told: World) -> None:
     assert [row.disposition for row in kept] == ["applied", "ignored"]
 
 
+async def test_a_copy_of_what_is_out_of_date_by_now_changes_nothing(post: Post, told: World) -> None:
+    """The customer has had another QR since, and would pay by one that has run out."""
+    sale = await asked_once(told)
+    first = about_payment(sale.payment_id, "requires_action")
+    second = about_payment(sale.payment_id, "requires_action").replace(b"a QR", b"another QR")
+    for body in (first, second, first):
+        await post.send(body)
+    assert (await told.payment(sale)).payment_details == {"customer_action": "another QR"}
+
+
 @pytest.mark.parametrize("late", ["processing", "failed", "cancelled"])
 async def test_what_was_captured_stays_captured_whatever_comes_late(post: Post, told: World, late: str) -> None:
     sale = await asked_once(told)
@@ -206,6 +217,15 @@ async def test_what_is_not_ours_is_kept_and_does_nothing(post: Post, told: World
     await post.send(about_payment(new_id(), "succeeded").replace(b'"reference":"', b'"reference":"order '))
     kept = await told.rows("SELECT disposition FROM provider_events")
     assert [row.disposition for row in kept] == ["unknown"] * 3
+
+
+async def test_a_provider_is_not_believed_about_what_another_was_asked_for(told: World) -> None:
+    sale = await asked_once(told)
+    body = about_payment(sale.payment_id, "succeeded")
+    others = {"another": told.providers["sandbox"]}
+    said = await webhooks.receive(told.under_lock, others, "another", {"sandbox-signature": signed(body)}, body)
+    assert said == ["unknown"]
+    assert (await told.payment(sale)).status is PaymentStatus.UNKNOWN
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"id": "evt_1"}', b'{"id":"e","type":"t","data":{"object":3}}'])

@@ -18,7 +18,7 @@ from petpro_payment.errors import BadSignature, BadWebhook, ProviderAway
 from petpro_payment.outcomes import Unknown
 from petpro_payment.providers import http
 from petpro_payment.providers.movements import Kind, Span, State
-from petpro_payment.providers.provider import PaymentOrder
+from petpro_payment.providers.provider import PaymentOrder, RefundOrder
 from petpro_payment.providers.xendit import XenditProvider
 from services.payment.tests.desk import open_desk
 from services.payment.tests.fake_xendit import CALLBACK_TOKEN, FakeXendit
@@ -69,6 +69,21 @@ async def test_a_card_is_declined(shop: World, token: str, reason: str) -> None:
     sale = await asked(shop, Sale(), "card", token)
     answer = await shop.answer(sale.take())
     assert (answer.outcome, answer.reason) == (REFUSED, reason)
+
+
+async def test_of_a_card_that_pays_for_two_bookings_each_payment_is_its_own(shop: World, xendit: FakeXendit) -> None:
+    """Xendit lists all payments of a means of payment."""
+    for _ in range(2):
+        sale = await asked(shop, Sale(), "card", "pm-good")
+        assert (await shop.payment(sale)).captured == 250000
+
+
+async def test_an_attempt_that_failed_has_taken_nothing(shop: World, xendit: FakeXendit) -> None:
+    sale = await asked(shop, Sale())
+    xendit.pay(sale.payment_id)
+    xendit.payments.insert(0, {**xendit.payments[0], "id": "py-first", "status": "FAILED"})
+    assert await deliver(shop, xendit.callbacks[0]) is Disposition.APPLIED
+    assert (await shop.payment(sale)).captured == 250000
 
 
 async def test_a_lost_answer_is_looked_up_and_nobody_pays_twice(shop: World, xendit: FakeXendit) -> None:
@@ -217,3 +232,17 @@ async def test_an_answer_that_is_not_xendits_declines_nothing(status: int) -> No
         order = PaymentOrder(new_id(), Money(Decimal(100000), "IDR"), "qris", "", new_id())
         answer = await XenditProvider(proxied, CALLBACK_TOKEN, "https://app.example").create_payment(order)
     assert isinstance(answer, Unknown)
+
+
+async def test_a_key_that_xendit_has_had_is_no_refusal() -> None:
+    """Declined, what was carried out under that key would be taken for not done."""
+
+    async def conflict(_: web.Request) -> web.Response:
+        return web.json_response({"error_code": "DUPLICATE_ERROR"}, status=409)
+
+    async with serving(web.post("/{path:.*}", conflict)) as url, http.open_client(url, 3.0, "") as client:
+        xendit, amount = XenditProvider(client, CALLBACK_TOKEN, "https://app.example"), Money(Decimal(100000), "IDR")
+        payment = PaymentOrder(new_id(), amount, "qris", "", new_id())
+        assert isinstance(await xendit.create_payment(payment), Unknown)
+        refund = RefundOrder(new_id(), payment.reference, "pr-1", amount, "", "key")
+        assert isinstance(await xendit.create_refund(refund), Unknown)

@@ -243,6 +243,11 @@ class World:
         async with self.database.transaction() as tx:
             return (await tx.execute(text(statement), values)).all()
 
+    async def somebody_waits(self) -> bool:
+        """Whether a transaction of the test's database waits for a lock."""
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(await self.rows(waiting))
+
     async def run(self, statement: str, **values: Any) -> None:
         async with self.database.transaction() as tx:
             await tx.execute(text(statement), values)

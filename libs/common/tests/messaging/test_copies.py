@@ -1,6 +1,7 @@
 """Copies of one command that are in hand at the same instant: it is carried out once."""
 
 import asyncio
+from typing import cast
 
 import pytest
 from psycopg.errors import UniqueViolation
@@ -9,11 +10,12 @@ from sqlalchemy import TextClause, text
 from petpro.payment.v1 import commands_pb2 as payment
 from petpro.saga.v1 import saga_pb2
 from petpro_common.db import Database, Transaction
-from petpro_common.messaging.participant import Answer, Refused, command_consumer
+from petpro_common.messaging.participant import Answer, Pending, Refused, answer, command_consumer
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually
 
 SUBJECT = "petpro.commands.payment.reserve_refund"
 WAITS = text("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+WAITS_FOR_A_ROW = text("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 REPLIES = text("SELECT message_id FROM outbox")
 CLAIM = text("INSERT INTO inbox (message_id) VALUES (:message_id)")
 STORED = text("SELECT reply FROM inbox WHERE message_id = 'refund-1'")
@@ -54,6 +56,33 @@ async def test_a_copy_waits_and_is_given_the_stored_reply(database_of: MakeDatab
     goes_on.set()
     await asyncio.gather(first, copy)
     assert carried_out == ["refund-1"]
+    assert await rows(database, REPLIES) == [("refund-1.1.OUTCOME_REFUSED",)]
+
+
+async def test_of_two_definite_answers_at_once_the_second_waits_and_changes_nothing(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    database, broker = await database_of("payment"), await broker_of("payment")
+
+    async def reserve(_: Transaction, __: str, ___: object) -> Answer:
+        return Pending()
+
+    async def answer_too() -> None:
+        async with database.transaction() as tx:
+            answer(tx, "refund-1", Refused("SECOND"))
+
+    async def it_waits() -> bool:
+        return bool(await rows(database, WAITS_FOR_A_ROW))
+
+    await command_consumer(database, broker, {payment.ReserveRefund: reserve}).redrive(SUBJECT, {}, command())
+    async with database.transaction() as tx:
+        answer(tx, "refund-1", Refused("FIRST"))
+        await tx.flush()
+        late = asyncio.create_task(answer_too())
+        await eventually(it_waits)
+    await late
+    [(stored,)] = await rows(database, STORED)
+    assert saga_pb2.Reply.FromString(bytes(cast(bytes, stored))).reason == "FIRST"
     assert await rows(database, REPLIES) == [("refund-1.1.OUTCOME_REFUSED",)]
 
 

@@ -119,14 +119,14 @@ def test_a_silent_step_is_asked_again_after_its_patience_and_full_jitter(luck: f
     """Full jitter: from zero to min(cap, base * 2 ** retries), at random. It comes on top of the time of an attempt."""
     talk = Dialogue().succeed(2)
     pauses = []
-    for _ in range(12):
+    for _ in range(60):  # an hour of silence: doubled so often, it were longer than a timedelta can be
         pauses.append(talk.pause)
         talk.time_out(after=talk.pause, luck=luck)
-    ceilings = [min(5 * 2**retries, 60) - 5 for retries in range(12)]
+    ceilings = [min(5 * 2**retries, 60) - 5 for retries in range(60)]
     assert ceilings[:6] == [0, 5, 15, 35, 55, 55]
     assert pauses == [timedelta(seconds=5) + timedelta(seconds=ceiling) * luck for ceiling in ceilings]
     assert set(talk.orders[2:]) == {("reserve", "forward")}
-    assert talk.state.attempt == 13
+    assert talk.state.attempt == 61
 
 
 @pytest.mark.parametrize("luck", [0.0, 0.999])
@@ -162,8 +162,10 @@ def test_a_compensation_that_stays_silent_is_parked() -> None:
 
 
 def test_a_refused_retriable_step_is_parked() -> None:
-    talk = Dialogue().succeed(4).answer(Outcome.REFUSED, "NO")
-    assert talk.state.status is Status.PARKED
+    talk = Dialogue().succeed(4)
+    before = talk.state.version
+    talk.answer(Outcome.REFUSED, "NO")
+    assert (talk.state.status, talk.state.version) == (Status.PARKED, before + 1)
     assert "may not be refused" in talk.last.timeline[-1].detail
 
 

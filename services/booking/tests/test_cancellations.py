@@ -176,7 +176,7 @@ async def test_nobody_cancels_anothers_booking(desk: Desk) -> None:
     works_elsewhere = new_id()
     staff = {"id": new_id(), "clinic_id": new_id(), "user_id": works_elsewhere, "working_hours": {}, "version": 1}
     async with desk.world.database.transaction() as tx:
-        await store_projections.keep_staff(tx, staff)
+        store_projections.keep_staff(tx, staff)
     strangers = ((new_id(), Role.CUSTOMER), (new_id(), Role.CLINIC), (works_elsewhere, Role.CLINIC))
     for stranger in (desk.world.signed_in(*each) for each in strangers):
         assert await reason(desk.cancel(booking_id, stranger)) == "BOOKING_NOT_FOUND"

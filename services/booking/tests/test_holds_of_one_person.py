@@ -33,12 +33,12 @@ from services.booking.tests.world import World, reason, until_somebody_waits
 Reply = booking_pb2.CreateReservationResponse
 Connect = Callable[[], Database]
 FEW = Terms(HOLD_SECONDS, most=3)
-HISTORY = """
+MORE = """
     INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
         lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at, status)
-    SELECT new.id, uuid_extract_timestamp(new.id), user_id, pet_id, service_id, slot_id, slot_date, clinic_id,
-        starts_at, lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at,
-        'cancelled'
+    SELECT new.id, uuid_extract_timestamp(new.id), coalesce(CAST(:whose AS uuid), gen_random_uuid()), pet_id, service_id, slot_id, slot_date,
+        clinic_id, starts_at, lock_id, price, currency, commission_rate, cancellation_policy, requires_approval,
+        expires_at, :status
     FROM (SELECT uuidv7() AS id FROM generate_series(1, 3000)) AS new, (SELECT * FROM reservations LIMIT 1) AS one
 """
 READ = text(
@@ -269,13 +269,27 @@ async def test_two_replicas_that_hold_for_the_same_people_in_any_order_wait_for_
     assert sum(held) == len(people) * TERMS.most
 
 
-async def test_what_somebody_held_before_is_not_read_again(world: World) -> None:
-    budi, slot_id = new_id(), await world.open_slot(capacity=100)
-    milo = await world.known_pet(budi)
-    await world.hold(budi, slot_id, milo)
-    await world.sql(HISTORY)
-    async with world.database.transaction() as tx:
-        before = (await tx.execute(READ)).scalar_one() or 0
-        await holds.hold(tx, [Wish(budi, slot_id, milo, None)], TERMS)
-        read = (await tx.execute(READ)).scalar_one() - before
-    assert 0 < read < 10
+@pytest.mark.parametrize("size", [2, 1], ids=["together", "alone"])
+async def test_neither_what_somebody_held_before_nor_what_others_hold_is_read(
+    world: World, connect: Connect, size: int
+) -> None:
+    """By a plan that was made while nobody held anything, and which would find all who do by any index alike."""
+    budi, citra, slot_id = new_id(), new_id(), await world.open_slot(capacity=100)
+    wishes = [Wish(who, slot_id, await world.known_pet(who), None) for who in (budi, citra)][:size]
+    await world.hold(budi, slot_id)
+    await world.sql("UPDATE reservations SET status = 'cancelled'")
+    await world.sql(MORE, whose=budi, status="cancelled")
+    await world.sql(MORE, whose=None, status="cancelled")
+    async with world.database.session() as session:
+        await session.execute(text("VACUUM ANALYZE"))
+    database, at_most = connect(), [TERMS, Terms(HOLD_SECONDS, most=1)]
+
+    async def read(terms: Terms) -> int:
+        async with database.transaction() as tx:
+            before = (await tx.execute(READ)).scalar_one() or 0
+            await holds.hold(tx, wishes, terms)
+            return int((await tx.execute(READ)).scalar_one() - before)
+
+    assert [await read(terms) for terms in at_most]
+    await world.sql(MORE, whose=None, status="pending")
+    assert max([await read(terms) for terms in at_most]) < 10 * size

@@ -36,9 +36,9 @@ FEW = Terms(HOLD_SECONDS, most=3)
 MORE = """
     INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
         lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at, status)
-    SELECT new.id, uuid_extract_timestamp(new.id), coalesce(CAST(:whose AS uuid), gen_random_uuid()), pet_id, service_id, slot_id, slot_date,
-        clinic_id, starts_at, lock_id, price, currency, commission_rate, cancellation_policy, requires_approval,
-        expires_at, :status
+    SELECT new.id, uuid_extract_timestamp(new.id), coalesce(CAST(:whose AS uuid), gen_random_uuid()), pet_id,
+        service_id, slot_id, slot_date, clinic_id, starts_at, lock_id, price, currency, commission_rate,
+        cancellation_policy, requires_approval, expires_at, :status
     FROM (SELECT uuidv7() AS id FROM generate_series(1, 3000)) AS new, (SELECT * FROM reservations LIMIT 1) AS one
 """
 READ = text(

@@ -48,6 +48,7 @@ class Meter:
         With `arrivals` (a second) the loop is open; with `drains` all that was started is waited for, and the CPU of
         all that it caused counts. What is answered is added to `answers`, where they are given.
         """
+        await self.stage.give_back()
         await self.stage.quiet()
         begin = time.monotonic() + WARM_UP_SECONDS
         end = begin + seconds

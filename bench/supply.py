@@ -35,9 +35,9 @@ class Times:
 
 
 async def holds(meter: Meter, count: int) -> list[tuple[str, str]]:
-    """Seats that are held: (reservation, its secret)."""
+    """Seats that the customer holds: (reservation, its secret)."""
     await meter.stage.renew_token()
-    answers = await meter.answers(Times(work.hold(meter.stage), count), _CALLERS)
+    answers = await meter.answers(Times(work.hold_of_customer(meter.stage), count), _CALLERS)
     replies = [booking_pb2.CreateReservationResponse.FromString(_message(answer)) for answer in answers]
     return [(reply.reservation.id, reply.reservation.lock_id) for reply in replies]
 

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 
 from bench.load import NothingLeft, Operation
 from bench.session import Session
-from bench.stage import Stage
+from bench.stage import Guest, Stage
 from bench.wire import Headers, grpc_body, grpc_headers, json_headers
 from petpro.booking.v1 import booking_pb2
 from petpro.catalog.v1 import catalog_pb2
@@ -25,6 +25,11 @@ def _keys() -> Iterator[str]:
     """Request ids that nobody else has."""
     prefix = uuid4().hex
     return (f"{prefix}-{number}" for number in itertools.count())
+
+
+def _coming(guests: Iterable[Guest]) -> Iterator[tuple[Headers, str]]:
+    """One guest after the other, over and over: what a call of theirs says of them, and their pet."""
+    return itertools.cycle([([("authorization", f"Bearer {guest.token}")], guest.pet_id) for guest in guests])
 
 
 @dataclass(frozen=True)
@@ -45,27 +50,25 @@ class Look:
 
 @dataclass(frozen=True)
 class Hold:
-    """A seat of one slot after the other, over gRPC; of several addresses (replicas) in turn."""
+    """A seat of one slot after the other, by one guest after the other, over gRPC; of several addresses (replicas) in
+    turn."""
 
     addresses: tuple[str, ...]
-    token: str
-    pet_id: str
+    guests: tuple[Guest, ...]
     slot_ids: tuple[str, ...]
 
     def share(self, number: int, of: int) -> Self:
-        return replace(self, slot_ids=self.slot_ids[number::of])
+        return replace(self, guests=self.guests[number::of], slot_ids=self.slot_ids[number::of])
 
     def start(self, session: Session) -> Operation:
         method = f"{_RESERVATIONS}/CreateReservation"
-        replicas = itertools.cycle([(one, grpc_headers(one, method, self.token)) for one in self.addresses])
-        slots, keys = itertools.cycle(self.slot_ids), _keys()
+        replicas = itertools.cycle([(one, grpc_headers(one, method)) for one in self.addresses])
+        guests, slots, keys = _coming(self.guests), itertools.cycle(self.slot_ids), _keys()
 
         async def once() -> bytes:
-            address, headers = next(replicas)
-            request = booking_pb2.CreateReservationRequest(
-                slot_id=next(slots), pet_id=self.pet_id, request_id=next(keys)
-            )
-            return await session.call(address, headers, grpc_body(request.SerializeToString()))
+            (address, headers), (own, pet_id) = next(replicas), next(guests)
+            request = booking_pb2.CreateReservationRequest(slot_id=next(slots), pet_id=pet_id, request_id=next(keys))
+            return await session.call(address, headers, grpc_body(request.SerializeToString()), own)
 
         return once
 
@@ -75,20 +78,20 @@ class HoldThroughGateway:
     """The same in JSON through the gateway."""
 
     address: str
-    token: str
-    pet_id: str
+    guests: tuple[Guest, ...]
     slot_ids: tuple[str, ...]
 
     def share(self, number: int, of: int) -> Self:
-        return replace(self, slot_ids=self.slot_ids[number::of])
+        return replace(self, guests=self.guests[number::of], slot_ids=self.slot_ids[number::of])
 
     def start(self, session: Session) -> Operation:
-        headers = json_headers("POST", self.address, "/v1/reservations", self.token)
-        slots, keys = itertools.cycle(self.slot_ids), _keys()
+        headers = json_headers("POST", self.address, "/v1/reservations")
+        guests, slots, keys = _coming(self.guests), itertools.cycle(self.slot_ids), _keys()
 
         async def once() -> bytes:
-            body = json.dumps({"slot_id": next(slots), "pet_id": self.pet_id}).encode()
-            return await session.call(self.address, headers, body, [("idempotency-key", next(keys))])
+            own, pet_id = next(guests)
+            body = json.dumps({"slot_id": next(slots), "pet_id": pet_id}).encode()
+            return await session.call(self.address, headers, body, [*own, ("idempotency-key", next(keys))])
 
         return once
 
@@ -185,12 +188,17 @@ def empty(stage: Stage) -> Look:
 
 
 def hold(stage: Stage, *more_addresses: str) -> Hold:
-    """Holds over gRPC at booking, and at further replicas of it."""
-    return Hold((stage.grpc("booking"), *more_addresses), stage.token, stage.pet_id, tuple(stage.slot_ids))
+    """Holds of the crowd over gRPC at booking, and at further replicas of it."""
+    return Hold((stage.grpc("booking"), *more_addresses), stage.guests, tuple(stage.slot_ids))
+
+
+def hold_of_customer(stage: Stage) -> Hold:
+    """Holds of the one customer who pays for them: one at a time, however many callers."""
+    return Hold((stage.grpc("booking"),), (Guest(stage.token, stage.pet_id),), tuple(stage.slot_ids))
 
 
 def hold_through_gateway(stage: Stage) -> HoldThroughGateway:
-    return HoldThroughGateway(stage.gateway, stage.token, stage.pet_id, tuple(stage.slot_ids))
+    return HoldThroughGateway(stage.gateway, stage.guests, tuple(stage.slot_ids))
 
 
 def availability(stage: Stage) -> Look:

@@ -26,7 +26,13 @@ from tests.chaos.rounds import Line, kill_round, trouble_round
 from tests.chaos.troubles import EVERYBODY, troubles
 from tests.chaos.verdict import Verdict
 
-QUICK_HOLDS = {"booking": {"PETPRO_BOOKING_HOLD_SECONDS": "8", "PETPRO_BOOKING_EXPIRY_CHECK_SECONDS": "0.5"}}
+QUICK_HOLDS = {
+    "booking": {
+        "PETPRO_BOOKING_HOLD_SECONDS": "8",
+        "PETPRO_BOOKING_EXPIRY_CHECK_SECONDS": "0.5",
+        "PETPRO_BOOKING_HOLD_MOST_PER_PERSON": "100",  # who lets one hold after the other run out
+    }
+}
 SETTINGS = {**testing.IMPATIENT, **QUICK_HOLDS}
 
 console = Console(soft_wrap=True, highlight=False)

@@ -90,3 +90,17 @@ async def test_a_seat_that_is_given_back_can_be_held_again(world: World) -> None
     given_back = (await person.api.post(f"/v1/reservations/{reservation['id']}:cancel"))["reservation"]
     assert given_back["status"] == "RESERVATION_STATUS_CANCELLED"
     assert (await world.hold(person, clinic.slot()))["id"] != reservation["id"]
+
+
+async def test_one_person_holds_ten_seats_at_once_and_is_told_when_the_next_place_is_free(world: World) -> None:
+    clinic, person = await asyncio.gather(world.clinic(capacity=20), world.customer())
+    first = await world.hold(person, clinic.slot())
+    outcomes = await asyncio.gather(*(_try_to_hold(person, clinic.slot(n % 3)) for n in range(15)))
+    assert Counter(outcomes) == {"held": 9, "booking.petpro TOO_MANY_HOLDS": 6}
+    wanted = {"slot_id": clinic.slot(1), "pet_id": person.pet_id}
+    refused = await person.api.send("POST", "/v1/reservations", json=wanted)
+    info, retry = refused.json()["details"]
+    assert (refused.status_code, info["metadata"]) == (429, {"most": "10"})
+    assert 500 < float(retry["retry_delay"].removesuffix("s")) <= 600
+    await person.api.post(f"/v1/reservations/{first['id']}:cancel")
+    assert await _try_to_hold(person, clinic.slot(1)) == "held"

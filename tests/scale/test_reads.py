@@ -19,7 +19,13 @@ from tests.scale.readings import Reading, Watch
 from tests.scale.ways import live_a_day, look_around
 from tests.world import World, open_world
 
-QUICK = {"booking": {"PETPRO_BOOKING_EXPIRY_CHECK_SECONDS": "0.2", "PETPRO_BOOKING_REMINDER_CHECK_SECONDS": "0.5"}}
+QUICK = {
+    "booking": {
+        "PETPRO_BOOKING_EXPIRY_CHECK_SECONDS": "0.2",
+        "PETPRO_BOOKING_REMINDER_CHECK_SECONDS": "0.5",
+        "PETPRO_BOOKING_HOLD_MOST_PER_PERSON": "100",  # much waits of one person
+    }
+}
 MOST_ROWS = 250
 BLOCKS_A_LOOK, BLOCKS_A_ROW = 20, 5
 """To find a row takes three or four; only in a tree of places one looks around a little."""

@@ -7,6 +7,7 @@ from petpro.booking.v1 import booking_pb2_grpc
 from petpro_booking import cancellation, checkout, erasure, expiry, partitions, reminders, summary
 from petpro_booking.consumer import HANDLERS
 from petpro_booking.copies import Copies
+from petpro_booking.holds import Terms
 from petpro_booking.saga import FINISHING, SAGAS
 from petpro_booking.servicer_bookings import BookingServicer
 from petpro_booking.servicer_reservations import ReservationServicer
@@ -37,7 +38,8 @@ async def main() -> None:
 
         slots = SlotServicer(database, copies)
         for_payment = Sealer(settings.service_jwks_file, "payment")
-        reservations = ReservationServicer(database, copies, engine, settings.hold_seconds, for_payment)
+        terms = Terms(settings.hold_seconds, settings.hold_most_per_person)
+        reservations = ReservationServicer(database, copies, engine, terms, for_payment)
         bookings = BookingServicer(database, copies, engine)
         visitors = VisitorServicer(database, service.account_channel)
         booking_pb2_grpc.add_SlotServiceServicer_to_server(slots, service.server)

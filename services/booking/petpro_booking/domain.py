@@ -10,10 +10,10 @@ booking       confirmed -> in-progress -> completed
 """
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from petpro_common.errors import Forbidden, NotFound, WrongState
+from petpro_common.errors import Forbidden, NotFound, Overloaded, WrongState
 
 # Without 0/O, 1/I/L and U/V, which people mix up when they read a code out.
 _CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTWXYZ"
@@ -42,6 +42,16 @@ class SlotInPast(WrongState):
     """The slot has begun or is over."""
 
     reason = "SLOT_IN_PAST"
+
+
+class TooManyHolds(Overloaded):
+    """You hold as many seats as you may at once; book one, give one back, or wait until one runs out."""
+
+    reason = "TOO_MANY_HOLDS"
+
+    def __init__(self, most: int, until_one_runs_out: timedelta) -> None:
+        super().__init__(most=most)
+        self.retry_after = until_one_runs_out
 
 
 class ReservationNotFound(NotFound):

@@ -3,11 +3,16 @@
 Requests that come at the same time are granted in one transaction, each with an outcome of its own. A pet may hold a
 slot more than once: exactly as many holds succeed as there are seats, and a retry is told from a second request by its
 request id.
+
+One person holds a bounded number of seats at once: holds cost nothing, so without it anybody could keep everybody else
+out. What counts is what is pending and has not run out, whatever it waits for; the end of a hold, of any kind, frees
+its place (docs/adr/0028-so-many-holds-a-person.md).
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
@@ -20,6 +25,7 @@ from petpro_booking.domain import (
     SlotFull,
     SlotInPast,
     SlotNotFound,
+    TooManyHolds,
 )
 from petpro_common import idempotency, telemetry
 from petpro_common.db import Row, Transaction
@@ -27,6 +33,7 @@ from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
 
 _LOCK_ID_BYTES = 24
+_SHORTEST_WAIT_SECONDS = 1.0
 _NO_CLAIM = idempotency.Claim("", "", "", b"")
 
 Reply = booking_pb2.CreateReservationResponse
@@ -43,20 +50,29 @@ class HoldRequest:
     place: telemetry.Place = field(default_factory=telemetry.place)
 
 
-async def hold(tx: Transaction, requests: Sequence[HoldRequest], hold_seconds: float) -> list[Reply | PetProError]:
+@dataclass(frozen=True)
+class Terms:
+    """For how long a seat is held, and how many a person may hold at once."""
+
+    seconds: float
+    most: int
+
+
+async def hold(tx: Transaction, requests: Sequence[HoldRequest], terms: Terms) -> list[Reply | PetProError]:
     """Grants requests with price, commission and policy as they are now: a reply or a typed error for each.
 
+    Each is another person's: what somebody holds is counted before any of them is granted.
     ServiceNotFound, ServiceUnavailable and PetNotFound come from the copies of what other services own: before the
     caller believes one of these it asks the owner.
     """
-    rows = await store_holds.hold(tx, [_row(request) for request in requests], hold_seconds)
+    rows = await store_holds.hold(tx, [_row(request) for request in requests], terms.seconds, terms.most)
     outcomes: list[Reply | PetProError] = []
-    stored = await _answered_meanwhile(
-        tx, (request for request, row in zip(requests, rows, strict=True) if not row.is_held)
+    told = await _look_again(
+        tx, [request for request, row in zip(requests, rows, strict=True) if not row.is_held], terms.most
     )
     for request, row in zip(requests, rows, strict=True):
         if not row.is_held:
-            outcomes.append(stored.answer(request.claim, Reply) or _refusal(row))
+            outcomes.append(told.answers.answer(request.claim, Reply) or _refusal(row) or told.too_many(request))
             continue
         reply = Reply(reservation=messages.reservation(row, with_lock_id=True))
         outcomes.append(reply)
@@ -67,11 +83,29 @@ async def hold(tx: Transaction, requests: Sequence[HoldRequest], hold_seconds: f
     return outcomes
 
 
-async def _answered_meanwhile(tx: Transaction, refused: Iterable[HoldRequest]) -> idempotency.Stored:
-    """What was answered to requests that get no seat. Where a slot was waited for, its last seat may be that of a copy
-    of the same request, which had not committed when the statement looked for it."""
-    claims = [request.claim for request in refused if request.claim]
-    return idempotency.Stored(await tx.execute(*idempotency.looking_up(claims)) if claims else ())
+@dataclass(frozen=True)
+class _SecondLook:
+    """What is told to those who get no seat: what they were answered before, and when they may hold one more."""
+
+    answers: idempotency.Stored
+    most: int
+    seconds: Mapping[UUID, float]
+
+    def too_many(self, request: HoldRequest) -> TooManyHolds:
+        wait = self.seconds.get(request.user_id, 0.0)  # one may have run out meanwhile
+        return TooManyHolds(self.most, timedelta(seconds=max(wait, _SHORTEST_WAIT_SECONDS)))
+
+
+async def _look_again(tx: Transaction, refused: Sequence[HoldRequest], most: int) -> _SecondLook:
+    """Where a slot was waited for, its last seat may be that of a copy of the same request, which had not committed
+    when the statement looked for it."""
+    if not refused:
+        return _SecondLook(idempotency.Stored(()), most, {})
+    answers, places = await tx.execute_all([
+        idempotency.looking_up(request.claim for request in refused),
+        store_holds.next_places((request.user_id for request in refused), most),
+    ])  # fmt: skip
+    return _SecondLook(idempotency.Stored(answers), most, {place.user_id: place.seconds for place in places})
 
 
 def _row(request: HoldRequest) -> dict[str, object]:
@@ -86,8 +120,8 @@ def _row(request: HoldRequest) -> dict[str, object]:
     }
 
 
-def _refusal(row: Row) -> PetProError:
-    """What speaks against a hold."""
+def _refusal(row: Row) -> PetProError | None:
+    """What speaks against a request; None: that its person holds as many as may be."""
     if not row.has_slot:
         return SlotNotFound()
     if not row.has_service:
@@ -98,4 +132,6 @@ def _refusal(row: Row) -> PetProError:
         return PetNotFound()
     if row.has_begun:
         return SlotInPast()
-    return SlotBlocked() if row.is_blocked else SlotFull()
+    if row.is_blocked:
+        return SlotBlocked()
+    return None if row.has_most and not row.is_full else SlotFull()

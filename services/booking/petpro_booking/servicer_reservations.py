@@ -11,7 +11,7 @@ from petpro_booking import checkout, holds, messages, reservations, store
 from petpro_booking.checkout import CheckoutRequest, Tender
 from petpro_booking.copies import Copies
 from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
-from petpro_booking.holds import HoldRequest
+from petpro_booking.holds import HoldRequest, Terms
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext, Caller, ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
@@ -28,21 +28,22 @@ _CHECKING_OUT = replace(_HOLDING, method="/petpro.booking.v1.ReservationService/
 
 
 class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
-    """See the contract. A hold lasts `hold_seconds`; so long a customer has to pay once the clinic has approved.
+    """See the contract. Seats are held on these terms; as long as a hold lasts a customer has to pay once the clinic
+    has approved.
 
     What customers pay with is sealed `for_payment` before it is written anywhere.
     """
 
     def __init__(
-        self, database: Database, copies: Copies, engine: SagaEngine, hold_seconds: float, for_payment: Sealer
+        self, database: Database, copies: Copies, engine: SagaEngine, terms: Terms, for_payment: Sealer
     ) -> None:
         self._for_payment = for_payment
         self._database = database
         self._copies = copies
         self._engine = engine
-        self._hold_seconds = hold_seconds
+        self._terms = terms
         self._holds: Coalescer[HoldRequest, booking_pb2.CreateReservationResponse] = Coalescer(
-            self._hold, lambda request: request.claim and (request.claim.caller, request.claim.key), _BATCH
+            self._hold, lambda request: request.user_id, _BATCH
         )
         self._checkouts: Coalescer[CheckoutRequest, booking_pb2.CheckoutReservationResponse] = Coalescer(
             self._check_out, lambda request: request.about, _BATCH
@@ -63,7 +64,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
     async def _hold(
         self, requests: Sequence[HoldRequest]
     ) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
-        return await together(self._database, _HOLDING, lambda tx: holds.hold(tx, requests, self._hold_seconds))
+        return await together(self._database, _HOLDING, lambda tx: holds.hold(tx, requests, self._terms))
 
     async def ListReservations(
         self, request: booking_pb2.ListReservationsRequest, context: Any
@@ -128,7 +129,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self, request: booking_pb2.ApproveReservationRequest, context: Any
     ) -> booking_pb2.ApproveReservationResponse:
         caller = signed_in()
-        time_to_pay = timedelta(seconds=self._hold_seconds)
+        time_to_pay = timedelta(seconds=self._terms.seconds)
 
         async def work(tx: Transaction) -> booking_pb2.ApproveReservationResponse:
             await checkout.approve(tx, self._engine, caller, UUID(request.reservation_id), time_to_pay)

@@ -2,15 +2,43 @@
 
 It comes in two shapes, which differ in how seats are taken: for requests that come together, and, for half the work,
 for one that comes alone. What is known of a request, and what is written for it, is the same text in both.
+
+How many seats a person holds is counted under a lock of that person: a statement of its own before this one, since what
+a statement sees it sees as of its beginning, whatever it waits for. People are locked before slots, and in the order
+of their ids.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import span
+from petpro_common.wire import Order
+
+# One who holds at a time, else two at once would both find the last place. Whoever ends a hold takes no such lock: at
+# worst a place that becomes free at this very moment is found taken.
+_LOCK_PEOPLE = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended(CAST(user_id AS text), 2))
+    FROM unnest(CAST(:user_ids AS uuid[])) AS user_id
+""")
+# What somebody holds. That it is pending is said as the index by person says it and no other does: while nobody holds
+# anything all look alike, and by another one what everybody holds would be read.
+# No hold lives for a month (`Settings.hold_seconds`, twice, and a day for the clinic): so one or two partitions are
+# looked at, of all that there are. Ids carry the time of whoever made them, which may be ahead.
+_LIVE = """
+    status NOT IN ('confirmed', 'cancelled', 'expired') AND expires_at > statement_timestamp()
+    AND created_at BETWEEN statement_timestamp() - interval '31 days' AND statement_timestamp() + interval '1 day'
+"""
+# When somebody will hold one less than `most` at the latest: of those that end last, so many are left then.
+_NEXT_PLACES = text(f"""
+    SELECT user_id, EXTRACT(epoch FROM expires_at - statement_timestamp())::float AS seconds
+    FROM unnest(CAST(:user_ids AS uuid[])) AS whose(user_id) CROSS JOIN LATERAL (
+        SELECT expires_at FROM reservations WHERE reservations.user_id = whose.user_id AND {_LIVE}
+        ORDER BY expires_at DESC OFFSET :most - 1 LIMIT 1) last_ends
+""")  # of the text above
 
 
 def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause:
@@ -20,7 +48,8 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
     be known before the statement runs (why, says `for_each`).
 
     asked     the requests, in the order in which they came
-    offers    what is known for each: slot, price, policy, whose pet, and whether the same request was answered before
+    offers    what is known for each: slot, price, policy, whose pet, whether its person holds as many seats as may be,
+              and whether the same request was answered before
               (OFFSET 0 has each looked up by its key: a plan made while the tables are small would read them whole)
     held      reservations for those who came first
     """
@@ -32,10 +61,12 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
             COALESCE(service.cancellation_policy, clinic.cancellation_policy) AS cancellation_policy,
             slot.id IS NOT NULL AS has_slot,
             slot.status = 'blocked' AS is_blocked,
+            slot.status = 'booked' AS is_full,
             slot.starts_at <= CURRENT_TIMESTAMP AS has_begun,
             service.price IS NOT NULL AND clinic.status IS NOT NULL AS has_service,
             service.is_available AND clinic.status = 'approved' AS is_offered,
             pet.user_id = asked.user_id AND NOT pet.is_deleted AS is_own_pet,
+            EXISTS (SELECT FROM reservations WHERE user_id = asked.user_id AND {_LIVE} OFFSET :most - 1) AS has_most,
             kept.key IS NOT NULL AS is_answered
         FROM asked
         LEFT JOIN LATERAL (
@@ -53,7 +84,7 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
             SELECT key FROM idempotency_keys
             WHERE caller = asked.caller AND method = asked.method AND key = asked.key OFFSET 0) kept ON true
     ), good AS (
-        SELECT id, slot_id, turn FROM offers WHERE is_offered AND is_own_pet AND NOT is_answered
+        SELECT id, slot_id, turn FROM offers WHERE is_offered AND is_own_pet AND NOT has_most AND NOT is_answered
     ), {taken.format(days=days)}, held AS (
         INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
             lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
@@ -64,8 +95,8 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
         RETURNING id, user_id, pet_id, service_id, slot_id, lock_id, status, expires_at, created_at, price, currency,
             checkout_status, failure_reason, booking_id, payment_id
     )
-    SELECT held.*, held.id IS NOT NULL AS is_held, offers.has_slot, offers.is_blocked, offers.has_begun,
-        offers.has_service, offers.is_offered, offers.is_own_pet
+    SELECT held.*, held.id IS NOT NULL AS is_held, offers.has_slot, offers.is_blocked, offers.is_full, offers.has_begun,
+        offers.has_service, offers.is_offered, offers.is_own_pet, offers.has_most
     FROM offers LEFT JOIN held ON held.id = offers.id ORDER BY offers.turn
     """)
 
@@ -132,17 +163,25 @@ _ALONE = _statement(
 )
 
 
-async def hold(tx: Transaction, requests: Sequence[Mapping[str, Any]], hold_seconds: float) -> Sequence[Row]:
+async def hold(tx: Transaction, requests: Sequence[Mapping[str, Any]], hold_seconds: float, most: int) -> Sequence[Row]:
     """Holds a seat for each request that it can be held for, first come, first served, and never more than there are.
 
+    Each request is another person's, who holds no more than `most` afterwards: of two of one person each would be
+    counted without the other.
     For each request, in order: the reservation if `is_held`, which runs out `hold_seconds` after now by the database's
     clock, or when its slot begins; or what speaks against it. A full slot is what is left when nothing does, or that
     the same request was answered before.
-    The slots' rows stay locked until the transaction ends.
+    People, and the slots' rows, stay locked until the transaction ends.
     """
+    tx.write(_LOCK_PEOPLE, {"user_ids": sorted({request["user_id"] for request in requests})})
     if len(requests) == 1:
-        return (await tx.execute(_ALONE, {**requests[0], "hold_seconds": hold_seconds})).all()
+        return (await tx.execute(_ALONE, {**requests[0], "hold_seconds": hold_seconds, "most": most})).all()
     columns = {f"{name}s": [request[name] for request in requests] for name in requests[0]}
     first, last = span(columns["slot_ids"])
-    row = {**columns, "first_slot_id": first, "last_slot_id": last, "hold_seconds": hold_seconds}
+    row = {**columns, "first_slot_id": first, "last_slot_id": last, "hold_seconds": hold_seconds, "most": most}
     return (await tx.execute(_TOGETHER, row)).all()
+
+
+def next_places(user_ids: Iterable[UUID], most: int) -> Order:
+    """The statement that tells of those who hold `most` seats or more in how many seconds at most they hold less."""
+    return _NEXT_PLACES, {"user_ids": list(user_ids), "most": most}

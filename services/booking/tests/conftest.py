@@ -14,6 +14,7 @@ from petpro.booking.v1 import booking_pb2_grpc
 from petpro.catalog.v1 import catalog_pb2_grpc
 from petpro_booking import cancellation, checkout
 from petpro_booking.copies import Copies
+from petpro_booking.holds import Terms
 from petpro_booking.saga import SAGAS
 from petpro_booking.servicer_bookings import BookingServicer
 from petpro_booking.servicer_reservations import ReservationServicer
@@ -31,6 +32,9 @@ from services.booking.tests.servicers_played import PlayedCatalog, PlayedPets
 from services.booking.tests.world import World
 
 HOLD_SECONDS = 600.0
+TERMS = Terms(HOLD_SECONDS, most=10)
+FOR_MANY = Terms(HOLD_SECONDS, most=100_000)
+"""Where one person stands for many."""
 
 
 @pytest.fixture
@@ -86,7 +90,7 @@ async def world(booking_database: Database, keys: KeyRing) -> AsyncIterator[Worl
         copies = Copies(booking_database, asked, asked)
         slots = SlotServicer(booking_database, copies)
         for_payment = Sealer(keys.service_jwks_file, "payment")
-        reservations = ReservationServicer(booking_database, copies, engine, HOLD_SECONDS, for_payment)
+        reservations = ReservationServicer(booking_database, copies, engine, TERMS, for_payment)
         bookings = BookingServicer(booking_database, copies, engine)
 
         def register(server: aio.Server) -> None:

@@ -15,7 +15,7 @@ from petpro_common.ids import new_id
 from petpro_common.saga import SagaState, core
 from petpro_common.saga.model import Direction, Outcome, Reply
 from petpro_common.saga.moves import Move, go_on
-from services.booking.tests.conftest import HOLD_SECONDS
+from services.booking.tests.conftest import FOR_MANY
 from services.booking.tests.world import World, until_somebody_waits
 
 Connect = Callable[[], Database]
@@ -30,7 +30,7 @@ class Clinic:
     async def hold(self, tx: Transaction, slot_ids: Sequence[UUID]) -> list[UUID]:
         """The reservations, in that order."""
         requests = [holds.HoldRequest(self.budi, slot_id, self.milo, None) for slot_id in slot_ids]
-        return [UUID(reply.reservation.id) for reply in await holds.hold(tx, requests, HOLD_SECONDS)]  # type: ignore[union-attr]
+        return [UUID(reply.reservation.id) for reply in await holds.hold(tx, requests, FOR_MANY)]  # type: ignore[union-attr]
 
 
 @pytest.fixture

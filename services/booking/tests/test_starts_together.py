@@ -31,7 +31,7 @@ from petpro_common.ids import new_id
 from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 from petpro_common.testing import KeyRing
-from services.booking.tests.conftest import HOLD_SECONDS
+from services.booking.tests.conftest import TERMS
 from services.booking.tests.world import World
 
 CANCEL = "/petpro.booking.v1.BookingService/CancelBooking"
@@ -190,7 +190,7 @@ async def test_one_checkout_at_two_replicas_at_once_begins_once(
     budi = new_id()
     sealer = Sealer(keys.service_jwks_file, "payment")
     replicas = [
-        ReservationServicer(database, None, engine_on(database), HOLD_SECONDS, sealer)  # type: ignore[arg-type]
+        ReservationServicer(database, None, engine_on(database), TERMS, sealer)  # type: ignore[arg-type]
         for database in (connect(), connect())
     ]
     held = [await world.hold(budi, await world.open_slot(timedelta(days=3, hours=hour))) for hour in range(8)]

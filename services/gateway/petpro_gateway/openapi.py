@@ -149,7 +149,7 @@ _ALL_ERRORS = {
     404: "There is no such thing, or it is not the caller's.",
     409: "It exists already, or the idempotency key was used for another request.",
     413: "The body is too large.",
-    429: "Too many calls; try again after RetryInfo.",
+    429: "Too many calls, or as much as one person may have; try again after RetryInfo.",
     500: "A fault of ours; quote X-Request-Id to support.",
     503: "A part that is needed is away; try again after RetryInfo.",
     504: "It took too long; whether it took effect is not known.",

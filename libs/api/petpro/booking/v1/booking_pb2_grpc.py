@@ -290,6 +290,7 @@ class ReservationServiceServicer(object):
     def CreateReservation(self, request, context):
         """Holds one seat of a slot for one pet of the caller, for some minutes.
         Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
+        A person holds so many seats at once, 10 unless it is set otherwise; beyond that TOO_MANY_HOLDS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -118,6 +118,7 @@ class ReservationServiceStub:
     CreateReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CreateReservationRequest, _booking_pb2.CreateReservationResponse]
     """Holds one seat of a slot for one pet of the caller, for some minutes.
     Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
+    A person holds so many seats at once, 10 unless it is set otherwise; beyond that TOO_MANY_HOLDS.
     """
     ListReservations: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListReservationsRequest, _booking_pb2.ListReservationsResponse]
     """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first."""
@@ -144,6 +145,7 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     CreateReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CreateReservationRequest, _booking_pb2.CreateReservationResponse]  # type: ignore[assignment]
     """Holds one seat of a slot for one pet of the caller, for some minutes.
     Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
+    A person holds so many seats at once, 10 unless it is set otherwise; beyond that TOO_MANY_HOLDS.
     """
     ListReservations: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListReservationsRequest, _booking_pb2.ListReservationsResponse]  # type: ignore[assignment]
     """Reservations of the caller, or those that wait for the approval of one of their clinics, newest first."""
@@ -173,6 +175,7 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_booking_pb2.CreateReservationResponse, _abc.Awaitable[_booking_pb2.CreateReservationResponse]]:
         """Holds one seat of a slot for one pet of the caller, for some minutes.
         Exactly as many succeed as the slot has seats; the others get SLOT_FULL.
+        A person holds so many seats at once, 10 unless it is set otherwise; beyond that TOO_MANY_HOLDS.
         """
 
     @_abc_1.abstractmethod

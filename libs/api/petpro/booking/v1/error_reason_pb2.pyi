@@ -85,6 +85,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The clinic approves bookings of this service: a customer asks it to move one (FAILED_PRECONDITION)."""
     ERROR_REASON_VISITOR_NOT_FOUND: _ErrorReason.ValueType  # 31
     """Who held or booked was erased (NOT_FOUND)."""
+    ERROR_REASON_TOO_MANY_HOLDS: _ErrorReason.ValueType  # 32
+    """The caller holds as many seats as one person may at once, those that wait for a clinic's word included; metadata
+    tells how many (`most`). Book one, give one back, or wait: RetryInfo says when the next runs out (RESOURCE_EXHAUSTED).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -152,4 +156,8 @@ ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 30
 """The clinic approves bookings of this service: a customer asks it to move one (FAILED_PRECONDITION)."""
 ERROR_REASON_VISITOR_NOT_FOUND: ErrorReason.ValueType  # 31
 """Who held or booked was erased (NOT_FOUND)."""
+ERROR_REASON_TOO_MANY_HOLDS: ErrorReason.ValueType  # 32
+"""The caller holds as many seats as one person may at once, those that wait for a clinic's word included; metadata
+tells how many (`most`). Book one, give one back, or wait: RetryInfo says when the next runs out (RESOURCE_EXHAUSTED).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -16,15 +16,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
-import protovalidate
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 from prometheus_client import Histogram
 
-from petpro_common import context, errors, telemetry, tls
+from petpro_common import context, errors, field_rules, telemetry, tls
 from petpro_common.auth import Verifier, identify
 from petpro_common.context import CallContext
 from petpro_common.ids import new_id_text
@@ -41,7 +40,6 @@ _LONGEST_CONNECTION_SECONDS = 300
 _PLUMBING = ("/grpc.health.", "/grpc.reflection.")
 
 _log = structlog.get_logger()
-_validator = protovalidate.Validator()
 
 Behaviour = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
 StreamedBehaviour = Callable[[Any, aio.ServicerContext[Any, Any]], AsyncIterator[Any]]
@@ -58,17 +56,6 @@ class Kind:
     at_most: float
     in_hand: int = 0
     """Calls that are being served."""
-
-
-def check_rules(request: Message) -> None:
-    """Holds the request against the field rules in its contract. Raises InvalidRequest with every violation."""
-    found = _validator.collect_violations(request)
-    if found:
-        raise errors.InvalidRequest(*(errors.FieldViolation(_path(v.proto), v.proto.message) for v in found))
-
-
-def _path(violation: Any) -> str:
-    return ".".join(element.field_name for element in violation.field.elements)
 
 
 def _reader(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -193,7 +180,7 @@ class Edge(aio.ServerInterceptor):
         caller = await identify(self._verifier, metadata)
         if request is None:
             raise errors.invalid("", "the request cannot be read; every text in it must be UTF-8")
-        check_rules(request)
+        field_rules.check(request)
         remaining: float | None = grpc_context.time_remaining()
         allowed = kind.usually if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, kind.at_most)
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")

@@ -10,7 +10,7 @@ counted, bounded and measured by themselves.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,10 +33,22 @@ DEFAULT_DEADLINE_SECONDS = 10.0
 LONGEST_STREAM_SECONDS = 270.0
 """A servicer ends its streams before, and says why; one that nobody reads is broken off."""
 MAX_REQUEST_BYTES = 1 << 20
+MOST_METADATA_BYTES = 32 << 10
+"""More than the gateway takes of a stranger (16 KiB) and adds; gRPC counts 32 bytes more for each header."""
+WHAT_IS_TAKEN: Sequence[tuple[str, Any]] = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES + 1024),
+    ("grpc.compression_enabled_algorithms_bitset", 1 << grpc.Compression.NoCompression),
+    ("grpc.max_metadata_size", MOST_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MOST_METADATA_BYTES),
+)
+"""What a server takes of strangers. A compressed message is refused with UNIMPLEMENTED: gRPC unpacks one before it asks
+for its size, and half a mebibyte can become four hundred. Metadata of more than 8 KiB gRPC by itself refuses by chance.
+"""
 _ANSWER_MARGIN_SECONDS = 0.02  # kept back, so that a time-out is still told to the caller
 _LONGEST = 3600.0
 _LONGEST_UNREAD_SECONDS = 3  # of the gateway's five: two are left to answer in. A crowd that comes at once is served
 _LONGEST_CONNECTION_SECONDS = 300
+_LONGEST_REQUEST_ID = 128
 _PLUMBING = ("/grpc.health.", "/grpc.reflection.")
 
 _log = structlog.get_logger()
@@ -68,6 +80,13 @@ def _reader(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return None
 
     return read
+
+
+def request_id_in(metadata: Mapping[str, str]) -> str:
+    """The caller's, or a new one where theirs cannot be passed on: gRPC sends printable ASCII alone."""
+    given = metadata.get("x-request-id", "")
+    is_fit = 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.isprintable()
+    return given if is_fit else new_id_text()
 
 
 def _written(behaviour: StreamedBehaviour) -> Behaviour:
@@ -139,7 +158,7 @@ class Edge(aio.ServerInterceptor):
 
         async def serve(request: Any, grpc_context: aio.ServicerContext[Any, Any]) -> Any:
             metadata = {key: value for key, value in grpc_context.invocation_metadata() or () if isinstance(value, str)}
-            request_id = metadata.get("x-request-id") or new_id_text()
+            request_id = request_id_in(metadata)
             started = time.perf_counter()
             code = grpc.StatusCode.OK
             reply = None
@@ -218,7 +237,7 @@ def server(edge: Edge) -> aio.Server:
         interceptors=[edge],
         options=(
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES + 1024),
+            *WHAT_IS_TAKEN,
             ("grpc.max_connection_age_ms", _LONGEST_CONNECTION_SECONDS * 1000),
             ("grpc.max_connection_age_grace_ms", round(LONGEST_STREAM_SECONDS * 1000) + 30_000),
             ("grpc.keepalive_permit_without_calls", 1),

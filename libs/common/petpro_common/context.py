@@ -68,6 +68,7 @@ class CallContext:
 Arguments = ParamSpec("Arguments")
 Reply = TypeVar("Reply")
 
+_LONGEST_ID = 64
 _current: ContextVar[CallContext | None] = ContextVar("petpro_call", default=None)
 _subject: ContextVar[Mapping[str, str]] = ContextVar("petpro_subject", default=MappingProxyType({}))
 
@@ -94,8 +95,11 @@ def current() -> CallContext | None:
 
 @contextmanager
 def about(**ids: object) -> Iterator[None]:
-    """Has log lines say what the work is about, by ids such as `booking_id` and `saga_id`; empty ones are left out."""
-    token = _subject.set({**_subject.get(), **{name: str(id_) for name, id_ in ids.items() if id_}})
+    """Has log lines say what the work is about, by ids such as `booking_id` and `saga_id`; empty ones are left out.
+
+    Of what a stranger calls an id only so much is written as an id has.
+    """
+    token = _subject.set({**_subject.get(), **{name: str(id_)[:_LONGEST_ID] for name, id_ in ids.items() if id_}})
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """The typed errors of PetPro, one tree.
 
     PetProError
-    ├── InvalidRequest        INVALID_ARGUMENT     lists every field violation
+    ├── InvalidRequest        INVALID_ARGUMENT     lists the field violations
     ├── Unauthenticated       UNAUTHENTICATED
     ├── Forbidden             PERMISSION_DENIED
     ├── NotFound              NOT_FOUND            also for what the caller may not see

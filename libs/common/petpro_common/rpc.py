@@ -10,20 +10,19 @@ counted, bounded and measured by themselves.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
-import protovalidate
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from grpc import aio
 from grpc_status import rpc_status
 from prometheus_client import Histogram
 
-from petpro_common import context, errors, telemetry, tls
+from petpro_common import context, errors, field_rules, telemetry, tls
 from petpro_common.auth import Verifier, identify
 from petpro_common.context import CallContext
 from petpro_common.ids import new_id_text
@@ -33,14 +32,25 @@ DEFAULT_DEADLINE_SECONDS = 10.0
 LONGEST_STREAM_SECONDS = 270.0
 """A servicer ends its streams before, and says why; one that nobody reads is broken off."""
 MAX_REQUEST_BYTES = 1 << 20
+MOST_METADATA_BYTES = 32 << 10
+"""More than the gateway takes of a stranger (16 KiB) and adds; gRPC counts 32 bytes more for each header."""
+WHAT_IS_TAKEN: Sequence[tuple[str, Any]] = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES + 1024),
+    ("grpc.compression_enabled_algorithms_bitset", 1 << grpc.Compression.NoCompression),
+    ("grpc.max_metadata_size", MOST_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MOST_METADATA_BYTES),
+)
+"""What a server takes of strangers. A compressed message is refused with UNIMPLEMENTED: gRPC unpacks one before it asks
+for its size, and half a mebibyte can become four hundred. Metadata of more than 8 KiB gRPC by itself refuses by chance.
+"""
 _ANSWER_MARGIN_SECONDS = 0.02  # kept back, so that a time-out is still told to the caller
 _LONGEST = 3600.0
 _LONGEST_UNREAD_SECONDS = 3  # of the gateway's five: two are left to answer in. A crowd that comes at once is served
 _LONGEST_CONNECTION_SECONDS = 300
+_LONGEST_REQUEST_ID = 128
 _PLUMBING = ("/grpc.health.", "/grpc.reflection.")
 
 _log = structlog.get_logger()
-_validator = protovalidate.Validator()
 
 Behaviour = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
 StreamedBehaviour = Callable[[Any, aio.ServicerContext[Any, Any]], AsyncIterator[Any]]
@@ -59,17 +69,6 @@ class Kind:
     """Calls that are being served."""
 
 
-def check_rules(request: Message) -> None:
-    """Holds the request against the field rules in its contract. Raises InvalidRequest with every violation."""
-    found = _validator.collect_violations(request)
-    if found:
-        raise errors.InvalidRequest(*(errors.FieldViolation(_path(v.proto), v.proto.message) for v in found))
-
-
-def _path(violation: Any) -> str:
-    return ".".join(element.field_name for element in violation.field.elements)
-
-
 def _reader(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     """Reads a request, or gives None: gRPC itself would call it a fault of ours."""
 
@@ -80,6 +79,13 @@ def _reader(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return None
 
     return read
+
+
+def request_id_in(metadata: Mapping[str, str]) -> str:
+    """The caller's, or a new one where theirs cannot be passed on: gRPC sends printable ASCII alone."""
+    given = metadata.get("x-request-id", "")
+    is_fit = 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.isprintable()
+    return given if is_fit else new_id_text()
 
 
 def _written(behaviour: StreamedBehaviour) -> Behaviour:
@@ -151,7 +157,7 @@ class Edge(aio.ServerInterceptor):
 
         async def serve(request: Any, grpc_context: aio.ServicerContext[Any, Any]) -> Any:
             metadata = {key: value for key, value in grpc_context.invocation_metadata() or () if isinstance(value, str)}
-            request_id = metadata.get("x-request-id") or new_id_text()
+            request_id = request_id_in(metadata)
             started = time.perf_counter()
             code = grpc.StatusCode.OK
             reply = None
@@ -192,7 +198,7 @@ class Edge(aio.ServerInterceptor):
         caller = await identify(self._verifier, metadata)
         if request is None:
             raise errors.invalid("", "the request cannot be read; every text in it must be UTF-8")
-        check_rules(request)
+        field_rules.check(request)
         remaining: float | None = grpc_context.time_remaining()
         allowed = kind.usually if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, kind.at_most)
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
@@ -230,7 +236,7 @@ def server(edge: Edge) -> aio.Server:
         interceptors=[edge],
         options=(
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES + 1024),
+            *WHAT_IS_TAKEN,
             ("grpc.max_connection_age_ms", _LONGEST_CONNECTION_SECONDS * 1000),
             ("grpc.max_connection_age_grace_ms", round(LONGEST_STREAM_SECONDS * 1000) + 30_000),
             ("grpc.keepalive_permit_without_calls", 1),

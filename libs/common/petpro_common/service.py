@@ -116,7 +116,7 @@ class Service:
         self._package = package
         self._held = held
         self._health = health.aio.HealthServicer()
-        self._probes = aio.server()
+        self._probes = aio.server(options=rpc.WHAT_IS_TAKEN)
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[Consumer] = []
         self._consuming = draining.Stage("consumers")

@@ -85,6 +85,7 @@ Place: TypeAlias = Context
 """Somewhere in a trace."""
 
 _RECORDED = "-01"  # the flags of a traceparent (W3C Trace Context)
+_LONGEST_STATE = 512  # characters of a tracestate that everybody passes on (the same)
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("petpro")
 
@@ -190,7 +191,12 @@ def within_trace(carrier: Mapping[str, str]) -> AbstractContextManager[None]:
 
 
 def _place_in(carrier: Mapping[str, str]) -> Place:
-    return _propagator.extract(carrier) if "traceparent" in carrier else Context()
+    """Without a `tracestate` that is too long to be kept with messages and sent with calls."""
+    if "traceparent" not in carrier:
+        return Context()
+    if len(carrier.get("tracestate", "")) > _LONGEST_STATE:
+        return _propagator.extract({"traceparent": carrier["traceparent"]})
+    return _propagator.extract(carrier)
 
 
 def trace_id_in(carrier: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 import grpc
 import jwt
@@ -249,6 +250,17 @@ async def test_the_callers_request_id_is_kept(stub: Any, pets: Pets) -> None:
     await ask(stub, (("x-request-id", "req-7"), ("idempotency-key", "once")))
     assert pets.seen is not None
     assert (pets.seen.request_id, pets.seen.idempotency_key) == ("req-7", "once")
+
+
+@pytest.mark.parametrize("given", ["é", "a\tb", "a" * 129, ""])
+def test_a_request_id_that_cannot_be_passed_on_is_replaced(given: str) -> None:
+    """A client of gRPC would not send the first two; who speaks HTTP/2 by other means can."""
+    assert UUID(rpc.request_id_in({"x-request-id": given})).version == 7
+
+
+def test_of_what_is_no_id_the_log_does_not_hold_all() -> None:
+    with context.about(booking_id="b" * 1_000_000, saga_id=""):
+        assert context.subject() == {"booking_id": "b" * 64}
 
 
 class SlowPets(Pets):

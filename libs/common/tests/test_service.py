@@ -82,8 +82,9 @@ async def put_at(settings: Settings, version: str) -> None:
     await database.close()
 
 
-async def health(address: str, name: str, seconds: float = 30) -> int:
-    async with grpc.aio.insecure_channel(address) as channel:
+async def health(address: str, name: str, seconds: float = 30, *, packed: bool = False) -> int:
+    compression = grpc.Compression.Gzip if packed else grpc.Compression.NoCompression
+    async with grpc.aio.insecure_channel(address, compression=compression) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # its stubs are not generated
         reply = await check(health_pb2.HealthCheckRequest(service=name), wait_for_ready=True, timeout=seconds)
         return int(reply.status)
@@ -147,6 +148,9 @@ async def test_with_certificates_probes_are_answered_in_clear_text_and_nobody_el
     async with Service("petpro_notification", told) as service:
         served = asyncio.create_task(service.serve())
         assert await health(told.probe_address, "liveness") == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as packed:
+            await health(told.probe_address, "liveness", packed=True)
+        assert packed.value.code() is grpc.StatusCode.UNIMPLEMENTED
         with pytest.raises(grpc.aio.AioRpcError):
             await health(told.grpc_address, "liveness", seconds=5)
         async with service.channel(told.grpc_address) as channel:

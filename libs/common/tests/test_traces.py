@@ -37,3 +37,14 @@ def test_what_nobody_asked_for_begins_a_trace_of_its_own() -> None:
 def test_a_fault_passes_through_a_span() -> None:
     with pytest.raises(KeyError), telemetry.span("hold", {}):
         raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("state", "passed_on"),
+    [("gateway=" + "x" * 200, True), (",".join(f"system{number}={'x' * 200}" for number in range(3)), False)],
+)
+def test_a_long_state_is_not_passed_on_and_its_trace_is(state: str, passed_on: bool) -> None:
+    with telemetry.span("hold", {"traceparent": f"00-{TRACE}-{ABOVE}-01", "tracestate": state}):
+        sent = telemetry.trace_headers()
+    assert telemetry.trace_id_in(sent) == TRACE
+    assert sent.get("tracestate", "") == (state if passed_on else "")

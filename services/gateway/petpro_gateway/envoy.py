@@ -119,6 +119,7 @@ def _edge(policy: Policy) -> Config:
         "internal_address_config": {"unix_sockets": False},
         "normalize_path": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "early_header_mutation_extensions": filters.early_mutations(),
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,

@@ -86,6 +86,30 @@ def _only_ours() -> list[Config]:
     return [{"remove_on_match": {"key_matcher": {"prefix": name, "ignore_case": True}}} for name in _NOT_FROM_OUTSIDE]
 
 
+def early_mutations() -> list[Config]:
+    """What is done before a request gets its id: a client's own is dropped, and ours takes its place, unless it can be
+    passed on as gRPC metadata, which are printable ASCII, and is no longer than 128 characters.
+
+    A value that is empty changes no header, so what is kept goes through one that nobody else can have set.
+    """
+    given, kept = "request.headers['x-request-id']", "x-petpro-kept-request-id"
+    fit = f"size({given}) <= 128 && {given}.matches('^[ -~]+$')"
+    mutations = [
+        {"remove": kept},
+        _overwritten(kept, f"%CEL({fit} ? {given} : '')%"),
+        {"remove": "x-request-id"},
+        _overwritten("x-request-id", f"%REQ({kept})%"),
+        {"remove": kept},
+    ]
+    kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+    typed = {"@type": f"type.googleapis.com/{kind}", "mutations": mutations}
+    return [{"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": typed}]
+
+
+def _overwritten(key: str, value: str) -> Config:
+    return {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+
+
 def _health() -> Config:
     """For load balancers and probes: 200, or 503 while the gateway drains."""
     match = [{"name": ":path", "string_match": {"exact": HEALTH_PATH}}]

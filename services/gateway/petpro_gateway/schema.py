@@ -27,7 +27,7 @@ _SCALARS: Mapping[int, Schema] = {
 _WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time", "examples": ["2026-03-02T02:00:00Z"]},
     "google.protobuf.Duration": {"type": "string", "pattern": "^-?[0-9]+([.][0-9]{1,9})?s$"},
-    "google.protobuf.FieldMask": {"type": "string", "description": "Field names, parted by commas."},
+    "google.protobuf.FieldMask": {"type": "string", "description": "Field names, parted by commas; at most 50."},
     "google.protobuf.Any": {"type": "object", "properties": {"@type": {"type": "string"}}, "required": ["@type"]},
     "google.protobuf.Struct": {"type": "object"},
 }
@@ -129,7 +129,8 @@ def _least(numbers: Any) -> float:
 def _value_schema(contracts: Contracts, field: Field) -> Schema:
     entry = contracts.messages.get(field.type_name)
     if entry and entry.is_map_entry:
-        return {"type": "object", "additionalProperties": field_schema(contracts, entry.fields[1])}
+        pairs = {"type": "object", "additionalProperties": field_schema(contracts, entry.fields[1])}
+        return {**pairs, **_rules_of(field.rules)}
     rules = field.rules
     if field.repeated:
         items = {**_single(field), **_rules_of(rules.repeated.items)}
@@ -172,6 +173,12 @@ def _repeated_rules(rules: Any) -> Schema:
     return {key: value for key, value in known.items() if value}
 
 
+def _map_rules(rules: Any) -> Schema:
+    keys = _rules_of(rules.keys)
+    known = {"minProperties": rules.min_pairs, "maxProperties": rules.max_pairs, "propertyNames": keys}
+    return {key: value for key, value in known.items() if value}
+
+
 def _number_rules(rules: Any) -> Schema:
     known: Schema = {}
     names = {"gte": "minimum", "gt": "exclusiveMinimum", "lte": "maximum", "lt": "exclusiveMaximum"}
@@ -189,7 +196,8 @@ def _no_rules(_: Any) -> Schema:
 _TRANSLATIONS: Mapping[str, Callable[[Any], Schema]] = {
     "string": _string_rules,
     "repeated": _repeated_rules,
-    **dict.fromkeys(("enum", "bool", "bytes", "map", "any", "duration", "timestamp", "field_mask"), _no_rules),
+    "map": _map_rules,
+    **dict.fromkeys(("enum", "bool", "bytes", "any", "duration", "timestamp", "field_mask"), _no_rules),
 }
 
 

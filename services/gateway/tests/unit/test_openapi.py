@@ -72,6 +72,14 @@ def test_who_makes_a_thing_is_told_what_it_must_have_and_who_edits_it_need_not(a
     assert {"name", "address", "city", "province", "postal_code", "phone_number", "email"} == set(clinic["required"])
 
 
+def test_lists_and_maps_say_how_much_they_hold(api: dict[str, Any]) -> None:
+    clinic = api["components"]["schemas"]["catalog.Clinic"]["properties"]
+    hours, facilities = clinic["operating_hours"], clinic["facilities"]
+    assert (hours["maxProperties"], hours["propertyNames"]) == (7, {"maxLength": 20})
+    assert hours["additionalProperties"] == {"$ref": "#/components/schemas/catalog.DayHours"}
+    assert (facilities["maxItems"], facilities["items"]["maxLength"]) == (50, 100)
+
+
 def test_queries_and_masks(api: dict[str, Any]) -> None:
     clinics = api["paths"]["/v1/clinics"]["get"]
     assert parameter(clinics, "latitude")["schema"]["minimum"] == -90

@@ -220,7 +220,9 @@ class Clinic(_message.Message):
         """Keys monday to sunday."""
 
     @_builtins.property
-    def facilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def facilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Each of 1 to 100 characters."""
+
     @_builtins.property
     def cancellation_policy(self) -> Global___CancellationPolicy: ...
     @_builtins.property

@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)petpro/notification/v1/notification.proto\x12\x16petpro.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x01\n\x0cNotification\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nbooking_id\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x06 \x01(\t\x12\x0f\n\x07is_read\x18\x07 \x01(\x08\x12+\n\x07read_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"a\n\x18ListNotificationsRequest\x12\x13\n\x0bunread_only\x18\x01 \x01(\x08\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\"q\n\x19ListNotificationsResponse\x12;\n\rnotifications\x18\x01 \x03(\x0b\x32$.petpro.notification.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x1aStreamNotificationsRequest\x12\x1a\n\x05\x61\x66ter\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xd3\x01\n\x1bStreamNotificationsResponse\x12<\n\x0cnotification\x18\x01 \x01(\x0b\x32$.petpro.notification.v1.NotificationH\x00\x12<\n\theartbeat\x18\x02 \x01(\x0b\x32\'.petpro.notification.v1.StreamHeartbeatH\x00\x12\x30\n\x03\x65nd\x18\x03 \x01(\x0b\x32!.petpro.notification.v1.StreamEndH\x00\x42\x06\n\x04said\"\x11\n\x0fStreamHeartbeat\"D\n\tStreamEnd\x12\x37\n\x06reason\x18\x01 \x01(\x0e\x32\'.petpro.notification.v1.StreamEndReason\"Z\n\x17ReadNotificationRequest\x12!\n\x0fnotification_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"V\n\x18ReadNotificationResponse\x12:\n\x0cnotification\x18\x01 \x01(\x0b\x32$.petpro.notification.v1.Notification*\xc7\x01\n\x0fStreamEndReason\x12!\n\x1dSTREAM_END_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTREAM_END_REASON_COME_BACK\x10\x01\x12#\n\x1fSTREAM_END_REASON_TOKEN_EXPIRES\x10\x02\x12%\n!STREAM_END_REASON_TOO_MUCH_MISSED\x10\x03\x12$\n STREAM_END_REASON_ACCOUNT_ERASED\x10\x04\x32\xfd\x03\n\x13NotificationService\x12\x93\x01\n\x11ListNotifications\x12\x30.petpro.notification.v1.ListNotificationsRequest\x1a\x31.petpro.notification.v1.ListNotificationsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/notifications\x12\xa2\x01\n\x13StreamNotifications\x12\x32.petpro.notification.v1.StreamNotificationsRequest\x1a\x33.petpro.notification.v1.StreamNotificationsResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/notifications:stream0\x01\x12\xaa\x01\n\x10ReadNotification\x12/.petpro.notification.v1.ReadNotificationRequest\x1a\x30.petpro.notification.v1.ReadNotificationResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/notifications/{notification_id}:read:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)petpro/notification/v1/notification.proto\x12\x16petpro.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x01\n\x0cNotification\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nbooking_id\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x06 \x01(\t\x12\x0f\n\x07is_read\x18\x07 \x01(\x08\x12+\n\x07read_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"k\n\x18ListNotificationsRequest\x12\x13\n\x0bunread_only\x18\x01 \x01(\x08\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\"q\n\x19ListNotificationsResponse\x12;\n\rnotifications\x18\x01 \x03(\x0b\x32$.petpro.notification.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x1aStreamNotificationsRequest\x12\x1a\n\x05\x61\x66ter\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\xd3\x01\n\x1bStreamNotificationsResponse\x12<\n\x0cnotification\x18\x01 \x01(\x0b\x32$.petpro.notification.v1.NotificationH\x00\x12<\n\theartbeat\x18\x02 \x01(\x0b\x32\'.petpro.notification.v1.StreamHeartbeatH\x00\x12\x30\n\x03\x65nd\x18\x03 \x01(\x0b\x32!.petpro.notification.v1.StreamEndH\x00\x42\x06\n\x04said\"\x11\n\x0fStreamHeartbeat\"D\n\tStreamEnd\x12\x37\n\x06reason\x18\x01 \x01(\x0e\x32\'.petpro.notification.v1.StreamEndReason\"Z\n\x17ReadNotificationRequest\x12!\n\x0fnotification_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"V\n\x18ReadNotificationResponse\x12:\n\x0cnotification\x18\x01 \x01(\x0b\x32$.petpro.notification.v1.Notification*\xc7\x01\n\x0fStreamEndReason\x12!\n\x1dSTREAM_END_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTREAM_END_REASON_COME_BACK\x10\x01\x12#\n\x1fSTREAM_END_REASON_TOKEN_EXPIRES\x10\x02\x12%\n!STREAM_END_REASON_TOO_MUCH_MISSED\x10\x03\x12$\n STREAM_END_REASON_ACCOUNT_ERASED\x10\x04\x32\xfd\x03\n\x13NotificationService\x12\x93\x01\n\x11ListNotifications\x12\x30.petpro.notification.v1.ListNotificationsRequest\x1a\x31.petpro.notification.v1.ListNotificationsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/notifications\x12\xa2\x01\n\x13StreamNotifications\x12\x32.petpro.notification.v1.StreamNotificationsRequest\x1a\x33.petpro.notification.v1.StreamNotificationsResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/notifications:stream0\x01\x12\xaa\x01\n\x10ReadNotification\x12/.petpro.notification.v1.ReadNotificationRequest\x1a\x30.petpro.notification.v1.ReadNotificationResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/notifications/{notification_id}:read:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTNOTIFICATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTNOTIFICATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_LISTNOTIFICATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTNOTIFICATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_STREAMNOTIFICATIONSREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_STREAMNOTIFICATIONSREQUEST'].fields_by_name['after']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_READNOTIFICATIONREQUEST'].fields_by_name['notification_id']._loaded_options = None
@@ -48,26 +50,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['StreamNotifications']._serialized_options = b'\202\323\344\223\002\032\022\030/v1/notifications:stream'
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ReadNotification']._loaded_options = None
   _globals['_NOTIFICATIONSERVICE'].methods_by_name['ReadNotification']._serialized_options = b'\202\323\344\223\002-\"(/v1/notifications/{notification_id}:read:\001*'
-  _globals['_STREAMENDREASON']._serialized_start=1139
-  _globals['_STREAMENDREASON']._serialized_end=1338
+  _globals['_STREAMENDREASON']._serialized_start=1149
+  _globals['_STREAMENDREASON']._serialized_end=1348
   _globals['_NOTIFICATION']._serialized_start=162
   _globals['_NOTIFICATION']._serialized_end=381
   _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=383
-  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_end=480
-  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_start=482
-  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_end=595
-  _globals['_STREAMNOTIFICATIONSREQUEST']._serialized_start=597
-  _globals['_STREAMNOTIFICATIONSREQUEST']._serialized_end=653
-  _globals['_STREAMNOTIFICATIONSRESPONSE']._serialized_start=656
-  _globals['_STREAMNOTIFICATIONSRESPONSE']._serialized_end=867
-  _globals['_STREAMHEARTBEAT']._serialized_start=869
-  _globals['_STREAMHEARTBEAT']._serialized_end=886
-  _globals['_STREAMEND']._serialized_start=888
-  _globals['_STREAMEND']._serialized_end=956
-  _globals['_READNOTIFICATIONREQUEST']._serialized_start=958
-  _globals['_READNOTIFICATIONREQUEST']._serialized_end=1048
-  _globals['_READNOTIFICATIONRESPONSE']._serialized_start=1050
-  _globals['_READNOTIFICATIONRESPONSE']._serialized_end=1136
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=1341
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=1850
+  _globals['_LISTNOTIFICATIONSREQUEST']._serialized_end=490
+  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_start=492
+  _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_end=605
+  _globals['_STREAMNOTIFICATIONSREQUEST']._serialized_start=607
+  _globals['_STREAMNOTIFICATIONSREQUEST']._serialized_end=663
+  _globals['_STREAMNOTIFICATIONSRESPONSE']._serialized_start=666
+  _globals['_STREAMNOTIFICATIONSRESPONSE']._serialized_end=877
+  _globals['_STREAMHEARTBEAT']._serialized_start=879
+  _globals['_STREAMHEARTBEAT']._serialized_end=896
+  _globals['_STREAMEND']._serialized_start=898
+  _globals['_STREAMEND']._serialized_end=966
+  _globals['_READNOTIFICATIONREQUEST']._serialized_start=968
+  _globals['_READNOTIFICATIONREQUEST']._serialized_end=1058
+  _globals['_READNOTIFICATIONRESPONSE']._serialized_start=1060
+  _globals['_READNOTIFICATIONRESPONSE']._serialized_end=1146
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=1351
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=1860
 # @@protoc_insertion_point(module_scope)

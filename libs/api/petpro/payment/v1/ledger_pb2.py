@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from petpro.type.v1 import money_pb2 as petpro_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epetpro/payment/v1/ledger.proto\x12\x11petpro.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apetpro/type/v1/money.proto\"\xfa\x02\n\nSettlement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tclinic_id\x18\x02 \x01(\t\x12*\n\x06\x62\x65gins\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65ntry_count\x18\x05 \x01(\x05\x12+\n\x0ctotal_amount\x18\x06 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12+\n\x0cplatform_fee\x18\x07 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12)\n\ntax_amount\x18\x08 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12,\n\rclinic_amount\x18\t \x01(\x0b\x32\x15.petpro.type.v1.Money\x12.\n\nsettled_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x12JournalTransaction\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12-\n\tposted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05lines\x18\x07 \x03(\x0b\x32\x1e.petpro.payment.v1.JournalLine\"E\n\x0bJournalLine\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12%\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x15.petpro.type.v1.Money\"g\n\x16ListSettlementsRequest\x12\x1b\n\tclinic_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x17ListSettlementsResponse\x12\x32\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1d.petpro.payment.v1.Settlement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x13GetStatementRequest\x12\x1f\n\rsettlement_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12<\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".petpro.payment.v1.StatementFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\"N\n\x14GetStatementResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\t\"\xc6\x01\n\x15RunSettlementsRequest\x12\x31\n\x05until\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12/\n\tclinic_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^([0-9a-fA-F-]{36})?$\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"^\n\x16RunSettlementsResponse\x12\x32\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1d.petpro.payment.v1.Settlement\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"\x9c\x01\n\x12ListJournalRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x04 \x01(\t\"k\n\x13ListJournalResponse\x12;\n\x0ctransactions\x18\x01 \x03(\x0b\x32%.petpro.payment.v1.JournalTransaction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*h\n\x0fStatementFormat\x12 \n\x1cSTATEMENT_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14STATEMENT_FORMAT_CSV\x10\x01\x12\x19\n\x15STATEMENT_FORMAT_HTML\x10\x02\x32\xcd\x04\n\rLedgerService\x12\x95\x01\n\x0fListSettlements\x12).petpro.payment.v1.ListSettlementsRequest\x1a*.petpro.payment.v1.ListSettlementsResponse\"+\x82\xd3\xe4\x93\x02%\x12#/v1/clinics/{clinic_id}/settlements\x12\x92\x01\n\x0cGetStatement\x12&.petpro.payment.v1.GetStatementRequest\x1a\'.petpro.payment.v1.GetStatementResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/settlements/{settlement_id}/statement\x12\x90\x01\n\x0eRunSettlements\x12(.petpro.payment.v1.RunSettlementsRequest\x1a).petpro.payment.v1.RunSettlementsResponse\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/operations/settlements:run:\x01*\x12|\n\x0bListJournal\x12%.petpro.payment.v1.ListJournalRequest\x1a&.petpro.payment.v1.ListJournalResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operations/journalb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epetpro/payment/v1/ledger.proto\x12\x11petpro.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apetpro/type/v1/money.proto\"\xfa\x02\n\nSettlement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tclinic_id\x18\x02 \x01(\t\x12*\n\x06\x62\x65gins\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65ntry_count\x18\x05 \x01(\x05\x12+\n\x0ctotal_amount\x18\x06 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12+\n\x0cplatform_fee\x18\x07 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12)\n\ntax_amount\x18\x08 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12,\n\rclinic_amount\x18\t \x01(\x0b\x32\x15.petpro.type.v1.Money\x12.\n\nsettled_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x12JournalTransaction\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12-\n\tposted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05lines\x18\x07 \x03(\x0b\x32\x1e.petpro.payment.v1.JournalLine\"E\n\x0bJournalLine\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12%\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x15.petpro.type.v1.Money\"q\n\x16ListSettlementsRequest\x12\x1b\n\tclinic_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\"f\n\x17ListSettlementsResponse\x12\x32\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1d.petpro.payment.v1.Settlement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x13GetStatementRequest\x12\x1f\n\rsettlement_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12<\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".petpro.payment.v1.StatementFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\"N\n\x14GetStatementResponse\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\t\"\xc6\x01\n\x15RunSettlementsRequest\x12\x31\n\x05until\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12/\n\tclinic_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^([0-9a-fA-F-]{36})?$\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"^\n\x16RunSettlementsResponse\x12\x32\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1d.petpro.payment.v1.Settlement\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"\xa6\x01\n\x12ListJournalRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\"k\n\x13ListJournalResponse\x12;\n\x0ctransactions\x18\x01 \x03(\x0b\x32%.petpro.payment.v1.JournalTransaction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*h\n\x0fStatementFormat\x12 \n\x1cSTATEMENT_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14STATEMENT_FORMAT_CSV\x10\x01\x12\x19\n\x15STATEMENT_FORMAT_HTML\x10\x02\x32\xcd\x04\n\rLedgerService\x12\x95\x01\n\x0fListSettlements\x12).petpro.payment.v1.ListSettlementsRequest\x1a*.petpro.payment.v1.ListSettlementsResponse\"+\x82\xd3\xe4\x93\x02%\x12#/v1/clinics/{clinic_id}/settlements\x12\x92\x01\n\x0cGetStatement\x12&.petpro.payment.v1.GetStatementRequest\x1a\'.petpro.payment.v1.GetStatementResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/settlements/{settlement_id}/statement\x12\x90\x01\n\x0eRunSettlements\x12(.petpro.payment.v1.RunSettlementsRequest\x1a).petpro.payment.v1.RunSettlementsResponse\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/operations/settlements:run:\x01*\x12|\n\x0bListJournal\x12%.petpro.payment.v1.ListJournalRequest\x1a&.petpro.payment.v1.ListJournalResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operations/journalb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSETTLEMENTSREQUEST'].fields_by_name['clinic_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LISTSETTLEMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTSETTLEMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_LISTSETTLEMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTSETTLEMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['settlement_id']._loaded_options = None
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['settlement_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETSTATEMENTREQUEST'].fields_by_name['format']._loaded_options = None
@@ -53,6 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSETTLEMENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_LISTJOURNALREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTJOURNALREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_LISTJOURNALREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTJOURNALREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_LEDGERSERVICE'].methods_by_name['ListSettlements']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['ListSettlements']._serialized_options = b'\202\323\344\223\002%\022#/v1/clinics/{clinic_id}/settlements'
   _globals['_LEDGERSERVICE'].methods_by_name['GetStatement']._loaded_options = None
@@ -61,8 +65,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERSERVICE'].methods_by_name['RunSettlements']._serialized_options = b'\202\323\344\223\002#\"\036/v1/operations/settlements:run:\001*'
   _globals['_LEDGERSERVICE'].methods_by_name['ListJournal']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['ListJournal']._serialized_options = b'\202\323\344\223\002\030\022\026/v1/operations/journal'
-  _globals['_STATEMENTFORMAT']._serialized_start=1796
-  _globals['_STATEMENTFORMAT']._serialized_end=1900
+  _globals['_STATEMENTFORMAT']._serialized_start=1816
+  _globals['_STATEMENTFORMAT']._serialized_end=1920
   _globals['_SETTLEMENT']._serialized_start=174
   _globals['_SETTLEMENT']._serialized_end=552
   _globals['_JOURNALTRANSACTION']._serialized_start=555
@@ -70,21 +74,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOURNALLINE']._serialized_start=753
   _globals['_JOURNALLINE']._serialized_end=822
   _globals['_LISTSETTLEMENTSREQUEST']._serialized_start=824
-  _globals['_LISTSETTLEMENTSREQUEST']._serialized_end=927
-  _globals['_LISTSETTLEMENTSRESPONSE']._serialized_start=929
-  _globals['_LISTSETTLEMENTSRESPONSE']._serialized_end=1031
-  _globals['_GETSTATEMENTREQUEST']._serialized_start=1033
-  _globals['_GETSTATEMENTREQUEST']._serialized_end=1149
-  _globals['_GETSTATEMENTRESPONSE']._serialized_start=1151
-  _globals['_GETSTATEMENTRESPONSE']._serialized_end=1229
-  _globals['_RUNSETTLEMENTSREQUEST']._serialized_start=1232
-  _globals['_RUNSETTLEMENTSREQUEST']._serialized_end=1430
-  _globals['_RUNSETTLEMENTSRESPONSE']._serialized_start=1432
-  _globals['_RUNSETTLEMENTSRESPONSE']._serialized_end=1526
-  _globals['_LISTJOURNALREQUEST']._serialized_start=1529
-  _globals['_LISTJOURNALREQUEST']._serialized_end=1685
-  _globals['_LISTJOURNALRESPONSE']._serialized_start=1687
-  _globals['_LISTJOURNALRESPONSE']._serialized_end=1794
-  _globals['_LEDGERSERVICE']._serialized_start=1903
-  _globals['_LEDGERSERVICE']._serialized_end=2492
+  _globals['_LISTSETTLEMENTSREQUEST']._serialized_end=937
+  _globals['_LISTSETTLEMENTSRESPONSE']._serialized_start=939
+  _globals['_LISTSETTLEMENTSRESPONSE']._serialized_end=1041
+  _globals['_GETSTATEMENTREQUEST']._serialized_start=1043
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=1159
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=1161
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=1239
+  _globals['_RUNSETTLEMENTSREQUEST']._serialized_start=1242
+  _globals['_RUNSETTLEMENTSREQUEST']._serialized_end=1440
+  _globals['_RUNSETTLEMENTSRESPONSE']._serialized_start=1442
+  _globals['_RUNSETTLEMENTSRESPONSE']._serialized_end=1536
+  _globals['_LISTJOURNALREQUEST']._serialized_start=1539
+  _globals['_LISTJOURNALREQUEST']._serialized_end=1705
+  _globals['_LISTJOURNALRESPONSE']._serialized_start=1707
+  _globals['_LISTJOURNALRESPONSE']._serialized_end=1814
+  _globals['_LEDGERSERVICE']._serialized_start=1923
+  _globals['_LEDGERSERVICE']._serialized_end=2512
 # @@protoc_insertion_point(module_scope)

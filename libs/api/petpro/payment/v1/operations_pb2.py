@@ -29,7 +29,7 @@ from petpro.payment.v1 import payment_pb2 as petpro_dot_payment_dot_v1_dot_payme
 from petpro.type.v1 import money_pb2 as petpro_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"petpro/payment/v1/operations.proto\x12\x11petpro.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fpetpro/payment/v1/payment.proto\x1a\x1apetpro/type/v1/money.proto\"\xcc\x01\n\x0cManualRefund\x12)\n\x06refund\x18\x01 \x01(\x0b\x32\x19.petpro.payment.v1.Refund\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\x06 \x01(\t\x12/\n\x0bwaits_since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8d\x02\n\x12QuarantinedPayment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x1a\n\x12\x65xternal_reference\x18\x06 \x01(\t\x12&\n\x07ordered\x18\x07 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12$\n\x05taken\x18\x08 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12/\n\x0bwaits_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb7\x01\n\x18ListManualRefundsRequest\x12&\n\x0fmin_age_seconds\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xbc\xe0\xdf\x0b(\x00\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x41\n\x06status\x18\x04 \x01(\x0e\x32\x1f.petpro.payment.v1.RefundStatusB\x10\xbaH\r\x82\x01\n\x18\x00\x18\x07\x18\x08\x18\t\x18\n\"f\n\x19ListManualRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.petpro.payment.v1.ManualRefund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9b\x01\n\x13PayOutRefundRequest\x12\x1b\n\trefund_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"A\n\x14PayOutRefundResponse\x12)\n\x06refund\x18\x01 \x01(\x0b\x32\x19.petpro.payment.v1.Refund\"|\n\x12RetryRefundRequest\x12\x1b\n\trefund_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"@\n\x13RetryRefundResponse\x12)\n\x06refund\x18\x01 \x01(\x0b\x32\x19.petpro.payment.v1.Refund\"z\n\x1eListQuarantinedPaymentsRequest\x12&\n\x0fmin_age_seconds\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xbc\xe0\xdf\x0b(\x00\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x03 \x01(\t\"s\n\x1fListQuarantinedPaymentsResponse\x12\x37\n\x08payments\x18\x01 \x03(\x0b\x32%.petpro.payment.v1.QuarantinedPayment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9f\x01\n\x16\x43loseQuarantineRequest\x12\x1c\n\npayment_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x19\n\x17\x43loseQuarantineResponse2\x9a\x06\n\x11MoneyQueueService\x12\x8e\x01\n\x11ListManualRefunds\x12+.petpro.payment.v1.ListManualRefundsRequest\x1a,.petpro.payment.v1.ListManualRefundsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operations/refunds\x12\x95\x01\n\x0cPayOutRefund\x12&.petpro.payment.v1.PayOutRefundRequest\x1a\'.petpro.payment.v1.PayOutRefundResponse\"4\x82\xd3\xe4\x93\x02.\")/v1/operations/refunds/{refund_id}:payOut:\x01*\x12\x91\x01\n\x0bRetryRefund\x12%.petpro.payment.v1.RetryRefundRequest\x1a&.petpro.payment.v1.RetryRefundResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/operations/refunds/{refund_id}:retry:\x01*\x12\xa3\x01\n\x17ListQuarantinedPayments\x12\x31.petpro.payment.v1.ListQuarantinedPaymentsRequest\x1a\x32.petpro.payment.v1.ListQuarantinedPaymentsResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/operations/quarantine\x12\xa1\x01\n\x0f\x43loseQuarantine\x12).petpro.payment.v1.CloseQuarantineRequest\x1a*.petpro.payment.v1.CloseQuarantineResponse\"7\x82\xd3\xe4\x93\x02\x31\",/v1/operations/quarantine/{payment_id}:close:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"petpro/payment/v1/operations.proto\x12\x11petpro.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fpetpro/payment/v1/payment.proto\x1a\x1apetpro/type/v1/money.proto\"\xcc\x01\n\x0cManualRefund\x12)\n\x06refund\x18\x01 \x01(\x0b\x32\x19.petpro.payment.v1.Refund\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\x06 \x01(\t\x12/\n\x0bwaits_since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8d\x02\n\x12QuarantinedPayment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\nbooking_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x11\n\tclinic_id\x18\x04 \x01(\t\x12\x10\n\x08provider\x18\x05 \x01(\t\x12\x1a\n\x12\x65xternal_reference\x18\x06 \x01(\t\x12&\n\x07ordered\x18\x07 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12$\n\x05taken\x18\x08 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12/\n\x0bwaits_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc1\x01\n\x18ListManualRefundsRequest\x12&\n\x0fmin_age_seconds\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xbc\xe0\xdf\x0b(\x00\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x41\n\x06status\x18\x04 \x01(\x0e\x32\x1f.petpro.payment.v1.RefundStatusB\x10\xbaH\r\x82\x01\n\x18\x00\x18\x07\x18\x08\x18\t\x18\n\"f\n\x19ListManualRefundsResponse\x12\x30\n\x07refunds\x18\x01 \x03(\x0b\x32\x1f.petpro.payment.v1.ManualRefund\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9b\x01\n\x13PayOutRefundRequest\x12\x1b\n\trefund_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"A\n\x14PayOutRefundResponse\x12)\n\x06refund\x18\x01 \x01(\x0b\x32\x19.petpro.payment.v1.Refund\"|\n\x12RetryRefundRequest\x12\x1b\n\trefund_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\nrequest_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"@\n\x13RetryRefundResponse\x12)\n\x06refund\x18\x01 \x01(\x0b\x32\x19.petpro.payment.v1.Refund\"\x84\x01\n\x1eListQuarantinedPaymentsRequest\x12&\n\x0fmin_age_seconds\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xbc\xe0\xdf\x0b(\x00\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\"s\n\x1fListQuarantinedPaymentsResponse\x12\x37\n\x08payments\x18\x01 \x03(\x0b\x32%.petpro.payment.v1.QuarantinedPayment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9f\x01\n\x16\x43loseQuarantineRequest\x12\x1c\n\npayment_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\treference\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x19\n\x17\x43loseQuarantineResponse2\x9a\x06\n\x11MoneyQueueService\x12\x8e\x01\n\x11ListManualRefunds\x12+.petpro.payment.v1.ListManualRefundsRequest\x1a,.petpro.payment.v1.ListManualRefundsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operations/refunds\x12\x95\x01\n\x0cPayOutRefund\x12&.petpro.payment.v1.PayOutRefundRequest\x1a\'.petpro.payment.v1.PayOutRefundResponse\"4\x82\xd3\xe4\x93\x02.\")/v1/operations/refunds/{refund_id}:payOut:\x01*\x12\x91\x01\n\x0bRetryRefund\x12%.petpro.payment.v1.RetryRefundRequest\x1a&.petpro.payment.v1.RetryRefundResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/operations/refunds/{refund_id}:retry:\x01*\x12\xa3\x01\n\x17ListQuarantinedPayments\x12\x31.petpro.payment.v1.ListQuarantinedPaymentsRequest\x1a\x32.petpro.payment.v1.ListQuarantinedPaymentsResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/operations/quarantine\x12\xa1\x01\n\x0f\x43loseQuarantine\x12).petpro.payment.v1.CloseQuarantineRequest\x1a*.petpro.payment.v1.CloseQuarantineResponse\"7\x82\xd3\xe4\x93\x02\x31\",/v1/operations/quarantine/{payment_id}:close:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMANUALREFUNDSREQUEST'].fields_by_name['min_age_seconds']._serialized_options = b'\272H\n\"\010\030\200\274\340\337\013(\000'
   _globals['_LISTMANUALREFUNDSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTMANUALREFUNDSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_LISTMANUALREFUNDSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTMANUALREFUNDSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_LISTMANUALREFUNDSREQUEST'].fields_by_name['status']._loaded_options = None
   _globals['_LISTMANUALREFUNDSREQUEST'].fields_by_name['status']._serialized_options = b'\272H\r\202\001\n\030\000\030\007\030\010\030\t\030\n'
   _globals['_PAYOUTREFUNDREQUEST'].fields_by_name['refund_id']._loaded_options = None
@@ -60,6 +62,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTQUARANTINEDPAYMENTSREQUEST'].fields_by_name['min_age_seconds']._serialized_options = b'\272H\n\"\010\030\200\274\340\337\013(\000'
   _globals['_LISTQUARANTINEDPAYMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTQUARANTINEDPAYMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_LISTQUARANTINEDPAYMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTQUARANTINEDPAYMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_CLOSEQUARANTINEREQUEST'].fields_by_name['payment_id']._loaded_options = None
   _globals['_CLOSEQUARANTINEREQUEST'].fields_by_name['payment_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CLOSEQUARANTINEREQUEST'].fields_by_name['reference']._loaded_options = None
@@ -83,25 +87,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUARANTINEDPAYMENT']._serialized_start=418
   _globals['_QUARANTINEDPAYMENT']._serialized_end=687
   _globals['_LISTMANUALREFUNDSREQUEST']._serialized_start=690
-  _globals['_LISTMANUALREFUNDSREQUEST']._serialized_end=873
-  _globals['_LISTMANUALREFUNDSRESPONSE']._serialized_start=875
-  _globals['_LISTMANUALREFUNDSRESPONSE']._serialized_end=977
-  _globals['_PAYOUTREFUNDREQUEST']._serialized_start=980
-  _globals['_PAYOUTREFUNDREQUEST']._serialized_end=1135
-  _globals['_PAYOUTREFUNDRESPONSE']._serialized_start=1137
-  _globals['_PAYOUTREFUNDRESPONSE']._serialized_end=1202
-  _globals['_RETRYREFUNDREQUEST']._serialized_start=1204
-  _globals['_RETRYREFUNDREQUEST']._serialized_end=1328
-  _globals['_RETRYREFUNDRESPONSE']._serialized_start=1330
-  _globals['_RETRYREFUNDRESPONSE']._serialized_end=1394
-  _globals['_LISTQUARANTINEDPAYMENTSREQUEST']._serialized_start=1396
-  _globals['_LISTQUARANTINEDPAYMENTSREQUEST']._serialized_end=1518
-  _globals['_LISTQUARANTINEDPAYMENTSRESPONSE']._serialized_start=1520
-  _globals['_LISTQUARANTINEDPAYMENTSRESPONSE']._serialized_end=1635
-  _globals['_CLOSEQUARANTINEREQUEST']._serialized_start=1638
-  _globals['_CLOSEQUARANTINEREQUEST']._serialized_end=1797
-  _globals['_CLOSEQUARANTINERESPONSE']._serialized_start=1799
-  _globals['_CLOSEQUARANTINERESPONSE']._serialized_end=1824
-  _globals['_MONEYQUEUESERVICE']._serialized_start=1827
-  _globals['_MONEYQUEUESERVICE']._serialized_end=2621
+  _globals['_LISTMANUALREFUNDSREQUEST']._serialized_end=883
+  _globals['_LISTMANUALREFUNDSRESPONSE']._serialized_start=885
+  _globals['_LISTMANUALREFUNDSRESPONSE']._serialized_end=987
+  _globals['_PAYOUTREFUNDREQUEST']._serialized_start=990
+  _globals['_PAYOUTREFUNDREQUEST']._serialized_end=1145
+  _globals['_PAYOUTREFUNDRESPONSE']._serialized_start=1147
+  _globals['_PAYOUTREFUNDRESPONSE']._serialized_end=1212
+  _globals['_RETRYREFUNDREQUEST']._serialized_start=1214
+  _globals['_RETRYREFUNDREQUEST']._serialized_end=1338
+  _globals['_RETRYREFUNDRESPONSE']._serialized_start=1340
+  _globals['_RETRYREFUNDRESPONSE']._serialized_end=1404
+  _globals['_LISTQUARANTINEDPAYMENTSREQUEST']._serialized_start=1407
+  _globals['_LISTQUARANTINEDPAYMENTSREQUEST']._serialized_end=1539
+  _globals['_LISTQUARANTINEDPAYMENTSRESPONSE']._serialized_start=1541
+  _globals['_LISTQUARANTINEDPAYMENTSRESPONSE']._serialized_end=1656
+  _globals['_CLOSEQUARANTINEREQUEST']._serialized_start=1659
+  _globals['_CLOSEQUARANTINEREQUEST']._serialized_end=1818
+  _globals['_CLOSEQUARANTINERESPONSE']._serialized_start=1820
+  _globals['_CLOSEQUARANTINERESPONSE']._serialized_end=1845
+  _globals['_MONEYQUEUESERVICE']._serialized_start=1848
+  _globals['_MONEYQUEUESERVICE']._serialized_end=2642
 # @@protoc_insertion_point(module_scope)

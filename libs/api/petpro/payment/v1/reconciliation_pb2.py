@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from petpro.type.v1 import money_pb2 as petpro_dot_type_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&petpro/payment/v1/reconciliation.proto\x12\x11petpro.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apetpro/type/v1/money.proto\"\xf0\x01\n\x10ProviderMovement\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.petpro.payment.v1.MovementKind\x12\x11\n\treference\x18\x02 \x01(\t\x12\x1a\n\x12\x65xternal_reference\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .petpro.payment.v1.MovementState\x12%\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x02\n\x1cListProviderMovementsRequest\x12\x1b\n\x08provider\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x39\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.petpro.payment.v1.MovementKindB\n\xbaH\x07\x82\x01\x04\x18\x01\x18\x02\x12\x31\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\tpage_size\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x06 \x01(\t\"\x83\x01\n\x1dListProviderMovementsResponse\x12\x36\n\tmovements\x18\x01 \x03(\x0b\x32#.petpro.payment.v1.ProviderMovement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tis_listed\x18\x03 \x01(\x08*b\n\x0cMovementKind\x12\x1d\n\x19MOVEMENT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MOVEMENT_KIND_CAPTURE\x10\x01\x12\x18\n\x14MOVEMENT_KIND_REFUND\x10\x02*\x7f\n\rMovementState\x12\x1e\n\x1aMOVEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16MOVEMENT_STATE_PENDING\x10\x01\x12\x17\n\x13MOVEMENT_STATE_DONE\x10\x02\x12\x19\n\x15MOVEMENT_STATE_FAILED\x10\x03\x32\xcb\x01\n\x15ReconciliationService\x12\xb1\x01\n\x15ListProviderMovements\x12/.petpro.payment.v1.ListProviderMovementsRequest\x1a\x30.petpro.payment.v1.ListProviderMovementsResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/operations/providers/{provider}/movementsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&petpro/payment/v1/reconciliation.proto\x12\x11petpro.payment.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apetpro/type/v1/money.proto\"\xf0\x01\n\x10ProviderMovement\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.petpro.payment.v1.MovementKind\x12\x11\n\treference\x18\x02 \x01(\t\x12\x1a\n\x12\x65xternal_reference\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .petpro.payment.v1.MovementState\x12%\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x15.petpro.type.v1.Money\x12&\n\x02\x61t\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x98\x02\n\x1cListProviderMovementsRequest\x12\x1b\n\x08provider\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x39\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.petpro.payment.v1.MovementKindB\n\xbaH\x07\x82\x01\x04\x18\x01\x18\x02\x12\x31\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x31\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\tpage_size\x18\x05 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\"\x83\x01\n\x1dListProviderMovementsResponse\x12\x36\n\tmovements\x18\x01 \x03(\x0b\x32#.petpro.payment.v1.ProviderMovement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x11\n\tis_listed\x18\x03 \x01(\x08*b\n\x0cMovementKind\x12\x1d\n\x19MOVEMENT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MOVEMENT_KIND_CAPTURE\x10\x01\x12\x18\n\x14MOVEMENT_KIND_REFUND\x10\x02*\x7f\n\rMovementState\x12\x1e\n\x1aMOVEMENT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16MOVEMENT_STATE_PENDING\x10\x01\x12\x17\n\x13MOVEMENT_STATE_DONE\x10\x02\x12\x19\n\x15MOVEMENT_STATE_FAILED\x10\x03\x32\xcb\x01\n\x15ReconciliationService\x12\xb1\x01\n\x15ListProviderMovements\x12/.petpro.payment.v1.ListProviderMovementsRequest\x1a\x30.petpro.payment.v1.ListProviderMovementsResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/operations/providers/{provider}/movementsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,18 +45,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPROVIDERMOVEMENTSREQUEST'].fields_by_name['until']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LISTPROVIDERMOVEMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPROVIDERMOVEMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_LISTPROVIDERMOVEMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPROVIDERMOVEMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['ListProviderMovements']._loaded_options = None
   _globals['_RECONCILIATIONSERVICE'].methods_by_name['ListProviderMovements']._serialized_options = b'\202\323\344\223\002/\022-/v1/operations/providers/{provider}/movements'
-  _globals['_MOVEMENTKIND']._serialized_start=831
-  _globals['_MOVEMENTKIND']._serialized_end=929
-  _globals['_MOVEMENTSTATE']._serialized_start=931
-  _globals['_MOVEMENTSTATE']._serialized_end=1058
+  _globals['_MOVEMENTKIND']._serialized_start=841
+  _globals['_MOVEMENTKIND']._serialized_end=939
+  _globals['_MOVEMENTSTATE']._serialized_start=941
+  _globals['_MOVEMENTSTATE']._serialized_end=1068
   _globals['_PROVIDERMOVEMENT']._serialized_start=182
   _globals['_PROVIDERMOVEMENT']._serialized_end=422
   _globals['_LISTPROVIDERMOVEMENTSREQUEST']._serialized_start=425
-  _globals['_LISTPROVIDERMOVEMENTSREQUEST']._serialized_end=695
-  _globals['_LISTPROVIDERMOVEMENTSRESPONSE']._serialized_start=698
-  _globals['_LISTPROVIDERMOVEMENTSRESPONSE']._serialized_end=829
-  _globals['_RECONCILIATIONSERVICE']._serialized_start=1061
-  _globals['_RECONCILIATIONSERVICE']._serialized_end=1264
+  _globals['_LISTPROVIDERMOVEMENTSREQUEST']._serialized_end=705
+  _globals['_LISTPROVIDERMOVEMENTSRESPONSE']._serialized_start=708
+  _globals['_LISTPROVIDERMOVEMENTSRESPONSE']._serialized_end=839
+  _globals['_RECONCILIATIONSERVICE']._serialized_start=1071
+  _globals['_RECONCILIATIONSERVICE']._serialized_end=1274
 # @@protoc_insertion_point(module_scope)

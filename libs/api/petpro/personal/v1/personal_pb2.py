@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!petpro/personal/v1/personal.proto\x12\x12petpro.personal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb1\x01\n\x19\x45xportPersonalDataRequest\x12H\n\x07service\x18\x01 \x01(\tB7\xbaH4r220^(account|catalog|booking|payment|notification)$\x12\x18\n\x07user_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x12\n\npage_token\x18\x04 \x01(\t\"d\n\x1a\x45xportPersonalDataResponse\x12-\n\x04rows\x18\x01 \x03(\x0b\x32\x1f.petpro.personal.v1.PersonalRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x0bPersonalRow\x12\r\n\x05table\x18\x01 \x01(\t\x12\'\n\x06values\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct2\xb0\x01\n\x13PersonalDataService\x12\x98\x01\n\x12\x45xportPersonalData\x12-.petpro.personal.v1.ExportPersonalDataRequest\x1a..petpro.personal.v1.ExportPersonalDataResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/personal-data/{service}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!petpro/personal/v1/personal.proto\x12\x12petpro.personal.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xbb\x01\n\x19\x45xportPersonalDataRequest\x12H\n\x07service\x18\x01 \x01(\tB7\xbaH4r220^(account|catalog|booking|payment|notification)$\x12\x18\n\x07user_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x1c\n\tpage_size\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\"d\n\x1a\x45xportPersonalDataResponse\x12-\n\x04rows\x18\x01 \x03(\x0b\x32\x1f.petpro.personal.v1.PersonalRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x0bPersonalRow\x12\r\n\x05table\x18\x01 \x01(\t\x12\'\n\x06values\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct2\xb0\x01\n\x13PersonalDataService\x12\x98\x01\n\x12\x45xportPersonalData\x12-.petpro.personal.v1.ExportPersonalDataRequest\x1a..petpro.personal.v1.ExportPersonalDataResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/personal-data/{service}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,14 +40,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTPERSONALDATAREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\004r\002\030$'
   _globals['_EXPORTPERSONALDATAREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_EXPORTPERSONALDATAREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_EXPORTPERSONALDATAREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_EXPORTPERSONALDATAREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\240\037'
   _globals['_PERSONALDATASERVICE'].methods_by_name['ExportPersonalData']._loaded_options = None
   _globals['_PERSONALDATASERVICE'].methods_by_name['ExportPersonalData']._serialized_options = b'\202\323\344\223\002\035\022\033/v1/personal-data/{service}'
   _globals['_EXPORTPERSONALDATAREQUEST']._serialized_start=147
-  _globals['_EXPORTPERSONALDATAREQUEST']._serialized_end=324
-  _globals['_EXPORTPERSONALDATARESPONSE']._serialized_start=326
-  _globals['_EXPORTPERSONALDATARESPONSE']._serialized_end=426
-  _globals['_PERSONALROW']._serialized_start=428
-  _globals['_PERSONALROW']._serialized_end=497
-  _globals['_PERSONALDATASERVICE']._serialized_start=500
-  _globals['_PERSONALDATASERVICE']._serialized_end=676
+  _globals['_EXPORTPERSONALDATAREQUEST']._serialized_end=334
+  _globals['_EXPORTPERSONALDATARESPONSE']._serialized_start=336
+  _globals['_EXPORTPERSONALDATARESPONSE']._serialized_end=436
+  _globals['_PERSONALROW']._serialized_start=438
+  _globals['_PERSONALROW']._serialized_end=507
+  _globals['_PERSONALDATASERVICE']._serialized_start=510
+  _globals['_PERSONALDATASERVICE']._serialized_end=686
 # @@protoc_insertion_point(module_scope)

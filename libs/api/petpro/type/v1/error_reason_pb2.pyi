@@ -24,7 +24,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 1
-    """One or more fields break their rules; google.rpc.BadRequest lists them all (INVALID_ARGUMENT)."""
+    """One or more fields break their rules; google.rpc.BadRequest lists them, of many the first 20 and
+    how many more there are (INVALID_ARGUMENT).
+    """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 2
     """No token, or one that is malformed, out of date or not ours (UNAUTHENTICATED)."""
     ERROR_REASON_FORBIDDEN: _ErrorReason.ValueType  # 3
@@ -51,7 +53,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
-"""One or more fields break their rules; google.rpc.BadRequest lists them all (INVALID_ARGUMENT)."""
+"""One or more fields break their rules; google.rpc.BadRequest lists them, of many the first 20 and
+how many more there are (INVALID_ARGUMENT).
+"""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 2
 """No token, or one that is malformed, out of date or not ours (UNAUTHENTICATED)."""
 ERROR_REASON_FORBIDDEN: ErrorReason.ValueType  # 3

@@ -1,0 +1,184 @@
+"""What a stranger sends too much of, through the gateway to a service behind its real edge."""
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import pytest_asyncio
+from grpc import aio
+
+from petpro.account.v1 import account_pb2, account_pb2_grpc
+from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
+from petpro_common import channels, rpc
+from petpro_common.auth import ServiceTokens
+from petpro_common.ids import new_id
+from petpro_common.testing import KeyRing, eventually
+from petpro_gateway.policy import Policy
+from services.gateway.tests.edge import SERVICES, Edge, running
+from services.gateway.tests.servicer_account import Account
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ME = "/v1/users/me"
+BOMB = """
+import sys, grpc
+options = [("grpc.enable_http_proxy", 0), ("grpc.max_send_message_length", -1)]
+channel = grpc.insecure_channel(sys.argv[1], options, grpc.Compression.Gzip)
+try:
+    channel.unary_unary("/petpro.account.v1.AccountService/CreateToken")(bytes(100 << 20), timeout=20)
+except grpc.RpcError as refused:
+    print(refused.code().name)
+"""
+"""A program that sends a hundred mebibytes, which are a tenth of one on their way."""
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
+    return KeyRing(tmp_path_factory.mktemp("keys"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def account(keys: KeyRing) -> AsyncIterator[tuple[Account, str]]:
+    """Account and catalog, and where they are."""
+    servicer = Account(keys)  # type: ignore[abstract]  # the other RPCs are not asked for
+    server = rpc.server(rpc.Edge("account", keys.verifier()))
+    account_pb2_grpc.add_AccountServiceServicer_to_server(servicer, server)
+    catalog_pb2_grpc.add_CatalogServiceServicer_to_server(catalog_pb2_grpc.CatalogServiceServicer(), server)  # type: ignore[abstract]
+    address = f"127.0.0.1:{rpc.listen(server, '127.0.0.1:0')}"
+    await server.start()
+    async with channels.channel(address, ServiceTokens("booking", keys.service_key("booking"))) as to_others:
+        servicer.others = account_pb2_grpc.AccountServiceStub(to_others)
+        yield servicer, address
+    await server.stop(0)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def gateway(policy: Policy, account: tuple[Account, str], tmp_path_factory: Any) -> AsyncIterator[Edge]:
+    folder: Path = tmp_path_factory.mktemp("strangers")
+    async with running(policy, dict.fromkeys(SERVICES, account[1]), folder) as edge:
+        yield edge
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stranger(gateway: Edge) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def siti(keys: KeyRing) -> dict[str, str]:
+    """The headers of somebody who has an account, as everybody can."""
+    return {"authorization": f"Bearer {keys.person(new_id())}"}
+
+
+def connected(gateway: Edge) -> aio.Channel:
+    return aio.insecure_channel(gateway.address, options=[("grpc.enable_http_proxy", 0)])
+
+
+async def refused(call: Any) -> grpc.StatusCode:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call
+    return caught.value.code()
+
+
+def most_memory(*, reset: bool = False) -> int:
+    """The most that this process, in which the service runs, has had since that was last reset; in mebibytes."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) >> 10
+
+
+async def test_a_compressed_message_is_refused_without_being_unpacked(gateway: Edge) -> None:
+    before = most_memory(reset=True)
+    sender = await asyncio.create_subprocess_exec(sys.executable, "-c", BOMB, gateway.address, stdout=subprocess.PIPE)
+    said, _ = await sender.communicate()
+    assert said.decode().strip() == "UNIMPLEMENTED"
+    assert most_memory() - before < 50
+
+
+async def test_a_long_error_of_one_caller_ends_nobodys_call(
+    gateway: Edge, stranger: httpx.AsyncClient, account: tuple[Account, str], siti: dict[str, str]
+) -> None:
+    servicer, _ = account
+    servicer.waiting = 0
+    sign_in = {"email": "budi@example.com", "password": "his own"}
+    budi = asyncio.ensure_future(stranger.post("/v1/auth/token", json=sign_in))
+    await eventually(lambda: servicer.waiting == 1)
+    edit = account_pb2.UpdateCurrentUserRequest(user=account_pb2.User(full_name="Siti"))
+    edit.update_mask.paths.append("x" * 100_000)
+    hours = {f"day {number}": {"open": "x"} for number in range(1000)}
+    async with connected(gateway) as channel:
+        stub = account_pb2_grpc.AccountServiceStub(channel)
+        code = await refused(stub.UpdateCurrentUser(edit, metadata=tuple(siti.items())))
+    answer = await stranger.post("/v1/clinics", json={"clinic": {"operating_hours": hours}}, headers=siti)
+    servicer.may_answer.set()
+
+    assert (await budi).status_code == 200
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert (answer.status_code, answer.json()["details"][0]["reason"]) == (400, "INVALID_REQUEST")
+
+
+async def test_a_list_that_is_too_long_keeps_a_service_busy_for_no_time(
+    gateway: Edge, stranger: httpx.AsyncClient, siti: dict[str, str]
+) -> None:
+    """Three hundred thousand tiers are a message of less than a mebibyte; to look at each would take seconds."""
+    clinic = catalog_pb2.Clinic()
+    for _ in range(300_000):
+        clinic.cancellation_policy.tiers.add()
+    async with connected(gateway) as channel:
+        stub = catalog_pb2_grpc.CatalogServiceStub(channel)
+        request = catalog_pb2.CreateClinicRequest(clinic=clinic)
+        began = time.process_time()
+        code = await refused(stub.CreateClinic(request, metadata=tuple(siti.items())))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("given", ["é", "\xff", "a" * 129, "a\tb", ""])
+async def test_a_request_id_that_cannot_be_passed_on_is_replaced(
+    stranger: httpx.AsyncClient, account: tuple[Account, str], siti: dict[str, str], given: str
+) -> None:
+    """Gateway, service and client know the call by the same one."""
+    written = given.encode("latin-1")
+    token = siti["authorization"].encode()
+    headers = {b"authorization": token, b"x-request-id": written, b"x-petpro-kept-request-id": written}
+    answer = await stranger.get(ME, headers=headers)
+    assert answer.status_code == 200
+    assert UUID.fullmatch(answer.headers["x-request-id"])
+    assert account[0].request_ids[-1] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("given", ["a request, 7", '%REQ(:path)% it\'s "mine"', "a" * 128])
+async def test_a_request_id_that_can_is_kept(
+    stranger: httpx.AsyncClient, account: tuple[Account, str], siti: dict[str, str], given: str
+) -> None:
+    answer = await stranger.get(ME, headers=siti | {"x-request-id": given})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (200, given)
+    assert account[0].request_ids[-1] == given
+
+
+async def test_a_trace_state_of_many_systems_is_not_passed_on(
+    stranger: httpx.AsyncClient, siti: dict[str, str]
+) -> None:
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}
+    trace["tracestate"] = ",".join(f"system{number}={'x' * 250}" for number in range(30))
+    answers = [await stranger.get(ME, headers=siti | trace) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.mark.parametrize("headers", [{"x-junk": "a" * 15_500}, {f"x-{number:03}": "a" * 150 for number in range(90)}])
+async def test_a_service_takes_every_header_that_the_gateway_takes(
+    stranger: httpx.AsyncClient, siti: dict[str, str], headers: dict[str, str]
+) -> None:
+    answers = [await stranger.get(ME, headers=siti | headers) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {200}

@@ -108,7 +108,8 @@ class Relay:
 
     async def run(self) -> None:
         """Runs until drained or cancelled; a fault of database or broker is logged and tried again."""
-        await tasks.first_of(self._broker.until_connected(), self._draining.wait())
+        if not self._broker.is_connected:
+            await tasks.first_of(self._broker.until_connected(), self._draining.wait())
         while not self._draining.is_set():
             try:
                 async with self._sessions.session() as session:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from psycopg import IntegrityError
 
 from petpro.payment.v1 import commands_pb2
 from petpro.saga.v1 import saga_pb2
@@ -13,7 +12,7 @@ from petpro_common.ids import new_id
 from petpro_common.money import Money
 from petpro_common.testing import eventually, running
 from petpro_payment import backlog, refunds
-from petpro_payment.domain import PaymentStatus, RefundStatus, TooEarly, TooLate
+from petpro_payment.domain import PaymentStatus, RefundStatus, TooLate
 from petpro_payment.errands import Errands
 from petpro_payment.outcomes import RefundFailed
 from petpro_payment.refunds import Submission
@@ -129,57 +128,6 @@ async def test_fifty_at_once_never_exceed_the_payment(world: World) -> None:
     assert (outcomes.count(SUCCEEDED), outcomes.count(REFUSED)) == (12, 38)
     assert {answer.reason for answer in answers} == {"", "REFUND_EXCEEDS_PAYMENT"}
     assert (await world.payment(sale)).refund_reserved == 240000
-
-
-async def test_the_database_itself_refuses_to_give_back_too_much(world: World) -> None:
-    await world.paid(Sale())
-    with pytest.raises(IntegrityError, match="refunds_within_capture"):
-        await world.run("UPDATE payments SET refund_reserved = 200000, refund_done = 50000.01")
-
-
-ORDERED = "stays as it was ordered"
-ANOTHER_ENTRY = """
-    INSERT INTO financial_entries (id, booking_id, clinic_id, payment_id, refund_id, type, currency, total_amount,
-        platform_fee, clinic_amount, tax_amount)
-    SELECT gen_random_uuid(), booking_id, clinic_id, payment_id, refund_id, type, currency, total_amount,
-        platform_fee, clinic_amount, tax_amount FROM financial_entries WHERE type = '{}'
-"""
-TWO_WHOLE_REFUNDS = """
-    INSERT INTO refunds (id, payment_id, booking_id, origin, amount, currency, status, reason)
-    SELECT gen_random_uuid(), payment_id, booking_id, 'called_off', amount, currency, 'reserved', reason
-    FROM refunds, generate_series(1, 2)
-"""
-
-
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        (ANOTHER_ENTRY.format("booking_fee"), "financial_one_fee"),
-        (ANOTHER_ENTRY.format("refund"), "financial_one_entry_per_refund"),
-        (TWO_WHOLE_REFUNDS, "refunds_whole_once"),
-        ("UPDATE payments SET captured = captured - 1", "captured_all_or_nothing"),
-        ("UPDATE refunds SET amount = amount - 1", ORDERED),
-        ("UPDATE refunds SET currency = 'USD'", ORDERED),
-        ("UPDATE refunds SET booking_id = gen_random_uuid()", ORDERED),
-        ("UPDATE refunds SET reason = 'another'", ORDERED),
-        ("UPDATE refunds SET origin = 'called_off'", ORDERED),
-    ],
-)
-async def test_the_database_itself_keeps_what_is_once_and_what_was_ordered(
-    world: World, change: str, rule: str
-) -> None:
-    sale = await world.paid(Sale())
-    for order in (sale.reserve("1000"), sale.refund_entry()):
-        await world.order(order)
-    with pytest.raises(IntegrityError, match=rule):
-        await world.run(change)
-
-
-async def test_the_database_itself_cancels_nothing_that_is_settled(world: World) -> None:
-    await world.paid(Sale())
-    await world.run("UPDATE financial_entries SET status = 'settled', settlement_date = now()")
-    with pytest.raises(IntegrityError, match="stays so"):
-        await world.run("UPDATE financial_entries SET status = 'cancelled', settlement_date = NULL")
 
 
 async def test_what_was_not_taken_cannot_be_given_back(world: World) -> None:
@@ -348,72 +296,3 @@ async def test_a_release_waits_for_a_submission_in_hand_and_is_too_late(world: W
         await eventually(world.somebody_waits)
     with pytest.raises(TooLate):
         await late
-
-
-async def test_an_entry_waits_for_the_fee_that_it_is_split_by(world: World) -> None:
-    sale = Sale()
-    await world.order(sale.take())
-    await world.work()
-    await world.order(sale.reserve("1000"))
-    with pytest.raises(TooEarly):
-        await world.order(sale.refund_entry())
-    await world.order(sale.fee())
-    assert (await world.order(sale.refund_entry())).outcome == SUCCEEDED
-
-
-async def test_a_fee_of_another_amount_than_was_paid_is_not_written(world: World) -> None:
-    sale = Sale()
-    await world.order(sale.take())
-    await world.work()
-    for price in (Money(Decimal(1000), "IDR"), Money(sale.price.amount, "USD")):
-        with pytest.raises(TooEarly):
-            await world.order(replace(sale, price=price).fee())
-    assert await world.entries(sale) == []
-
-
-async def test_an_entry_that_was_cancelled_is_not_posted_by_a_late_order(world: World) -> None:
-    sale = await world.paid(Sale())
-    for order in (sale.reserve("1000"), sale.refund_entry(), sale.cancel_entry()):
-        await world.order(order)
-    late = await world.order(sale.refund_entry(), command_id="late")
-    assert (late.outcome, late.reason) == (REFUSED, "CALLED_OFF")
-
-
-async def test_shares_follow_the_refunds_that_count_and_none_that_was_refused(
-    world: World, provider: PlayedProvider
-) -> None:
-    sale = await world.paid(Sale(price=Money(Decimal("99.97"), "USD")))
-    again = replace(sale, refund_id=new_id(), refund_entry_id=new_id())
-    for each in (sale, again):
-        provider.refuses_refunds = each is sale
-        for order in (each.reserve("33.33"), each.refund_entry(), each.submit()):
-            await world.order(order)
-        await world.one_step()
-        if each is sale:
-            await world.order(sale.cancel_entry())
-    refused, given = [entry for entry in await world.entries(sale) if entry.type == "refund"]
-    assert (refused.status, given.status) == ("cancelled", "pending")
-    assert given.platform_fee == refused.platform_fee == Decimal("-3.33")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE financial_entries SET total_amount = 1, platform_fee = 0, clinic_amount = 1",
-        "UPDATE financial_entries SET clinic_id = gen_random_uuid()",
-    ],
-)
-async def test_a_ledger_entry_keeps_its_amounts(world: World, change: str) -> None:
-    await world.paid(Sale())
-    with pytest.raises(IntegrityError, match="keeps its amounts"):
-        await world.run(change)
-    with pytest.raises(IntegrityError, match="never deleted"):
-        await world.run("DELETE FROM financial_entries")
-
-
-async def test_the_fee_is_split_by_the_snapshotted_commission(world: World) -> None:
-    sale = await world.paid(Sale())
-    (fee,) = await world.entries(sale)
-    shares = (fee.total_amount, fee.platform_fee, fee.clinic_amount, fee.tax_amount)
-    assert shares == (Decimal(250000), Decimal(25000), Decimal(225000), Decimal(0))
-    assert (fee.status, fee.settlement_date) == ("pending", None)

@@ -6,12 +6,10 @@ It ignores idempotency keys, gives back more than was taken, and tells nothing o
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import orjson
 import pytest
 import stripe
 
@@ -23,7 +21,7 @@ from petpro_payment import webhooks
 from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errors import BadSignature, BadWebhook
 from petpro_payment.outcomes import RefundLater, RefundSucceeded
-from petpro_payment.providers.movements import Kind, Movement, Page, Span, State
+from petpro_payment.providers.movements import Kind, State
 from petpro_payment.providers.provider import Asked, PaymentOrder, RefundOrder
 from petpro_payment.providers.stripe import StripeProvider, open_stripe
 from services.payment.tests.localstripe.process import (
@@ -34,6 +32,7 @@ from services.payment.tests.localstripe.process import (
     WEBHOOK_SECRET,
     LocalStripe,
 )
+from services.payment.tests.stripe_shop import event_about, intent, listed, signed
 from services.payment.tests.world import PRICE, REFUSED, SUCCEEDED, Sale, World
 
 
@@ -59,25 +58,6 @@ async def provider(localstripe: LocalStripe) -> AsyncIterator[StripeProvider]:
 def shop(pool: Database, provider: StripeProvider) -> World:
     """The service over the real adapter and its SDK."""
     return World(pool, {"stripe": provider}, "stripe")
-
-
-def signed(
-    event: dict[str, Any], at: float | None = None, secret: str = WEBHOOK_SECRET
-) -> tuple[dict[str, str], bytes]:
-    """A webhook as Stripe signs it."""
-    body = orjson.dumps(event)
-    header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(at or time.time()))
-    return {"stripe-signature": header}, body
-
-
-def event_about(about: dict[str, Any], kind: str) -> dict[str, Any]:
-    now = int(time.time())
-    return {"id": f"evt_{new_id()}", "object": "event", "type": kind, "created": now, "data": {"object": about}}
-
-
-def intent(sale: Sale, status: str, amount: int = 25_000_000, **fields: Any) -> dict[str, Any]:
-    about = {"id": "pi_1", "object": "payment_intent", "status": status, "amount": amount, "amount_received": amount}
-    return {**about, "currency": "idr", "metadata": {"reference": str(sale.payment_id)}, "created": 1, **fields}
 
 
 @pytest.mark.parametrize("price", [PRICE, Money(Decimal("19.99"), "USD"), Money(Decimal(1200), "JPY")])
@@ -310,16 +290,3 @@ async def test_money_in_a_currency_that_we_never_take_is_listed_without_an_amoun
     localstripe.sell(1999, "gbp")
     for kind in (Kind.CAPTURE, Kind.REFUND):
         assert (await listed(provider, kind))[""].money is None
-
-
-async def listed(provider: StripeProvider, kind: Kind) -> dict[str, Movement]:
-    """All pages, by reference, but what has none of ours."""
-    found: dict[str, Movement] = {}
-    span = Span(kind, datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(seconds=1), 2)
-    while True:
-        page = await provider.list_movements(span)
-        assert isinstance(page, Page)
-        found |= {each.reference: each for each in page.movements}
-        if not page.end:
-            return found
-        span = replace(span, after=page.end)

@@ -63,7 +63,8 @@ def mails(folder: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for file in folder.glob("*.eml"):
         mail = message_from_bytes(file.read_bytes(), policy=policy.default)
-        assert mail["To"] == "Sari Dewi <sari@petpro.example>"
+        if mail["To"] != "sari@petpro.example" or "confirmed" not in mail["Subject"]:
+            continue
         body = mail.get_body(("plain",))
         assert body is not None
         code = body.get_content().split("reference code: ")[1][:7]
@@ -74,6 +75,7 @@ def mails(folder: Path) -> dict[str, set[str]]:
 async def test_killed_while_it_sends_it_tells_everything_once_and_loses_no_mail(stack_of_two: RunningStack) -> None:
     sari, token = await register(stack_of_two)
     folder = Layout(stack_of_two.run).mail
+    await eventually(lambda: any(folder.glob("*.eml")))  # the one by which the address is verified
     await stack_of_two.stop_part("notification")
     await stack_of_two.start_part("notification", ["env", *DIES, sys.executable, "-m", "petpro_notification"])
     await publish(stack_of_two, confirmed(UUID(sari.id), new_id()))

@@ -104,6 +104,7 @@ def _own_settings(around: Surroundings, service: str) -> dict[str, str]:
                 "SMTP_PORT": str(port),
                 "MAIL_FROM": "PetPro <hello@petpro.example>",
                 "PASSWORD_RESET_PAGE": "https://app.petpro.example/new-password",
+                "EMAIL_VERIFICATION_PAGE": "https://app.petpro.example/verify-email",
             }
         case _:
             return {}

@@ -49,7 +49,25 @@ async def sign_up(stage: Stage, full_name: str, phone_number: str) -> Person:
     stage.told.fact("e-mail", user["email"])
     tokens = (await stage.visitor.post("/v1/auth/token", {"email": address, "password": password}))["tokens"]
     stage.told.step(f"and signs in; the token is good for {tokens['expires_in'] // 60} minutes")
-    return Person(stage.visitor.signed_in(tokens["access_token"]), nickname, user["email"])
+    person = Person(stage.visitor.signed_in(tokens["access_token"]), nickname, user["email"])
+    await _verify_email(stage, person)
+    return person
+
+
+async def _verify_email(stage: Stage, person: Person) -> None:
+    """Use the link of the mail that asks whose the address is."""
+
+    async def mailed() -> str | None:
+        return stage.token_for(person.email)
+
+    token = await stage.until(f"a mail with a link to {person.email}", mailed)
+    stage.told.step(f"A mail asks whether that address is {person.name}'s")
+    await stage.visitor.post("/v1/users:verifyEmail", {"token": token})
+    stage.told.step(f"{person.name} opens its link")
+    status = (await person.api.get("/v1/users/me"))["user"]["verification_status"]
+    stage.told.fact("e-mail", status)
+    if status != "verified":
+        raise StoryWentWrong(f"The address {person.email} was not verified.")
 
 
 async def add_pet(stage: Stage, person: Person, name: str, species: str, breed: str, weight: str) -> Json:

@@ -3,11 +3,13 @@
 import asyncio
 import email
 import email.policy
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from email.message import EmailMessage
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -19,6 +21,7 @@ from devstack.transcript import Transcript
 
 PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 0.03
+_LINK = re.compile(r"^https://\S+#token=(\S+)$", re.MULTILINE)
 
 Seen = TypeVar("Seen")
 
@@ -59,11 +62,19 @@ class Stage:
 
     def mails_to(self, address: str) -> list[str]:
         """Subjects of the mails that went out to an address, in the order of their going."""
-        read = (
-            email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
-            for file in sorted(self.mails.glob("*.eml"))
-        )
-        return [str(mail["Subject"]) for mail in read if address in str(mail["X-Envelope-To"])]
+        return [str(mail["Subject"]) for mail in self._sent_to(address)]
+
+    def token_for(self, address: str) -> str | None:
+        """That of the link in the last mail to an address that has one."""
+        bodies = (mail.get_body(("plain",)) for mail in self._sent_to(address))
+        links = [link for body in bodies if body for link in _LINK.findall(body.get_content())]
+        return links[-1] if links else None
+
+    def _sent_to(self, address: str) -> Iterator[EmailMessage]:
+        for file in sorted(self.mails.glob("*.eml")):
+            mail = email.message_from_bytes(file.read_bytes(), EmailMessage, policy=email.policy.default)
+            if address in str(mail["X-Envelope-To"]):
+                yield mail
 
 
 def money(amount: Json) -> str:

@@ -50,7 +50,9 @@ class Desk:
         return f"notification:{row['id']}"
 
     async def told(self) -> list[Json]:
-        return list((await self.customer.api.get("/v1/notifications"))["notifications"])
+        """What the customer was told of bookings."""
+        found = (await self.customer.api.get("/v1/notifications"))["notifications"]
+        return [each for each in found if each["booking_id"]]
 
 
 @pytest.fixture

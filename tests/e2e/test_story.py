@@ -28,6 +28,7 @@ async def test_both_stories_play_and_are_told_with_what_the_system_answered(worl
     for shown in (name, "IDR 123,456.00", "REFUND_REFUSED", *(booking["reference_code"] for booking in bookings)):
         assert shown in told
     assert "reads what would come back, by the clinic's policy" in told
+    assert "Dewi opens its link" in told
     assert "IDR 0.00" in told, "what comes back to who does not come"
     assert f"Your booking at {name} could not be cancelled" in told
     assert "\x1b" not in told

@@ -21,6 +21,9 @@ MAX_RESETS = 5
 """How many mails to one address are sent within RESET_LIFE: the last of them is good until there may be another."""
 RESET_ANSWER_SECONDS = 0.25
 """A question for a new password is answered a multiple of this after it: far longer than what is done in between."""
+VERIFICATION_LIFE = timedelta(days=1)
+MAX_VERIFICATIONS = 5
+"""How many mails to one address are sent within VERIFICATION_LIFE, for the reason of MAX_RESETS."""
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
 _SEEN = frozenset("LNPS")
 _HTTPS = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?")
@@ -66,6 +69,28 @@ class PasswordResetNotFound(NotFound):
     """The password reset is over, or never was."""
 
     reason = "PASSWORD_RESET_NOT_FOUND"
+
+
+class BadVerificationToken(Unauthenticated):
+    """The link is not good, was used, or is too old; ask for a new one unless the address is verified."""
+
+    reason = "BAD_VERIFICATION_TOKEN"
+
+
+class EmailVerificationNotFound(NotFound):
+    """The verification of the address is over, or never was."""
+
+    reason = "EMAIL_VERIFICATION_NOT_FOUND"
+
+
+class TooManyVerificationMails(Overloaded):
+    """Too many mails went to this address; look for the newest, or ask again later."""
+
+    reason = "TOO_MANY_VERIFICATION_MAILS"
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__()
+        self.retry_after = wait
 
 
 class UserNotFound(NotFound):

@@ -2,9 +2,11 @@
 
     active, suspended ──erase──> erased        for good
 
-- Under the user's row lock, in one transaction: user, pets, sessions, failed sign-ins, resets and stored answers. A
-  sign-in, an edit or a new pet at the same moment comes before, and is erased with them, or is refused.
-- The address is free again, and nobody can sign in to what is left.
+- Under the user's row lock, in one transaction: user, pets, sessions, failed sign-ins, stored answers and, by the
+  trigger `unverify_address`, the links that were mailed. A sign-in, an edit or a new pet at the same moment comes
+  before, and is erased with them, or is refused.
+- The address is free again, and nobody can sign in to what is left. How many mails went there stays known, hashed, for
+  as long as they are counted: nobody gets more sent to a stranger by signing up, being erased, and signing up again.
 - `user.erased` and, for each pet, `pet.changed` tell the other services; these hold ids alone. Of one who was erased it
   is told again, for a service that was restored from a backup of before.
 - Customers alone: a clinic would be left without its owner.
@@ -12,7 +14,7 @@
 
 from uuid import UUID
 
-from petpro_account import messages, store, store_personal, store_resets, store_sessions
+from petpro_account import messages, store, store_personal, store_sessions
 from petpro_account.contacts import address_hash
 from petpro_account.domain import MAX_FAILURES, BadCredentials, NotACustomer, User, anonymous
 from petpro_account.sessions import Attempt
@@ -50,10 +52,7 @@ async def erase(tx: Transaction, user: User) -> User:
     """Erases a user whose row is locked, and tells of it; one who was erased is only told of again."""
     left = user
     if user.account_status != "erased":
-        address = address_hash(user.email)
-        store_sessions.clear_failures(tx, address)
-        store_resets.forget_requests(tx, address)
-        store_resets.close_reset(tx, user.id)
+        store_sessions.clear_failures(tx, address_hash(user.email))
         left = await store_personal.anonymise(tx, anonymous(user))
         for pet in await store_personal.anonymise_pets(tx, user.id):
             await messages.tell_pet_changed(tx, pet)

@@ -101,6 +101,12 @@ async def tell_password_reset_requested(tx: Transaction, user_id: UUID, reset_id
     await add_event(tx, _SERVICE, "user.password_reset_requested", user_id, fields)
 
 
+async def tell_email_verification_requested(tx: Transaction, user_id: UUID, verification_id: UUID) -> None:
+    """user.email_verification_requested: a mail is to be sent, for which account makes the token then."""
+    fields = {"user_id": user_id, "verification_id": verification_id}
+    await add_event(tx, _SERVICE, "user.email_verification_requested", user_id, fields)
+
+
 async def tell_erased(tx: Transaction, user: User) -> None:
     """user.erased: whoever holds something of them anonymises it."""
     await add_event(tx, _SERVICE, "user.erased", user.id, {"user_id": user.id, "version": user.version})

@@ -14,14 +14,13 @@
 
 from uuid import UUID
 
-from petpro_account import messages, store_sessions
+from petpro_account import email_verifications, messages, store_requests, store_sessions
 from petpro_account import store_resets as store
 from petpro_account.contacts import address_hash, email_address
-from petpro_account.domain import MAX_RESETS, BadResetToken, PasswordResetNotFound
-from petpro_account.tokens import new_token, token_hash
+from petpro_account.domain import MAX_RESETS, RESET_LIFE, BadResetToken, PasswordResetNotFound
+from petpro_account.store_requests import RESETS
+from petpro_account.tokens import found_by, mailed_token, token_hash
 from petpro_common.db import Transaction
-
-_ID_CHARACTERS = 32
 
 
 async def ask(tx: Transaction, email: str) -> None:
@@ -30,14 +29,15 @@ async def ask(tx: Transaction, email: str) -> None:
         user_id = await store_sessions.kept_person(tx, email_address(email))
     except ValueError:
         user_id = None
-    if await store.count_request(tx, address_hash(email)) <= MAX_RESETS and user_id:
+    asked = await store_requests.count(tx, RESETS, address_hash(email), RESET_LIFE)
+    if asked.count <= MAX_RESETS and user_id:
         reset_id = await store.open_reset(tx, user_id)
         await messages.tell_password_reset_requested(tx, user_id, reset_id)
 
 
 async def make_token(tx: Transaction, reset_id: UUID) -> str:
     """A token for the mail of a reset. Raises PasswordResetNotFound when it is over or the account is closed."""
-    token = f"{reset_id.hex}{new_token()}"
+    token = mailed_token(reset_id)
     if not await store.add_token(tx, reset_id, token_hash(token)):
         raise PasswordResetNotFound
     return token
@@ -50,7 +50,8 @@ async def look_at(tx: Transaction, token: str) -> None:
 
 
 async def reset(tx: Transaction, token: str, new_hash: str) -> None:
-    """Sets a password, ends all sessions, forgets wrong passwords for the address. Raises BadResetToken."""
+    """Sets a password, ends all sessions, forgets wrong passwords for the address, which is verified by it: its mails
+    are read. Raises BadResetToken."""
     found = await store.set_password(tx, _reset_of(token), token_hash(token), new_hash)
     if found is None:
         raise BadResetToken
@@ -58,11 +59,12 @@ async def reset(tx: Transaction, token: str, new_hash: str) -> None:
     store_sessions.revoke_sessions(tx, user_id)
     store_sessions.clear_failures(tx, address_hash(email))
     await messages.tell_password_changed(tx, user_id)
+    await email_verifications.has_read_a_mail(tx, user_id)
 
 
 def _reset_of(token: str) -> UUID:
-    """A token begins with its reset, by which it is found. Raises BadResetToken."""
-    try:
-        return UUID(token[:_ID_CHARACTERS])
-    except ValueError:
-        raise BadResetToken from None
+    """The reset that a token is of. Raises BadResetToken."""
+    found = found_by(token)
+    if found is None:
+        raise BadResetToken
+    return found

@@ -9,7 +9,7 @@ from grpc.aio import ServicerContext
 
 from petpro.account.v1 import account_pb2 as pb
 from petpro.account.v1.account_pb2_grpc import AccountServiceServicer
-from petpro_account import erasure, messages, password_resets, sessions, store, users
+from petpro_account import email_verifications, erasure, messages, password_resets, sessions, store, users
 from petpro_account.domain import RESET_ANSWER_SECONDS, BadResetToken
 from petpro_account.passwords import Passwords
 from petpro_account.sessions import Attempt, Grant
@@ -135,6 +135,33 @@ class AccountServicer(AccountServiceServicer):
         async with self._database.transaction() as tx:
             token = await password_resets.make_token(tx, UUID(request.reset_id))
         return pb.CreatePasswordResetTokenResponse(token=token)
+
+    async def RequestEmailVerification(
+        self, request: pb.RequestEmailVerificationRequest, context: Context
+    ) -> pb.RequestEmailVerificationResponse:
+        user_id = signed_in().user_id
+
+        async def work(tx: Transaction) -> pb.RequestEmailVerificationResponse:
+            user = await email_verifications.ask(tx, user_id)
+            return pb.RequestEmailVerificationResponse(user=messages.user_message(user))
+
+        return await once(self._database, request, pb.RequestEmailVerificationResponse, work)
+
+    @ends_what_was_begun
+    async def VerifyEmail(self, request: pb.VerifyEmailRequest, context: Context) -> pb.VerifyEmailResponse:
+        async def work(tx: Transaction) -> pb.VerifyEmailResponse:
+            await email_verifications.verify(tx, request.token)
+            return pb.VerifyEmailResponse()
+
+        return await once(self._database, request, pb.VerifyEmailResponse, work)
+
+    async def CreateEmailVerificationToken(
+        self, request: pb.CreateEmailVerificationTokenRequest, context: Context
+    ) -> pb.CreateEmailVerificationTokenResponse:
+        service_alone("notification")
+        async with self._database.transaction() as tx:
+            token = await email_verifications.make_token(tx, UUID(request.verification_id))
+        return pb.CreateEmailVerificationTokenResponse(token=token)
 
     @ends_what_was_begun
     async def EraseCurrentUser(

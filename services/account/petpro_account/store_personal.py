@@ -26,6 +26,7 @@ HELD = (
     ),
     Held("sessions", "id, user_id, created_at, expires_at, revoked_at"),
     Held("password_resets", "user_id, expires_at", secrets="id, token_hashes", key="user_id"),
+    Held("email_verifications", "user_id, expires_at", secrets="id, token_hashes", key="user_id"),
     Held("user_operations", "id, at, verb, user_id, reason, role", secrets="operator"),
 )
 """Refresh tokens and failed sign-ins are hashes of secrets and addresses, and are told to nobody."""

@@ -7,23 +7,6 @@ from sqlalchemy import text
 from petpro_account.domain import RESET_LIFE
 from petpro_common.db import Transaction
 
-_COUNT = text("""
-    INSERT INTO password_reset_requests AS counted (address_hash, requests, window_started_at)
-    VALUES (:address_hash, 1, now())
-    ON CONFLICT (address_hash) DO UPDATE SET
-        requests = CASE WHEN counted.window_started_at + :window > now() THEN counted.requests + 1 ELSE 1 END,
-        window_started_at =
-            CASE WHEN counted.window_started_at + :window > now() THEN counted.window_started_at ELSE now() END
-    RETURNING requests
-""")
-
-
-async def count_request(tx: Transaction, address_hash: bytes) -> int:
-    """How often a mail to this address was asked for in the present window, this time included; a window that is over
-    begins anew. Counts exactly, however many at once."""
-    return int((await tx.execute(_COUNT, {"address_hash": address_hash, "window": RESET_LIFE})).scalar_one())
-
-
 _OPEN = text("""
     INSERT INTO password_resets (user_id, expires_at) VALUES (:user_id, now() + :life)
     ON CONFLICT (user_id) DO UPDATE
@@ -90,11 +73,3 @@ _CLOSE = text("DELETE FROM password_resets WHERE user_id = :user_id")
 def close_reset(tx: Transaction, user_id: UUID) -> None:
     """Ends a person's open reset, if there is one. The caller holds the user's row, as `set_password` does."""
     tx.write(_CLOSE, {"user_id": user_id})
-
-
-_FORGET_REQUESTS = text("DELETE FROM password_reset_requests WHERE address_hash = :address_hash")
-
-
-def forget_requests(tx: Transaction, address_hash: bytes) -> None:
-    """Forgets how often mails to an address were asked for."""
-    tx.write(_FORGET_REQUESTS, {"address_hash": address_hash})

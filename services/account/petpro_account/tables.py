@@ -152,3 +152,24 @@ PASSWORD_RESET_REQUESTS = Table(
     _instant("window_started_at"),
     Index("idx_password_reset_requests_window", "window_started_at"),
 )
+
+EMAIL_VERIFICATIONS = Table(
+    "email_verifications",
+    METADATA,
+    Column("user_id", Uuid, primary_key=True),
+    Column("id", Uuid, nullable=False, server_default=text("uuidv7()")),
+    Column("token_hashes", ARRAY(LargeBinary), nullable=False, server_default=text("'{}'")),
+    _instant("expires_at"),
+    ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_user", ondelete="CASCADE"),
+    Index("idx_email_verifications_id", "id", unique=True),
+    Index("idx_email_verifications_expiry", "expires_at"),
+)
+
+EMAIL_VERIFICATION_REQUESTS = Table(
+    "email_verification_requests",
+    METADATA,
+    Column("address_hash", LargeBinary, primary_key=True),
+    Column("requests", INTEGER, nullable=False),
+    _instant("window_started_at"),
+    Index("idx_email_verification_requests_window", "window_started_at"),
+)

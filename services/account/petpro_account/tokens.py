@@ -19,6 +19,7 @@ from petpro_common.context import Role
 from petpro_common.ids import new_id
 
 _RANDOM_BYTES = 32
+_ID_CHARACTERS = 32
 _SALT_BYTES = 16
 _PUBLIC_MEMBERS = ("kty", "crv", "x", "y")
 
@@ -72,6 +73,19 @@ def _public_key(key: ECKey) -> dict[str, str]:
 def new_token() -> str:
     """256 random bits as text: a refresh token, or one that sets a new password."""
     return secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def mailed_token(id_: UUID) -> str:
+    """A token for a mail about something: its id, by which it is found, and 256 random bits."""
+    return f"{id_.hex}{new_token()}"
+
+
+def found_by(token: str) -> UUID | None:
+    """The id with which a token for a mail begins; None of what is no such token."""
+    try:
+        return UUID(token[:_ID_CHARACTERS])
+    except ValueError:
+        return None
 
 
 def new_salt() -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.account.v1 import account_pb2
-from petpro_account import fields, messages, store
+from petpro_account import email_verifications, fields, messages, store
 from petpro_account.contacts import email_address, phone_number
 from petpro_account.domain import EmailTaken, User, UserNotFound, filled
 from petpro_account.fields import Readers
@@ -45,11 +45,12 @@ def read_registration(request: account_pb2.CreateUserRequest) -> dict[str, Any]:
 
 
 async def register(tx: Transaction, columns: dict[str, Any], password_hash: str) -> User:
-    """Makes a user. Raises EmailTaken when the address is in use in any spelling."""
+    """Makes a user, and has a mail sent to the address. Raises EmailTaken when it is in use in any spelling."""
     user = await store.add_user(tx, {**columns, "password_hash": password_hash})
     if user is None:
         raise EmailTaken
     await messages.tell_registered(tx, user)
+    await email_verifications.begin(tx, user)
     return user
 
 

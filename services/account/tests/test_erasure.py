@@ -71,8 +71,9 @@ async def test_nothing_is_left_by_which_anybody_would_know_them(account: Account
         counted = await tx.execute(
             text("""
             SELECT 1 FROM sign_in_failures UNION ALL SELECT 1 FROM password_resets
-            UNION ALL SELECT 1 FROM password_reset_requests
-        """)
+            UNION ALL SELECT 1 FROM email_verifications WHERE user_id = :sari
+        """),
+            {"sari": sari.id},
         )
     assert not [
         word

@@ -33,8 +33,9 @@ async def test_people_are_told_all_that_is_theirs_and_no_secret(account: Account
 
     found = await export(account, sari.headers, page_size=2)
 
-    assert [row.table for row in found] == ["users", "pets", "pets", "pets", "sessions"]
+    assert [row.table for row in found] == [*("users", "pets", "pets", "pets", "sessions", "email_verifications")]
     assert [row.values["id"] for row in found[1:4]] == [pet.id for pet in pets]
+    assert found[5].values.keys() == {"user_id", "expires_at"}
     user = MessageToDict(found[0].values)
     assert (user["email"], user["notification_prefs"]["email"]) == (SARI, True)
     assert (found[1].values["weight"], found[1].values["deleted_at"]) == ("4.20", None)

@@ -43,11 +43,15 @@ async def test_a_person_and_a_pet_are_told_to_the_others(alone: RunningStack) ->
         request = pb.CreatePetRequest(pet=pb.Pet(name="Miko", species="cat"))
         pet = (await PetServiceStub(channel).CreatePet(request, metadata=bearer(token))).pet
     heard: list[dict[str, object]] = []
-    while len(heard) < 2:
+    while len(heard) < 3:
         event = json.loads((await events.next_msg(timeout=60)).data)
         heard += [event] if event["user_id"] == user.id else []
     await connection.close()
-    assert sorted(heard, key=lambda event: str(event["event_type"])) == [
+    heard.sort(key=lambda event: str(event["event_type"]))
+    asked = heard.pop(1)
+    assert asked["event_type"] == "user.email_verification_requested"
+    assert asked.keys() == {"event_type", "user_id", "verification_id"}
+    assert heard == [
         {"event_type": "pet.changed", "pet_id": pet.id, "user_id": user.id, "is_deleted": False, "version": 1},
         {"event_type": "user.registered", "user_id": user.id},
     ]

@@ -134,10 +134,16 @@ async def test_a_request_id_is_refused_for_another_password(account: AccountServ
 async def test_neither_password_nor_personal_data_leaves_in_events(account: AccountService) -> None:
     sari = await account.register("sari@petpro.example", request_id="sari-registers")
     async with account.database.transaction() as tx:
-        events = (await tx.execute(text("SELECT subject, convert_from(payload, 'UTF8') FROM outbox"))).all()
+        events = (await tx.execute(text("SELECT subject, convert_from(payload, 'UTF8') FROM outbox ORDER BY id"))).all()
+        verification_id = (await tx.execute(text("SELECT id FROM email_verifications"))).scalar_one()
         stored = (await tx.execute(text("SELECT password_hash FROM users"))).scalar_one()
     assert [tuple(event) for event in events] == [
-        ("petpro.events.user.registered", f'{{"event_type":"user.registered","user_id":"{sari.id}"}}')
+        ("petpro.events.user.registered", f'{{"event_type":"user.registered","user_id":"{sari.id}"}}'),
+        (
+            "petpro.events.user.email_verification_requested",
+            f'{{"event_type":"user.email_verification_requested","user_id":"{sari.id}",'
+            f'"verification_id":"{verification_id}"}}',
+        ),
     ]
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert PASSWORD not in stored

@@ -11,7 +11,8 @@ Invariants:
    outcome waits for no other try: those that are known while others are being recorded are recorded together after
    them. Who is told to stop ends the tries that it has begun, and gives back what it has not.
 4. Address, name and wishes of a person are asked for each try and never stored or logged; nor is the token by which a
-   person sets a new password, made for each try right before its mail leaves.
+   person sets a new password or verifies an address, made for each try right before its mail leaves.
+5. A mail to an address that nobody knows to be the person's holds no words of theirs: no name, no reason.
 """
 
 import asyncio
@@ -40,6 +41,8 @@ from petpro_notification.directory import Directory
 from petpro_notification.domain import (
     MUST_BE_TOLD,
     NEWS_FOR,
+    OWN_WORDS,
+    WITH_A_LINK,
     Channel,
     Outcome,
     Result,
@@ -212,16 +215,28 @@ class Deliveries:
         if not goes_by(due.type, self.channel) or not (self.channel in person.wishes or due.type in MUST_BE_TOLD):
             return Suppressed("not wanted")
         words, names = await self._naming.complete(due)
-        if due.type is Type.PASSWORD_RESET:
-            token = await self._directory.reset_token(UUID(due.facts["reset_id"]))
-            if token is None:
+        if self.channel is Channel.EMAIL and not person.is_verified and OWN_WORDS & due.facts.keys():
+            words = self._naming.to_anybody(due, names)
+        if due.type in WITH_A_LINK:
+            link = await self._link(due)
+            if link is None:
                 return Suppressed("out of date")
-            words = replace(words, link=f"{self._settings.password_reset_page}#token={token}")
+            words = replace(words, link=link)
         composed = self._sender.compose(due, words, names, person)
         kill_points.reach(Moment.BEFORE_CALL)
         result = await self._sender.send(composed, person)
         kill_points.reach(Moment.AFTER_CALL)
         return result
+
+    async def _link(self, due: Due) -> str | None:
+        """What the person is to open, with a token that is good once; None when what it is for is over."""
+        if due.type is Type.PASSWORD_RESET:
+            page = self._settings.password_reset_page
+            token = await self._directory.reset_token(UUID(due.facts["reset_id"]))
+        else:
+            page = self._settings.email_verification_page
+            token = await self._directory.verification_token(UUID(due.facts["verification_id"]))
+        return f"{page}#token={token}" if token else None
 
     async def _is_out_of_date(self, due: Due) -> bool:
         if not is_news(datetime.now(UTC) - due.created_at, self.channel):

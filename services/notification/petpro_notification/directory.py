@@ -31,6 +31,8 @@ class Person:
     """The channels by which they want to hear from us."""
     phone_number: str = ""
     """E.164, or empty."""
+    is_verified: bool = False
+    """Whether the address is known to be theirs."""
 
 
 class Directory:
@@ -61,6 +63,12 @@ class Directory:
         reply = await _found(self._account.CreatePasswordResetToken(asked))
         return str(reply.token) if reply else None
 
+    async def verification_token(self, verification_id: UUID) -> str | None:
+        """A new token by which the person's address is verified, or None: the verification is over."""
+        asked = account_pb2.CreateEmailVerificationTokenRequest(verification_id=str(verification_id))
+        reply = await _found(self._account.CreateEmailVerificationToken(asked))
+        return str(reply.token) if reply else None
+
     async def clinic(self, clinic_id: UUID) -> Clinic | None:
         reply = await _found(self._catalog.GetClinic(catalog_pb2.GetClinicRequest(clinic_id=str(clinic_id))))
         if reply is None:
@@ -79,7 +87,8 @@ def _person(user: account_pb2.User) -> Person | None:
     if not user.email:
         return None
     wishes = frozenset(channel for channel in Channel if getattr(user.notification_prefs, channel))
-    return Person(user.email, user.full_name, wishes, user.phone_number)
+    is_verified = user.verification_status == "verified"
+    return Person(user.email, user.full_name, wishes, user.phone_number, is_verified)
 
 
 async def _found(call: Any) -> Any:

@@ -53,6 +53,7 @@ class Type(StrEnum):
     BOOKING_REMINDER = "booking_reminder"
     CANCELLATION_REFUSED = "cancellation_refused"
     CHECKOUT_FAILED = "checkout_failed"
+    EMAIL_VERIFICATION = "email_verification"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  # the name of a template
     PASSWORD_RESET = "password_reset"  # noqa: S105  # the name of a template
     PAYMENT_DECLINED = "payment_declined"
@@ -65,9 +66,18 @@ APPOINTMENTS = (Type.BOOKING_CONFIRMED, Type.BOOKING_RESCHEDULED)
 """The types whose facts say when and for what a booking is."""
 
 
-MUST_BE_TOLD = (Type.PASSWORD_CHANGED, Type.PASSWORD_RESET)
-"""The types that go by mail whatever the person wants to hear, and by nothing else: a thief must not be able to keep
-the one back, and the other was asked for, and its link is a secret."""
+MUST_BE_TOLD = (Type.EMAIL_VERIFICATION, Type.PASSWORD_CHANGED, Type.PASSWORD_RESET)
+"""The types that go by mail whatever the person wants to hear, and by nothing else: that a password was changed a thief
+must not be able to keep back, and the others were asked for, and are about the address."""
+
+
+WITH_A_LINK = (Type.EMAIL_VERIFICATION, Type.PASSWORD_RESET)
+"""The types whose mail holds a link with a token, which account makes for each try."""
+
+
+OWN_WORDS = frozenset({"cancellation_reason"})
+"""Facts in words that a person may have chosen, as they have their name: they go to no address of which nobody knows
+that it is theirs, or strangers could have any text sent to anybody."""
 
 
 CANNOT_WAIT = (

@@ -59,6 +59,7 @@ TELLING: Mapping[str, tuple[Type | None, tuple[str, ...]]] = {
     "refund.manual": (Type.REFUND_DELAYED, ("booking_id", "amount")),
     "reservation.approval_requested": (Type.APPROVAL_REQUESTED, ("reservation_id", "slot_date", "slot_time")),
     "reservation.expired": (Type.RESERVATION_EXPIRED, ("reservation_id",)),
+    "user.email_verification_requested": (Type.EMAIL_VERIFICATION, ("verification_id",)),
     "user.password_changed": (Type.PASSWORD_CHANGED, ()),
     "user.password_reset_requested": (Type.PASSWORD_RESET, ("reset_id",)),
 }
@@ -72,6 +73,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
     "clinic_id": UUID,
     "service_id": UUID,
     "reset_id": UUID,
+    "verification_id": UUID,
     "starts_at": datetime.fromisoformat,
     "slot_date": date.fromisoformat,
     "slot_time": time.fromisoformat,

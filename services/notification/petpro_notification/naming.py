@@ -6,6 +6,7 @@ from grpc import aio
 from petpro_common.db import Database
 from petpro_notification import store
 from petpro_notification.directory import Directory
+from petpro_notification.domain import OWN_WORDS
 from petpro_notification.notifications import about
 from petpro_notification.store import Due, Names
 from petpro_notification.wording import Wording, Words
@@ -31,6 +32,10 @@ class Naming:
             words = self._wording.words(due.type, due.facts, known.names)
             store.set_words(tx, due.notification_id, words.title, words.content)
         return words, known.names
+
+    def to_anybody(self, due: Due, names: Names) -> Words:
+        """What a delivery says, without a word that its person chose."""
+        return self._wording.words(due.type, {**due.facts, **dict.fromkeys(OWN_WORDS)}, names)
 
     def _lacks_something(self, due: Due, names: Names) -> bool:
         clinic_id, service_id = about(due.facts)

@@ -12,8 +12,9 @@ from petpro_common.settings import ServiceSettings
 class Settings(ServiceSettings):
     """Environment PETPRO_NOTIFICATION_*; see ServiceSettings. All durations are in seconds.
 
-    `password_reset_page` is where the app asks for a new password. The token is put behind a #: browsers keep that to
-    themselves, and https keeps others from changing the page that reads it.
+    `password_reset_page` is where the app asks for a new password, `email_verification_page` where it says that an
+    address is verified. The token is put behind a #: browsers keep that to themselves, and https keeps others from
+    changing the page that reads it.
 
     `sms` is who sends them; empty, none is sent. Pushes go to apps with `fcm`, to browsers with `web_push`. Each of the
     three reads settings of its own. A browser names the push service that we are to call: it must be one of
@@ -30,6 +31,7 @@ class Settings(ServiceSettings):
     smtp_password: SecretStr | None = None
     mail_from: str
     password_reset_page: str = Field(pattern=r"^https://[^\s#]+$")
+    email_verification_page: str = Field(pattern=r"^https://[^\s#]+$")
     language: Literal["en", "id"] = "en"
     sms: Literal["", "twilio"] = ""
     fcm: bool = False

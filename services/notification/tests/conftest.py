@@ -145,6 +145,7 @@ async def world(database: MakeDatabase, keys: KeyRing) -> AsyncIterator[World]:
             smtp_port=mail.port,
             mail_from="PetPro <hello@petpro.example>",
             password_reset_page="https://app.petpro.example/new-password",
+            email_verification_page="https://app.petpro.example/verify-email",
             delivery_poll_seconds=0.02,
             delivery_first_pause_seconds=0.02,
         )

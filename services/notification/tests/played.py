@@ -26,12 +26,15 @@ class Account(account_pb2_grpc.AccountServiceServicer):
         self.people: dict[str, account_pb2.User] = {}
         self.asked: list[set[str]] = []
         self.resets: set[str] = set()
+        self.verifications: set[str] = set()
         self.tokens: list[str] = []
         self.is_away = False
+        self.is_older = False
 
     def add(self, user_id: UUID, email: str, full_name: str, **other: Any) -> None:
-        """A person who wants to hear from us by mail, or by what `wishes` says."""
+        """A person whose address is theirs, and who wants to hear from us by mail, or by what `wishes` says."""
         person = {"email": email, "full_name": full_name, "phone_number": "+628123456789", "account_status": "active"}
+        person["verification_status"] = "verified"
         wishes = account_pb2.NotificationPrefs(**dict.fromkeys(other.pop("wishes", ["email"]), True))
         self.people[str(user_id)] = account_pb2.User(id=str(user_id), notification_prefs=wishes, **{**person, **other})
 
@@ -47,11 +50,22 @@ class Account(account_pb2_grpc.AccountServiceServicer):
     async def CreatePasswordResetToken(  # noqa: N802
         self, request: account_pb2.CreatePasswordResetTokenRequest, context: aio.ServicerContext[Any, Any]
     ) -> account_pb2.CreatePasswordResetTokenResponse:
+        return account_pb2.CreatePasswordResetTokenResponse(token=self._token(request.reset_id, self.resets))
+
+    async def CreateEmailVerificationToken(  # noqa: N802
+        self, request: account_pb2.CreateEmailVerificationTokenRequest, context: aio.ServicerContext[Any, Any]
+    ) -> account_pb2.CreateEmailVerificationTokenResponse:
+        if self.is_older:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        token = self._token(request.verification_id, self.verifications)
+        return account_pb2.CreateEmailVerificationTokenResponse(token=token)
+
+    def _token(self, id_: str, known: set[str]) -> str:
         service_alone("notification")
-        if request.reset_id not in self.resets:
+        if id_ not in known:
             raise NotFound
         self.tokens.append(f"{len(self.tokens)}-{'x' * 41}")
-        return account_pb2.CreatePasswordResetTokenResponse(token=self.tokens[-1])
+        return self.tokens[-1]
 
 
 class Catalog(catalog_pb2_grpc.CatalogServiceServicer):

@@ -165,11 +165,14 @@ async def test_who_does_not_want_it_by_this_channel_gets_it_by_the_others(world:
     assert await standing(world) == [("email", "sent", None), (channel, "suppressed", "not wanted")]
 
 
-@pytest.mark.parametrize("event_type", ["user.password_changed", "user.password_reset_requested"])
-async def test_what_is_about_a_password_goes_by_mail_alone(world: World, event_type: str) -> None:
+@pytest.mark.parametrize(
+    "event_type",
+    ["user.email_verification_requested", "user.password_changed", "user.password_reset_requested"],
+)
+async def test_what_is_about_a_password_or_an_address_goes_by_mail_alone(world: World, event_type: str) -> None:
     senders = [Pigeons(Channel.PUSH), Pigeons(Channel.SMS)]
     couriers = workers(world, *senders)
-    await told_siti_by(world, couriers, event_type, reset_id=str(new_id()))
+    await told_siti_by(world, couriers, event_type, reset_id=str(new_id()), verification_id=str(new_id()))
     assert [row.channel for row in await world.rows(STANDING)] == ["email"]
     await world.rows("UPDATE deliveries SET channel = 'sms' RETURNING id")
     await couriers[2].deliver_due()

@@ -43,11 +43,17 @@ def post() -> Post:
 
 
 def _mail(
-    post: Post, words: Words, name: str, email: str = "siti@example.com", type_: Type = Type.BOOKING_CANCELLED
+    post: Post,
+    words: Words,
+    name: str,
+    email: str = "siti@example.com",
+    type_: Type = Type.BOOKING_CANCELLED,
+    *,
+    is_verified: bool = True,
 ) -> bytes:
     now = datetime.now(UTC)
     due = Due(new_id(), "email", 0, new_id(), new_id(), None, type_, "", "", {}, now, Names())
-    return post.compose(due, words, Names(), Person(email, name, frozenset()))
+    return post.compose(due, words, Names(), Person(email, name, frozenset(), is_verified=is_verified))
 
 
 @st.composite
@@ -96,10 +102,11 @@ def test_mails_come_from_an_address_that_every_mail_server_knows(sender: str) ->
         Settings.model_validate({"mail_from": sender})
 
 
+@pytest.mark.parametrize("name", ["password_reset_page", "email_verification_page"])
 @pytest.mark.parametrize("page", ["http://petpro.example/new-password", "https://petpro.example/#/new-password", ""])
-def test_the_token_of_a_mail_is_told_to_the_app_alone(page: str) -> None:
-    with pytest.raises(ValidationError, match=r"password_reset_page\n +String should match"):
-        Settings.model_validate({"password_reset_page": page})
+def test_the_token_of_a_mail_is_told_to_the_app_alone(page: str, name: str) -> None:
+    with pytest.raises(ValidationError, match=rf"{name}\n +String should match"):
+        Settings.model_validate({name: page})
 
 
 def test_no_line_is_longer_than_mail_servers_take(post: Post) -> None:
@@ -122,9 +129,14 @@ def test_names_of_any_script_arrive_and_leave_addresses_alone(post: Post) -> Non
     assert (recipient.display_name, recipient.addr_spec) == ('Siti "Ünal", Aminah', "siti@example.com")
 
 
-@pytest.mark.parametrize("type_", MUST_BE_TOLD)
-def test_a_mail_that_goes_unwanted_has_no_words_of_whoever_gave_the_address(post: Post, type_: Type) -> None:
-    mail = message_from_bytes(_mail(post, Words("Title", "Content"), "You have won https://x.example", type_=type_))
+@pytest.mark.parametrize(
+    ("type_", "is_verified"), [*((type_, True) for type_ in MUST_BE_TOLD), *((type_, False) for type_ in Type)]
+)
+def test_a_mail_that_goes_unwanted_or_perhaps_to_another_has_no_words_of_whoever_gave_the_address(
+    post: Post, type_: Type, is_verified: bool
+) -> None:
+    name = "You have won https://x.example"
+    mail = message_from_bytes(_mail(post, Words("Title", "Content"), name, type_=type_, is_verified=is_verified))
     text, html = (part.get_payload(decode=True) for part in mail.walk() if part.get_content_maintype() == "text")
     assert mail["To"] == "siti@example.com"
     assert isinstance(text, bytes)

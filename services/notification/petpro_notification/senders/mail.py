@@ -60,8 +60,9 @@ class Post:
 
     def compose(self, due: Due, said: Words, names: Names, person: Person) -> bytes:
         """The mail of a delivery. Message-ID and Date come from the delivery: a second copy can be told as one."""
-        # Anybody gives any address as theirs, and any words as a name: those do not go where nothing need be wanted.
-        name = "" if due.type in MUST_BE_TOLD else person.full_name
+        # Anybody gives any address as theirs, and any words as a name: those do not go to an address that may be
+        # somebody else's, nor where nothing need be wanted.
+        name = person.full_name if person.is_verified and due.type not in MUST_BE_TOLD else ""
         letter = self._wording.letter(said, name)
         mail = MIMEMultipart("mixed", "=_mixed")
         mail["From"] = mailbox(*self._sender, "From")

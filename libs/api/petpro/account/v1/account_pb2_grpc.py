@@ -80,6 +80,21 @@ class AccountServiceStub(object):
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenRequest.SerializeToString,
                 response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenResponse.FromString,
                 _registered_method=True)
+        self.RequestEmailVerification = channel.unary_unary(
+                '/petpro.account.v1.AccountService/RequestEmailVerification',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.RequestEmailVerificationRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.RequestEmailVerificationResponse.FromString,
+                _registered_method=True)
+        self.VerifyEmail = channel.unary_unary(
+                '/petpro.account.v1.AccountService/VerifyEmail',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.VerifyEmailRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.VerifyEmailResponse.FromString,
+                _registered_method=True)
+        self.CreateEmailVerificationToken = channel.unary_unary(
+                '/petpro.account.v1.AccountService/CreateEmailVerificationToken',
+                request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.CreateEmailVerificationTokenRequest.SerializeToString,
+                response_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.CreateEmailVerificationTokenResponse.FromString,
+                _registered_method=True)
         self.EraseCurrentUser = channel.unary_unary(
                 '/petpro.account.v1.AccountService/EraseCurrentUser',
                 request_serializer=petpro_dot_account_dot_v1_dot_account__pb2.EraseCurrentUserRequest.SerializeToString,
@@ -107,7 +122,8 @@ class AccountServiceServicer(object):
     """
 
     def CreateUser(self, request, context):
-        """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling.
+        """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling. A mail goes there, by whose
+        link it is verified (VerifyEmail).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,7 +180,8 @@ class AccountServiceServicer(object):
 
     def ResetPassword(self, request, context):
         """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
-        are forgotten. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or out of date.
+        are forgotten, and the address is verified. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or
+        out of date.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,6 +190,31 @@ class AccountServiceServicer(object):
     def CreatePasswordResetToken(self, request, context):
         """Makes a token for a reset that a person asked for, to be written into the mail; those made before for the same reset
         stay good. Refused with PASSWORD_RESET_NOT_FOUND when the reset is over. For the notification service only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestEmailVerification(self, request, context):
+        """Has one more mail sent to the caller's own address: its link holds a token for VerifyEmail, good for a day. The newest
+        mail alone counts. To an address that is verified none is sent. Refused with TOO_MANY_VERIFICATION_MAILS after five
+        within a day to one address, the one after its registration among them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyEmail(self, request, context):
+        """Verifies the address that a mail went to, once, by the token in it: whoever reads its mails need not be signed in.
+        Refused with BAD_VERIFICATION_TOKEN, whether the token is wrong, used, replaced or out of date, or the account closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateEmailVerificationToken(self, request, context):
+        """Makes a token that verifies an address, to be written into the mail; those made before for the same mail stay good.
+        Refused with EMAIL_VERIFICATION_NOT_FOUND when it is over. For the notification service only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,6 +301,21 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.CreatePasswordResetToken,
                     request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenRequest.FromString,
                     response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenResponse.SerializeToString,
+            ),
+            'RequestEmailVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestEmailVerification,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.RequestEmailVerificationRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.RequestEmailVerificationResponse.SerializeToString,
+            ),
+            'VerifyEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyEmail,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.VerifyEmailRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.VerifyEmailResponse.SerializeToString,
+            ),
+            'CreateEmailVerificationToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEmailVerificationToken,
+                    request_deserializer=petpro_dot_account_dot_v1_dot_account__pb2.CreateEmailVerificationTokenRequest.FromString,
+                    response_serializer=petpro_dot_account_dot_v1_dot_account__pb2.CreateEmailVerificationTokenResponse.SerializeToString,
             ),
             'EraseCurrentUser': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseCurrentUser,
@@ -525,6 +582,87 @@ class AccountService(object):
             '/petpro.account.v1.AccountService/CreatePasswordResetToken',
             petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenRequest.SerializeToString,
             petpro_dot_account_dot_v1_dot_account__pb2.CreatePasswordResetTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestEmailVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/RequestEmailVerification',
+            petpro_dot_account_dot_v1_dot_account__pb2.RequestEmailVerificationRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.RequestEmailVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/VerifyEmail',
+            petpro_dot_account_dot_v1_dot_account__pb2.VerifyEmailRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.VerifyEmailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEmailVerificationToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.account.v1.AccountService/CreateEmailVerificationToken',
+            petpro_dot_account_dot_v1_dot_account__pb2.CreateEmailVerificationTokenRequest.SerializeToString,
+            petpro_dot_account_dot_v1_dot_account__pb2.CreateEmailVerificationTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

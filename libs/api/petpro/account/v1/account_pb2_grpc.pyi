@@ -34,7 +34,9 @@ class AccountServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     CreateUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateUserRequest, _account_pb2.CreateUserResponse]
-    """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling."""
+    """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling. A mail goes there, by whose
+    link it is verified (VerifyEmail).
+    """
     CreateToken: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateTokenRequest, _account_pb2.CreateTokenResponse]
     """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong, and with
     TOO_MANY_SIGN_INS for a while after ten failures, even when both are right.
@@ -60,11 +62,25 @@ class AccountServiceStub:
     """
     ResetPassword: _grpc.UnaryUnaryMultiCallable[_account_pb2.ResetPasswordRequest, _account_pb2.ResetPasswordResponse]
     """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
-    are forgotten. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or out of date.
+    are forgotten, and the address is verified. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or
+    out of date.
     """
     CreatePasswordResetToken: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreatePasswordResetTokenRequest, _account_pb2.CreatePasswordResetTokenResponse]
     """Makes a token for a reset that a person asked for, to be written into the mail; those made before for the same reset
     stay good. Refused with PASSWORD_RESET_NOT_FOUND when the reset is over. For the notification service only.
+    """
+    RequestEmailVerification: _grpc.UnaryUnaryMultiCallable[_account_pb2.RequestEmailVerificationRequest, _account_pb2.RequestEmailVerificationResponse]
+    """Has one more mail sent to the caller's own address: its link holds a token for VerifyEmail, good for a day. The newest
+    mail alone counts. To an address that is verified none is sent. Refused with TOO_MANY_VERIFICATION_MAILS after five
+    within a day to one address, the one after its registration among them.
+    """
+    VerifyEmail: _grpc.UnaryUnaryMultiCallable[_account_pb2.VerifyEmailRequest, _account_pb2.VerifyEmailResponse]
+    """Verifies the address that a mail went to, once, by the token in it: whoever reads its mails need not be signed in.
+    Refused with BAD_VERIFICATION_TOKEN, whether the token is wrong, used, replaced or out of date, or the account closed.
+    """
+    CreateEmailVerificationToken: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateEmailVerificationTokenRequest, _account_pb2.CreateEmailVerificationTokenResponse]
+    """Makes a token that verifies an address, to be written into the mail; those made before for the same mail stay good.
+    Refused with EMAIL_VERIFICATION_NOT_FOUND when it is over. For the notification service only.
     """
     EraseCurrentUser: _grpc.UnaryUnaryMultiCallable[_account_pb2.EraseCurrentUserRequest, _account_pb2.EraseCurrentUserResponse]
     """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
@@ -89,7 +105,9 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUser: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateUserRequest, _account_pb2.CreateUserResponse]  # type: ignore[assignment]
-    """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling."""
+    """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling. A mail goes there, by whose
+    link it is verified (VerifyEmail).
+    """
     CreateToken: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateTokenRequest, _account_pb2.CreateTokenResponse]  # type: ignore[assignment]
     """Signs in with e-mail and password. Refused with BAD_CREDENTIALS, whichever of the two is wrong, and with
     TOO_MANY_SIGN_INS for a while after ten failures, even when both are right.
@@ -115,11 +133,25 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """
     ResetPassword: _aio.UnaryUnaryMultiCallable[_account_pb2.ResetPasswordRequest, _account_pb2.ResetPasswordResponse]  # type: ignore[assignment]
     """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
-    are forgotten. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or out of date.
+    are forgotten, and the address is verified. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or
+    out of date.
     """
     CreatePasswordResetToken: _aio.UnaryUnaryMultiCallable[_account_pb2.CreatePasswordResetTokenRequest, _account_pb2.CreatePasswordResetTokenResponse]  # type: ignore[assignment]
     """Makes a token for a reset that a person asked for, to be written into the mail; those made before for the same reset
     stay good. Refused with PASSWORD_RESET_NOT_FOUND when the reset is over. For the notification service only.
+    """
+    RequestEmailVerification: _aio.UnaryUnaryMultiCallable[_account_pb2.RequestEmailVerificationRequest, _account_pb2.RequestEmailVerificationResponse]  # type: ignore[assignment]
+    """Has one more mail sent to the caller's own address: its link holds a token for VerifyEmail, good for a day. The newest
+    mail alone counts. To an address that is verified none is sent. Refused with TOO_MANY_VERIFICATION_MAILS after five
+    within a day to one address, the one after its registration among them.
+    """
+    VerifyEmail: _aio.UnaryUnaryMultiCallable[_account_pb2.VerifyEmailRequest, _account_pb2.VerifyEmailResponse]  # type: ignore[assignment]
+    """Verifies the address that a mail went to, once, by the token in it: whoever reads its mails need not be signed in.
+    Refused with BAD_VERIFICATION_TOKEN, whether the token is wrong, used, replaced or out of date, or the account closed.
+    """
+    CreateEmailVerificationToken: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateEmailVerificationTokenRequest, _account_pb2.CreateEmailVerificationTokenResponse]  # type: ignore[assignment]
+    """Makes a token that verifies an address, to be written into the mail; those made before for the same mail stay good.
+    Refused with EMAIL_VERIFICATION_NOT_FOUND when it is over. For the notification service only.
     """
     EraseCurrentUser: _aio.UnaryUnaryMultiCallable[_account_pb2.EraseCurrentUserRequest, _account_pb2.EraseCurrentUserResponse]  # type: ignore[assignment]
     """Erases the caller: all that PetPro holds of them and their pets is made anonymous, here at once and in the other
@@ -147,7 +179,9 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.CreateUserResponse, _abc.Awaitable[_account_pb2.CreateUserResponse]]:
-        """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling."""
+        """Registers a person. Refused with EMAIL_TAKEN when the address is in use in any spelling. A mail goes there, by whose
+        link it is verified (VerifyEmail).
+        """
 
     @_abc_1.abstractmethod
     def CreateToken(
@@ -215,7 +249,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.ResetPasswordResponse, _abc.Awaitable[_account_pb2.ResetPasswordResponse]]:
         """Sets a new password by the token of a mail, once, and ends all sessions of the person; failed sign-ins to the address
-        are forgotten. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or out of date.
+        are forgotten, and the address is verified. Refused with BAD_RESET_TOKEN, whether the token is wrong, used, replaced or
+        out of date.
         """
 
     @_abc_1.abstractmethod
@@ -226,6 +261,37 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.CreatePasswordResetTokenResponse, _abc.Awaitable[_account_pb2.CreatePasswordResetTokenResponse]]:
         """Makes a token for a reset that a person asked for, to be written into the mail; those made before for the same reset
         stay good. Refused with PASSWORD_RESET_NOT_FOUND when the reset is over. For the notification service only.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestEmailVerification(
+        self,
+        request: _account_pb2.RequestEmailVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.RequestEmailVerificationResponse, _abc.Awaitable[_account_pb2.RequestEmailVerificationResponse]]:
+        """Has one more mail sent to the caller's own address: its link holds a token for VerifyEmail, good for a day. The newest
+        mail alone counts. To an address that is verified none is sent. Refused with TOO_MANY_VERIFICATION_MAILS after five
+        within a day to one address, the one after its registration among them.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyEmail(
+        self,
+        request: _account_pb2.VerifyEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.VerifyEmailResponse, _abc.Awaitable[_account_pb2.VerifyEmailResponse]]:
+        """Verifies the address that a mail went to, once, by the token in it: whoever reads its mails need not be signed in.
+        Refused with BAD_VERIFICATION_TOKEN, whether the token is wrong, used, replaced or out of date, or the account closed.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateEmailVerificationToken(
+        self,
+        request: _account_pb2.CreateEmailVerificationTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.CreateEmailVerificationTokenResponse, _abc.Awaitable[_account_pb2.CreateEmailVerificationTokenResponse]]:
+        """Makes a token that verifies an address, to be written into the mail; those made before for the same mail stay good.
+        Refused with EMAIL_VERIFICATION_NOT_FOUND when it is over. For the notification service only.
         """
 
     @_abc_1.abstractmethod

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$petpro/account/v1/error_reason.proto\x12\x11petpro.account.v1*\x80\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45RROR_REASON_EMAIL_TAKEN\x10\x01\x12 \n\x1c\x45RROR_REASON_BAD_CREDENTIALS\x10\x02\x12\"\n\x1e\x45RROR_REASON_BAD_REFRESH_TOKEN\x10\x03\x12\x1f\n\x1b\x45RROR_REASON_USER_NOT_FOUND\x10\x04\x12\x1e\n\x1a\x45RROR_REASON_PET_NOT_FOUND\x10\x05\x12\"\n\x1e\x45RROR_REASON_TOO_MANY_SIGN_INS\x10\x06\x12\x1c\n\x18\x45RROR_REASON_OWN_ACCOUNT\x10\x07\x12 \n\x1c\x45RROR_REASON_BAD_RESET_TOKEN\x10\x08\x12)\n%ERROR_REASON_PASSWORD_RESET_NOT_FOUND\x10\t\x12\x1f\n\x1b\x45RROR_REASON_NOT_A_CUSTOMER\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$petpro/account/v1/error_reason.proto\x12\x11petpro.account.v1*\x86\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45RROR_REASON_EMAIL_TAKEN\x10\x01\x12 \n\x1c\x45RROR_REASON_BAD_CREDENTIALS\x10\x02\x12\"\n\x1e\x45RROR_REASON_BAD_REFRESH_TOKEN\x10\x03\x12\x1f\n\x1b\x45RROR_REASON_USER_NOT_FOUND\x10\x04\x12\x1e\n\x1a\x45RROR_REASON_PET_NOT_FOUND\x10\x05\x12\"\n\x1e\x45RROR_REASON_TOO_MANY_SIGN_INS\x10\x06\x12\x1c\n\x18\x45RROR_REASON_OWN_ACCOUNT\x10\x07\x12 \n\x1c\x45RROR_REASON_BAD_RESET_TOKEN\x10\x08\x12)\n%ERROR_REASON_PASSWORD_RESET_NOT_FOUND\x10\t\x12\x1f\n\x1b\x45RROR_REASON_NOT_A_CUSTOMER\x10\n\x12\'\n#ERROR_REASON_BAD_VERIFICATION_TOKEN\x10\x0b\x12-\n)ERROR_REASON_EMAIL_VERIFICATION_NOT_FOUND\x10\x0c\x12,\n(ERROR_REASON_TOO_MANY_VERIFICATION_MAILS\x10\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petpro.account.v1.error_rea
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=60
-  _globals['_ERRORREASON']._serialized_end=444
+  _globals['_ERRORREASON']._serialized_end=578
 # @@protoc_insertion_point(module_scope)

@@ -43,6 +43,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The password reset is over, or never was (NOT_FOUND)."""
     ERROR_REASON_NOT_A_CUSTOMER: _ErrorReason.ValueType  # 10
     """Customers alone can be erased; an administrator makes anybody else one first (FAILED_PRECONDITION)."""
+    ERROR_REASON_BAD_VERIFICATION_TOKEN: _ErrorReason.ValueType  # 11
+    """The token of the mail is wrong, used, replaced by a newer one or older than a day (UNAUTHENTICATED)."""
+    ERROR_REASON_EMAIL_VERIFICATION_NOT_FOUND: _ErrorReason.ValueType  # 12
+    """The verification of an address is over, or never was (NOT_FOUND)."""
+    ERROR_REASON_TOO_MANY_VERIFICATION_MAILS: _ErrorReason.ValueType  # 13
+    """Five mails went to the address within a day; RetryInfo says when to ask again (RESOURCE_EXHAUSTED)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "account.petpro"."""
@@ -68,4 +74,10 @@ ERROR_REASON_PASSWORD_RESET_NOT_FOUND: ErrorReason.ValueType  # 9
 """The password reset is over, or never was (NOT_FOUND)."""
 ERROR_REASON_NOT_A_CUSTOMER: ErrorReason.ValueType  # 10
 """Customers alone can be erased; an administrator makes anybody else one first (FAILED_PRECONDITION)."""
+ERROR_REASON_BAD_VERIFICATION_TOKEN: ErrorReason.ValueType  # 11
+"""The token of the mail is wrong, used, replaced by a newer one or older than a day (UNAUTHENTICATED)."""
+ERROR_REASON_EMAIL_VERIFICATION_NOT_FOUND: ErrorReason.ValueType  # 12
+"""The verification of an address is over, or never was (NOT_FOUND)."""
+ERROR_REASON_TOO_MANY_VERIFICATION_MAILS: ErrorReason.ValueType  # 13
+"""Five mails went to the address within a day; RetryInfo says when to ask again (RESOURCE_EXHAUSTED)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -10,9 +10,8 @@ The clock on the wall is stepped from opening to closing; each slot lasts its fu
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -31,7 +30,7 @@ class Opening:
 
 
 def openings(
-    first: date, last: date, clinic: Hours, person: Hours, zone: ZoneInfo, duration: timedelta
+    first: date, last: date, clinic: Hours, person: Hours, zone: tzinfo, duration: timedelta
 ) -> Iterator[Opening]:
     """The slots of all days from `first` to `last`, while the clinic is open and the person works.
 
@@ -45,7 +44,7 @@ def openings(
                 free_from = opening.ends_at
 
 
-def _openings_of_day(day: date, clinic: Hours, person: Hours, zone: ZoneInfo, duration: timedelta) -> Iterator[Opening]:
+def _openings_of_day(day: date, clinic: Hours, person: Hours, zone: tzinfo, duration: timedelta) -> Iterator[Opening]:
     spans = [_span(day, hours) for hours in (clinic, person) if hours or hours is clinic]
     if not all(spans):
         return
@@ -70,13 +69,13 @@ def _span(day: date, hours: Hours) -> tuple[datetime, datetime] | None:
     return opens, closes if closes > opens else closes + timedelta(days=1)
 
 
-def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
+def _instant(wall: datetime, zone: tzinfo) -> datetime:
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
-def _on_the_wall(instant: datetime, zone: ZoneInfo) -> datetime:
+def _on_the_wall(instant: datetime, zone: tzinfo) -> datetime:
     return instant.astimezone(zone).replace(tzinfo=None)
 
 
-def _exists(wall: datetime, zone: ZoneInfo) -> bool:
+def _exists(wall: datetime, zone: tzinfo) -> bool:
     return _on_the_wall(_instant(wall, zone), zone).replace(fold=0) == wall

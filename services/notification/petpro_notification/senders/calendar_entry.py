@@ -7,8 +7,8 @@ moves or removes the entry that it has.
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from petpro_common import zones
 from petpro_notification.domain import APPOINTMENTS, Type
 from petpro_notification.store import Due, Names
 
@@ -54,13 +54,12 @@ def calendar_entry(due: Due, names: Names, organizer: str) -> CalendarEntry | No
 
 
 def _start(facts: Any, timezone: str | None) -> datetime | None:
-    if timezone is None or not facts.get("slot_date") or not facts.get("slot_time"):
+    if timezone is None or timezone not in zones.names():
         return None
-    try:
-        zone = ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
+    if not facts.get("slot_date") or not facts.get("slot_time"):
         return None
-    return datetime.combine(date.fromisoformat(facts["slot_date"]), time.fromisoformat(facts["slot_time"]), zone)
+    wall = datetime.combine(date.fromisoformat(facts["slot_date"]), time.fromisoformat(facts["slot_time"]))
+    return wall.replace(tzinfo=zones.zone(timezone)).astimezone(UTC)
 
 
 def _instant(moment: datetime) -> str:

@@ -73,6 +73,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
     "service_id": UUID,
     "reset_id": UUID,
     "starts_at": datetime.fromisoformat,
+    "ends_at": datetime.fromisoformat,
     "slot_date": date.fromisoformat,
     "slot_time": time.fromisoformat,
     "amount": Decimal,

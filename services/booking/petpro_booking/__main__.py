@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 from petpro.booking.v1 import booking_pb2_grpc
-from petpro_booking import cancellation, checkout, expiry, leaving, partitions, reminders, summary
+from petpro_booking import cancellation, checkout, expiry, leaving, partitions, reminders, summary, zone_rules
 from petpro_booking.consumer import HANDLERS
 from petpro_booking.copies import Copies
 from petpro_booking.saga import FINISHING, SAGAS
@@ -57,6 +57,7 @@ async def main() -> None:
         service.background(keep_forgetting(database, forget, partial(leaving.end_all, database, engine)))
         service.background(run_purges(database, SAGA_PURGES))
         service.background(summary.run(database, settings.summary_refresh_seconds))
+        service.background(zone_rules.run(database))
         await service.serve()
         await catalog.close()
 

@@ -53,9 +53,10 @@ _SERVICE = {"name": "Check-up", "price": {"amount": "150000.00", "currency_code"
 _MAKE_SLOTS = """
     INSERT INTO slots (id, slot_date, service_id, clinic_id, slot_start_time, slot_end_time, starts_at, ends_at,
                        capacity)
-    SELECT id, day, %(service_id)s, %(clinic_id)s, '08:00', '09:00', starts, starts + interval '1 hour', %(seats)s
+    SELECT id, day, %(service_id)s, %(clinic_id)s, wall::time, (wall + interval '1 hour')::time,
+        wall AT TIME ZONE 'Asia/Jakarta', wall AT TIME ZONE 'Asia/Jakarta' + interval '1 hour', %(seats)s
     FROM unnest(%(ids)s::uuid[], %(days)s::date[]) WITH ORDINALITY AS made(id, day, n),
-         LATERAL (SELECT day + n * interval '1 minute' AS starts)
+         LATERAL (SELECT day + (n - 1) * interval '1 second' AS wall)
 """
 _MAKE_CROWD = """
     INSERT INTO users (id, email, full_name, phone_number, password_hash)

@@ -12,12 +12,12 @@ from decimal import Decimal
 from email.message import EmailMessage
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 import httpx
 
 from devstack.api import Api, Call, Json
 from devstack.transcript import Transcript
+from petpro_common import zones
 
 PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 0.03
@@ -89,7 +89,7 @@ def plain(enum_value: str, prefix: str) -> str:
 
 def when(instant: str, zone: str) -> str:
     """A time as the clinic's clock shows it, with the zone's name."""
-    return f"{_read(instant).astimezone(ZoneInfo(zone)):%a %-d %b %Y, %H:%M} ({zone})"
+    return f"{_read(instant).astimezone(zones.zone(zone)):%a %-d %b %Y, %H:%M} ({zone})"
 
 
 def hours_until(instant: str) -> float:

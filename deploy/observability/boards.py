@@ -98,6 +98,8 @@ SERVICE = Dashboard("service", "PetPro / Service", (
           [("{{task}}, {{instance}}", f"time() - (petpro_background_failing_since_timestamp_seconds{{{_JOB}}} > 0)")]),
     Panel("Partitions ahead", "short", [("{{table}}", f"min by (table) (petpro_partitions_ahead{{{_JOB}}})")],
           "Of booking; at 0 the next period has none."),
+    Panel("Booked slots off the clock", "short",
+          [("{{instance}}", f"petpro_slots_off_the_clock{{{_JOB}}}")], "Of booking, as of its last look."),
 ), of_one_service=True)  # fmt: skip
 
 SAGAS = Dashboard("sagas", "PetPro / Sagas", (

@@ -33,6 +33,14 @@ from tests.world import World, open_world
 
 PARTS_THAT_WOULD_REPAIR = ("booking", "payment", "notification")
 LOOKS = 4
+BY_OTHER_RULES = {
+    table: f"UPDATE {table} SET starts_at = starts_at + interval '30 minutes'{ends} WHERE clinic_id = %(clinic)s"  # noqa: S608
+    for table, ends in (
+        ("slots", ", ends_at = ends_at + interval '30 minutes'"),
+        ("reservations", ""),
+        ("bookings", ", ends_at = ends_at + interval '30 minutes'"),
+    )
+}
 LEDGER_TABLES = ("financial_entries", "settlements", "journal_transactions", "journal_lines")
 CHECKED_TABLES = ("slots", "reservations", "bookings", "payments", "refunds", *LEDGER_TABLES)
 
@@ -64,6 +72,35 @@ async def test_traffic_raises_no_false_alarm(audited: RunningStack, tmp_path: Pa
         await eventually("nothing to be postponed", lambda: _settled(audited, grace, file))
     assert set().union(*(named(report) for report in reports)) - before == set()
     assert await traffic > 8
+
+
+async def test_slots_that_follow_a_governments_clock_raise_no_false_alarm(audited: RunningStack) -> None:
+    """What was made by rules of before is moved when booking starts, and who is booked is told."""
+    async with open_world(audited) as world:
+        clinic, person = await asyncio.gather(world.clinic(), world.customer())
+        booked, left = await world.book(person, clinic.slot(0)), await world.book(person, clinic.slot(2))
+        held = await world.hold(person, clinic.slot(4))
+        await world.cancel(person.api, left["id"])
+        await world.saga_ends(f"cancellation:{left['id']}:", "completed")
+        await audited.stop_part("booking")
+        for table in ("slots", "reservations", "bookings"):
+            await world.rows("booking", BY_OTHER_RULES[table], clinic=clinic.id)
+        await audited.start_part("booking")
+
+        async def moved() -> bool:
+            return bool((await world.booking(person.api, booked["id"]))["starts_at"] == booked["starts_at"])
+
+        async def told() -> list[Json]:
+            said = (await person.api.get("/v1/notifications", page_size=100))["notifications"]
+            return [each for each in said if each["type"] == "booking_rescheduled"]
+
+        await eventually("the booking to be when its local time says", moved)
+        assert [each["booking_id"] for each in await eventually("who is booked to be told", told)] == [booked["id"]]
+        assert (await world.booking(person.api, left["id"]))["starts_at"] != left["starts_at"]
+        assert named(await asyncio.to_thread(look_over, audited, only=["bookings-sit-in-their-slots"])) == set()
+        await world.checkout(person, held)
+        await world.checkout_ends(person, held, "CONFIRMED")
+        await eventually("a clean audit", lambda: _clean(audited))
 
 
 async def _grace(world: World) -> float:

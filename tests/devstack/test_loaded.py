@@ -33,12 +33,12 @@ ALL = {
 }
 OWN = {
     "account": {"argon2", "_argon2_cffi_bindings", "email_validator", "idna", "joserfc", "phonenumbers"},
-    "catalog": set[str](),
-    "booking": set[str](),
+    "catalog": {"tzdata"},
+    "booking": {"tzdata"},
     "payment": {
         *("aiohttp", "aiohappyeyeballs", "aiosignal", "attr", "frozenlist", "idna", "multidict", "propcache", "yarl"),
     },
-    "notification": {"aiosmtplib", "babel", "jinja2", "markupsafe"},
+    "notification": {"aiosmtplib", "babel", "jinja2", "markupsafe", "tzdata"},
 }
 OF_THE_WORKSHOP = {"_distutils_hack", "grpc_tools"}
 """Loaded where they are installed, as here and in no image."""

@@ -14,7 +14,7 @@ from tests.k8s.rendering import K8S, Manifest, Manifests, containers, labels, na
 
 pytestmark = pytest.mark.unit
 
-OF_BOOKING = ("expiry", "partitions", "reminders", "summary")
+OF_BOOKING = ("expiry", "partitions", "reminders", "summary", "zone-rules")
 NAMES = {
     *(f"petpro-purge-{service}" for service in SERVICES),
     *(f"petpro-{job}-booking" for job in OF_BOOKING),

@@ -37,8 +37,9 @@ async def open_verification(tx: Transaction, user_id: UUID) -> UUID:
 
 
 _ADD_TOKEN = text("""
-    UPDATE email_verifications SET token_hashes = token_hashes || CAST(:token_hash AS bytea) FROM users
-    WHERE email_verifications.id = :id AND expires_at > now() AND users.id = user_id AND account_status = 'active'
+    UPDATE email_verifications SET token_hashes = token_hashes || CAST(:token_hash AS bytea)
+    WHERE id = :id AND expires_at > now()
+        AND (SELECT account_status FROM users WHERE users.id = user_id OFFSET 0) = 'active'
     RETURNING user_id
 """)
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 from petpro.booking.v1 import booking_pb2_grpc
-from petpro_booking import cancellation, checkout, erasure, expiry, partitions, reminders, summary
+from petpro_booking import cancellation, checkout, erasure, expiry, partitions, reminders, summary, zone_rules
 from petpro_booking.consumer import HANDLERS
 from petpro_booking.copies import Copies
 from petpro_booking.holds import Terms
@@ -59,6 +59,7 @@ async def main() -> None:
         service.background(keep_forgetting(database, forget, partial(erasure.end_all, database, engine)))
         service.background(run_purges(database, SAGA_PURGES))
         service.background(summary.run(database, settings.summary_refresh_seconds))
+        service.background(zone_rules.run(database))
         await service.serve()
         await catalog.close()
 

@@ -6,7 +6,6 @@ What becomes of one to which nobody came is `no_show`'s.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from petpro_booking import access, events, policy, store, store_confirm, store_pages, store_projections
 from petpro_booking.domain import (
@@ -22,7 +21,7 @@ from petpro_booking.domain import (
     must_have_begun,
     new_reference_code,
 )
-from petpro_common import telemetry
+from petpro_common import telemetry, zones
 from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import invalid
@@ -150,7 +149,7 @@ async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     """
     booking = await lock_for_clinic(tx, caller, booking_id)
     must_be("confirmed", booking.status, booking.cancellation_status)
-    must_be_its_day(booking.starts_at, ZoneInfo(booking.timezone), booking.now)
+    must_be_its_day(booking.starts_at, zones.zone(booking.timezone), booking.now)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
     await events.booking_checked_in(tx, changed)
     return changed

@@ -7,11 +7,10 @@ No transaction is open while it answers.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode, aio
@@ -21,6 +20,7 @@ from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from petpro_booking import policy, store, store_projections
 from petpro_booking.diary import Hours
 from petpro_booking.domain import ServiceNotFound, StaffNotFound
+from petpro_common import zones
 from petpro_common.db import Database, Row, Transaction
 
 Reply = TypeVar("Reply")
@@ -33,7 +33,7 @@ class Timetable:
 
     clinic_id: UUID
     clinic_status: str
-    zone: ZoneInfo
+    zone: tzinfo
     duration: timedelta
     clinic_hours: Hours
     staff_hours: Hours
@@ -92,7 +92,7 @@ class Copies:
         return Timetable(
             clinic["id"],
             clinic["status"],
-            ZoneInfo(clinic["timezone"]),
+            zones.zone(clinic["timezone"]),
             timedelta(minutes=service["duration_minutes"]),
             clinic["operating_hours"],
             staff["working_hours"] if staff else {},

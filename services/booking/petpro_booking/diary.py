@@ -1,4 +1,4 @@
-"""From opening hours to the times of slots, in a zone whose clock may jump. Standard library only.
+"""From local times to instants, in a zone whose clock may jump: of slots in opening hours. Standard library only.
 
 The clock on the wall is stepped from opening to closing; each slot lasts its full duration in real time.
 
@@ -10,9 +10,8 @@ The clock on the wall is stepped from opening to closing; each slot lasts its fu
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -31,7 +30,7 @@ class Opening:
 
 
 def openings(
-    first: date, last: date, clinic: Hours, person: Hours, zone: ZoneInfo, duration: timedelta
+    first: date, last: date, clinic: Hours, person: Hours, zone: tzinfo, duration: timedelta
 ) -> Iterator[Opening]:
     """The slots of all days from `first` to `last`, while the clinic is open and the person works.
 
@@ -39,13 +38,13 @@ def openings(
     """
     free_from = datetime.min.replace(tzinfo=UTC)
     for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-        for opening in _openings_of_day(day, clinic, person, zone, duration):
-            if opening.starts_at >= free_from:
-                yield opening
-                free_from = opening.ends_at
+        for found in _openings_of_day(day, clinic, person, zone, duration):
+            if found.starts_at >= free_from:
+                yield found
+                free_from = found.ends_at
 
 
-def _openings_of_day(day: date, clinic: Hours, person: Hours, zone: ZoneInfo, duration: timedelta) -> Iterator[Opening]:
+def _openings_of_day(day: date, clinic: Hours, person: Hours, zone: tzinfo, duration: timedelta) -> Iterator[Opening]:
     spans = [_span(day, hours) for hours in (clinic, person) if hours or hours is clinic]
     if not all(spans):
         return
@@ -53,11 +52,25 @@ def _openings_of_day(day: date, clinic: Hours, person: Hours, zone: ZoneInfo, du
     close = min(span[1] for span in spans if span)
     closes_at = _instant(close, zone)
     while start < close:
-        starts_at = _instant(start, zone)
-        ends_at = starts_at + duration
-        if _exists(start, zone) and ends_at <= closes_at:
-            yield Opening(start, _on_the_wall(ends_at, zone), starts_at, ends_at)
+        found = opening(start, duration, zone)
+        if _exists(start, zone) and found.ends_at <= closes_at:
+            yield found
         start += duration
+
+
+def opening(starts: datetime, duration: timedelta, zone: tzinfo) -> Opening:
+    """What lasts so long from a local time on. One that the clock skips counts from before the jump."""
+    starts_at = _instant(starts, zone)
+    ends_at = starts_at + duration
+    return Opening(starts, _on_the_wall(ends_at, zone), starts_at, ends_at)
+
+
+def months(since: datetime, until: datetime, zone: tzinfo) -> Iterator[tuple[date, datetime]]:
+    """The months of a zone from that of `since` in UTC to the second after `until`, with the instants they begin at."""
+    month = since.date().replace(day=1)
+    while month <= until.date() + timedelta(days=62):
+        yield month, _instant(datetime.combine(month, time()), zone)
+        month = (month + timedelta(days=31)).replace(day=1)
 
 
 def _span(day: date, hours: Hours) -> tuple[datetime, datetime] | None:
@@ -70,13 +83,13 @@ def _span(day: date, hours: Hours) -> tuple[datetime, datetime] | None:
     return opens, closes if closes > opens else closes + timedelta(days=1)
 
 
-def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
+def _instant(wall: datetime, zone: tzinfo) -> datetime:
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
-def _on_the_wall(instant: datetime, zone: ZoneInfo) -> datetime:
+def _on_the_wall(instant: datetime, zone: tzinfo) -> datetime:
     return instant.astimezone(zone).replace(tzinfo=None)
 
 
-def _exists(wall: datetime, zone: ZoneInfo) -> bool:
+def _exists(wall: datetime, zone: tzinfo) -> bool:
     return _on_the_wall(_instant(wall, zone), zone).replace(fold=0) == wall

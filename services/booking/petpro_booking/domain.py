@@ -10,8 +10,7 @@ booking       confirmed -> in-progress -> completed
 """
 
 import secrets
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta, tzinfo
 
 from petpro_common.errors import Forbidden, NotFound, Overloaded, WrongState
 
@@ -195,7 +194,7 @@ def must_have_begun(starts_at: datetime, now: datetime) -> None:
         raise BookingHasNotBegun
 
 
-def must_be_its_day(starts_at: datetime, zone: ZoneInfo, now: datetime) -> None:
+def must_be_its_day(starts_at: datetime, zone: tzinfo, now: datetime) -> None:
     """Nobody comes before the day of the visit, by the clinic's calendar. Raises BookingHasNotBegun."""
     if now.astimezone(zone).date() < starts_at.astimezone(zone).date():
         raise BookingHasNotBegun

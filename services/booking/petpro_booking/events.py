@@ -44,7 +44,7 @@ async def reservation_approval_requested(tx: Transaction, row: Row, slot_time: t
 
 
 async def booking_confirmed(tx: Transaction, row: Row) -> None:
-    """A reservation was paid for; `row` with the `slot_start_time`."""
+    """A reservation was paid for; `row` with the `slot_start_time`, and with the slot's instants."""
     fields = {
         **_visit(row),
         "reference_code": row.reference_code,
@@ -52,6 +52,8 @@ async def booking_confirmed(tx: Transaction, row: Row) -> None:
         "service_id": row.service_id,
         "slot_date": row.slot_date,
         "slot_time": minutes(row.slot_start_time),
+        "starts_at": row.starts_at,
+        "ends_at": row.ends_at,
         "amount": row.amount,
         "currency": row.currency,
     }
@@ -91,12 +93,14 @@ async def checkout_failed(tx: Transaction, data: Mapping[str, Any], reason: str)
 
 
 async def booking_rescheduled(tx: Transaction, row: Row, slot_time: time) -> None:
-    """A booking moved to another slot."""
+    """A booking moved to another slot, or its slot to other instants."""
     fields = {
         **_visit(row),
         "service_id": row.service_id,
         "slot_date": row.slot_date,
         "slot_time": minutes(slot_time),
+        "starts_at": row.starts_at,
+        "ends_at": row.ends_at,
     }
     await add_event(tx, "booking", "booking.rescheduled", row.id, fields)
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import islice
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from petpro_booking import access, diary, store, store_projections, store_slots, store_upkeep
 from petpro_booking.copies import Timetable
 from petpro_booking.diary import Opening
 from petpro_booking.domain import ClinicNotFound, ServiceUnavailable, SlotNotFound
+from petpro_common import zones
 from petpro_common.context import Caller
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
@@ -36,7 +36,7 @@ class Plan:
 class Market:
     """Where a service is offered, and whether somebody sees its slots."""
 
-    zone: ZoneInfo
+    zone: tzinfo
     is_open: bool
 
 
@@ -49,7 +49,7 @@ async def market(tx: Transaction, caller: Caller | None, service_id: UUID) -> Ma
     if known is None:
         return None
     is_insider = not known.is_offered and caller and await access.sees_clinic(tx, caller, known.clinic_id)
-    return Market(ZoneInfo(known.timezone), known.is_offered or bool(is_insider))
+    return Market(zones.zone(known.timezone), known.is_offered or bool(is_insider))
 
 
 def plan(service_id: UUID, staff_id: UUID | None, days: tuple[str, str], capacity: int, timetable: Timetable) -> Plan:
@@ -82,7 +82,7 @@ def range_to_open(days: tuple[str, str], today: date) -> tuple[date, date]:
     return first, last
 
 
-def range_to_list(days: tuple[str, str], zone: ZoneInfo) -> tuple[date, date]:
+def range_to_list(days: tuple[str, str], zone: tzinfo) -> tuple[date, date]:
     """The days to list: from today, for two weeks, where they are left open. Raises InvalidRequest."""
     first, last = _dates(days)
     first = first or _today(zone)
@@ -151,7 +151,7 @@ def _found(slot: Row | None) -> Row:
     return slot
 
 
-def _today(zone: ZoneInfo) -> date:
+def _today(zone: tzinfo) -> date:
     return datetime.now(UTC).astimezone(zone).date()
 
 

@@ -34,7 +34,8 @@ _INSERT_BOOKINGS = ForEach(
             slot_id, slot_date, starts_at, ends_at, timezone, payment_id, reference_code, price, currency,
             commission_rate, cancellation_policy, notes
         FROM paid WHERE booking_id IN (SELECT booking_id FROM claimed)
-        RETURNING id, user_id, pet_id, clinic_id, service_id, slot_date, reference_code, amount, currency
+        RETURNING id, user_id, pet_id, clinic_id, service_id, slot_date, starts_at, ends_at, reference_code, amount,
+            currency
     )
     SELECT made.*, paid.slot_start_time FROM made JOIN paid ON paid.booking_id = made.id
     """,

@@ -11,6 +11,7 @@ from petpro_common.db import Row, Transaction
 from petpro_common.ids import id_of_date
 
 _LOCK_DIARY = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:whose AS text), 0))")
+# What has the same local time exists, though its instants may be by zone rules of before: `zone_rules` moves it.
 # OFFSET 0 has the times around each slot looked up: planned as joins they would be all that the service ever had.
 _OPEN = text("""
     INSERT INTO slots (id, service_id, staff_id, clinic_id, capacity,
@@ -28,7 +29,8 @@ _OPEN = text("""
         SELECT FROM slots other
         WHERE other.service_id = :service_id AND other.staff_id IS NOT DISTINCT FROM CAST(:staff_id AS uuid)
           AND other.slot_date BETWEEN new.slot_date - 1 AND new.slot_date + 1
-          AND other.starts_at < new.ends_at AND other.ends_at > new.starts_at OFFSET 0)
+          AND (other.starts_at < new.ends_at AND other.ends_at > new.starts_at
+               OR other.slot_date = new.slot_date AND other.slot_start_time = new.slot_start_time) OFFSET 0)
     ON CONFLICT (service_id, staff_id, slot_date, starts_at) DO NOTHING
 """)
 _BLOCK = text("""

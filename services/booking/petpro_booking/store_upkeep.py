@@ -6,6 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from petpro_booking import diary
+from petpro_common import zones
 from petpro_common.db import Row, Transaction
 
 # A partition is made under a lock on its whole table: rather try again later than let everybody queue behind it.
@@ -41,6 +43,17 @@ _READ_MUCH = text("""
     SELECT set_config(way, 'on', true)
     FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS way
 """)
+# One has none before the first booking.
+_PLACES = text("""
+    SELECT DISTINCT timezone, first.made_at, CURRENT_TIMESTAMP AS now
+    FROM catalog_clinics, (SELECT min(created_at) AS made_at FROM bookings) AS first WHERE first.made_at IS NOT NULL
+""")
+_KEEP_MONTHS = text("""
+    INSERT INTO local_months (timezone, month, starts_at)
+    SELECT * FROM unnest(CAST(:timezones AS text[]), CAST(:months AS date[]), CAST(:starts AS timestamptz[]))
+    ON CONFLICT (timezone, month) DO UPDATE SET starts_at = excluded.starts_at
+    WHERE local_months.starts_at <> excluded.starts_at
+""")
 _REFRESH = text("SELECT refresh_materialized_views()")
 _SUMMARY = text("""
     SELECT month, currency, total_bookings, total_revenue, net_revenue, cancelled_count
@@ -75,8 +88,21 @@ async def refresh_summary(tx: Transaction) -> bool:
     tx.may_take = _REFRESH_SECONDS + 10
     await tx.execute(_TAKE_TIME)
     await tx.execute(_READ_MUCH)
+    await _keep_months(tx)
     await tx.execute(_REFRESH)
     return True
+
+
+async def _keep_months(tx: Transaction) -> None:
+    """Has the view know where the months of all clinics begin. PostgreSQL's own zones may be of another release."""
+    places = [place for place in await tx.execute(_PLACES) if place.timezone in zones.names()]
+    found = [
+        (place.timezone, *month)
+        for place in places
+        for month in diary.months(place.made_at, place.now, zones.zone(place.timezone))
+    ]
+    timezones, months, starts = zip(*found, strict=True) if found else ((), (), ())
+    tx.write(_KEEP_MONTHS, {"timezones": list(timezones), "months": list(months), "starts": list(starts)})
 
 
 async def summary(tx: Transaction, clinic_id: UUID) -> Sequence[Row]:

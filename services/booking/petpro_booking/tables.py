@@ -139,6 +139,21 @@ bookings = Table(
     ForeignKeyConstraint(["slot_id", "slot_date"], ["slots.id", "slots.slot_date"], ondelete="RESTRICT"),
 )
 
+zone_rules = Table(
+    "zone_rules",
+    metadata,
+    Column("is_only", Boolean, primary_key=True, server_default=text("true")),
+    Column("release", Text, nullable=False),  # of IANA's database, the newest by which slots were moved
+)
+
+local_months = Table(
+    "local_months",
+    metadata,
+    Column("timezone", Text, primary_key=True),
+    Column("month", Date, primary_key=True),
+    Column("starts_at", _INSTANT, nullable=False),
+)
+
 catalog_clinics = Table(
     "catalog_clinics",
     metadata,

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import timedelta
+from datetime import UTC, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -48,6 +48,8 @@ async def test_a_paid_hold_becomes_a_booking_with_the_documents_event(world: Wor
         "service_id": str(world.service_id),
         "slot_date": booking.starts_at.ToDatetime().date().isoformat(),
         "slot_time": booking.starts_at.ToDatetime().strftime("%H:%M"),
+        "starts_at": booking.starts_at.ToDatetime(UTC).isoformat(),
+        "ends_at": booking.ends_at.ToDatetime(UTC).isoformat(),
         "amount": "150000.00",
         "currency": "IDR",
     }
@@ -109,6 +111,8 @@ async def test_a_booking_moves_with_its_seat(world: World) -> None:
     assert moved.slot_id == str(new)
     [event] = await world.events("booking.rescheduled")
     assert event["slot_date"] == moved.starts_at.ToDatetime().date().isoformat()
+    assert event["starts_at"] == moved.starts_at.ToDatetime(UTC).isoformat()
+    assert event["ends_at"] == moved.ends_at.ToDatetime(UTC).isoformat()
 
 
 async def test_moves_that_are_refused_change_nothing(world: World) -> None:

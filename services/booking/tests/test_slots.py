@@ -1,9 +1,11 @@
 """Making, listing and blocking slots."""
 
 import asyncio
+import zoneinfo  # noqa: TID251  # what goes by the machine's
 from datetime import UTC, date, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
@@ -11,12 +13,13 @@ from sqlalchemy import text
 from petpro.booking.v1 import booking_pb2
 from petpro.catalog.v1 import catalog_pb2
 from petpro_booking import store_projections
+from petpro_common import zones
 from petpro_common.context import Role
 from petpro_common.ids import new_id
 from petpro_common.testing import eventually
 from services.booking.tests.world import Metadata, World, reason
 
-JAKARTA = ZoneInfo("Asia/Jakarta")
+JAKARTA = zones.zone("Asia/Jakarta")
 
 
 def tomorrow() -> date:
@@ -48,6 +51,23 @@ async def test_slots_are_made_from_the_hours_and_not_made_twice(world: World) ->
     assert (first.slot_date, first.slot_start_time, first.slot_end_time) == (tomorrow().isoformat(), "09:00", "09:30")
     assert first.starts_at.ToDatetime(UTC).astimezone(JAKARTA).hour == 9
     assert (first.capacity, first.booked_count) == (1, 0)
+
+
+async def test_slots_go_by_the_rules_that_are_pinned_and_not_by_the_machines(world: World, tmp_path: Path) -> None:
+    rules = Path(str(files("tzdata"))) / "zoneinfo" / "Asia" / "Tokyo"
+    (tmp_path / "Asia").mkdir()
+    (tmp_path / "Asia" / "Jakarta").write_bytes(rules.read_bytes())
+    zones.zone.cache_clear()
+    zoneinfo.ZoneInfo.clear_cache()
+    zoneinfo.reset_tzpath([tmp_path])
+    try:
+        await generate(world, wish(world))
+    finally:
+        zoneinfo.reset_tzpath()
+        zoneinfo.ZoneInfo.clear_cache()
+    reply = await world.slots.ListSlots(booking_pb2.ListSlotsRequest(service_id=str(world.service_id)))
+    assert reply.slots[0].slot_start_time == "09:00"
+    assert reply.slots[0].starts_at.ToDatetime().hour == 2
 
 
 @pytest.mark.parametrize(

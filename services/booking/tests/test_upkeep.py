@@ -76,6 +76,27 @@ async def test_a_visit_that_was_to_be_paid_at_the_clinic_and_never_took_place_br
     assert (total, net) == ("300000.00", "150000.00")
 
 
+@pytest.mark.parametrize(
+    ("timezone", "made_at", "month"),
+    [
+        ("CET", "2026-07-31 22:30:00+00", "08-01"),  # in summer; PostgreSQL takes CET for an hour's difference
+        ("Europe/Brussels", "2026-07-31 22:30:00+00", "08-01"),
+        ("America/Vancouver", "2026-12-01 06:30:00+00", "11-01"),
+        ("America/Vancouver", "2026-12-01 07:30:00+00", "12-01"),  # since 2026 it stays at -7
+        ("Mars/Olympus_Mons", "2026-11-01 00:00:00+00", "11-01"),  # by UTC, and others still have a summary
+    ],
+)
+async def test_months_begin_by_the_pinned_rules_whatever_postgresql_knows(
+    world: World, timezone: str, made_at: str, month: str
+) -> None:
+    await _book_at(world, made_at, timezone=timezone)
+    await _book_at(world, "2026-05-05 00:00:00+00")
+    await world.sql("UPDATE catalog_clinics SET timezone = :timezone RETURNING id", timezone=timezone)
+
+    assert await refresh(world)
+    assert [name for name, *_ in await months(world)] == [month, "05-01"]
+
+
 async def test_the_summary_is_read_while_it_is_refreshed_and_refreshed_by_one_at_a_time(world: World) -> None:
     await world.book(new_id(), await world.open_slot())
     async with world.database.transaction() as reading:

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from functools import cache
-from zoneinfo import available_timezones
 
 from petpro_catalog import hours, policy
 from petpro_catalog.domain import ClinicDetails, ServiceDetails, StaffDetails
+from petpro_common import zones
 from petpro_common.errors import FieldViolation, InvalidRequest
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
@@ -19,12 +18,8 @@ _PROSE = frozenset({"address", "description", "comment"})
 _LINK = re.compile(r"https?://[^\s/]+\S*")
 _FACILITY_LENGTH = 100
 _DURATION = range(1, 1441)
-_NO_PLACES = frozenset({"Factory", "localtime"})
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones()) - _NO_PLACES
+_NO_PLACE = "Factory"
+"""What IANA has for machines whose zone nobody has set."""
 
 
 def check_clinic(clinic: ClinicDetails) -> None:
@@ -117,5 +112,5 @@ def _facilities(facilities: tuple[str, ...]) -> Iterator[FieldViolation]:
 
 
 def _zone(name: str) -> Iterator[FieldViolation]:
-    if name not in _zones():
+    if name not in zones.names() or name == _NO_PLACE:
         yield FieldViolation("clinic.timezone", "must be an IANA time zone, for example Asia/Makassar")

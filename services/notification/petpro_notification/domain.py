@@ -19,6 +19,7 @@ from petpro_common.errors import NotFound, Overloaded
 
 MAX_PAUSE_SECONDS = 3600.0
 TITLE_LENGTH = 255
+_INSTANTS = ("starts_at", "ends_at")
 _HTTPS = re.compile(r"https://(?P<host>[a-z0-9.-]+(:[0-9]+)?)/")
 _CAUSES_OF_DECLINE = frozenset({"CARD_DECLINED", "INSUFFICIENT_FUNDS", "PAYMENT_REFUSED"})
 
@@ -221,5 +222,11 @@ def outcome_of(result: Result, tries: int, max_tries: int) -> Outcome:
 
 
 def merged(earlier: Mapping[str, object], event: Mapping[str, object]) -> dict[str, object]:
-    """What is known of a booking, the event's own word last; an absent (null) value overrides nothing."""
-    return {**earlier, **{name: value for name, value in event.items() if value is not None}}
+    """What is known of a booking, the event's own word last; an absent (null) value overrides nothing.
+
+    An event that tells a slot anew leaves nothing of the instants of the one before, though it may lack them: releases
+    before told the local time alone.
+    """
+    said = {name: value for name, value in event.items() if value is not None}
+    known = {name: value for name, value in earlier.items() if name not in _INSTANTS or "slot_date" not in said}
+    return {**known, **said}

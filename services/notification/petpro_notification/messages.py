@@ -75,6 +75,7 @@ _READ: Mapping[str, Callable[[str], object]] = {
     "reset_id": UUID,
     "verification_id": UUID,
     "starts_at": datetime.fromisoformat,
+    "ends_at": datetime.fromisoformat,
     "slot_date": date.fromisoformat,
     "slot_time": time.fromisoformat,
     "amount": Decimal,

@@ -1,11 +1,12 @@
 """What people read: every type in every language, whatever is known."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from petpro_common.ids import new_id
-from petpro_notification.domain import TryAgain, Type, outcome_of, pause_after
+from petpro_notification.domain import TryAgain, Type, merged, outcome_of, pause_after
 from petpro_notification.senders.calendar_entry import calendar_entry
 from petpro_notification.store import Due, Names
 from petpro_notification.wording import Wording, Words
@@ -91,7 +92,7 @@ def test_names_are_text_and_no_markup() -> None:
     assert "Siti <b>" in letter.text
 
 
-def due(type_: Type, **facts: str) -> Due:
+def due(type_: Type, **facts: Any) -> Due:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     booking_id = new_id()
     return Due(new_id(), "email", 1, new_id(), new_id(), booking_id, type_, "", "", {**FACTS, **facts}, now, Names())
@@ -103,6 +104,24 @@ def test_a_calendar_gets_the_clinics_own_time() -> None:
     assert entry.method == "PUBLISH"
     assert "DTSTART:20261201T023000Z\r\n" in entry.text
     assert "DTEND:20261201T030000Z\r\n" in entry.text
+
+
+@pytest.mark.parametrize("names", [SATWA, Names("Klinik Satwa")])
+def test_a_visit_ends_in_the_calendar_when_its_slot_does_whatever_the_service_takes_now(names: Names) -> None:
+    told = {"starts_at": "2026-12-01T03:30:00+00:00", "ends_at": "2026-12-01T04:30:00+00:00"}
+    entry = calendar_entry(due(Type.BOOKING_CONFIRMED, **told), names, "hello@petpro.example")
+    assert entry is not None
+    assert "DTSTART:20261201T033000Z\r\nDTEND:20261201T043000Z\r\n" in entry.text
+
+
+def test_a_move_of_which_a_release_before_tells_the_local_time_alone_leaves_no_other_instants() -> None:
+    told = {**FACTS, "starts_at": "2026-12-01T02:30:00+00:00", "ends_at": "2026-12-01T03:30:00+00:00"}
+    moved = merged(told, {"slot_date": "2026-12-02", "slot_time": "10:00"})
+    assert not {"starts_at", "ends_at"} & moved.keys()
+    assert merged(told, {"reason": "ill", "starts_at": None}) == {**told, "reason": "ill"}
+    entry = calendar_entry(due(Type.BOOKING_RESCHEDULED, **moved), SATWA, "hello@petpro.example")
+    assert entry is not None
+    assert "DTSTART:20261202T030000Z\r\nDTEND:20261202T033000Z\r\n" in entry.text
 
 
 def test_a_cancelled_booking_leaves_the_calendar() -> None:

@@ -1,14 +1,14 @@
 """Opening hours become slots, also where the clock jumps and past midnight."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from petpro_booking.diary import WEEKDAYS, Hours, Opening, openings
+from petpro_common.zones import zone
 
-JAKARTA, BERLIN = ZoneInfo("Asia/Jakarta"), ZoneInfo("Europe/Berlin")
+JAKARTA, BERLIN = zone("Asia/Jakarta"), zone("Europe/Berlin")
 MONDAY = date(2026, 12, 7)
 CLOCK_GOES_FORWARD, CLOCK_GOES_BACK = date(2026, 3, 29), date(2026, 10, 25)  # in Berlin, at 2 and at 3 o'clock
 
@@ -20,7 +20,7 @@ def every_day(opens: str, closes: str) -> Hours:
 
 
 def on(
-    day: date, clinic: Hours, person: Hours | None = None, zone: ZoneInfo = JAKARTA, minutes: int = 30
+    day: date, clinic: Hours, person: Hours | None = None, zone: tzinfo = JAKARTA, minutes: int = 30
 ) -> list[Opening]:
     return list(openings(day, day, clinic, person or {}, zone, timedelta(minutes=minutes)))
 

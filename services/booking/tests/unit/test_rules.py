@@ -1,7 +1,6 @@
 """What may follow what."""
 
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -20,6 +19,7 @@ from petpro_booking.domain import (
 )
 from petpro_booking.slots import range_to_open
 from petpro_common.errors import InvalidRequest
+from petpro_common.zones import zone
 
 pytestmark = pytest.mark.unit
 
@@ -55,7 +55,7 @@ def test_nobody_fails_to_come_before_the_time() -> None:
 
 
 def test_nobody_comes_before_the_day_that_it_is_at_the_clinic() -> None:
-    jakarta = ZoneInfo("Asia/Jakarta")
+    jakarta = zone("Asia/Jakarta")
     midnight = datetime(2026, 11, 24, tzinfo=jakarta)
     must_be_its_day(midnight + timedelta(hours=23, minutes=59), jakarta, midnight.astimezone(UTC))
     must_be_its_day(midnight, jakarta, midnight + timedelta(days=3))

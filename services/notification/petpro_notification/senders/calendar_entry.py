@@ -7,8 +7,8 @@ moves or removes the entry that it has.
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from petpro_common import zones
 from petpro_notification.domain import APPOINTMENTS, Type
 from petpro_notification.store import Due, Names
 
@@ -25,12 +25,11 @@ class CalendarEntry:
 
 def calendar_entry(due: Due, names: Names, organizer: str) -> CalendarEntry | None:
     """The entry of a booking that was made, moved or cancelled; None where time or zone is not known."""
-    starts_at = _start(due.facts, names.timezone)
-    if starts_at is None or due.booking_id is None or due.type not in (*APPOINTMENTS, Type.BOOKING_CANCELLED):
+    times = _times(due.facts, names)
+    if times is None or due.booking_id is None or due.type not in (*APPOINTMENTS, Type.BOOKING_CANCELLED):
         return None
     is_cancelled = due.type is Type.BOOKING_CANCELLED
     method = "CANCEL" if is_cancelled else "PUBLISH"
-    ends_at = starts_at + timedelta(minutes=names.duration_minutes or 0)
     lines = [
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
@@ -40,8 +39,8 @@ def calendar_entry(due: Due, names: Names, organizer: str) -> CalendarEntry | No
         f"UID:{due.booking_id}",
         f"SEQUENCE:{int(due.created_at.timestamp())}",
         f"DTSTAMP:{_instant(due.created_at)}",
-        f"DTSTART:{_instant(starts_at)}",
-        f"DTEND:{_instant(ends_at)}",
+        f"DTSTART:{_instant(times[0])}",
+        f"DTEND:{_instant(times[1])}",
         f"ORGANIZER:mailto:{organizer}",
         f"STATUS:{'CANCELLED' if is_cancelled else 'CONFIRMED'}",
         f"SUMMARY:{_escaped(names.service or 'PetPro')}",
@@ -53,14 +52,23 @@ def calendar_entry(due: Due, names: Names, organizer: str) -> CalendarEntry | No
     return CalendarEntry(method, "".join(f"{_folded(line)}\r\n" for line in lines))
 
 
+def _times(facts: Any, names: Names) -> tuple[datetime, datetime] | None:
+    """Those of the slot; where a release before has not told them, by its local time and what a visit takes now."""
+    if facts.get("starts_at") and facts.get("ends_at"):
+        return datetime.fromisoformat(facts["starts_at"]), datetime.fromisoformat(facts["ends_at"])
+    starts_at = _start(facts, names.timezone)
+    if starts_at is None:
+        return None
+    return starts_at, starts_at + timedelta(minutes=names.duration_minutes or 0)
+
+
 def _start(facts: Any, timezone: str | None) -> datetime | None:
-    if timezone is None or not facts.get("slot_date") or not facts.get("slot_time"):
+    if timezone is None or timezone not in zones.names():
         return None
-    try:
-        zone = ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
+    if not facts.get("slot_date") or not facts.get("slot_time"):
         return None
-    return datetime.combine(date.fromisoformat(facts["slot_date"]), time.fromisoformat(facts["slot_time"]), zone)
+    wall = datetime.combine(date.fromisoformat(facts["slot_date"]), time.fromisoformat(facts["slot_time"]))
+    return wall.replace(tzinfo=zones.zone(timezone)).astimezone(UTC)
 
 
 def _instant(moment: datetime) -> str:

@@ -1,0 +1,317 @@
+"""A government changes its clock: slots keep their local times, and what is in them follows."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from petpro.booking.v1 import booking_pb2
+from petpro_booking import bookings, store, store_slots, store_zone_rules, zone_rules
+from petpro_booking.jobs import JOBS
+from petpro_common import zones
+from petpro_common.db import Database, Row
+from petpro_common.ids import new_id
+from services.booking.tests.world import World, until_somebody_waits
+
+Connect = Callable[[], Database]
+
+DAY = datetime.now(UTC).date() + timedelta(days=10)
+EIGHT_BEHIND, SEVEN_BEHIND = timedelta(hours=-8), timedelta(hours=-7)
+HALF_PAST = timedelta(hours=-7, minutes=-30)
+
+
+class Government:
+    """Says how far from UTC the clocks of all clinics are."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+
+    def decides(self, offset: timedelta, release: str) -> None:
+        self._patch.setattr(zones, "zone", lambda _: timezone(offset))
+        self._patch.setattr(zones, "RULES", release)
+
+
+@pytest.fixture
+def government(monkeypatch: pytest.MonkeyPatch) -> Government:
+    government = Government(monkeypatch)
+    government.decides(EIGHT_BEHIND, "2026a")
+    return government
+
+
+async def generate(world: World, staff_id: UUID | None = None, days: int = 1, service_id: UUID | None = None) -> Any:
+    """By default six slots of half an hour, from 9 to 12."""
+    request = booking_pb2.GenerateSlotsRequest(
+        service_id=str(service_id or world.service_id),
+        staff_id=str(staff_id or ""),
+        from_date=DAY.isoformat(),
+        to_date=(DAY + timedelta(days=days - 1)).isoformat(),
+    )
+    reply = await world.slots.GenerateSlots(request, metadata=world.as_ani)
+    return reply.created_count, reply.skipped_count
+
+
+async def all_slots(world: World) -> Sequence[Row]:
+    return await world.sql("SELECT * FROM slots ORDER BY starts_at, id")
+
+
+async def must_be_by(offset: timedelta, world: World) -> None:
+    """Every slot is when a clock so far from UTC shows its local times, and its person is occupied then."""
+    there = timezone(offset)
+    for slot in await all_slots(world):
+        starts, ends = slot.starts_at.astimezone(there), slot.ends_at.astimezone(there)
+        assert (starts.date(), starts.time()) == (slot.slot_date, slot.slot_start_time)
+        assert (ends.time(), ends - starts) == (slot.slot_end_time, timedelta(minutes=30))
+    elsewhere = """
+        SELECT FROM slots FULL JOIN staff_occupancy busy ON busy.slot_id = slots.id
+        WHERE slots.staff_id IS NOT NULL AND busy.during IS DISTINCT FROM tstzrange(starts_at, ends_at)
+    """
+    assert not await world.sql(elsewhere)
+
+
+@pytest.mark.parametrize("has_person", [True, False])
+async def test_slots_are_not_made_twice_when_the_clock_has_changed(
+    world: World, government: Government, has_person: bool
+) -> None:
+    doctor = world.catalog.add_staff(world.clinic_id) if has_person else None
+    assert await generate(world, doctor) == (6, 0)
+    government.decides(SEVEN_BEHIND, "2026b")
+    assert await generate(world, doctor) == (0, 6)
+
+
+@pytest.mark.parametrize("has_person", [True, False])
+@pytest.mark.parametrize("offset", [SEVEN_BEHIND, -HALF_PAST, HALF_PAST, timedelta(hours=-9)])
+async def test_slots_that_touch_around_the_clock_all_move_in_small_batches(
+    world: World, government: Government, monkeypatch: pytest.MonkeyPatch, offset: timedelta, has_person: bool
+) -> None:
+    night_clinic = world.catalog.add_clinic(world.ani, "America/Vancouver", "00:00", "00:00")
+    service = world.catalog.add_service(night_clinic)
+    doctor = world.catalog.add_staff(night_clinic) if has_person else None
+    assert await generate(world, doctor, days=3, service_id=service) == (144, 0)
+    await must_be_by(EIGHT_BEHIND, world)
+    monkeypatch.setattr(zone_rules, "BATCH", 7)
+
+    government.decides(offset, "2026b")
+    with capture_logs() as log:
+        await JOBS["zone-rules"](world.database)
+
+    await must_be_by(offset, world)
+    assert [each["slots"] for each in log if "slots" in each] == [144], "each made room for the next"
+    assert {slot.status for slot in await all_slots(world)} == {"available"}
+
+
+async def test_holds_and_bookings_follow_and_who_is_booked_hears_of_it(world: World, government: Government) -> None:
+    await generate(world)
+    first, second, third, *_ = await all_slots(world)
+    budi, booking_id = new_id(), await world.book(new_id(), first.id)
+    held = await world.hold(budi, second.id)
+    await world.sql("UPDATE reservations SET expires_at = starts_at WHERE id = :id RETURNING id", id=UUID(held.id))
+    cancelled = await world.book(new_id(), third.id)
+    ended = "UPDATE bookings SET status = 'cancelled', cancellation_status = 'cancelled' WHERE id = :id RETURNING id"
+    await world.sql(ended, id=cancelled)
+
+    government.decides(SEVEN_BEHIND, "2026b")
+    assert not await zone_rules.move_all(world.database)
+
+    hour = timedelta(hours=1)
+    [booking] = await world.sql("SELECT * FROM bookings WHERE id = :id", id=booking_id)
+    assert (booking.starts_at, booking.ends_at) == (first.starts_at - hour, first.ends_at - hour)
+    [reservation] = await world.sql("SELECT * FROM reservations WHERE id = :id", id=UUID(held.id))
+    assert reservation.expires_at == reservation.starts_at == second.starts_at - hour
+    [event] = await world.events("booking.rescheduled")
+    assert event["booking_id"] == str(booking_id)
+    assert (event["slot_date"], event["slot_time"]) == (DAY.isoformat(), "09:00")
+    assert datetime.fromisoformat(event["starts_at"]) == booking.starts_at
+    assert datetime.fromisoformat(event["ends_at"]) == booking.ends_at
+    [gone] = await world.sql("SELECT * FROM bookings WHERE id = :id", id=cancelled)
+    assert gone.starts_at == third.starts_at, "what it gave back was reckoned by"
+
+
+async def test_nothing_is_done_where_nothing_has_changed(world: World, government: Government) -> None:
+    await generate(world)
+    await world.book(new_id(), (await all_slots(world))[0].id)
+    before = await all_slots(world)
+    government.decides(EIGHT_BEHIND, "2026b")
+    assert not await zone_rules.move_all(world.database)
+    assert await all_slots(world) == before
+    assert await world.events("booking.rescheduled") == []
+
+
+async def test_what_has_begun_stays(world: World, government: Government) -> None:
+    await generate(world)
+    await world.sql("""
+        UPDATE slots SET starts_at = starts_at - interval '11 days', ends_at = ends_at - interval '11 days' RETURNING id
+    """)
+    before = await all_slots(world)
+    government.decides(SEVEN_BEHIND, "2026b")
+    assert not await zone_rules.move_all(world.database)
+    assert await all_slots(world) == before
+
+
+async def test_who_is_elsewhere_then_is_named_and_not_moved(world: World, government: Government) -> None:
+    doctor, surgery = world.catalog.add_staff(world.clinic_id), world.catalog.add_service(world.clinic_id)
+    await generate(world, doctor)
+    at_nine, *_ = await all_slots(world)
+    booking_id = await world.book(new_id(), at_nine.id)
+    government.decides(timedelta(hours=-4), "2026b")
+    assert await generate(world, doctor, service_id=surgery) == (6, 0), "the move has not been made yet"
+    wrong = [slot for slot in await all_slots(world) if slot.service_id == world.service_id]
+
+    for _ in range(2):
+        with capture_logs() as log:
+            assert not await zone_rules.move_all(world.database)
+        named = [each["slot"] for each in log if each["log_level"] == "warning"]
+        assert sorted(named) == sorted(str(slot.id) for slot in wrong)
+        assert zone_rules.OFF_THE_CLOCK._value.get() == 1
+    stuck = [slot for slot in await all_slots(world) if slot.service_id == world.service_id]
+    assert [(slot.status, slot.starts_at) for slot in stuck] == [("blocked", slot.starts_at) for slot in wrong]
+
+    await world.sql("DELETE FROM slots WHERE service_id = :id RETURNING id", id=surgery)
+    assert not await zone_rules.move_all(world.database)
+    await must_be_by(timedelta(hours=-4), world)
+    assert zone_rules.OFF_THE_CLOCK._value.get() == 0
+    assert [event["booking_id"] for event in await world.events("booking.rescheduled")] == [str(booking_id)]
+
+
+async def test_older_rules_move_nothing_back(world: World, government: Government) -> None:
+    await generate(world)
+    government.decides(SEVEN_BEHIND, "2026b")
+    await zone_rules.move_all(world.database)
+    government.decides(EIGHT_BEHIND, "2026a")
+    assert not await zone_rules.move_all(world.database)
+    await must_be_by(SEVEN_BEHIND, world)
+
+
+async def test_older_rules_that_were_at_work_move_nothing_after_newer_took_over(
+    world: World, government: Government
+) -> None:
+    await generate(world)
+    government.decides(SEVEN_BEHIND, "2026b")
+    wanted = zone_rules.stale(await diary_of(world, world.service_id))
+    await world.sql("UPDATE zone_rules SET release = '2026c' RETURNING release")
+    async with world.database.transaction() as tx:
+        assert await zone_rules.move(tx, world.service_id, wanted) == (0, True)
+    await must_be_by(EIGHT_BEHIND, world)
+
+
+async def diary_of(world: World, whose: UUID) -> Sequence[Row]:
+    async with world.database.reading() as tx:
+        return await store_zone_rules.diary(tx, whose)
+
+
+async def test_a_booking_that_is_being_made_follows_once_it_is(
+    world: World, government: Government, connect: Connect
+) -> None:
+    await generate(world)
+    first, *_ = await all_slots(world)
+    held = await world.hold(new_id(), first.id)
+    government.decides(SEVEN_BEHIND, "2026b")
+
+    async with connect().transaction() as confirming:
+        reservation = await store.lock_reservation(confirming, UUID(held.id))
+        assert reservation is not None
+        await bookings.confirm(confirming, [bookings.Paid(reservation, new_id(), new_id())])
+        await confirming.flush()
+        assert await asyncio.wait_for(zone_rules.move_all(world.database), 5), "it is left, and waited for by nobody"
+        [unmoved] = await world.sql("SELECT * FROM slots WHERE id = :id", id=first.id)
+        assert unmoved.starts_at == first.starts_at
+
+    assert not await zone_rules.move_all(world.database)
+    await must_be_by(SEVEN_BEHIND, world)
+    [booking] = await world.sql("SELECT * FROM bookings")
+    assert booking.starts_at == first.starts_at - timedelta(hours=1)
+    assert {slot.status for slot in await all_slots(world)} == {"available", "booked"}
+
+
+async def test_a_booking_that_is_made_meanwhile_is_made_where_its_slot_went(
+    world: World, government: Government, connect: Connect
+) -> None:
+    await generate(world)
+    first, *_ = await all_slots(world)
+    held = await world.hold(new_id(), first.id)
+    government.decides(SEVEN_BEHIND, "2026b")
+    await world.sql("UPDATE zone_rules SET release = '2026b' RETURNING release")
+    wanted = zone_rules.stale(await diary_of(world, world.service_id))
+
+    async def confirm() -> None:
+        async with connect().transaction() as tx:
+            reservation = await store.lock_reservation(tx, UUID(held.id))
+            assert reservation is not None
+            await bookings.confirm(tx, [bookings.Paid(reservation, new_id(), new_id())])
+
+    async with connect().transaction() as moving:
+        assert await zone_rules.move(moving, world.service_id, wanted) == (6, False)
+        confirming = asyncio.create_task(confirm())
+        await until_somebody_waits(world, 1)
+    await confirming
+
+    [booking] = await world.sql("SELECT * FROM bookings")
+    assert booking.starts_at == first.starts_at - timedelta(hours=1)
+    assert await world.events("booking.rescheduled") == []
+
+
+async def test_a_hold_that_is_taken_meanwhile_becomes_a_booking_where_its_slot_went(
+    world: World, government: Government, connect: Connect
+) -> None:
+    await generate(world)
+    first, *_ = await all_slots(world)
+    government.decides(SEVEN_BEHIND, "2026b")
+    await world.sql("UPDATE zone_rules SET release = '2026b' RETURNING release")
+    wanted = zone_rules.stale(await diary_of(world, world.service_id))
+
+    async with connect().transaction() as moving:
+        assert await zone_rules.move(moving, world.service_id, wanted) == (6, False)
+        booking = asyncio.create_task(world.book(new_id(), first.id))
+        await until_somebody_waits(world, 1)
+    await booking
+
+    [made] = await world.sql("SELECT * FROM bookings")
+    assert made.starts_at == first.starts_at - timedelta(hours=1)
+
+
+async def test_who_makes_slots_is_waited_for_by_nobody(world: World, government: Government, connect: Connect) -> None:
+    await generate(world)
+    government.decides(SEVEN_BEHIND, "2026b")
+    async with connect().transaction() as generating:
+        store_slots.lock_diary(generating, world.service_id)
+        await generating.flush()
+        await store.get_slot(generating, new_id())
+        assert await asyncio.wait_for(zone_rules.move_all(world.database), 5)
+        await must_be_by(EIGHT_BEHIND, world)
+    assert not await zone_rules.move_all(world.database)
+    await must_be_by(SEVEN_BEHIND, world)
+
+
+async def test_a_cancellation_under_way_ends_first(world: World, government: Government) -> None:
+    await generate(world)
+    first, *_ = await all_slots(world)
+    booking_id = await world.book(new_id(), first.id)
+    put = "UPDATE bookings SET cancellation_status = :status WHERE id = :id RETURNING id"
+    await world.sql(put, status="requested", id=booking_id)
+    government.decides(SEVEN_BEHIND, "2026b")
+    assert await zone_rules.move_all(world.database)
+    [booking] = await world.sql("SELECT * FROM bookings")
+    assert booking.starts_at == first.starts_at
+
+    await world.sql(put, status="refused", id=booking_id)
+    assert not await zone_rules.move_all(world.database)
+    [booking] = await world.sql("SELECT * FROM bookings")
+    assert booking.starts_at == first.starts_at - timedelta(hours=1)
+    await must_be_by(SEVEN_BEHIND, world)
+
+
+async def test_two_replicas_move_each_slot_once(world: World, government: Government, connect: Connect) -> None:
+    for _ in range(4):
+        doctor = world.catalog.add_staff(world.clinic_id)
+        await generate(world, doctor, days=4)
+    booked = [await world.book(new_id(), slot.id) for slot in (await all_slots(world))[::10]]
+    government.decides(SEVEN_BEHIND, "2026b")
+    replicas = connect(), connect()
+    while any(await asyncio.gather(*map(zone_rules.move_all, replicas))):
+        pass
+    await must_be_by(SEVEN_BEHIND, world)
+    told = [event["booking_id"] for event in await world.events("booking.rescheduled")]
+    assert sorted(told) == sorted(map(str, booked))

@@ -22,6 +22,7 @@ NAMES = {
     "petpro-reconciliation",
     "petpro-status",
 }
+AUDITS = ("audit", "reconciliation")
 BY_HAND = {"petpro-status"}
 """Never due: moulds for Jobs that a person makes."""
 PERIODS = {"*/5": timedelta(minutes=5), "*/15": timedelta(minutes=15)}
@@ -81,6 +82,16 @@ def test_the_auditor_understands_what_it_is_told(rendered: Manifests) -> None:
         command, *arguments = container["args"]
         assert command == "audit"
         assert {argument.partition("=")[0] for argument in arguments} <= options
+
+
+def test_the_auditor_goes_on_where_it_ended_and_once_a_day_looks_at_everything(rendered: Manifests) -> None:
+    """What is wrong and left no trace of a change is found by the second alone; the first keeps what it knows."""
+    (audit,), (everything,) = (containers(rendered.get("CronJob", f"petpro-{name}")) for name in AUDITS)
+    (state,) = [each.removeprefix("--state=") for each in audit["args"] if each.startswith("--state=")]
+    assert not [each for each in everything["args"] if each.startswith("--state")]
+    (volume,) = [each["name"] for each in audit["volumeMounts"] if state.startswith(f"{each['mountPath']}/")]
+    (claim,) = [each for each in pod(rendered.get("CronJob", "petpro-audit"))["volumes"] if each["name"] == volume]
+    assert "persistentVolumeClaim" in claim
 
 
 def test_the_auditor_is_told_where_everything_is(rendered: Manifests) -> None:

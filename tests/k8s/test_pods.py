@@ -85,6 +85,15 @@ def test_liveness_asks_for_no_dependency(anywhere: Manifests) -> None:
         assert {container[probe]["grpc"]["port"] for probe in PROBES} == {in_clear_text}, name_of(workload)
 
 
+def test_one_probe_that_is_late_ends_no_pod(anywhere: Manifests) -> None:
+    """A pause of the machine would take all replicas at once."""
+    for workload in _of(anywhere, *SCALED):
+        for container in pod(workload)["containers"]:
+            probe = container["livenessProbe"]
+            assert probe.get("failureThreshold", 3) >= 3, name_of(workload)
+            assert probe.get("timeoutSeconds", 1) >= 2, name_of(workload)
+
+
 def test_a_new_version_takes_nothing_away_before_it_is_ready(anywhere: Manifests) -> None:
     for workload in _of(anywhere, *SCALED):
         strategy = workload["spec"]["strategy"]

@@ -14,6 +14,8 @@ from sqlalchemy import text
 
 from petpro.account.v1 import account_pb2
 from petpro.account.v1 import operations_pb2 as pb
+from petpro_account import sessions
+from petpro_account.domain import BadCredentials
 from petpro_common.ids import new_id
 from services.account.tests.people import PASSWORD, AccountService, Person, refusal
 
@@ -78,6 +80,22 @@ async def test_a_suspended_person_is_signed_out_and_stays_out_until_reinstated(
     await account.sign_in("sari@petpro.example")
     assert [verb for _, verb, _ in await kept(account)] == ["suspend", "suspend", "reinstate"]
     assert set(await kept(account)) >= {(str(ani.id), "suspend", WHY)}
+
+
+async def test_who_is_suspended_while_their_password_is_checked_gets_nowhere_by_it(
+    account: AccountService, ani: Person
+) -> None:
+    sari = await account.person("sari@petpro.example")
+    async with account.database.transaction() as tx:
+        attempt = await sessions.begin(tx, "sari@petpro.example")
+    assert attempt.credentials
+    await act(account, ani, "SuspendUser", sari.id)
+    with pytest.raises(BadCredentials):
+        async with account.database.transaction() as tx:
+            await sessions.succeed(tx, attempt, attempt.credentials, None)
+    with pytest.raises(BadCredentials):
+        async with account.database.transaction() as tx:
+            await sessions.change_password(tx, attempt, attempt.credentials, "the hash of a password")
 
 
 async def test_ending_sessions_leaves_the_account_open(account: AccountService, ani: Person) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from petpro.account.v1 import account_pb2 as pb
 from petpro_account import sessions
-from petpro_account.domain import BadCredentials
+from petpro_account.domain import MAX_FAILURES, BadCredentials, TooManySignIns
 from services.account.tests.people import PASSWORD, AccountService, Headers, Person, refusal
 
 SARI = "sari@petpro.example"
@@ -89,6 +89,20 @@ async def test_a_sign_in_that_checked_the_old_one_comes_too_late(account: Accoun
     with pytest.raises(BadCredentials):
         async with account.database.transaction() as tx:
             await sessions.succeed(tx, attempt, attempt.credentials, None)
+
+
+async def test_a_right_guess_among_many_that_are_made_at_once_comes_too_late(account: AccountService) -> None:
+    """It was found right before the wrong ones had closed the address."""
+    await account.register(SARI)
+    async with account.database.transaction() as tx:
+        attempt = await sessions.begin(tx, SARI)
+    assert attempt.credentials
+    for _ in range(MAX_FAILURES):
+        async with account.database.transaction() as tx:
+            await sessions.fail(tx, attempt)
+    with pytest.raises(TooManySignIns):
+        async with account.database.transaction() as tx:
+            await sessions.change_password(tx, attempt, attempt.credentials, "the hash of a password")
 
 
 async def test_services_have_no_password_and_short_ones_are_refused(account: AccountService) -> None:

@@ -200,6 +200,16 @@ async def test_a_refresh_token_lasts_thirty_days(account: AccountService) -> Non
     assert refusal(fault.value).reason == "BAD_REFRESH_TOKEN"
 
 
+async def test_a_session_lasts_as_long_as_its_newest_refresh_token(account: AccountService) -> None:
+    """What is over is deleted, and whoever it was is signed out."""
+    tokens = (await account.person(SARI)).tokens
+    await sql(account, "UPDATE sessions SET expires_at = now() + interval '1 hour'")
+    await account.refresh(tokens.refresh_token)
+    async with account.database.transaction() as tx:
+        life = (await tx.execute(text("SELECT expires_at - now() FROM sessions"))).scalar_one()
+    assert life > timedelta(days=29)
+
+
 async def test_a_refresh_takes_up_a_new_role(account: AccountService) -> None:
     tokens = (await account.person(SARI)).tokens
     await sql(account, "UPDATE users SET role = 'clinic'")

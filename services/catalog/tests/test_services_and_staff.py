@@ -1,5 +1,6 @@
 """What a clinic offers, and who works there."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -173,6 +174,22 @@ async def test_only_the_owner_offers_and_employs(catalog: Catalog) -> None:
                 await call(request, metadata=headers)
             assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
         await call(request, metadata=catalog.admin.headers)
+
+
+async def test_of_many_edits_of_one_member_at_once_none_is_lost(catalog: Catalog) -> None:
+    member = await catalog.employed(await catalog.approved())
+    edits = [
+        pb.Staff(phone="+62 21 555 0124"),
+        pb.Staff(specialization="Surgery"),
+        pb.Staff(photo_url="https://menteng.example/made.png"),
+        pb.Staff(role="head of the clinic"),
+    ]
+    requests = [pb.UpdateStaffRequest(staff_id=member.id, staff=edit) for edit in edits]
+    await asyncio.gather(*(catalog.api.UpdateStaff(one, metadata=catalog.wayan.headers) for one in requests))
+    asked = pb.GetStaffRequest(staff_id=member.id)
+    now = (await catalog.api.GetStaff(asked, metadata=catalog.booking_service)).staff
+    assert (now.phone, now.specialization) == (edits[0].phone, edits[1].specialization)
+    assert (now.photo_url, now.role) == (edits[2].photo_url, edits[3].role)
 
 
 async def test_edits_of_what_is_not_there_say_so(catalog: Catalog) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from petpro.catalog.v1 import catalog_pb2
 from petpro_common.testing import eventually, logged
+from petpro_notification.domain import Outcome, Status
 from petpro_notification.naming import Naming
 from services.notification.tests.conftest import SATWA, VACCINATION, World, is_sent, status, told_siti
 
@@ -171,6 +172,21 @@ async def test_two_workers_at_once_send_each_mail_once(world: World) -> None:
             pass
     assert len(world.mail.mails) == 20
     assert len({mail["Message-ID"] for mail in world.mail.mails}) == 20
+
+
+async def test_a_try_that_ends_after_its_lease_has_no_say_but_that_it_has_left(world: World) -> None:
+    """Whoever tries now may still send what an older try was refused."""
+    await told_siti(world)
+    slow, other = world.deliveries(), world.deliveries()
+    (late,) = await slow._claim(1)
+    await world.make_due()
+    (newest,) = await other._claim(1)
+    for outcome in (Outcome(Status.FAILED, "refused"), Outcome(Status.PENDING, "later")):
+        await slow._record(late, outcome)
+        assert await status(world) == ("pending", None)
+    await slow._record(late, Outcome(Status.SENT))
+    await other._record(newest, Outcome(Status.PENDING, "later"))
+    assert await is_sent(world)
 
 
 async def test_what_a_later_version_is_to_tell_waits_for_it_and_holds_nothing_up(world: World) -> None:

@@ -176,6 +176,19 @@ async def test_who_is_told_to_stop_while_it_claims_gives_back_what_it_gets(
     assert await standing(world) == [("pending", 0)] * 3
 
 
+async def test_what_another_has_claimed_since_is_not_given_back(world: World) -> None:
+    """Or a third would try it beside them."""
+    await world.tell_all(*bookings_of_siti(world, 3))
+    stopping, other = world.deliveries(), world.deliveries()
+    stopping.take(await stopping._claim(3))
+    await world.make_due()
+    assert len(await other._claim(3)) == 3
+    assert await stopping._give_back() == 3
+    assert await standing(world) == [("pending", 2)] * 3
+    async with world.mail.up():
+        assert await world.deliveries().deliver_due() == 0
+
+
 async def test_one_outcome_that_cannot_be_written_leaves_no_other_try_behind(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

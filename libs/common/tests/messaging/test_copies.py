@@ -10,12 +10,14 @@ from sqlalchemy import TextClause, text
 from petpro.payment.v1 import commands_pb2 as payment
 from petpro.saga.v1 import saga_pb2
 from petpro_common.db import Database, Transaction
+from petpro_common.messaging import inbox
 from petpro_common.messaging.participant import Answer, Pending, Refused, answer, command_consumer
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually
 
 SUBJECT = "petpro.commands.payment.reserve_refund"
 WAITS = text("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 WAITS_FOR_A_ROW = text("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+TRY_THE_FIRST = text("SELECT pg_try_advisory_xact_lock(hashtextextended('refund-1', 1))")
 REPLIES = text("SELECT message_id FROM outbox")
 CLAIM = text("INSERT INTO inbox (message_id) VALUES (:message_id)")
 STORED = text("SELECT reply FROM inbox WHERE message_id = 'refund-1'")
@@ -57,6 +59,25 @@ async def test_a_copy_waits_and_is_given_the_stored_reply(database_of: MakeDatab
     await asyncio.gather(first, copy)
     assert carried_out == ["refund-1"]
     assert await rows(database, REPLIES) == [("refund-1.1.OUTCOME_REFUSED",)]
+
+
+async def test_of_several_commands_the_locks_are_taken_in_the_order_of_their_ids(database_of: MakeDatabase) -> None:
+    """Or two batches with the same commands would wait for each other."""
+    database = await database_of("payment")
+
+    async def take_both() -> None:
+        async with database.transaction() as tx:
+            await inbox.unknown(tx, ["refund-2", "refund-1"])
+
+    async def it_waits() -> bool:
+        return bool(await rows(database, WAITS))
+
+    async with database.transaction() as tx:
+        await inbox.unknown(tx, ["refund-2"])
+        waiting = asyncio.create_task(take_both())
+        await eventually(it_waits)
+        assert not (await tx.execute(TRY_THE_FIRST)).scalar_one()
+    await waiting
 
 
 async def test_of_two_definite_answers_at_once_the_second_waits_and_changes_nothing(

@@ -10,6 +10,7 @@ import pytest
 from devstack import testing
 from libs.common.tests.messaging.desk import (
     DISCARDED,
+    FAILED,
     HANDLED,
     SUBJECT,
     Desk,
@@ -19,6 +20,7 @@ from libs.common.tests.messaging.desk import (
     is_parked,
     opened,
     park,
+    redrive,
 )
 from libs.common.tests.messaging.paying import PAY, Paying, unreadable
 from petpro_common.db import Database
@@ -97,6 +99,16 @@ async def test_a_later_message_with_the_number_of_one_that_was_discarded_is_park
     assert await desk.rows("SELECT message_id FROM parked_messages") == [("PETPRO_EVENTS:1",)]
 
 
+async def test_a_message_whose_redrive_failed_is_set_aside_again_when_it_comes_again(desk: Desk) -> None:
+    """Only what was given up stays away; this one's effect is still missing."""
+    desk.fault = ValueError("the kennel is full")
+    stub, number = await desk.served(desk.consumer()), await desk.park(1)
+    assert await redrive(desk, stub, id=number) == [(number, FAILED)]
+    async with desk.database.transaction() as tx:
+        assert await parked.park(tx, unreadable("clinic 1"), has_own_id=True, arrived_at=datetime.now(UTC))
+    assert await desk.rows("SELECT id FROM parked_messages") == [(number,)]
+
+
 async def test_a_command_that_was_discarded_goes_unanswered_until_its_saga_asks_again(desk: Desk) -> None:
     stub, paying = await desk.served(), Paying(desk)
     number = await park(desk.database, PAY, "miko:pay:forward:1", paying.command(attempt=1))
@@ -108,6 +120,16 @@ async def test_a_command_that_was_discarded_goes_unanswered_until_its_saga_asks_
     await paying.arrives("miko:pay:forward:1", attempt=1)
     assert paying.paid == ["miko:pay:forward"]
     assert await desk.rows("SELECT message_id FROM outbox") == [("miko:pay:forward.2.OUTCOME_SUCCEEDED",)]
+
+
+async def test_a_command_that_nobody_can_read_is_discarded_and_never_kept_as_handled(desk: Desk) -> None:
+    """None of its commands is known, so none was carried out."""
+    stub, number = await desk.served(), await park(desk.database, PAY, "torn", b"\xff")
+    assert await discard(desk, stub, id=number) == [(number, DISCARDED)]
+    row = {**unreadable("torn"), "subject": PAY, "payload": b"\xff"}
+    async with desk.database.transaction() as tx:
+        assert not await parked.park(tx, row, has_own_id=True, arrived_at=datetime.now(UTC))
+    assert await desk.rows("SELECT 1 FROM parked_messages") == []
 
 
 async def test_a_command_that_another_copy_has_carried_out_is_kept_as_handled_and_answered_still(desk: Desk) -> None:

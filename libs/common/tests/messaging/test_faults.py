@@ -134,6 +134,20 @@ async def test_a_message_that_always_meets_the_same_trouble_in_the_database_is_s
     assert listener.tries_left == 6  # the first was in a batch
 
 
+async def test_a_message_is_tried_as_often_as_is_said_by_us_and_by_the_broker(
+    database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the broker no longer delivers is neither handled nor set aside: it is lost."""
+    monkeypatch.setattr(consumer, "pause_after", lambda _: 0.01)
+    catalog, booking = await database_of("catalog"), await database_of("booking")
+    listener = Listener(*[fail] * consumer.MAX_TRIES)  # the first in a batch, so that the last one is good
+    relay = Relay(catalog, await broker_of("catalog"))
+    async with running(relay.run(), listener.consumer(booking, await broker_of("booking"))):
+        await say(catalog, 1)
+        await eventually(lambda: listener.heard == [1])
+    assert await count_parked(booking) == 0
+
+
 @pytest.mark.unit
 @pytest.mark.parametrize(
     ("fault", "away"),

@@ -12,12 +12,13 @@ from sqlalchemy import text
 from libs.common.tests.processes import another
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
-from petpro_common.messaging import relay
+from petpro_common.messaging import outbox, relay
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.events import Event, event_consumer
 from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.publisher import Taken
 from petpro_common.messaging.relay import Relay
+from petpro_common.messaging.subjects import EVENTS
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
 CLINIC = new_id()
@@ -59,6 +60,16 @@ class Faltering:
         if len(self._failed) < 3 and headers["Nats-Msg-Id"] not in self._failed:
             self._failed.add(headers["Nats-Msg-Id"])
             raise NatsTimeout
+        return await self._broker.publish(subject, payload, headers)
+
+
+class Mistaken(Faltering):
+    """A broker that says of each message at first that it has it already, and has lost it."""
+
+    async def publish(self, subject: str, payload: bytes, headers: Any) -> Taken:
+        if headers["Nats-Msg-Id"] not in self._failed:
+            self._failed.add(headers["Nats-Msg-Id"])
+            return Taken(EVENTS, 1000 + len(self._failed), duplicate=True)
         return await self._broker.publish(subject, payload, headers)
 
 
@@ -138,6 +149,40 @@ async def test_two_processes_that_change_one_aggregate_are_heard_in_order(
     assert listener.heard == list(range(120))
 
 
+async def test_behind_more_than_can_be_told_nothing_is_handed_over(
+    database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process has written, and nobody has told of, goes first."""
+    monkeypatch.setattr(outbox, "_MOST_BEFORE", 4)
+    for seconds in ("_IDLE_SECONDS", "_LONGEST_UNMARKED_SECONDS"):  # what was published counts as waiting until then
+        monkeypatch.setattr(relay, seconds, 300.0)
+    catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
+    leading, other = Relay(catalog, await broker_of("catalog")), another(catalog)
+    async with running(leading.run(), listener.consumer(booking, await broker_of("booking"))):
+        await until_leading(leading)
+        for version in range(5):
+            await say(catalog, version)
+        await eventually(lambda: len(listener.heard) >= 5)
+        await say(other, 5)
+        await say(catalog, 6)
+        await eventually(lambda: len(listener.heard) >= 7)
+    await other.close()
+    assert listener.heard == list(range(7))
+
+
+async def test_a_message_is_told_what_waits_before_it_or_that_it_is_too_much(
+    database_of: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of it would look like all of it."""
+    monkeypatch.setattr(outbox, "_MOST_BEFORE", 4)
+    catalog, told = await database_of("catalog"), []
+    for version in range(6):
+        async with catalog.transaction() as tx:
+            await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": version})
+        told.append(tx.messages[0].before)
+    assert [before if before is None else len(before) for before in told] == [0, 1, 2, 3, 4, None]
+
+
 async def test_what_could_not_be_published_goes_before_what_comes_later(
     database_of: MakeDatabase, broker_of: MakeBroker
 ) -> None:
@@ -149,6 +194,32 @@ async def test_what_could_not_be_published_goes_before_what_comes_later(
             await say(catalog, version)
         await eventually(lambda: len(listener.heard) >= 50)
     assert listener.heard == list(range(50))
+
+
+async def test_what_the_broker_says_it_has_and_has_not_is_published_again(
+    database_of: MakeDatabase, broker_of: MakeBroker
+) -> None:
+    catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
+    leading = Relay(catalog, Mistaken(await broker_of("catalog")))  # type: ignore[arg-type]
+    async with running(leading.run(), listener.consumer(booking, await broker_of("booking"))):
+        await until_leading(leading)
+        for version in range(3):
+            await say(catalog, version)
+        await eventually(lambda: len(listener.heard) >= 3)
+    assert listener.heard == list(range(3))
+
+
+async def test_of_more_than_one_batch_the_rest_follows_at_once(
+    database_of: MakeDatabase, broker_of: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_BATCH", 4)
+    catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
+    for version in range(10):
+        await say(catalog, version)
+    leading = Relay(catalog, await broker_of("catalog"))
+    async with running(leading.run(), listener.consumer(booking, await broker_of("booking"))):
+        await eventually(lambda: len(listener.heard) >= 10)
+    assert listener.heard == list(range(10))
 
 
 async def say_and_take_back(tx: Transaction) -> None:

@@ -193,6 +193,14 @@ async def test_a_command_shows_no_secret_and_is_answered_once(desk: Desk) -> Non
     assert len(await desk.rows("SELECT 1 FROM outbox WHERE subject = 'petpro.replies.checkout'")) == 1
 
 
+async def test_of_an_event_ids_are_shown_and_no_secret_that_is_called_one(desk: Desk) -> None:
+    """By its lock_id a customer's hold can be taken over."""
+    stub, number = await desk.served(), await desk.park(1, lock_id=SECRET)
+    message = await shown(desk, stub, number)
+    assert message.facts["clinic_id"] == str(CLINIC)
+    assert SECRET not in str(message)
+
+
 async def test_messages_are_found_by_filter_page_by_page_and_redriven_oldest_first(desk: Desk) -> None:
     stub = await desk.served(desk.consumer())
     numbers = [await desk.park(version) for version in range(5)]

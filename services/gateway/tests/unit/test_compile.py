@@ -205,6 +205,18 @@ def test_the_policy_that_ships_names_only_what_may_be_public(contracts: Contract
     assert writing == {*ways_in, "ReceiveWebhook"}
 
 
+def test_who_may_guess_or_costs_a_hash_has_a_limit_at_each_address(contracts: Contracts) -> None:
+    """Strangers with whatever they may write, and whoever is asked for a password."""
+    shipped = read_policy(POLICY, contracts)
+    of_strangers = {name for name in shipped.public if contracts.methods[name].bindings[0].verb != "GET"}
+    of_passwords = {
+        f"petpro.account.v1.AccountService/{name}"
+        for name in ("CreateUser", "CreateToken", "ChangePassword", "ResetPassword", "EraseCurrentUser")
+    }
+    assert of_strangers | of_passwords <= shipped.rate_limits.per_address.keys()
+    assert {shipped.rate_limits.per_address[name].per_second for name in of_passwords} == {5}
+
+
 def test_the_commands_write_their_files(tmp_path: Path) -> None:
     upstreams = [word for name in SERVICES for word in ("--upstream", f"{name}=127.0.0.1:50051")]
     places = ["--listen", "127.0.0.1:8080", "--admin", "127.0.0.1:9901", *upstreams]

@@ -1,6 +1,7 @@
 """The rules of booking: what is refused and why, and which state follows which.
 
-slot          available <-> booked (every seat taken);  any <-> blocked (the clinic's word)
+slot          available <-> booked (every seat taken);  any <-> blocked (the clinic's word);
+              removed by the clinic while nobody has held or booked it
 reservation   pending -> confirmed | cancelled | expired;  expired -> confirmed (paid late, seat still free)
 booking       confirmed -> in-progress -> completed
                   |  |         |
@@ -36,6 +37,12 @@ class SlotBlocked(WrongState):
     """The clinic has taken this slot off the market."""
 
     reason = "SLOT_BLOCKED"
+
+
+class SlotInUse(WrongState):
+    """Somebody has held or booked this slot; it can be blocked, and not removed."""
+
+    reason = "SLOT_IN_USE"
 
 
 class SlotInPast(WrongState):

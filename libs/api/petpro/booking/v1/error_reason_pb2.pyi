@@ -85,6 +85,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The clinic approves bookings of this service: a customer asks it to move one (FAILED_PRECONDITION)."""
     ERROR_REASON_VISITOR_NOT_FOUND: _ErrorReason.ValueType  # 31
     """Who held or booked was erased (NOT_FOUND)."""
+    ERROR_REASON_SLOT_IN_USE: _ErrorReason.ValueType  # 32
+    """Somebody has held or booked the slot, be it in the past; it can be blocked (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -152,4 +154,6 @@ ERROR_REASON_APPROVAL_REQUIRED: ErrorReason.ValueType  # 30
 """The clinic approves bookings of this service: a customer asks it to move one (FAILED_PRECONDITION)."""
 ERROR_REASON_VISITOR_NOT_FOUND: ErrorReason.ValueType  # 31
 """Who held or booked was erased (NOT_FOUND)."""
+ERROR_REASON_SLOT_IN_USE: ErrorReason.ValueType  # 32
+"""Somebody has held or booked the slot, be it in the past; it can be blocked (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -11,7 +11,7 @@ booking       confirmed -> in-progress -> completed
 """
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from petpro_common.errors import Forbidden, NotFound, WrongState
@@ -19,6 +19,8 @@ from petpro_common.errors import Forbidden, NotFound, WrongState
 # Without 0/O, 1/I/L and U/V, which people mix up when they read a code out.
 _CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTWXYZ"
 _CODE_LENGTH = 8
+_SHORTLY = timedelta(hours=2)
+"""So long before it a visit at night may be begun, though it still is the day before."""
 
 
 class SlotNotFound(NotFound):
@@ -193,8 +195,11 @@ def must_have_begun(starts_at: datetime, now: datetime) -> None:
 
 
 def must_be_its_day(starts_at: datetime, zone: ZoneInfo, now: datetime) -> None:
-    """Nobody comes before the day of the visit, by the clinic's calendar. Raises BookingHasNotBegun."""
-    if now.astimezone(zone).date() < starts_at.astimezone(zone).date():
+    """Nobody comes before the day of the visit, by the clinic's calendar, but shortly before one after midnight.
+
+    Raises BookingHasNotBegun.
+    """
+    if now < starts_at - _SHORTLY and now.astimezone(zone).date() < starts_at.astimezone(zone).date():
         raise BookingHasNotBegun
 
 

@@ -452,7 +452,9 @@ class GenerateSlotsRequest(_message.Message):
     staff_id: _builtins.str
     """Who serves; empty for slots that need no particular person."""
     from_date: _builtins.str
-    """First date, ISO 8601, in the clinic's zone; not in the past."""
+    """First date, ISO 8601, in the clinic's zone; not in the past. Hours count whole to the day on which they begin: those
+    of a night also make slots that bear the next date.
+    """
     to_date: _builtins.str
     """Last date, inclusive; at most 92 days after the first."""
     capacity: _builtins.int

@@ -731,8 +731,8 @@ class BookingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CheckInBooking(self, request, context):
-        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
-        BOOKING_HAS_NOT_BEGUN before that day.
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
+        one after midnight; for the clinic. BOOKING_HAS_NOT_BEGUN earlier.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -282,8 +282,8 @@ class BookingServiceStub:
     never makes more go back, and one for the clinic never less.
     """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
-    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
-    BOOKING_HAS_NOT_BEGUN before that day.
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
+    one after midnight; for the clinic. BOOKING_HAS_NOT_BEGUN earlier.
     """
     CompleteBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]
     """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
@@ -321,8 +321,8 @@ class BookingServiceAsyncStub(BookingServiceStub):
     never makes more go back, and one for the clinic never less.
     """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
-    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
-    BOOKING_HAS_NOT_BEGUN before that day.
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
+    one after midnight; for the clinic. BOOKING_HAS_NOT_BEGUN earlier.
     """
     CompleteBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]  # type: ignore[assignment]
     """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
@@ -393,8 +393,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CheckInBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CheckInBookingResponse, _abc.Awaitable[_booking_pb2.CheckInBookingResponse]]:
-        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
-        BOOKING_HAS_NOT_BEGUN before that day.
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
+        one after midnight; for the clinic. BOOKING_HAS_NOT_BEGUN earlier.
         """
 
     @_abc_1.abstractmethod

@@ -45,7 +45,7 @@ Global___ClinicStatus: _TypeAlias = ClinicStatus  # noqa: Y015
 
 @_typing.final
 class DayHours(_message.Message):
-    """One weekday's hours in the clinic's own time."""
+    """The hours that begin on a weekday, in the clinic's own time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -55,7 +55,9 @@ class DayHours(_message.Message):
     open: _builtins.str
     """HH:MM; empty when closed."""
     close: _builtins.str
-    """HH:MM; empty when closed."""
+    """HH:MM; empty when closed. At or before open it is that of the next day, a Sunday's on Monday: from 20:00 to 04:00 is a
+    night, from 00:00 to 00:00 a whole day.
+    """
     is_open: _builtins.bool
     def __init__(
         self,
@@ -217,7 +219,7 @@ class Clinic(_message.Message):
     """How many published reviews there are."""
     @_builtins.property
     def operating_hours(self) -> _containers.MessageMap[_builtins.str, Global___DayHours]:
-        """Keys monday to sunday."""
+        """Keys monday to sunday; the usual hours of a practice where empty."""
 
     @_builtins.property
     def facilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -401,7 +403,7 @@ class Staff(_message.Message):
     version: _builtins.int
     @_builtins.property
     def working_hours(self) -> _containers.MessageMap[_builtins.str, Global___DayHours]:
-        """Keys monday to sunday; the clinic's hours where empty."""
+        """Keys monday to sunday; the clinic's hours where empty. A shift past midnight stands at the day on which it begins."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...

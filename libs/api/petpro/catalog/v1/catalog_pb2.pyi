@@ -309,7 +309,11 @@ class Service(_message.Message):
     """Whether new reservations are taken. A new service is available unless it says no."""
     version: _builtins.int
     @_builtins.property
-    def price(self) -> _money_pb2.Money: ...
+    def price(self) -> _money_pb2.Money:
+        """In a currency of ISO 4217 that people pay with and that has two fraction digits or none: KWD is refused, and XXX. Whether
+        one can be paid with in it is the payment provider's word, at checkout.
+        """
+
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

@@ -34,7 +34,7 @@ STAFF_FIELDS = tuple(StaffDetails.__dataclass_fields__)
 _DEFAULT_ZONE = "Asia/Jakarta"
 _DEFAULT_MINUTES = 30
 _METRE_DIGITS = 3
-_DEGREE_DIGITS = Decimal("0.00000001")
+DEGREE_DIGITS = 8
 
 _STATUS_TO_PROTO: Mapping[ClinicStatus, pb.ClinicStatus.ValueType] = {
     ClinicStatus.PENDING: pb.CLINIC_STATUS_PENDING,
@@ -238,4 +238,4 @@ def _days(week: Week) -> dict[str, pb.DayHours]:
 
 
 def _degrees(value: float) -> Decimal:
-    return Decimal(repr(value)).quantize(_DEGREE_DIGITS)
+    return Decimal(repr(value)).quantize(Decimal(1).scaleb(-DEGREE_DIGITS))

@@ -13,6 +13,7 @@ from services.catalog.tests.people import Catalog, broken_fields, details_of
 
 async def test_prices_are_named_in_what_people_pay_with(catalog: Catalog) -> None:
     clinic = await catalog.approved()
+    service = await catalog.offered(clinic)
     for code in ("IDR", "USD", "SGD", "JPY", "VND"):
         service = await catalog.offered(clinic, price=Money(amount="1500", currency_code=code))
         assert service.price == Money(amount="1500.00", currency_code=code)

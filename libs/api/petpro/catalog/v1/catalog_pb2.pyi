@@ -660,7 +660,8 @@ class UpdateClinicRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any field but id, owner_id, status, distance_km, ratings, times and versions, each as a whole: of operating_hours and
-        cancellation_policy no part can be named. Empty means all of these that are set.
+        cancellation_policy no part can be named. Empty means all of these that are set. operating_hours, commission_rate,
+        timezone and cancellation_policy need a value where they are named.
         """
 
     def __init__(
@@ -973,7 +974,7 @@ class UpdateServiceRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """name, description, price, duration_minutes, requires_approval, is_available, cancellation_policy; empty means all of
-        these that are set.
+        these that are set. duration_minutes, requires_approval and is_available need a value where they are named.
         """
 
     def __init__(

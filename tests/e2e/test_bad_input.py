@@ -63,6 +63,7 @@ async def test_unknown_ids_are_said_to_be_unknown(world: World) -> None:
             ("GET", f"/v1/bookings/{unknown}", None, "BOOKING_NOT_FOUND"),
             ("POST", f"/v1/bookings/{unknown}:cancel", {}, "BOOKING_NOT_FOUND"),
             ("GET", f"/v1/payments/{unknown}", None, "PAYMENT_NOT_FOUND"),
+            ("DELETE", f"/v1/slots/{unknown}", None, "SLOT_NOT_FOUND"),
             ("POST", f"/v1/notifications/{unknown}:read", {}, "NOTIFICATION_NOT_FOUND"),
         ):
             refusal = await _refused(person.api, method, path, body)

@@ -5,18 +5,24 @@ The clock on the wall is stepped from opening to closing; each slot lasts its fu
 - A start that the wall clock skips (it is put forward) makes no slot.
 - A start at which the slot before still runs, because the clock was put forward meanwhile, makes no slot.
 - A start that the wall clock shows twice (it is put back) makes one slot, at the first of the two.
-- Closing at or before opening means closing on the next day: a slot may cross midnight, and its date is its start's.
+- Closing at or before opening means closing on the next day, a Sunday's on Monday: a slot may cross midnight, and its
+  date is its start's. From 00:00 to 00:00 is a whole day.
+- A person serves from the start to the end of a shift of theirs, as far as the clinic is open, be it since the evening
+  before. A clinic's hours without a gap between them are one: a practice that never closes has no border at midnight.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import Any, TypeAlias
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 Hours = Mapping[str, Mapping[str, Any]]
 """Opening hours by weekday: {"monday": {"open": "09:00", "close": "18:00", "is_open": true}, ...}."""
+
+_Span: TypeAlias = tuple[datetime, datetime]
+"""From opening to closing on the wall."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +38,31 @@ class Opening:
 def openings(
     first: date, last: date, clinic: Hours, person: Hours, zone: tzinfo, duration: timedelta
 ) -> Iterator[Opening]:
-    """The slots of all days from `first` to `last`, while the clinic is open and the person works.
+    """The slots of all hours that begin on a day from `first` to `last`, while the clinic is open and the person works.
 
-    Without hours of their own a person works whenever the clinic is open; with some, not on days that are not named.
+    The hours are the person's. Without some of their own a person works whenever the clinic is open; with some, not on
+    days that are not named.
     """
     free_from = datetime.min.replace(tzinfo=UTC)
     for day in (first + timedelta(days=n) for n in range((last - first).days + 1)):
-        for found in _openings_of_day(day, clinic, person, zone, duration):
-            if found.starts_at >= free_from:
-                yield found
-                free_from = found.ends_at
+        for start, close in _times_to_serve(day, clinic, person):
+            for found in _openings_within(start, close, zone, duration):
+                if found.starts_at >= free_from:
+                    yield found
+                    free_from = found.ends_at
 
 
-def _openings_of_day(day: date, clinic: Hours, person: Hours, zone: tzinfo, duration: timedelta) -> Iterator[Opening]:
-    spans = [_span(day, hours) for hours in (clinic, person) if hours or hours is clinic]
-    if not all(spans):
+def _times_to_serve(day: date, clinic: Hours, person: Hours) -> Iterator[_Span]:
+    hours = _span(day, person or clinic)
+    if hours is None:
         return
-    start = max(span[0] for span in spans if span)
-    close = min(span[1] for span in spans if span)
+    for opens, closes in _open_around(day, clinic) if person else [hours]:
+        start, close = max(opens, hours[0]), min(closes, hours[1])
+        if start < close:
+            yield start, close
+
+
+def _openings_within(start: datetime, close: datetime, zone: tzinfo, duration: timedelta) -> Iterator[Opening]:
     closes_at = _instant(close, zone)
     while start < close:
         found = opening(start, duration, zone)
@@ -73,7 +86,18 @@ def months(since: datetime, until: datetime, zone: tzinfo) -> Iterator[tuple[dat
         month = (month + timedelta(days=31)).replace(day=1)
 
 
-def _span(day: date, hours: Hours) -> tuple[datetime, datetime] | None:
+def _open_around(day: date, clinic: Hours) -> Sequence[_Span]:
+    """When the clinic is open from the evening before to the night after, in order; what has no gap is one."""
+    found: list[_Span] = []
+    for span in (_span(day + timedelta(days=n), clinic) for n in (-1, 0, 1)):
+        if span and found and span[0] <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], span[1])
+        elif span:
+            found.append(span)
+    return found
+
+
+def _span(day: date, hours: Hours) -> _Span | None:
     """Opening and closing of a day on the wall, or None when closed."""
     of_day = hours.get(WEEKDAYS[day.weekday()]) or {}
     if not of_day.get("is_open") or not of_day.get("open") or not of_day.get("close"):

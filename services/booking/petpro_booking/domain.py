@@ -1,6 +1,7 @@
 """The rules of booking: what is refused and why, and which state follows which.
 
-slot          available <-> booked (every seat taken);  any <-> blocked (the clinic's word)
+slot          available <-> booked (every seat taken);  any <-> blocked (the clinic's word);
+              removed by the clinic while nobody has held or booked it
 reservation   pending -> confirmed | cancelled | expired;  expired -> confirmed (paid late, seat still free)
 booking       confirmed -> in-progress -> completed
                   |  |         |
@@ -17,6 +18,8 @@ from petpro_common.errors import Forbidden, NotFound, Overloaded, WrongState
 # Without 0/O, 1/I/L and U/V, which people mix up when they read a code out.
 _CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTWXYZ"
 _CODE_LENGTH = 8
+_SHORTLY = timedelta(hours=2)
+"""So long before it a visit at night may be begun, though it still is the day before."""
 
 
 class SlotNotFound(NotFound):
@@ -35,6 +38,12 @@ class SlotBlocked(WrongState):
     """The clinic has taken this slot off the market."""
 
     reason = "SLOT_BLOCKED"
+
+
+class SlotInUse(WrongState):
+    """Somebody has held or booked this slot; it can be blocked, and not removed."""
+
+    reason = "SLOT_IN_USE"
 
 
 class SlotInPast(WrongState):
@@ -195,8 +204,11 @@ def must_have_begun(starts_at: datetime, now: datetime) -> None:
 
 
 def must_be_its_day(starts_at: datetime, zone: tzinfo, now: datetime) -> None:
-    """Nobody comes before the day of the visit, by the clinic's calendar. Raises BookingHasNotBegun."""
-    if now.astimezone(zone).date() < starts_at.astimezone(zone).date():
+    """Nobody comes before the day of the visit, by the clinic's calendar, but shortly before one after midnight.
+
+    Raises BookingHasNotBegun.
+    """
+    if now < starts_at - _SHORTLY and now.astimezone(zone).date() < starts_at.astimezone(zone).date():
         raise BookingHasNotBegun
 
 

@@ -77,6 +77,15 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
 
         return await once(self._database, request, booking_pb2.UnblockSlotResponse, work)
 
+    async def RemoveSlot(self, request: booking_pb2.RemoveSlotRequest, context: Any) -> booking_pb2.RemoveSlotResponse:
+        caller = signed_in()
+
+        async def work(tx: Transaction) -> booking_pb2.RemoveSlotResponse:
+            await slots.remove(tx, caller, UUID(request.slot_id))
+            return booking_pb2.RemoveSlotResponse()
+
+        return await once(self._database, request, booking_pb2.RemoveSlotResponse, work)
+
     async def _market(self, service_id: UUID) -> Market:
         """Where and whether the caller sees slots of a service. Raises ServiceNotFound."""
         caller = maybe_caller()

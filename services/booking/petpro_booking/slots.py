@@ -1,4 +1,4 @@
-"""Slots: made from the hours of clinic and staff, and taken off the market and put back."""
+"""Slots: made from the hours of clinic and staff, taken off the market, put back, and taken away."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,6 +138,13 @@ async def unblock(tx: Transaction, caller: Caller, slot_id: UUID) -> Row:
     """Puts a slot back on the market. Raises SlotNotFound or ClinicNotFound."""
     await _must_be_ours(tx, caller, slot_id)
     return _found(await store_slots.unblock(tx, slot_id))
+
+
+async def remove(tx: Transaction, caller: Caller, slot_id: UUID) -> None:
+    """Takes a slot away that nobody has held or booked. Raises SlotNotFound, ClinicNotFound or SlotInUse."""
+    await _must_be_ours(tx, caller, slot_id)
+    if not await store_slots.remove(tx, slot_id):
+        raise SlotNotFound
 
 
 async def _must_be_ours(tx: Transaction, caller: Caller, slot_id: UUID) -> None:

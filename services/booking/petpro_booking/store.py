@@ -16,6 +16,7 @@ from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFoun
 from petpro_booking.for_each import ForEach
 from petpro_booking.policy import Bounds
 from petpro_common.db import Row, Transaction
+from petpro_common.ids import span
 from petpro_common.wire import Order
 
 _THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
@@ -38,12 +39,14 @@ _FREE_SEATS = text(f"""
         status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
     WHERE {_THIS_SLOT} AND booked_count > 0
 """)
+_DAY = "(uuid_extract_timestamp(CAST(:{slot_id} AS uuid)) AT TIME ZONE 'UTC')::date"
+_FIRST, _LAST = (_DAY.format(slot_id=name) for name in ("first_slot_id", "last_slot_id"))
+# By parameters alone, which say in which months to look before the statement runs; why `<= ANY`, says `store_holds`.
+_THESE_DAYS = f"slot_date >= {_FIRST} AND slot_date <= ANY(ARRAY[{_LAST}])"
 # NO KEY: bookings that are made refer to the keys of slots, in any order.
-_LOCK_SLOTS = text("""
+_LOCK_SLOTS = text(f"""
     SELECT id, service_id FROM slots
-    WHERE id = ANY(:slot_ids) AND slot_date = ANY(
-        SELECT (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date FROM unnest(:slot_ids) AS slot_id)
-    ORDER BY id FOR NO KEY UPDATE
+    WHERE id = ANY(:slot_ids) AND {_THESE_DAYS} ORDER BY id FOR NO KEY UPDATE
 """)
 _GET_SLOT = text(f"SELECT * FROM slots WHERE {_THIS_SLOT}")
 
@@ -149,8 +152,10 @@ def free_seats(tx: Transaction, slot_ids: Iterable[UUID]) -> None:
 
 
 async def lock_slots(tx: Transaction, slot_ids: Sequence[UUID]) -> Mapping[UUID, Row]:
-    """Locks the rows of those slots that exist, in the order of their ids."""
-    rows = (await tx.execute(_LOCK_SLOTS, {"slot_ids": list(slot_ids)})).all()
+    """Locks the rows of those slots that exist, in the order of their ids; reads the months from first to last."""
+    first, last = span(slot_ids)
+    row = {"slot_ids": list(slot_ids), "first_slot_id": first, "last_slot_id": last}
+    rows = (await tx.execute(_LOCK_SLOTS, row)).all()
     return {row.id: row for row in rows}
 
 

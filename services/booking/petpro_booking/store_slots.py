@@ -1,12 +1,14 @@
-"""Every SQL statement that makes, lists and blocks slots."""
+"""Every SQL statement that makes, lists, blocks and removes slots."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
+from psycopg.errors import RestrictViolation
 from sqlalchemy import text
 
 from petpro_booking.diary import Opening
+from petpro_booking.domain import SlotInUse
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import id_of_date
 
@@ -43,6 +45,13 @@ _UNBLOCK = text("""
         status = CASE WHEN booked_count = capacity THEN 'booked' ELSE 'available' END
     WHERE id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
     RETURNING *
+""")
+# Reservations and bookings refer to a slot with RESTRICT, which looks at what has committed when the row is had: of a
+# hold and a removal at the same instant the first wins. The person's time goes with the slot.
+_REMOVE = text("""
+    DELETE FROM slots
+    WHERE id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
+    RETURNING id
 """)
 _PAGE = text("""
     SELECT * FROM slots
@@ -96,6 +105,17 @@ async def block(tx: Transaction, slot_id: UUID) -> Row | None:
 async def unblock(tx: Transaction, slot_id: UUID) -> Row | None:
     """Puts a slot back on the market, full if it is full."""
     return (await tx.execute(_UNBLOCK, {"slot_id": slot_id})).first()
+
+
+async def remove(tx: Transaction, slot_id: UUID) -> bool:
+    """Takes a slot away, and with it its person's time; False when there is none.
+
+    Raises SlotInUse when somebody has held or booked it; nothing more can be done in the transaction then.
+    """
+    try:
+        return (await tx.execute(_REMOVE, {"slot_id": slot_id})).first() is not None
+    except RestrictViolation:
+        raise SlotInUse from None
 
 
 async def page(

@@ -16,6 +16,7 @@ from petpro_booking import store, store_confirm, store_sagas
 from petpro_booking.for_each import ForEach
 from petpro_common.db import Database
 from petpro_common.ids import id_of_date, new_id
+from services.booking.tests.world import World
 
 GIVEN, ALL = 8, 600
 STATEMENTS = {
@@ -75,6 +76,25 @@ async def test_given_rows_are_found_by_their_keys(booking_database: Database, na
         plan = (await session.execute(explain)).scalar_one()[0]["Plan"]
     read = {node["Relation Name"]: _rows(node) for node in _nodes(plan)}
     assert GIVEN <= max(read.values()) <= GIVEN * GIVEN, read
+
+
+@pytest.mark.parametrize(("days", "months"), [((3, 3), 1), ((3, 34), 2), ((34, 3), 2)])
+async def test_slots_are_locked_without_a_look_into_other_months(
+    world: World, booking_database: Database, days: tuple[int, int], months: int
+) -> None:
+    this_month = datetime.now(UTC).replace(day=1) + timedelta(days=31)
+    starts = [this_month.replace(day=1) + timedelta(days=day) - datetime.now(UTC) for day in days]
+    slot_ids = [await world.open_slot(start) for start in starts]
+    async with booking_database.transaction() as tx:
+        assert set(await store.lock_slots(tx, slot_ids)) == set(slot_ids)
+        names = list(dict.fromkeys(_NAME.findall(str(store._LOCK_SLOTS))))
+        numbered = _NAME.sub(lambda found: f"${names.index(found[1]) + 1}", str(store._LOCK_SLOTS))
+        await tx.execute(text(f"PREPARE locking AS {numbered}"))
+        first, last = min(slot_ids), max(slot_ids)
+        values = {"slot_ids": slot_ids, "first_slot_id": first, "last_slot_id": last}
+        call = f"EXECUTE locking ({', '.join(_literal(values[name]) for name in names)})"
+        plan = (await tx.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {call}"))).scalar_one()[0]["Plan"]
+    assert len([node["Relation Name"] for node in _nodes(plan)]) == months
 
 
 def _numbered(statement: ForEach) -> str:

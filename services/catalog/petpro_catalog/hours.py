@@ -2,7 +2,8 @@
 
     {"monday": {"open": "09:00", "close": "18:00", "is_open": true}, ..., "sunday": {"open": null, ...}}
 
-All seven days are always there. Hours do not cross midnight: a day and night practice is open 00:00 to 23:59.
+All seven days are always there. Closing at or before opening is closing on the next day, a Sunday's on Monday: from
+20:00 to 04:00 is a night, from 00:00 to 00:00 a whole day.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 
 @dataclass(frozen=True)
 class Day:
-    """One weekday. `opens` and `closes` are HH:MM in the clinic's zone, both empty on a day off."""
+    """What begins on a weekday. `opens` and `closes` are HH:MM in the clinic's zone, both empty on a day off."""
 
     opens: str = ""
     closes: str = ""
@@ -52,9 +53,7 @@ def violations(field: str, week: Week) -> list[FieldViolation]:
 def _wrong_with(day: Day) -> str:
     if not day.is_open:
         return "names hours although is_open is false" if day.opens or day.closes else ""
-    if not (day.opens and day.closes):
-        return "needs both open and close when it is open"
-    return "" if day.opens < day.closes else "must open before it closes, on the same day"
+    return "" if day.opens and day.closes else "needs both open and close when it is open"
 
 
 def to_json(week: Week) -> dict[str, Any]:

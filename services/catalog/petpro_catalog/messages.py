@@ -1,6 +1,7 @@
 """Clinics, services, staff and reviews in protobuf, both ways."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
@@ -22,7 +23,7 @@ from petpro_catalog.domain import (
     StaffMember,
 )
 from petpro_catalog.hours import Day, Week
-from petpro_common.errors import invalid
+from petpro_common.errors import FieldViolation, InvalidRequest, invalid
 from petpro_common.instants import timestamp
 from petpro_common.masks import to_edit
 from petpro_common.money import Money
@@ -30,11 +31,16 @@ from petpro_common.money import Money
 CLINIC_FIELDS = tuple(ClinicDetails.__dataclass_fields__)
 SERVICE_FIELDS = tuple(ServiceDetails.__dataclass_fields__)
 STAFF_FIELDS = tuple(StaffDetails.__dataclass_fields__)
+_USUAL_WITHOUT: Mapping[type[Message], frozenset[str]] = {
+    pb.Clinic: frozenset({"operating_hours", "commission_rate", "timezone", "cancellation_policy"}),
+    pb.Service: frozenset({"duration_minutes", "requires_approval", "is_available"}),
+}
+"""What is the usual where a new one is made without: an edit says what it is to be."""
 
 _DEFAULT_ZONE = "Asia/Jakarta"
 _DEFAULT_MINUTES = 30
 _METRE_DIGITS = 3
-_DEGREE_DIGITS = Decimal("0.00000001")
+DEGREE_DIGITS = 8
 
 _STATUS_TO_PROTO: Mapping[ClinicStatus, pb.ClinicStatus.ValueType] = {
     ClinicStatus.PENDING: pb.CLINIC_STATUS_PENDING,
@@ -48,8 +54,12 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
 def edited(current: AnyMessage, edit: AnyMessage, mask: FieldMask, editable: Sequence[str]) -> AnyMessage:
-    """`current` with the fields that the mask is about taken from `edit`, each as a whole. Raises as `to_edit` does."""
+    """`current` with the fields that the mask is about taken from `edit`, each as a whole.
+
+    Raises as `to_edit` does, and InvalidRequest when the mask names what would become the usual for want of a value.
+    """
     fields = to_edit(edit, mask.paths, editable)
+    _must_have_values(edit, _USUAL_WITHOUT.get(type(edit), frozenset()).intersection(fields))
     result, only = type(current)(), type(edit)()
     result.CopyFrom(current)
     only.CopyFrom(edit)
@@ -57,6 +67,13 @@ def edited(current: AnyMessage, edit: AnyMessage, mask: FieldMask, editable: Seq
         (result if name in fields else only).ClearField(name)
     result.MergeFrom(only)
     return result
+
+
+def _must_have_values(edit: Message, fields: AbstractSet[str]) -> None:
+    missing = fields - {field.name for field, _ in edit.ListFields()}
+    if missing:
+        prefix, wrong = edit.DESCRIPTOR.name.lower(), "needs a value where update_mask names it"
+        raise InvalidRequest(*(FieldViolation(f"{prefix}.{name}", wrong) for name in sorted(missing)))
 
 
 def clinic_details(message: pb.Clinic) -> ClinicDetails:
@@ -238,4 +255,4 @@ def _days(week: Week) -> dict[str, pb.DayHours]:
 
 
 def _degrees(value: float) -> Decimal:
-    return Decimal(repr(value)).quantize(_DEGREE_DIGITS)
+    return Decimal(repr(value)).quantize(Decimal(1).scaleb(-DEGREE_DIGITS))

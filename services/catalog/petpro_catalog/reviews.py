@@ -2,19 +2,24 @@
 
 from uuid import UUID
 
-from petpro_catalog import events, store_clinics, store_reviews
+from petpro_catalog import events, store_clinics, store_reviews, store_staff
 from petpro_catalog.domain import AlreadyReviewed, BookingNotReviewable, CompletedBooking, Review
 from petpro_common.db import Transaction
-from petpro_common.ids import new_id
+from petpro_common.ids import instant_of, new_id
 from petpro_common.messaging import outbox
 
 
 async def reviewable(tx: Transaction, booking: CompletedBooking | None, customer: UUID) -> CompletedBooking:
-    """The booking. Raises BookingNotReviewable unless it is completed, the customer's, and at a clinic of others."""
+    """The booking. Raises BookingNotReviewable unless it is completed, the customer's, and at a clinic of others.
+
+    Whom a clinic calls its staff after they have booked is a customer still: it needs nobody's leave to do so.
+    """
     if booking is None or booking.user_id != customer:
         raise BookingNotReviewable
     clinic = await store_clinics.clinic(tx, booking.clinic_id, customer)
-    if clinic is None or clinic.owner_id == customer or clinic.viewer_works_here:
+    if clinic is None or clinic.owner_id == customer:
+        raise BookingNotReviewable
+    if await store_staff.was_member(tx, booking.clinic_id, customer, instant_of(booking.booking_id)):
         raise BookingNotReviewable
     return booking
 

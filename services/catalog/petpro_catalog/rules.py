@@ -7,7 +7,8 @@ from decimal import Decimal
 from petpro_catalog import hours, policy
 from petpro_catalog.domain import ClinicDetails, ServiceDetails, StaffDetails
 from petpro_common import zones
-from petpro_common.errors import FieldViolation, InvalidRequest
+from petpro_common.errors import FieldViolation, InvalidRequest, invalid
+from petpro_common.money import CURRENCIES, Money
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _PHONE = re.compile(r"\+?[0-9][0-9 ()-]{3,18}")
@@ -40,7 +41,7 @@ def check_clinic(clinic: ClinicDetails) -> None:
 def check_service(service: ServiceDetails) -> None:
     """A service has a name, takes from one minute to a day, and keeps the rules of policies where it has its own.
 
-    Its price was checked when it was read.
+    Its price was checked when it was read, and its currency is by `check_currency`.
     """
     found = [*_texts("service", service), *_missing("service", service, "name")]
     if service.duration_minutes not in _DURATION:
@@ -48,6 +49,13 @@ def check_service(service: ServiceDetails) -> None:
     if service.cancellation_policy:
         found.extend(policy.violations("service.cancellation_policy", service.cancellation_policy))
     _refuse(*found)
+
+
+def check_currency(price: Money) -> None:
+    """Prices are named in what people pay with, and what we carry to the last digit. Raises InvalidRequest."""
+    if price.currency not in CURRENCIES:
+        wrong = f"{price.currency} is no currency of ISO 4217 that people pay with and that has two digits or none"
+        raise invalid("service.price.currency_code", wrong)
 
 
 def check_staff(staff: StaffDetails) -> None:

@@ -19,6 +19,7 @@ from petpro_common.pages import page_size
 Context = ServicerContext[Any, Any]
 
 _USUAL_RADIUS_KM = 25.0
+_RADIUS_DIGITS = 6
 _Decided = TypeVar("_Decided", pb.ApproveClinicResponse, pb.RejectClinicResponse, pb.SuspendClinicResponse)
 
 
@@ -101,11 +102,19 @@ def _wanted(request: pb.ListClinicsRequest) -> Wanted:
         raise invalid("latitude", "latitude and longitude come together")
     rules.check_text("query", request.query)
     rules.check_text("city", request.city)
-    near = Point(request.latitude, request.longitude, request.radius_km or _USUAL_RADIUS_KM)
     return Wanted(
         words=tuple(request.query.split()),
         city=request.city.strip(),
-        near=near if request.HasField("latitude") else None,
+        near=_near(request) if request.HasField("latitude") else None,
         of_person=signed_in().user_id if request.mine else None,
         status=messages.status(request.status),
+    )
+
+
+def _near(request: pb.ListClinicsRequest) -> Point:
+    """To the digits that clinics are kept with: PostgreSQL does not reckon with the smallest numbers that there are."""
+    return Point(
+        round(request.latitude, messages.DEGREE_DIGITS),
+        round(request.longitude, messages.DEGREE_DIGITS),
+        round(request.radius_km or _USUAL_RADIUS_KM, _RADIUS_DIGITS),
     )

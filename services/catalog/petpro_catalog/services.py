@@ -15,6 +15,7 @@ async def add(tx: Transaction, clinic_id: UUID, caller: Caller, details: Service
     """Adds a service to a clinic. Raises ClinicNotFound, Forbidden and InvalidRequest."""
     await clinics.editable(tx, clinic_id, caller)
     rules.check_service(details)
+    rules.check_currency(details.price)
     return await _announced(tx, await store_services.add_service(tx, new_id(), clinic_id, details))
 
 
@@ -35,6 +36,7 @@ async def edit(
 ) -> Service:
     """Edits a service by `change`; a policy that changed is a new version. Without one the clinic's holds again.
 
+    A service of a currency that is not taken any more can be edited otherwise, and taken off the market.
     Raises ServiceNotFound, Forbidden and InvalidRequest.
     """
     service = await store_services.service(tx, service_id, lock=True)
@@ -48,6 +50,8 @@ async def edit(
     if details == service.details:
         return service
     rules.check_service(details)
+    if details.price.currency != service.details.price.currency:
+        rules.check_currency(details.price)
     policy_version = service.policy_version
     if details.cancellation_policy != service.details.cancellation_policy:
         own = details.cancellation_policy

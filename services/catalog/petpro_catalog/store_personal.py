@@ -23,7 +23,7 @@ HELD = (
     Held(
         "staff",
         "id, clinic_id, name, email, phone, role, specialization, photo_url, working_hours, qualifications,"
-        " created_at, updated_at, user_id, version",
+        " created_at, updated_at, user_id, version, user_since",
     ),
     Held(
         "reviews",

@@ -148,6 +148,7 @@ staff = Table(
     *_times(),
     Column("user_id", Uuid),
     _version(),
+    Column("user_since", DateTime(timezone=True), nullable=False, server_default=text("CURRENT_TIMESTAMP")),
     _of_clinic(),
 )
 

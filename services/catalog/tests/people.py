@@ -16,6 +16,7 @@ from petpro.catalog.v1 import catalog_pb2 as pb
 from petpro.type.v1.money_pb2 import Money
 from petpro_common.context import Role
 from petpro_common.db import Database
+from petpro_common.ids import new_id
 from petpro_common.testing import KeyRing
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Catalog:
 
     def book(self, service: pb.Service, customer: Person | None = None, status: str = "COMPLETED") -> str:
         """A booking of the service that booking knows of; its id."""
-        booking_id = str(uuid4())
+        booking_id = str(new_id())
         self.played.bookings[booking_id] = booking_pb2.Booking(
             id=booking_id,
             user_id=str((customer or self.sari).id),

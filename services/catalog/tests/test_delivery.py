@@ -15,6 +15,7 @@ from devstack import testing
 from petpro.catalog.v1 import catalog_pb2 as pb
 from petpro_catalog import store_reviews
 from petpro_catalog.consumer import HANDLERS
+from petpro_common.ids import new_id
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.events import event_consumer
 from petpro_common.messaging.relay import Relay
@@ -70,7 +71,7 @@ async def test_every_kind_of_event_leaves_as_a_cloud_event_in_the_order_of_the_c
 
 async def test_a_completed_booking_that_is_told_can_be_reviewed(catalog: Catalog, wire: Subscription) -> None:
     service = await catalog.offered(await catalog.approved())
-    booking_id = uuid4()
+    booking_id = new_id()
     event = {
         "event_type": "booking.completed",
         "booking_id": str(booking_id),

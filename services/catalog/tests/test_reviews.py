@@ -81,6 +81,28 @@ async def test_owner_and_staff_do_not_review_their_own_clinic(catalog: Catalog) 
     assert (await review(catalog, catalog.dewi, catalog.book(service, catalog.dewi))).rating == 5
 
 
+@pytest.mark.parametrize("by", ["a new entry", "an edit"])
+async def test_who_is_called_staff_after_they_booked_reviews_the_clinic_all_the_same(catalog: Catalog, by: str) -> None:
+    clinic = await catalog.approved()
+    service = await catalog.offered(clinic)
+    nobody = await catalog.employed(clinic)
+    booking_id = catalog.book(service)
+    await asyncio.sleep(0.01)  # the id tells its instant to the millisecond
+    if by == "an edit":
+        edit = pb.UpdateStaffRequest(staff_id=nobody.id, staff=pb.Staff(user_id=str(catalog.sari.id)))
+        await catalog.api.UpdateStaff(edit, metadata=catalog.wayan.headers)
+    else:
+        await catalog.employed(clinic, user_id=str(catalog.sari.id))
+    assert (await review(catalog, catalog.sari, booking_id, 1)).rating == 1
+
+    later = catalog.book(service)
+    rename = pb.UpdateStaffRequest(staff_id=nobody.id, staff=pb.Staff(name="drh. Sari"))
+    await catalog.api.UpdateStaff(rename, metadata=catalog.wayan.headers)
+    with pytest.raises(aio.AioRpcError) as refused:
+        await review(catalog, catalog.sari, later)
+    assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
+
+
 async def test_of_many_reviews_of_one_booking_at_once_one_is_kept(catalog: Catalog) -> None:
     service = await catalog.offered(await catalog.approved())
     booking_id = catalog.book(service)

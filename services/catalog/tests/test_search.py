@@ -64,6 +64,15 @@ async def every_page(catalog: Catalog, headers: Headers = (), **request: Any) ->
         assert len(reply.clinics) == request["page_size"]
 
 
+async def test_the_smallest_numbers_that_there_are_make_a_search_like_others(catalog: Catalog) -> None:
+    zero = await catalog.approved(name="Null Island", latitude=0.0, longitude=0.0)
+    least = math.ulp(0.0)
+    for latitude, longitude, radius_km in ((least, -least, 0.0), (-least, least, least), (0.0, 1e-300, 1e-200)):
+        near = await found(catalog, latitude=latitude, longitude=longitude, radius_km=radius_km)
+        assert [clinic.id for clinic in near] == [zero.id]
+    assert not await found(catalog, latitude=90.0, longitude=least, radius_km=500.0)
+
+
 async def test_the_nearest_comes_first_and_the_distance_is_true(catalog: Catalog) -> None:
     await all_places(catalog)
     clinics = await found(catalog, latitude=MONAS[0], longitude=MONAS[1], radius_km=500)

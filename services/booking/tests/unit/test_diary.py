@@ -63,6 +63,56 @@ def test_a_night_clinic_has_slots_across_midnight_that_bear_the_date_of_their_st
     ]
 
 
+@pytest.mark.parametrize(
+    ("shift", "day", "found"),
+    [
+        ({"monday": ("22:00", "02:00")}, 0, ["Mon 22:00", "Mon 23:00", "Tue 00:00", "Tue 01:00"]),
+        ({"tuesday": ("00:00", "06:00")}, 1, ["Tue 00:00", "Tue 01:00", "Tue 02:00", "Tue 03:00"]),
+        ({"tuesday": ("00:00", "06:00")}, 0, []),
+        (
+            {"sunday": ("22:00", "06:00")},
+            6,
+            ["Sun 22:00", "Sun 23:00", "Mon 00:00", "Mon 01:00", "Mon 02:00", "Mon 03:00"],
+        ),
+        ({"monday": ("03:00", "21:00")}, 0, ["Mon 03:00", "Mon 20:00"]),
+        ({"monday": ("05:00", "19:00")}, 0, []),
+    ],
+)
+def test_a_person_serves_at_night_while_the_clinic_is_open_since_the_evening_before(
+    shift: dict[str, tuple[str, str]], day: int, found: list[str]
+) -> None:
+    person = {name: {"open": opens, "close": closes, "is_open": True} for name, (opens, closes) in shift.items()}
+    made = on(MONDAY + timedelta(days=day), every_day("20:00", "04:00"), person, minutes=60)
+    assert [opening.starts.strftime("%a %H:%M") for opening in made] == found
+
+
+def test_the_night_of_a_sunday_ends_on_monday_though_the_clinic_is_closed_then() -> None:
+    sundays = {"sunday": {"open": "22:00", "close": "01:00", "is_open": True}}
+    made = list(openings(MONDAY, MONDAY + timedelta(days=7), sundays, {}, JAKARTA, timedelta(hours=1)))
+    assert [opening.starts.strftime("%a %d %H:%M") for opening in made] == [
+        "Sun 13 22:00",
+        "Sun 13 23:00",
+        "Mon 14 00:00",
+    ]
+
+
+def test_at_a_practice_that_never_closes_midnight_is_no_border() -> None:
+    always, nights = every_day("00:00", "00:00"), every_day("22:00", "01:00")
+    assert len(on(MONDAY, always)) == 48
+    [whole_day] = on(MONDAY, always, minutes=1440)
+    assert whole_day.ends == whole_day.starts + timedelta(days=1)
+    shift = on(MONDAY, always, nights, minutes=45)
+    assert starts(shift) == ["22:00", "22:45", "23:30", "00:15"]
+
+
+def test_days_that_are_asked_for_together_or_each_by_itself_have_the_same_slots() -> None:
+    clinic, person = every_day("20:00", "04:00"), every_day("00:00", "22:00")
+    days = [MONDAY + timedelta(days=n) for n in range(8)]
+    together = list(openings(days[0], days[-1], clinic, person, JAKARTA, timedelta(minutes=40)))
+    assert together == [opening for day in days for opening in on(day, clinic, person, minutes=40)]
+    assert _no_two_overlap(together)
+
+
 def test_a_start_that_the_clock_skips_makes_no_slot() -> None:
     found = on(CLOCK_GOES_FORWARD, every_day("01:00", "04:00"), zone=BERLIN)
 

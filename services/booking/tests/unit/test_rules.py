@@ -57,10 +57,19 @@ def test_nobody_fails_to_come_before_the_time() -> None:
 def test_nobody_comes_before_the_day_that_it_is_at_the_clinic() -> None:
     jakarta = zone("Asia/Jakarta")
     midnight = datetime(2026, 11, 24, tzinfo=jakarta)
+    morning = midnight + timedelta(hours=9)
     must_be_its_day(midnight + timedelta(hours=23, minutes=59), jakarta, midnight.astimezone(UTC))
-    must_be_its_day(midnight, jakarta, midnight + timedelta(days=3))
+    must_be_its_day(morning, jakarta, midnight + timedelta(days=3))
     with pytest.raises(BookingHasNotBegun):
-        must_be_its_day(midnight, jakarta, midnight.astimezone(UTC) - timedelta(microseconds=1))
+        must_be_its_day(morning, jakarta, midnight.astimezone(UTC) - timedelta(microseconds=1))
+
+
+def test_who_comes_shortly_before_a_visit_after_midnight_comes_on_its_day() -> None:
+    jakarta = zone("Asia/Jakarta")
+    visit = datetime(2026, 12, 8, 0, 30, tzinfo=jakarta)
+    must_be_its_day(visit, jakarta, visit.astimezone(UTC) - timedelta(hours=2))
+    with pytest.raises(BookingHasNotBegun):
+        must_be_its_day(visit, jakarta, visit.astimezone(UTC) - timedelta(hours=2, microseconds=1))
 
 
 def test_reference_codes_can_be_read_out() -> None:

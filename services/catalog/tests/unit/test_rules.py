@@ -36,6 +36,12 @@ def test_hours_come_back_from_the_database_as_they_went() -> None:
     assert list(week) == list(hours.WEEKDAYS)
 
 
+@pytest.mark.parametrize(("opens", "closes"), [("20:00", "04:00"), ("18:00", "00:00"), ("00:00", "00:00")])
+def test_hours_may_end_on_the_next_day(opens: str, closes: str) -> None:
+    week = hours.week_of(dict.fromkeys(hours.WEEKDAYS, Day(opens, closes, is_open=True)))
+    assert hours.violations("hours", week) == []
+
+
 def test_the_usual_hours_and_policy_keep_their_own_rules() -> None:
     assert hours.violations("hours", hours.USUAL) == []
     assert policy.violations("policy", policy.USUAL) == []
@@ -63,6 +69,6 @@ def test_who_does_not_come_never_gets_more_than_whoever_cancels_last(tiers: poli
 
 
 def test_every_wrong_day_is_found() -> None:
-    week = hours.week_of({"monday": Day("18:00", "09:00", is_open=True), "Tuesday": Day(), "sunday": Day(is_open=True)})
+    week = hours.week_of({"monday": Day("18:00", is_open=True), "Tuesday": Day(), "sunday": Day(is_open=True)})
     found = [violation.field for violation in hours.violations("hours", week)]
     assert found == ["hours.Tuesday", "hours.monday", "hours.sunday"]

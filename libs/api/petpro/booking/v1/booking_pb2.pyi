@@ -452,7 +452,9 @@ class GenerateSlotsRequest(_message.Message):
     staff_id: _builtins.str
     """Who serves; empty for slots that need no particular person."""
     from_date: _builtins.str
-    """First date, ISO 8601, in the clinic's zone; not in the past."""
+    """First date, ISO 8601, in the clinic's zone; not in the past. Hours count whole to the day on which they begin: those
+    of a night also make slots that bear the next date.
+    """
     to_date: _builtins.str
     """Last date, inclusive; at most 92 days after the first."""
     capacity: _builtins.int
@@ -642,6 +644,43 @@ class UnblockSlotResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnblockSlotResponse: _TypeAlias = UnblockSlotResponse  # noqa: Y015
+
+@_typing.final
+class RemoveSlotRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    slot_id: _builtins.str
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        slot_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "slot_id", b"slot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveSlotRequest: _TypeAlias = RemoveSlotRequest  # noqa: Y015
+
+@_typing.final
+class RemoveSlotResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveSlotResponse: _TypeAlias = RemoveSlotResponse  # noqa: Y015
 
 @_typing.final
 class CreateReservationRequest(_message.Message):

@@ -55,6 +55,11 @@ class SlotServiceStub(object):
                 request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.UnblockSlotRequest.SerializeToString,
                 response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.UnblockSlotResponse.FromString,
                 _registered_method=True)
+        self.RemoveSlot = channel.unary_unary(
+                '/petpro.booking.v1.SlotService/RemoveSlot',
+                request_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.RemoveSlotRequest.SerializeToString,
+                response_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.RemoveSlotResponse.FromString,
+                _registered_method=True)
 
 
 class SlotServiceServicer(object):
@@ -63,8 +68,9 @@ class SlotServiceServicer(object):
 
     def GenerateSlots(self, request, context):
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
-        clinic has been approved: only then is its time zone fixed.
+        Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
+        hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+        the clinic has been approved: only then is its time zone fixed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,6 +98,15 @@ class SlotServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveSlot(self, request, context):
+        """Takes away a slot that nobody has held or booked, available or blocked; for the clinic. The time is free again, its
+        person's too, and other slots can be made there. SLOT_IN_USE where somebody has, also if it ended since: that one
+        can be blocked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SlotServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +129,11 @@ def add_SlotServiceServicer_to_server(servicer, server):
                     servicer.UnblockSlot,
                     request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.UnblockSlotRequest.FromString,
                     response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.UnblockSlotResponse.SerializeToString,
+            ),
+            'RemoveSlot': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSlot,
+                    request_deserializer=petpro_dot_booking_dot_v1_dot_booking__pb2.RemoveSlotRequest.FromString,
+                    response_serializer=petpro_dot_booking_dot_v1_dot_booking__pb2.RemoveSlotResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +245,33 @@ class SlotService(object):
             '/petpro.booking.v1.SlotService/UnblockSlot',
             petpro_dot_booking_dot_v1_dot_booking__pb2.UnblockSlotRequest.SerializeToString,
             petpro_dot_booking_dot_v1_dot_booking__pb2.UnblockSlotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSlot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.booking.v1.SlotService/RemoveSlot',
+            petpro_dot_booking_dot_v1_dot_booking__pb2.RemoveSlotRequest.SerializeToString,
+            petpro_dot_booking_dot_v1_dot_booking__pb2.RemoveSlotResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -685,8 +732,8 @@ class BookingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CheckInBooking(self, request, context):
-        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
-        BOOKING_HAS_NOT_BEGUN before that day.
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
+        one after midnight; for the clinic. BOOKING_HAS_NOT_BEGUN earlier.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,8 +35,9 @@ class SlotServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SlotServiceAsyncStub: ...
     GenerateSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]
     """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-    Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
-    clinic has been approved: only then is its time zone fixed.
+    Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
+    hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+    the clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]
     """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
@@ -46,6 +47,11 @@ class SlotServiceStub:
     """Takes a slot off the market; for the clinic. What is booked in it stands."""
     UnblockSlot: _grpc.UnaryUnaryMultiCallable[_booking_pb2.UnblockSlotRequest, _booking_pb2.UnblockSlotResponse]
     """Puts a blocked slot back on the market; for the clinic."""
+    RemoveSlot: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RemoveSlotRequest, _booking_pb2.RemoveSlotResponse]
+    """Takes away a slot that nobody has held or booked, available or blocked; for the clinic. The time is free again, its
+    person's too, and other slots can be made there. SLOT_IN_USE where somebody has, also if it ended since: that one
+    can be blocked.
+    """
 
 @_typing.type_check_only
 class SlotServiceAsyncStub(SlotServiceStub):
@@ -54,8 +60,9 @@ class SlotServiceAsyncStub(SlotServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]  # type: ignore[assignment]
     """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-    Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
-    clinic has been approved: only then is its time zone fixed.
+    Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
+    hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+    the clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]  # type: ignore[assignment]
     """Slots of a service that start in a range of dates, earliest first. Open to everybody, but where the service is not
@@ -65,6 +72,11 @@ class SlotServiceAsyncStub(SlotServiceStub):
     """Takes a slot off the market; for the clinic. What is booked in it stands."""
     UnblockSlot: _aio.UnaryUnaryMultiCallable[_booking_pb2.UnblockSlotRequest, _booking_pb2.UnblockSlotResponse]  # type: ignore[assignment]
     """Puts a blocked slot back on the market; for the clinic."""
+    RemoveSlot: _aio.UnaryUnaryMultiCallable[_booking_pb2.RemoveSlotRequest, _booking_pb2.RemoveSlotResponse]  # type: ignore[assignment]
+    """Takes away a slot that nobody has held or booked, available or blocked; for the clinic. The time is free again, its
+    person's too, and other slots can be made there. SLOT_IN_USE where somebody has, also if it ended since: that one
+    can be blocked.
+    """
 
 class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
     """When a service can be had."""
@@ -76,8 +88,9 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GenerateSlotsResponse, _abc.Awaitable[_booking_pb2.GenerateSlotsResponse]]:
         """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
-        Slots that exist, or that would double-book the person, are left out and counted. SERVICE_UNAVAILABLE until the
-        clinic has been approved: only then is its time zone fixed.
+        Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
+        hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+        the clinic has been approved: only then is its time zone fixed.
         """
 
     @_abc_1.abstractmethod
@@ -105,6 +118,17 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.UnblockSlotResponse, _abc.Awaitable[_booking_pb2.UnblockSlotResponse]]:
         """Puts a blocked slot back on the market; for the clinic."""
+
+    @_abc_1.abstractmethod
+    def RemoveSlot(
+        self,
+        request: _booking_pb2.RemoveSlotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_booking_pb2.RemoveSlotResponse, _abc.Awaitable[_booking_pb2.RemoveSlotResponse]]:
+        """Takes away a slot that nobody has held or booked, available or blocked; for the clinic. The time is free again, its
+        person's too, and other slots can be made there. SLOT_IN_USE where somebody has, also if it ended since: that one
+        can be blocked.
+        """
 
 def add_SlotServiceServicer_to_server(servicer: SlotServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -261,8 +285,8 @@ class BookingServiceStub:
     never makes more go back, and one for the clinic never less.
     """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
-    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
-    BOOKING_HAS_NOT_BEGUN before that day.
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
+    one after midnight; for the clinic. BOOKING_HAS_NOT_BEGUN earlier.
     """
     CompleteBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]
     """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
@@ -300,8 +324,8 @@ class BookingServiceAsyncStub(BookingServiceStub):
     never makes more go back, and one for the clinic never less.
     """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
-    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
-    BOOKING_HAS_NOT_BEGUN before that day.
+    """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
+    one after midnight; for the clinic. BOOKING_HAS_NOT_BEGUN earlier.
     """
     CompleteBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CompleteBookingRequest, _booking_pb2.CompleteBookingResponse]  # type: ignore[assignment]
     """The visit is over: in-progress becomes completed, once the start has passed; for the clinic."""
@@ -372,8 +396,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.CheckInBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CheckInBookingResponse, _abc.Awaitable[_booking_pb2.CheckInBookingResponse]]:
-        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone; for the clinic.
-        BOOKING_HAS_NOT_BEGUN before that day.
+        """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
+        one after midnight; for the clinic. BOOKING_HAS_NOT_BEGUN earlier.
         """
 
     @_abc_1.abstractmethod

@@ -89,6 +89,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller holds as many seats as one person may at once, those that wait for a clinic's word included; metadata
     tells how many (`most`). Book one, give one back, or wait: RetryInfo says when the next runs out (RESOURCE_EXHAUSTED).
     """
+    ERROR_REASON_SLOT_IN_USE: _ErrorReason.ValueType  # 33
+    """Somebody has held or booked the slot, be it in the past; it can be blocked (FAILED_PRECONDITION)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -160,4 +162,6 @@ ERROR_REASON_TOO_MANY_HOLDS: ErrorReason.ValueType  # 32
 """The caller holds as many seats as one person may at once, those that wait for a clinic's word included; metadata
 tells how many (`most`). Book one, give one back, or wait: RetryInfo says when the next runs out (RESOURCE_EXHAUSTED).
 """
+ERROR_REASON_SLOT_IN_USE: ErrorReason.ValueType  # 33
+"""Somebody has held or booked the slot, be it in the past; it can be blocked (FAILED_PRECONDITION)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

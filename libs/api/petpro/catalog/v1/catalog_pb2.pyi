@@ -45,7 +45,7 @@ Global___ClinicStatus: _TypeAlias = ClinicStatus  # noqa: Y015
 
 @_typing.final
 class DayHours(_message.Message):
-    """One weekday's hours in the clinic's own time."""
+    """The hours that begin on a weekday, in the clinic's own time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -55,7 +55,9 @@ class DayHours(_message.Message):
     open: _builtins.str
     """HH:MM; empty when closed."""
     close: _builtins.str
-    """HH:MM; empty when closed."""
+    """HH:MM; empty when closed. At or before open it is that of the next day, a Sunday's on Monday: from 20:00 to 04:00 is a
+    night, from 00:00 to 00:00 a whole day.
+    """
     is_open: _builtins.bool
     def __init__(
         self,
@@ -217,7 +219,7 @@ class Clinic(_message.Message):
     """How many published reviews there are."""
     @_builtins.property
     def operating_hours(self) -> _containers.MessageMap[_builtins.str, Global___DayHours]:
-        """Keys monday to sunday."""
+        """Keys monday to sunday; the usual hours of a practice where empty."""
 
     @_builtins.property
     def facilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -309,7 +311,11 @@ class Service(_message.Message):
     """Whether new reservations are taken. A new service is available unless it says no."""
     version: _builtins.int
     @_builtins.property
-    def price(self) -> _money_pb2.Money: ...
+    def price(self) -> _money_pb2.Money:
+        """In a currency of ISO 4217 that people pay with and that has two fraction digits or none: KWD is refused, and XXX. Whether
+        one can be paid with in it is the payment provider's word, at checkout.
+        """
+
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -403,7 +409,7 @@ class Staff(_message.Message):
     version: _builtins.int
     @_builtins.property
     def working_hours(self) -> _containers.MessageMap[_builtins.str, Global___DayHours]:
-        """Keys monday to sunday; the clinic's hours where empty."""
+        """Keys monday to sunday; the clinic's hours where empty. A shift past midnight stands at the day on which it begins."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -656,7 +662,8 @@ class UpdateClinicRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any field but id, owner_id, status, distance_km, ratings, times and versions, each as a whole: of operating_hours and
-        cancellation_policy no part can be named. Empty means all of these that are set.
+        cancellation_policy no part can be named. Empty means all of these that are set. operating_hours, commission_rate,
+        timezone and cancellation_policy need a value where they are named.
         """
 
     def __init__(
@@ -969,7 +976,7 @@ class UpdateServiceRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """name, description, price, duration_minutes, requires_approval, is_available, cancellation_policy; empty means all of
-        these that are set.
+        these that are set. duration_minutes, requires_approval and is_available need a value where they are named.
         """
 
     def __init__(

@@ -236,7 +236,8 @@ class CatalogServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateReview(self, request, context):
-        """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it.
+        """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
+        booked as such: an account that was put into a staff entry after the booking does not count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,7 +71,9 @@ class CatalogServiceStub:
     takes moments, but for as long as the broker is away.
     """
     CreateReview: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]
-    """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
+    """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
+    booked as such: an account that was put into a staff entry after the booking does not count.
+    """
     ListReviews: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]
     """Published reviews of a clinic, newest first."""
 
@@ -118,7 +120,9 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     takes moments, but for as long as the broker is away.
     """
     CreateReview: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]  # type: ignore[assignment]
-    """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
+    """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
+    booked as such: an account that was put into a staff entry after the booking does not count.
+    """
     ListReviews: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]  # type: ignore[assignment]
     """Published reviews of a clinic, newest first."""
 
@@ -258,7 +262,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.CreateReviewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.CreateReviewResponse, _abc.Awaitable[_catalog_pb2.CreateReviewResponse]]:
-        """Reviews the caller's own completed booking, once. Owner and staff of a clinic do not review it."""
+        """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
+        booked as such: an account that was put into a staff entry after the booking does not count.
+        """
 
     @_abc_1.abstractmethod
     def ListReviews(

@@ -2,16 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from psycopg import sql
 
 from devstack.api import Json
 from devstack.running import RunningStack
@@ -26,6 +23,7 @@ from tests import invariants, terminal
 from tests.audit.corruptions import CHANGES, CORRUPTIONS, ELSEWHERE, HIDDEN, Corruption
 from tests.audit.kinds import bookings_of_every_kind
 from tests.audit.looking import look_over, named
+from tests.audit.planting import drop_checks, planted
 from tests.audit.traffic import visits
 from tests.terminal import Said
 from tests.waiting import eventually
@@ -41,8 +39,6 @@ BY_OTHER_RULES = {
         ("bookings", ", ends_at = ends_at + interval '30 minutes'"),
     )
 }
-LEDGER_TABLES = ("financial_entries", "settlements", "journal_transactions", "journal_lines")
-CHECKED_TABLES = ("slots", "reservations", "bookings", "payments", "refunds", *LEDGER_TABLES)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +126,7 @@ async def test_what_is_planted_is_named_and_nothing_else_was(audited: RunningSta
         _hears_the_list_through_payment(audited, made)
         for part in PARTS_THAT_WOULD_REPAIR:
             await audited.stop_part(part)
-        await asyncio.to_thread(_drop_checks, audited)
+        await asyncio.to_thread(drop_checks, audited)
         before = named(await asyncio.to_thread(look_over, audited))
         assert [one for one in CORRUPTIONS if not await _is_named(audited, one, made, before)] == []
         assert {one.invariant for one in CORRUPTIONS} == INVARIANTS.keys()
@@ -194,8 +190,8 @@ def _metrics(file: Path) -> dict[str, dict[str, float]]:
 async def _what_is_postponed_is_looked_at_again(stack: RunningStack, made: dict[str, str]) -> None:
     """A payment that takes too little is not judged while a saga works on it, but is once that has ended."""
     short, working = HIDDEN
-    async with _planted(stack, short, made):
-        async with _planted(stack, working, made):
+    async with planted(stack, short, made):
+        async with planted(stack, working, made):
             postponing = await asyncio.to_thread(look_over, stack, only=[short.invariant])
         assert named(postponing) == set()
         [outcome] = postponing.outcomes
@@ -208,7 +204,7 @@ async def _what_is_postponed_is_looked_at_again(stack: RunningStack, made: dict[
 
 async def _what_another_provider_took_is_not_missed(stack: RunningStack, made: dict[str, str]) -> None:
     before = named(await asyncio.to_thread(look_over, stack, only=[ELSEWHERE.invariant]))
-    async with _planted(stack, ELSEWHERE, made):
+    async with planted(stack, ELSEWHERE, made):
         assert named(await asyncio.to_thread(look_over, stack, only=[ELSEWHERE.invariant])) == before
 
 
@@ -226,53 +222,9 @@ async def _is_named(
     since_now: bool = False,
 ) -> bool:
     last = state.State(datetime.now(UTC) if since_now else None)
-    async with _planted(stack, one, made):
+    async with planted(stack, one, made):
         found = named(await asyncio.to_thread(look_over, stack, last=last, only=[one.invariant]))
     return (one.invariant, made[one.subject]) in found - set(before)
-
-
-@asynccontextmanager
-async def _planted(stack: RunningStack, one: Corruption, made: dict[str, str]) -> AsyncIterator[None]:
-    """The corruption, past every trigger and foreign key; the table is put back afterwards."""
-    table, superuser = sql.Identifier(one.table), _superuser(stack, one.service)
-    async with await psycopg.AsyncConnection.connect(superuser, autocommit=True) as connection:
-        await connection.execute("SET session_replication_role = replica")
-        await connection.execute(sql.SQL("CREATE TEMP TABLE saved AS TABLE {}").format(table))
-        await connection.execute(one.plant.encode(), made)
-        yield
-        await connection.execute(sql.SQL("DELETE FROM {}").format(table))
-        columns = sql.SQL(", ").join(map(sql.Identifier, await _written_columns(connection, one.table)))
-        again = "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM saved"
-        await connection.execute(sql.SQL(again).format(table, columns, columns))
-
-
-async def _written_columns(connection: psycopg.AsyncConnection, table: str) -> list[str]:
-    """All but those that the database makes of others."""
-    found = await connection.execute(
-        "SELECT attname FROM pg_attribute"
-        " WHERE attrelid = CAST(%s AS regclass) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
-        [table],
-    )
-    return [name for (name,) in await found.fetchall()]
-
-
-def _drop_checks(stack: RunningStack) -> None:
-    """What the databases themselves refuse is to be found too, should they ever have let it in."""
-    for service in ("booking", "payment", "notification"):
-        with psycopg.connect(_superuser(stack, service), autocommit=True) as connection:
-            checks = connection.execute(
-                "SELECT conrelid::regclass::text, conname FROM pg_constraint"
-                " WHERE contype = 'c' AND coninhcount = 0 AND conrelid::regclass::text = ANY(%s)",
-                [[*CHECKED_TABLES, "deliveries"]],
-            ).fetchall()
-            for table, name in checks:
-                drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
-                connection.execute(drop.format(sql.Identifier(table), sql.Identifier(name)))
-
-
-def _superuser(stack: RunningStack, service: str) -> str:
-    url: str = stack.endpoints["postgres"]["dsn"]
-    return url.removesuffix("/postgres") + f"/petpro_{service}"
 
 
 async def _plant_at_the_provider(world: World, made: dict[str, str]) -> None:

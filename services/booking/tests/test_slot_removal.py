@@ -15,7 +15,7 @@ from petpro_booking.holds import HoldRequest
 from petpro_common.context import Caller, Role
 from petpro_common.db import Database
 from petpro_common.ids import new_id
-from services.booking.tests.conftest import HOLD_SECONDS
+from services.booking.tests.conftest import FOR_MANY
 from services.booking.tests.test_slots import generate, wish
 from services.booking.tests.world import Metadata, World, reason, until_somebody_waits
 
@@ -121,7 +121,7 @@ async def test_of_a_hold_and_a_removal_at_one_instant_the_first_wins(
     one, other = connect(), connect()
 
     async with one.transaction() as tx:
-        held = await holds.hold(tx, [HoldRequest(budi, kept, milo, None)] * size, HOLD_SECONDS)
+        held = await holds.hold(tx, [HoldRequest(budi, kept, milo, None)] * size, FOR_MANY)
         removing = asyncio.create_task(outcome_of(other, kept))
         await until_somebody_waits(world, 1)
     assert isinstance(await removing, SlotInUse)
@@ -174,4 +174,4 @@ async def move(database: Database, booking_id: UUID, slot_id: UUID) -> None:
 
 async def outcomes_of_holds(database: Database, requests: list[HoldRequest]) -> list[Any]:
     async with database.transaction() as tx:
-        return list(await holds.hold(tx, requests, HOLD_SECONDS))
+        return list(await holds.hold(tx, requests, FOR_MANY))

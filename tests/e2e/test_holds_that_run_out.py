@@ -41,7 +41,7 @@ EVENTS = {
     "booking.cancelled": 1,
     "booking.completed": 1,
 }
-MAY_BE_ADDED = {"currency", "event_type", "paid_amount"}
+MAY_BE_ADDED = {"currency", "ends_at", "event_type", "paid_amount", "starts_at"}
 
 
 @pytest.fixture(scope="module")

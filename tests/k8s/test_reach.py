@@ -26,7 +26,7 @@ OF_ALL = (
 )
 JOBS = {
     *(f"purge-{service}" for service in SERVICES),
-    *(f"{name}-booking" for name in ("expiry", "partitions", "reminders", "summary")),
+    *(f"{name}-booking" for name in ("expiry", "partitions", "reminders", "summary", "zone-rules")),
     "audit",
     "reconciliation",
     "status",

@@ -37,7 +37,7 @@ class Played:
     async def __call__(self, asked: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.serving.append(asyncio.current_task())
-        try:
+        with contextlib.suppress(asyncio.IncompleteReadError):  # the client has hung up
             while self.answer:
                 self.heads.append(await asked.readuntil(b"\r\n\r\n"))
                 answers.write(self.answer)
@@ -45,8 +45,6 @@ class Played:
                     break
             else:
                 await asked.read()
-        except asyncio.IncompleteReadError:
-            pass
         answers.close()
         with contextlib.suppress(OSError):
             await answers.wait_closed()

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from traceback import clear_frames
 from typing import Any
 
 from psycopg import AsyncConnection, Error, OperationalError
@@ -87,11 +88,18 @@ class Pool:
                 await self._take_back(wire)
 
     async def connect(self) -> Wire:
-        """A connection beside the pool, which the caller closes. Raises NotConnected."""
+        """A connection beside the pool, which the caller closes. Raises NotConnected.
+
+        One that is given up half made is closed at once. psycopg leaves it in the frames of the error, which is often
+        part of a cycle: it would take a place at the server until garbage is collected.
+        """
         try:
             return Wire(await AsyncConnection.connect(self._url, autocommit=True, **self._settings))
-        except OperationalError as fault:
-            raise NotConnected(" ".join(str(fault).split())) from fault
+        except BaseException as fault:
+            clear_frames(fault.__traceback__)
+            if isinstance(fault, OperationalError):
+                raise NotConnected(" ".join(str(fault).split())) from fault
+            raise
 
     async def close(self) -> None:
         """Closes what is idle and what commits for nobody; what is in use is closed when it comes back."""

@@ -162,6 +162,8 @@ async def test_one_look_finds_it_for_all_and_who_has_nobody_to_tell_does_not_loo
     async with replica(world, stream_most_per_person=40) as here, replica(world) as there:
         many = await asyncio.gather(*(listening(world, here.api, SITI) for _ in range(30)))
         others = await asyncio.gather(*(listening(world, there.api, new_id()) for _ in range(30)))
+        agus_id = new_id()
+        agus = await listening(world, there.api, agus_id)
         looks_here, looks_there = here.streams.looks, there.streams.looks
         await here.tell(SITI, "PP-1")
         await asyncio.gather(*(client.until(1) for client in many))
@@ -169,8 +171,11 @@ async def test_one_look_finds_it_for_all_and_who_has_nobody_to_tell_does_not_loo
         await here.tell(SITI, "PP-3")
         await asyncio.gather(*(client.until(2) for client in many))
         assert here.streams.looks - looks_here == 2
+        await here.tell(agus_id, "PP-4")
+        await agus.until(1)  # so the notices before have come here too
+        assert there.streams.looks - looks_there == 1
         budi = await listening(world, there.api, BUDI)
-        assert there.streams.looks - looks_there == 1, "for who has just come"
+        assert there.streams.looks - looks_there == 2, "for who has just come"
         assert not any(client.heard for client in (*others, budi))
 
 

@@ -1,7 +1,8 @@
 """What this process is to ask providers about, claimed as it is ordered, on its way to the worker that runs here.
 
-To claim it after the commit would be a transaction of its own, and a reading back of what has just been known. What is
-lost with the process, or comes to the worker too late, is due again after its lease, as all that is claimed.
+To claim it after the commit would be a transaction of its own, and a reading back of what has just been known. All of
+it is claimed for the first time: nobody was asked about it before. What the worker does not begin, since it came too
+late or the process stops, is given back; what is lost with the process is due after its lease, as all that is claimed.
 """
 
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from opentelemetry.trace import SpanKind
 
@@ -61,6 +63,8 @@ class Errands:
     def __init__(self, lease_seconds: float = 0.0) -> None:
         self.lease_seconds = lease_seconds
         self._handed_over: deque[tuple[Item, float]] = deque()  # and until when the provider may first be asked
+        self._late: list[Item] = []
+        self._claimed_by: WeakKeyDictionary[Transaction, int] = WeakKeyDictionary()
         self._free: Callable[[], int] | None = None
         self._wake: Callable[[], None] = lambda: None
 
@@ -69,7 +73,7 @@ class Errands:
         self._free, self._wake = free, wake
 
     def close(self) -> None:
-        """Nobody takes anything any more."""
+        """No more is taken: what is on its way and is not begun now is `left`."""
         self._free = None
 
     @property
@@ -77,9 +81,14 @@ class Errands:
         """How many may be claimed as they are written; none where no worker runs."""
         return max(self._free() - len(self._handed_over), 0) if self._free else 0
 
+    def room_for(self, tx: Transaction) -> int:
+        """How many more `tx` may claim; what it has claimed before takes its room already."""
+        return max(self.room - self._claimed_by.get(tx, 0), 0)
+
     def hand_over(self, tx: Transaction, claimed: Sequence[Item]) -> None:
         """Has items asked about after the commit that `tx` has written as claimed, for `lease_seconds` from now on."""
         if claimed:
+            self._claimed_by[tx] = self._claimed_by.get(tx, 0) + len(claimed)
             until = time.monotonic() + self.lease_seconds * (1 - LONGEST_ASKING)
             tx.after_commit(partial(self._take, [(item, until) for item in claimed]))
 
@@ -88,12 +97,22 @@ class Errands:
         self._wake()
 
     def in_time(self, most: int) -> Iterator[Item]:
-        """Up to so many. What another might claim before the provider has answered is left to its lease."""
+        """Up to so many. What another might claim before the provider has answered is `left`."""
         while most and self._handed_over:
             item, until = self._handed_over.popleft()
             if time.monotonic() < until:
                 most -= 1
                 yield item
+            else:
+                self._late.append(item)
+
+    def left(self) -> list[Item]:
+        """What was claimed here and will not be begun: what came too late, and all else once this is closed. Once."""
+        left, self._late = self._late, []
+        if self._free is None:
+            left += [item for item, _ in self._handed_over]
+            self._handed_over.clear()
+        return left
 
     @property
     def are_waiting(self) -> bool:

@@ -29,7 +29,7 @@ async def take(
     """Takes a payment on. The worker asks the provider after the commit, unless it `cannot` take it."""
     payment_id: UUID = ordered["id"]
     store.hold(tx, payment_id)
-    is_claimed = bool(ordered["amount"] and not cannot and errands.room)
+    is_claimed = bool(ordered["amount"] and not cannot and errands.room_for(tx))
     payment, is_new = await store.add_payment(tx, ordered, errands.lease_seconds if is_claimed else None)
     if payment is None:
         return Refused(Reason.CALLED_OFF)

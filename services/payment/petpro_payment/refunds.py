@@ -128,7 +128,7 @@ async def submit(tx: Transaction, orders: Sequence[Submission], errands: Errands
     ordered = [_ordered(found[order.refund_id][1], order) for order in orders if order.refund_id in found]
     new = [refund for refund in ordered if found[refund.id][1].status is RefundStatus.RESERVED]
     again = [refund for refund in ordered if found[refund.id][1].status.is_submitted]
-    claimed = new[: errands.room]
+    claimed = new[: errands.room_for(tx)]
     store_refunds.submit(tx, [*new, *again], len(claimed), errands.lease_seconds)
     errands.hand_over(tx, [Errand(refund._replace(attempts=1), found[refund.id][0]) for refund in claimed])
     return [await _submitted(tx, order.refund_id, found.get(order.refund_id)) for order in orders]

@@ -1,11 +1,13 @@
 """What the worker is to ask providers about: due payments and refunds, taken on lease."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import text
 
 from petpro_common.db import Database, Row
-from petpro_payment.domain import Refund
+from petpro_payment.domain import Payment, Refund
 from petpro_payment.errands import Errand, Item
-from petpro_payment.store import PAYMENT_COLUMNS, payment_of_row
+from petpro_payment.store import PAYMENT_COLUMNS, WORK, payment_of_row
 from petpro_payment.store_refunds import REFUND_COLUMNS, both_of_row
 
 # SKIP LOCKED: what another worker takes is its own. One that is not called off counts as asked from now on.
@@ -36,6 +38,22 @@ _NEXT_DUE = text("""
     SELECT extract(epoch FROM least((SELECT min(due_at) FROM payments WHERE due_at IS NOT NULL),
                                     (SELECT min(due_at) FROM refunds WHERE due_at IS NOT NULL)) - clock_timestamp())
 """)
+# As if never claimed, in the place in the line that it would have then. Not what another has claimed since, nor what a
+# provider knows. `|| ''` as in `store.postpone_payment`; locks in the order in which all others take them.
+_GIVE_BACK_PAYMENTS = text("""
+    UPDATE payments SET status = 'pending', attempts = 0, asked_at = NULL, due_at = coalesce(asked_at, created_at)
+    WHERE id = ANY(ARRAY(SELECT id FROM payments
+                         WHERE id = ANY(CAST(:ids AS uuid[])) AND attempts = 1 AND status || '' = 'processing'
+                             AND external_reference IS NULL
+                         ORDER BY id FOR UPDATE))
+""")
+_GIVE_BACK_REFUNDS = text("""
+    UPDATE refunds SET attempts = 0, due_at = updated_at
+    WHERE id = ANY(ARRAY(SELECT id FROM refunds
+                         WHERE id = ANY(CAST(:ids AS uuid[])) AND attempts = 1 AND status || '' = 'submitted'
+                             AND external_reference IS NULL
+                         ORDER BY payment_id, id FOR UPDATE))
+""")
 
 
 async def claim(database: Database, lease_seconds: float, limit: int) -> tuple[list[Item], float | None]:
@@ -46,6 +64,20 @@ async def claim(database: Database, lease_seconds: float, limit: int) -> tuple[l
     claimed, next_due = await database.at_once([(_CLAIM, {"lease": lease_seconds, "limit": limit}), (_NEXT_DUE, {})])
     seconds = next_due.scalar()
     return list(map(_item, claimed)), None if seconds is None else float(seconds)
+
+
+async def give_back(database: Database, claimed: Sequence[Item]) -> None:
+    """Has what was claimed for the first time, and nobody was asked about, be due again, with no attempt counted.
+
+    Payments and refunds commit by themselves: no lock of the one kind is held while another is waited for.
+    """
+    payments = [item.id for item in claimed if isinstance(item, Payment)]
+    refunds = [item.refund.id for item in claimed if isinstance(item, Errand)]
+    for statement, ids in ((_GIVE_BACK_PAYMENTS, payments), (_GIVE_BACK_REFUNDS, refunds)):
+        if ids:
+            async with database.transaction() as tx:
+                tx.tell(WORK)
+                tx.write(statement, {"ids": ids})
 
 
 def _item(row: Row) -> Item:

@@ -60,7 +60,10 @@ class Worker:
         database.listen(store.WORK, lambda _: self._look_now())
 
     def drain(self) -> None:
-        """Claims nothing more: `run` returns as soon as all that it has asked is answered and recorded."""
+        """Claims nothing more: `run` returns as soon as all that it has asked is answered and recorded.
+
+        What it was handed and has no place for is given back at once, for others to ask about.
+        """
         self._is_draining = True
         self.errands.close()
         self._woken.set()
@@ -73,8 +76,10 @@ class Worker:
                 while not self._is_draining:
                     self._woken.clear()
                     self._begin(group, await self._due())
+                    await self._give_back()
                     await self._woken.wait()
                 self._begin(group, [])
+                await self._give_back()
         finally:
             self.errands.close()
 
@@ -84,14 +89,28 @@ class Worker:
             self._busy += 1
             group.create_task(self._work(item))
 
+    async def _give_back(self) -> None:
+        """Has anybody ask about what was handed over and is not begun here; where that fails, after its lease."""
+        if not (left := self.errands.left()):
+            return
+        try:
+            await store_errands.give_back(self._database, left)
+        except (DatabaseError, OSError) as fault:
+            self._report(fault)
+            self._look_in(_RETRY_SECONDS)
+
     async def _due(self) -> list[Item]:
-        """What is due, on lease, if it is time to look. To what was handed over half of what is free is left."""
+        """What is due, on lease, if it is time to look.
+
+        To what was handed over half of the places are left, and the only one: it has waited since one was free.
+        """
         free = _AT_ONCE - self._busy
-        if not self._is_to_look or not free:
+        most = free // 2 if self.errands.are_waiting else free
+        if not self._is_to_look or not most:
             return []
         self._is_to_look = False
         try:
-            due, pause = await self._claim_or_wait((free + 1) // 2 if self.errands.are_waiting else free)
+            due, pause = await self._claim_or_wait(most)
         except (DatabaseError, OSError) as fault:
             self._report(fault)
             due, pause = [], _RETRY_SECONDS

@@ -86,7 +86,27 @@ async def test_what_finds_no_room_is_due_at_once(world: World) -> None:
     assert await world.worker().round() == 1
 
 
-async def test_what_comes_too_late_is_left_to_its_lease(world: World) -> None:
+async def test_a_batch_claims_as_many_as_there_is_room_for(world: World) -> None:
+    """And the rest is due at once, for whoever has a place."""
+    world.runner.errands.serve(lambda: 16, _NOTHING)
+    await world.order_together(*([Sale().take()] for _ in range(64)))
+    rows = await world.rows(f"{_CLAIMED} payments ORDER BY attempts")
+    assert [tuple(row) for row in rows] == [("pending", 0, False)] * 48 + [("processing", 1, True)] * 16
+    assert world.runner.errands.room == 0
+
+
+async def test_what_a_batch_claims_of_one_kind_leaves_less_room_to_the_other(world: World) -> None:
+    paid = [await world.paid(Sale()) for _ in range(3)]
+    world.runner.errands.serve(lambda: 2, _NOTHING)
+    refunds = ([sale.reserve("250000"), sale.refund_entry(), sale.submit()] for sale in paid)
+    await world.order_together([Sale().take()], *refunds)
+    claimed = "WHERE attempts = 1 AND due_at > now() + interval '50 s'"
+    assert len(await world.rows(f"SELECT FROM payments {claimed}")) == 1
+    assert len(await world.rows(f"SELECT FROM refunds {claimed}")) == 1
+    assert len(await world.rows("SELECT FROM refunds WHERE attempts = 0 AND due_at <= now()")) == 2
+
+
+async def test_what_comes_too_late_is_left(world: World) -> None:
     slow = Errands(lease_seconds=0.1)
     payment = await world.payment(await world.paid(Sale()))
     async with world.database.transaction() as tx:
@@ -94,6 +114,8 @@ async def test_what_comes_too_late_is_left_to_its_lease(world: World) -> None:
     assert slow.are_waiting
     await asyncio.sleep(0.05)
     assert list(slow.in_time(8)) == []
+    assert slow.left() == [payment]
+    assert slow.left() == []
 
 
 async def test_what_is_rolled_back_is_not_handed_over(world: World) -> None:

@@ -168,23 +168,18 @@ class World:
     async def order(self, payload: Message, attempt: int = 1, command_id: str = "") -> Said:
         """Delivers an order; the same order again is a copy of the same command. What was answered at once."""
         command_id = command_id or _command_id(payload)
-        await self._deliver(payload, _command(payload, command_id, attempt))
+        await self._consumer._handle([_message(payload, _command(payload, command_id, attempt))])
         stored = await self.rows("SELECT reply FROM inbox WHERE message_id = :id", id=command_id)
         return _said(stored[0].reply)
 
     async def order_along(self, *payloads: Message) -> list[Said]:
         """Delivers orders that come in one message; what was answered to each at once."""
-        first, *others = (_command(payload, _command_id(payload), 1) for payload in payloads)
-        for each in others:
-            each.ahead = each.payload.Is(commands_pb2.SettleRefundEntry.DESCRIPTOR)
-        first.next.extend(others)
-        await self._deliver(payloads[0], first)
+        await self._consumer._handle([_along(payloads)])
         return [await self.answer(payload) for payload in payloads]
 
-    async def _deliver(self, payload: Message, command: saga_pb2.Command) -> None:
-        subject = command_subject("payment", payload)
-        message = cast(Msg, SimpleNamespace(subject=subject, data=command.SerializeToString(), headers={}))
-        await self._consumer._handle([message])
+    async def order_together(self, *messages: Sequence[Message]) -> None:
+        """Delivers messages that are at hand together, so in one transaction; each brings its orders along."""
+        await self._consumer._handle([_along(payloads) for payloads in messages])
 
     async def answer(self, payload: Message) -> Said:
         """What the order is answered by now."""
@@ -257,6 +252,20 @@ def _command_id(order: Any) -> str:
     """One step of one saga: the kind of order, and what it is about."""
     about = getattr(order, "entry_id", "") or getattr(order, "refund_id", "") or order.payment_id
     return f"{order.DESCRIPTOR.name}-{about}"
+
+
+def _along(payloads: Sequence[Message]) -> Msg:
+    """A message with orders that go along with the first."""
+    first, *others = (_command(payload, _command_id(payload), 1) for payload in payloads)
+    for each in others:
+        each.ahead = each.payload.Is(commands_pb2.SettleRefundEntry.DESCRIPTOR)
+    first.next.extend(others)
+    return _message(payloads[0], first)
+
+
+def _message(payload: Message, command: saga_pb2.Command) -> Msg:
+    subject = command_subject("payment", payload)
+    return cast(Msg, SimpleNamespace(subject=subject, data=command.SerializeToString(), headers={}))
 
 
 def _command(payload: Message, command_id: str, attempt: int) -> saga_pb2.Command:

@@ -6,6 +6,9 @@ Each version is a transaction of its own, together with the number that says tha
 table is locked for longer than it waits) ends the process with an error: those before it stay, and the next start goes
 on with it. So none has the locks or the settings (`SET LOCAL`) of another.
 
+None waits for a lock for longer than three seconds, for calls queue behind who waits. A version may set less, or more
+where nobody queues behind it: CREATE INDEX CONCURRENTLY waits for whoever was there before.
+
 One advisory lock is held for the whole chain, by the very connection on which it runs, and lets several replicas ask at
 once: one migrates, the others wait and find nothing left to do. It goes with that connection; where the machine of the
 one vanishes, within half a minute.
@@ -27,6 +30,7 @@ from petpro_common.versions import migrations_of
 
 _KNOWS_LETTERS = text("SELECT lower('\u00c9\u042f') = '\u00e9\u044f'")
 _ADVISORY_LOCK = 0x50455450524F  # "PETPRO"; the lock is per database, so one number serves all services
+_LOCK_TIMEOUT = "3s"  # less than the five after which calls, which queue behind it, give up
 
 # What `keep_for_poolers` has kept is for short statements that find few rows by their keys; a migration is neither.
 _AS_THE_SERVER_WAS_MADE = text("""
@@ -78,6 +82,7 @@ def upgrade(package: str, url: URL) -> None:
                 raise UnsuitableDatabase
             connection.execute(_AS_THE_SERVER_WAS_MADE)
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+            connection.execute(text("SELECT set_config('lock_timeout', :most, false)"), {"most": _LOCK_TIMEOUT})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

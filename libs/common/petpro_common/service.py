@@ -6,8 +6,9 @@
 
 Health (grpc.health.v1): `liveness` is SERVING while the process runs; `readiness` and the empty name are SERVING while
 the database answers and has what the code needs, once NATS has been connected; when NATS goes later on, calls are
-answered and their messages wait in the outbox. Consumers and workers begin when the database has what the code needs:
-until then replicas of the version before serve on, and take what this one would only fail at.
+answered and their messages wait in the outbox. Consumers, workers, the relay and all in the background begin when the
+database has what the code needs: until then replicas of the version before serve on, and do what this one would only
+fail at.
 
 On SIGTERM nothing new is taken on, and what is in hand ends in this order. What has not ended so many seconds after
 the signal is cancelled:
@@ -137,15 +138,15 @@ class Service:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
         await self._health.set(LIVENESS, _SERVING)
         await self._set_readiness(ready=False)
-        self.background(self.broker.run())
+        self._start(self.broker.run())
+        self._start(self._watch_readiness())
+        self._start(memory.keep_giving_back())
+        self._start(saturation.watch_event_loop())
         relay = Relay(self.database, self.broker, self.sessions)
-        self._relaying.add(relay, self._start(relay.run()))
+        self._relaying.add(relay, self.background(relay.run()))
         self.background(relay.hear())
         self.background(Backlog(self.database, self.settings.outbox_limit).run())
         self.background(housekeeping.run_purges(self.database))
-        self.background(memory.keep_giving_back())
-        self.background(self._watch_readiness())
-        self.background(saturation.watch_event_loop())
         self.background(saturation.keep_looking("parked messages", lambda: parked.look(self.database)))
         return self
 
@@ -168,27 +169,24 @@ class Service:
         """A channel to another service, for idempotent reads; whoever opens it closes it."""
         return channels.channel(address, self.tokens, tls_folder=self.settings.tls_folder)
 
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work` until the service stops. Work that ends by a fault ends the service: it would run half alive.
+    def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs `work` from when the database is migrated until the service stops.
 
-        So does work that is cancelled from within: a library may cancel what is waited for.
+        Work that ends by a fault ends the service: it would run half alive. So does work that is cancelled from within:
+        a library may cancel what is waited for.
         """
-        self._start(work)
+        task = self._start(self._once_migrated(work))
+        task.add_done_callback(lambda _: work.close())  # it may never have begun
+        return task
 
     def work(self, worker: draining.Worker) -> None:
-        """Runs a worker until the service stops: what it has in hand then, such as calls to somebody outside, may end.
-
-        It begins when the database is migrated. As for `background`, a fault of its ends the service.
-        """
-        self._working.add(worker, self._start(self._run_once_migrated(worker)))
+        """Runs a worker as `background` does, but that calls to somebody outside, which it has in hand, may end."""
+        self._working.add(worker, self.background(worker.run()))
 
     def consume(self, consumer: Consumer) -> None:
-        """Runs a consumer until the service stops; what it sets aside can be redriven.
-
-        It begins when the database is migrated.
-        """
+        """Runs a consumer as `background` does; what it sets aside can be redriven."""
         self._consumers.append(consumer)
-        self._consuming.add(consumer, self._start(self._run_once_migrated(consumer)))
+        self._consuming.add(consumer, self.background(consumer.run()))
         self.background(saturation.keep_looking("consumer lag", consumer.look))
 
     def before_stop(self, work: Callable[[], None]) -> None:
@@ -230,10 +228,10 @@ class Service:
         await self._probes.stop(None)
         _log.info("stopped")
 
-    async def _run_once_migrated(self, worker: draining.Worker) -> None:
+    async def _once_migrated(self, work: Coroutine[Any, Any, None]) -> None:
         await tasks.first_of(self._migrated.wait(), self._stopping.wait())
         if not self._stopping.is_set():
-            await worker.run()
+            await work
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

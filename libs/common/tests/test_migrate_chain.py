@@ -12,6 +12,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy.exc import OperationalError
 
 from devstack import testing
+from petpro_common import migrate as migrations
 from petpro_common.migrate import sqlalchemy_url, upgrade
 
 VERSION = '''
@@ -27,15 +28,15 @@ RAN = "CREATE TABLE ran (version text, lock_timeout text, seq_scan text, in_turn
 HURRIED = "SET LOCAL lock_timeout = '300ms'; {}"
 CHAIN = {
     "0001": (RAN, "SELECT pg_sleep(0.2)"),
-    "0002": ("SELECT 1", HURRIED.format("CREATE TABLE dogs (name text)")),
+    "0002": ("SELECT 1", HURRIED.format("CREATE TABLE hurried AS SELECT current_setting('lock_timeout') AS waits")),
     "0003": ("SELECT 1", HURRIED.format("ALTER TABLE kennels ADD COLUMN owner text")),
-    "0004": ("SELECT 1", "CREATE TABLE breeds (name text)"),
+    "0004": ("SELECT 1", "ALTER TABLE dogs ADD COLUMN breed text"),
 }
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A service's package with these migrations. The third is about a table that somebody else may have in hand."""
+    """A service's package with these migrations. The last two are about tables that somebody else may have in hand."""
     name = f"kennel_{uuid4().hex}"
     versions = tmp_path / name / "migrations/versions"
     versions.mkdir(parents=True)
@@ -55,7 +56,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 async def made(empty_database: testing.MakeDatabase) -> testing.Database:
     made = await empty_database("notification")
     async with await connected(made) as connection:
-        await connection.execute("CREATE TABLE kennels (name text)")
+        await connection.execute("CREATE TABLE kennels (name text); CREATE TABLE dogs (name text)")
     return made
 
 
@@ -112,5 +113,34 @@ async def test_each_waits_for_locks_as_it_says_and_is_planned_as_the_server_was_
         for setting in ("lock_timeout = '5s'", "enable_seqscan = 'off'"):
             await connection.execute(f"ALTER ROLE CURRENT_USER IN DATABASE {made.name} SET {setting}")
     await migrate(made, package)
-    assert await column(made, "SELECT DISTINCT lock_timeout FROM ran") == ["0"]
+    assert await column(made, "SELECT DISTINCT lock_timeout FROM ran") == ["3s"]
+    assert await column(made, "SELECT waits FROM hurried") == ["300ms"]
     assert await column(made, "SELECT DISTINCT seq_scan FROM ran") == ["on"]
+
+
+async def test_it_waits_as_long_as_another_migrates(
+    made: testing.Database, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what a version locks is waited for so short."""
+    monkeypatch.setattr(migrations, "_LOCK_TIMEOUT", "50ms")
+    async with await connected(made) as other:
+        await other.execute("SELECT pg_advisory_lock(%s)", [migrations._ADVISORY_LOCK])
+        waits = asyncio.create_task(migrate(made, package))
+        await asyncio.sleep(1)
+        assert not waits.done()
+    await waits
+    assert await column(made, "SELECT version_num FROM alembic_version") == ["0004"]
+
+
+async def test_one_that_says_nothing_of_locks_gives_up_too(
+    made: testing.Database, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_LOCK_TIMEOUT", "200ms")
+    async with await connected(made) as busy:
+        await busy.execute("SELECT count(*) FROM dogs")
+        with pytest.raises(OperationalError) as failed:
+            await asyncio.wait_for(migrate(made, package), 10)
+        assert isinstance(failed.value.orig, LockNotAvailable)
+        assert await column(made, "SELECT version_num FROM alembic_version") == ["0003"]
+    await migrate(made, package)
+    assert await column(made, "SELECT version_num FROM alembic_version") == ["0004"]

@@ -47,5 +47,5 @@ async def test_migrations_have_all_the_time_they_need(
     upgrade("petpro_notification", sqlalchemy_url(made.url, made.password))
 
     (settings,) = seen
-    assert (settings["statement_timeout"], settings["lock_timeout"], settings["enable_seqscan"]) == ("0", "0", "on")
+    assert (settings["statement_timeout"], settings["lock_timeout"], settings["enable_seqscan"]) == ("0", "3000", "on")
     assert settings["TimeZone"] == "UTC"

@@ -243,6 +243,11 @@ async def test_a_replica_takes_no_work_before_its_database_is_migrated(
     async def handle(messages: Sequence[Msg]) -> None:
         handled.extend(message.subject for message in messages)
 
+    begun = asyncio.Event()
+
+    async def begin() -> None:
+        begun.set()
+
     worker = Caller()
     worker.is_answered.set()
     await put_at(settings, "0001")
@@ -252,15 +257,16 @@ async def test_a_replica_takes_no_work_before_its_database_is_migrated(
         )
         service.consume(consumer)
         service.work(worker)
+        service.background(begin())
         serving = asyncio.create_task(service.serve())
         await service.broker.until_connected()
         connection = await nats_client.connect(nats.operator_url)
         await connection.jetstream().publish("petpro.events.kennel.opened", b"{}")
         await connection.close()
         await asyncio.sleep(1.5)
-        assert (handled, worker.asks.is_set()) == ([], False)
+        assert (handled, worker.asks.is_set(), begun.is_set()) == ([], False, False)
         await put_at(settings, versions_of("petpro_notification")[-1])
-        await eventually(lambda: bool(handled) and worker.asks.is_set())
+        await eventually(lambda: bool(handled) and worker.asks.is_set() and begun.is_set())
         service._stopping.set()
         await serving
 
@@ -269,13 +275,14 @@ async def test_told_to_stop_before_its_database_is_migrated_it_ends(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "configure", lambda *_: None)
-    worker = Caller()
+    worker, other = Caller(), Caller()
     await put_at(settings, "0001")
     async with Service("petpro_notification", settings) as service:
         service.work(worker)
+        service.background(other.run())
         serving = asyncio.create_task(service.serve())
         assert await health(settings.grpc_address, "readiness") == health_pb2.HealthCheckResponse.NOT_SERVING
         service._stopping.set()
         async with asyncio.timeout(10):
             await serving
-    assert not worker.asks.is_set()
+    assert (worker.asks.is_set(), other.asks.is_set()) == (False, False)

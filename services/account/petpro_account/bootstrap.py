@@ -24,7 +24,10 @@ _log = structlog.get_logger()
 
 
 async def begin(service: Service, settings: Settings, passwords: Passwords) -> None:
-    """Makes the administrator before the service answers; when the database is away for long, in the background."""
+    """Makes the administrator, if one is set, before the service answers; in the background when the database is away,
+    or not migrated, for long."""
+    if not settings.bootstrap_admin_email:
+        return
     done = asyncio.Event()
     service.background(_make(service.database, settings, passwords, done))
     with suppress(TimeoutError):
@@ -32,8 +35,8 @@ async def begin(service: Service, settings: Settings, passwords: Passwords) -> N
 
 
 async def _make(database: Database, settings: Settings, passwords: Passwords, done: asyncio.Event) -> None:
-    email = settings.bootstrap_admin_email
-    while email and not await attempt(database, email, settings.bootstrap_admin_password.get_secret_value(), passwords):
+    email, password = settings.bootstrap_admin_email, settings.bootstrap_admin_password.get_secret_value()
+    while not await attempt(database, email, password, passwords):
         await asyncio.sleep(_AGAIN_SECONDS)
     done.set()
 

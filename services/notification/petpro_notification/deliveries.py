@@ -12,7 +12,8 @@ Invariants:
    them. Who is told to stop ends the tries that it has begun, and gives back what it has not.
 4. Address, name and wishes of a person are asked for each try and never stored or logged; nor is the token by which a
    person sets a new password or verifies an address, made for each try right before its mail leaves.
-5. A mail to an address that nobody knows to be the person's holds no words of theirs: no name, no reason.
+5. A mail to an address that nobody knows to be the person's holds no words that anybody chose: no name, be it of the
+   person, a clinic or a service, and no reason.
 """
 
 import asyncio
@@ -41,7 +42,6 @@ from petpro_notification.directory import Directory
 from petpro_notification.domain import (
     MUST_BE_TOLD,
     NEWS_FOR,
-    OWN_WORDS,
     WITH_A_LINK,
     Channel,
     Outcome,
@@ -215,8 +215,8 @@ class Deliveries:
         if not goes_by(due.type, self.channel) or not (self.channel in person.wishes or due.type in MUST_BE_TOLD):
             return Suppressed("not wanted")
         words, names = await self._naming.complete(due)
-        if self.channel is Channel.EMAIL and not person.is_verified and OWN_WORDS & due.facts.keys():
-            words = self._naming.to_anybody(due, names)
+        if self.channel is Channel.EMAIL and not person.is_verified:
+            words, names = self._naming.to_anybody(due, names)
         if due.type in WITH_A_LINK:
             link = await self._link(due)
             if link is None:

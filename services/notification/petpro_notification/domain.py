@@ -77,8 +77,8 @@ WITH_A_LINK = (Type.EMAIL_VERIFICATION, Type.PASSWORD_RESET)
 
 
 OWN_WORDS = frozenset({"cancellation_reason"})
-"""Facts in words that a person may have chosen, as they have their name: they go to no address of which nobody knows
-that it is theirs, or strangers could have any text sent to anybody."""
+"""Facts in words that somebody chose, as people have their names, and clinics theirs and those of their services: they
+go to no address of which nobody knows whose it is, or strangers could have any text sent to anybody."""
 
 
 CANNOT_WAIT = (

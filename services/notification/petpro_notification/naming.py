@@ -1,5 +1,7 @@
 """Names that were not known when a person was told: asked of the catalog before the mail leaves."""
 
+from dataclasses import replace
+
 import structlog
 from grpc import aio
 
@@ -33,9 +35,11 @@ class Naming:
             store.set_words(tx, due.notification_id, words.title, words.content)
         return words, known.names
 
-    def to_anybody(self, due: Due, names: Names) -> Words:
-        """What a delivery says, without a word that its person chose."""
-        return self._wording.words(due.type, {**due.facts, **dict.fromkeys(OWN_WORDS)}, names)
+    def to_anybody(self, due: Due, names: Names) -> tuple[Words, Names]:
+        """What a delivery says and what is known behind it, without a word that anybody chose: whoever gave a
+        stranger's address may own the clinic too, and call it and its services what they like."""
+        unnamed = replace(names, clinic=None, service=None)
+        return self._wording.words(due.type, {**due.facts, **dict.fromkeys(OWN_WORDS)}, unnamed), unnamed
 
     def _lacks_something(self, due: Due, names: Names) -> bool:
         clinic_id, service_id = about(due.facts)

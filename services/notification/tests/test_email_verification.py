@@ -2,9 +2,10 @@
 
 import pytest
 
+from petpro.catalog.v1 import catalog_pb2
 from petpro_common.ids import new_id
 from petpro_common.testing import logged
-from services.notification.tests.conftest import World, confirmed, status
+from services.notification.tests.conftest import SATWA, VACCINATION, World, confirmed, status
 from services.notification.tests.test_password_reset import bodies
 
 PAGE = "https://app.petpro.example/verify-email"
@@ -59,6 +60,34 @@ async def test_an_account_that_cannot_make_tokens_yet_is_asked_again(world: Worl
         await world.deliveries().deliver_due()
     assert await status(world) == ("sent", None)
     assert len(world.mail.mails) == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_what_a_clinic_and_its_services_are_called_goes_to_nobody_who_may_not_have_asked(
+    world: World, is_known: bool
+) -> None:
+    """Whoever gives a stranger's address may own the clinic, too."""
+    mallory, verification_status = new_id(), "verified" if is_known else "unverified"
+    world.account.add(mallory, "siti@example.com", SPAM, verification_status=verification_status)
+    clinic, service = str(SATWA), str(VACCINATION)
+    world.catalog.clinics[clinic] = catalog_pb2.Clinic(id=clinic, name=SPAM, timezone="Asia/Jakarta", version=1)
+    world.catalog.services[service] = catalog_pb2.Service(
+        id=service, clinic_id=clinic, name=SPAM, duration_minutes=30, version=1
+    )
+    at = {"user_id": str(mallory), "service_id": service, "slot_date": "2026-12-01", "slot_time": "09:30"}
+    await world.tell("booking.confirmed", **confirmed(mallory, new_id()))
+    await world.tell("reservation.expired", **at, reservation_id=str(new_id()))
+    await world.tell("reservation.approval_requested", **at, owner_id=str(mallory), reservation_id=str(new_id()))
+    async with world.mail.up():
+        assert await world.deliveries().deliver_due() == 3
+    for mail in world.mail.mails:
+        entries = [entry.get_content() for entry in mail.iter_attachments()]
+        assert ("x.example" in "".join([mail["Subject"], *bodies(mail), *entries])) == is_known
+    [calendar] = [entry.get_content() for mail in world.mail.mails for entry in mail.iter_attachments()]
+    assert [f"{line}:You have won" in calendar for line in ("SUMMARY", "LOCATION")] == [is_known] * 2
+    assert "DTSTART:20261201T023000Z" in calendar, "when it is, is said all the same"
+    told = await world.rows("SELECT content FROM notifications")
+    assert [SPAM in each.content for each in told] == [True] * 3, "in the app it says where"
 
 
 @pytest.mark.parametrize("is_known", [True, False])

@@ -110,7 +110,7 @@ async def _move_diary(database: Database, whose: UUID) -> tuple[bool, int]:
         if moved:
             _log.info("slots follow zone rules", rules=zones.RULES, diary=str(whose), slots=moved)
         else:
-            return is_in_hand, 0 if is_in_hand else await _give_up(database, wanted)
+            return is_in_hand, 0 if is_in_hand else await _give_up(database, whose, wanted)
 
 
 async def move(tx: Transaction, whose: UUID, wanted: Sequence[Stale]) -> tuple[int, bool]:
@@ -126,16 +126,28 @@ async def move(tx: Transaction, whose: UUID, wanted: Sequence[Stale]) -> tuple[i
     return len(moved), bool(in_hand)
 
 
-async def _give_up(database: Database, stuck: Sequence[Stale]) -> int:
-    async with database.transaction() as tx:
-        for slot, to in stuck:
-            store.block(tx, slot)
+async def _give_up(database: Database, whose: UUID, stuck: Sequence[Stale]) -> int:
+    """Takes slots that cannot move off the market; how many of them are booked."""
+    booked = 0
+    for first in range(0, len(stuck), BATCH):
+        async with database.transaction() as tx:
+            booked += await _block(tx, whose, stuck[first : first + BATCH])
+    return booked
+
+
+async def _block(tx: Transaction, whose: UUID, stuck: Sequence[Stale]) -> int:
+    """Who has the diary now may make room: where it is not to be had slots are counted as they were seen."""
+    if not await store.may_move(tx, zones.RULES, whose):
+        return sum(slot.booked_count > 0 for slot, _ in stuck)
+    booked = await store.block(tx, [slot for slot, _ in stuck])
+    for slot, to in stuck:
+        if slot.id in booked:
             _log.warning(
                 "slot is not when its local time says, and cannot be moved: another is there",
                 slot=str(slot.id),
                 staff=str(slot.staff_id),
                 starts_at=slot.starts_at.isoformat(),
                 would_start_at=to.starts_at.isoformat(),
-                booked=slot.booked_count,
+                booked=booked[slot.id],
             )
-    return sum(slot.booked_count > 0 for slot, _ in stuck)
+    return sum(map(bool, booked.values()))

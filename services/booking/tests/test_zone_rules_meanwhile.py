@@ -33,7 +33,7 @@ async def test_a_booking_that_is_made_meanwhile_is_made_where_its_slot_went(
             await bookings.confirm(tx, [bookings.Paid(reservation, new_id(), new_id())])
 
     async with connect().transaction() as moving:
-        assert await zone_rules.move(moving, world.service_id, wanted) == (6, False)
+        assert await zone_rules.move(moving, world.service_id, wanted) == (6, set())
         confirming = asyncio.create_task(confirm())
         await until_somebody_waits(world, 1)
     await confirming
@@ -53,7 +53,7 @@ async def test_a_hold_that_is_taken_meanwhile_becomes_a_booking_where_its_slot_w
     wanted = zone_rules.stale(await diary_of(world, world.service_id))
 
     async with connect().transaction() as moving:
-        assert await zone_rules.move(moving, world.service_id, wanted) == (6, False)
+        assert await zone_rules.move(moving, world.service_id, wanted) == (6, set())
         booking = asyncio.create_task(world.book(new_id(), first.id))
         await until_somebody_waits(world, 1)
     await booking

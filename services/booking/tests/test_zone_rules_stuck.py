@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from petpro_booking import store, zone_rules
 from petpro_common.db import Database
 from petpro_common.ids import new_id
-from services.booking.tests.clock_change import Government, all_slots, diary_of, generate, must_be_by
+from services.booking.tests.clock_change import SEVEN_BEHIND, Government, all_slots, diary_of, generate, must_be_by
 from services.booking.tests.world import World, until_somebody_waits
 
 Connect = Callable[[], Database]
@@ -41,6 +41,38 @@ async def test_who_is_elsewhere_then_is_named_and_not_moved(world: World, govern
     await must_be_by(FOUR_BEHIND, world)
     assert zone_rules.OFF_THE_CLOCK._value.get() == 0
     assert [event["booking_id"] for event in await world.events("booking.rescheduled")] == [str(booking_id)]
+
+
+async def test_a_booking_in_hand_hides_nobody_who_is_stuck(world: World, government: Government) -> None:
+    doctor, surgery = world.catalog.add_staff(world.clinic_id), world.catalog.add_service(world.clinic_id)
+    await generate(world, doctor, days=2)
+    before = await all_slots(world)
+    today, tomorrow = before[:6], before[6:]
+    await world.book(new_id(), today[0].id)
+    parked = await world.book(new_id(), tomorrow[0].id)
+    put = "UPDATE bookings SET cancellation_status = :status WHERE id = :id RETURNING id"
+    await world.sql(put, status="requested", id=parked)
+    government.decides(SEVEN_BEHIND, "2026b")
+    assert await generate(world, doctor, service_id=surgery) == (2, 4), "where today's first two are to go"
+
+    for _ in range(2):
+        with capture_logs() as log:
+            assert await zone_rules.move_all(world.database), "the cancellation is under way"
+        named = [each["slot"] for each in log if each["log_level"] == "warning"]
+        assert sorted(named) == sorted(str(slot.id) for slot in today)
+        assert zone_rules.OFF_THE_CLOCK._value.get() == 1
+        after = {slot.id: slot for slot in await all_slots(world)}
+        assert [after[slot.id].status for slot in today] == ["blocked"] * 6
+        assert [after[slot.id].status for slot in tomorrow] == ["booked", *["available"] * 5]
+        waiting = [slot for slot in tomorrow if after[slot.id].starts_at == slot.starts_at]
+        assert waiting == [*tomorrow[::2]], "the one in hand, and those behind it"
+
+    await world.sql(put, status="refused", id=parked)
+    assert not await zone_rules.move_all(world.database)
+    after = {slot.id: slot for slot in await all_slots(world)}
+    assert {slot.starts_at - after[slot.id].starts_at for slot in tomorrow} == {timedelta(hours=1)}
+    assert [after[slot.id].status for slot in tomorrow] == ["booked", *["available"] * 5]
+    assert zone_rules.OFF_THE_CLOCK._value.get() == 1
 
 
 async def test_who_is_stuck_is_taken_off_the_market_in_the_order_of_everybody(

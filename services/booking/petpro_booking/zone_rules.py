@@ -6,11 +6,14 @@ who is booked hears of it as of any move.
 - Nobody is moved onto something else of the same person. Such a slot is taken off the market, named in the log, and
   counted as long as somebody is booked in it, whatever else of the person is in hand; not one that waits for what is.
 - Of the releases of zone rules that run side by side in an update the newest alone moves slots.
+- Of the replicas with the same rules one looks, for as long as it lives; the next begins with a look of its own. A job
+  looks beside it: each slot is moved once, whoever looks.
 - A transaction moves at most BATCH slots of one diary, whose lock `slots` takes too when it makes slots. It waits for
   nobody who has a hold or a booking in hand: their slots, and those of a cancellation under way, are moved later.
 """
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
@@ -25,6 +28,7 @@ from petpro_booking.in_the_way import Stale
 from petpro_common import zones
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.rounds import in_rounds
+from petpro_common.turn import Turn
 
 BATCH = 50
 _EVERY_SECONDS = 3_600.0
@@ -36,13 +40,25 @@ OFF_THE_CLOCK = Gauge(
 _log = structlog.get_logger()
 
 
-async def run(database: Database) -> None:
-    """Moves what is to be moved, now and every hour until cancelled; sooner when something was in hand."""
+async def run(database: Database, sessions: Database) -> None:
+    """Moves what is to be moved, now and every hour until cancelled; sooner when something was in hand.
 
-    async def one_round() -> float:
-        return _SOON_SECONDS if await move_all(database) else _EVERY_SECONDS
+    While another replica does, it asks every minute whether that is gone. `sessions` is as for `Turn`.
+    """
+    async with Turn(sessions) as turn:
+        next_look = 0.0
 
-    await in_rounds("zone rules", one_round)
+        async def one_round() -> float:
+            nonlocal next_look
+            if not await turn.is_ours(f"zone rules {zones.RULES}"):
+                OFF_THE_CLOCK.set(0)  # who looks tells
+                next_look = 0.0
+            elif time.monotonic() >= next_look:
+                pause = _SOON_SECONDS if await move_all(database) else _EVERY_SECONDS
+                next_look = time.monotonic() + pause
+            return _SOON_SECONDS
+
+        await in_rounds("zone rules", one_round)
 
 
 async def move_all(database: Database) -> bool:

@@ -38,6 +38,8 @@ CORRUPTIONS = tuple(Corruption(*each) for each in (
      "WHERE id IN (%(slot)s, %(next_slot)s)"),
     ("holds-end-in-time", "booking", "reservations", "hold",
      "UPDATE reservations SET expires_at = CURRENT_TIMESTAMP - interval '1 hour' WHERE id = %(hold)s"),
+    ("holds-sit-in-their-slots", "booking", "reservations", "hold",
+     "UPDATE reservations SET starts_at = starts_at + interval '1 hour' WHERE id = %(hold)s"),
     ("bookings-come-from-their-holds", "booking", "reservations", "booked",
      "UPDATE reservations SET status = 'cancelled' WHERE booking_id = %(booked)s"),
     ("bookings-come-from-their-holds", "booking", "reservations", "booked",
@@ -189,6 +191,9 @@ CHANGES = tuple(Corruption(*each) for each in (
      "UPDATE bookings SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP WHERE id = %(booked)s"),
     ("holds-end-in-time", "booking", "reservations", "hold",
      "UPDATE reservations SET expires_at = CURRENT_TIMESTAMP - interval '1 hour' WHERE id = %(hold)s"),
+    ("holds-sit-in-their-slots", "booking", "slots", "hold",
+     "UPDATE slots SET starts_at = starts_at - interval '1 minute', updated_at = CURRENT_TIMESTAMP "
+     "WHERE id = %(held_slot)s"),
     ("bookings-come-from-their-holds", "booking", "reservations", "booked",
      "UPDATE reservations SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP WHERE booking_id = %(booked)s"),
     ("checkouts-have-sagas", "booking", "sagas", "waiting",

@@ -59,7 +59,7 @@ async def main() -> None:
         service.background(keep_forgetting(database, forget, partial(erasure.end_all, database, engine)))
         service.background(run_purges(database, SAGA_PURGES))
         service.background(summary.run(database, settings.summary_refresh_seconds))
-        service.background(zone_rules.run(database))
+        service.background(zone_rules.run(database, service.sessions))
         await service.serve()
         await catalog.close()
 

@@ -41,8 +41,9 @@ _NEXT_PLACES = text(f"""
 """)  # of the text above
 
 
-def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause:
-    """`taken` are the slots of which seats were taken; `is_granted` says of an offer that one of these seats is its.
+def _statement(asked: str, days: str, taken: str, granted: str) -> TextClause:
+    """`taken` are the slots of which seats were taken, and when they start: one that was waited for may have been moved
+    meanwhile, which offers do not know. `granted` are the offers that have one of these seats, each with its slot.
 
     `days` (`{days}` in `taken`) says on which days the slots are, by parameters alone: in which partitions to look must
     be known before the statement runs (why, says `for_each`).
@@ -55,7 +56,7 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
     """
     return text(f"""
     WITH asked AS ({asked}), offers AS (
-        SELECT asked.*, slot.clinic_id, slot.service_id, slot.starts_at,
+        SELECT asked.*, slot.clinic_id, slot.service_id,
             service.price, service.currency, service.requires_approval,
             clinic.commission_rate,
             COALESCE(service.cancellation_policy, clinic.cancellation_policy) AS cancellation_policy,
@@ -88,10 +89,10 @@ def _statement(asked: str, days: str, taken: str, is_granted: str) -> TextClause
     ), {taken.format(days=days)}, held AS (
         INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
             lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at)
-        SELECT id, uuid_extract_timestamp(id), user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
-            lock_id, price, currency, commission_rate, cancellation_policy, requires_approval,
-            LEAST(clock_timestamp() + make_interval(secs => :hold_seconds), starts_at)
-        FROM offers WHERE {is_granted}
+        SELECT offers.id, uuid_extract_timestamp(offers.id), user_id, pet_id, service_id, offers.slot_id, slot_date,
+            clinic_id, taken.starts_at, lock_id, price, currency, commission_rate, cancellation_policy,
+            requires_approval, LEAST(clock_timestamp() + make_interval(secs => :hold_seconds), taken.starts_at)
+        FROM {granted}
         RETURNING id, user_id, pet_id, service_id, slot_id, lock_id, status, expires_at, created_at, price, currency,
             checkout_status, failure_reason, booking_id, payment_id
     )
@@ -137,9 +138,10 @@ _TOGETHER = _statement(
         FROM wanted
         WHERE slot.id = wanted.slot_id AND slot.id = ANY(ARRAY(SELECT id FROM locked)) AND {days}
           AND slot.status = 'available' AND slot.booked_count < slot.capacity AND slot.starts_at > CURRENT_TIMESTAMP
-        RETURNING slot.id, new.booked_count - old.booked_count AS seats
+        RETURNING slot.id, slot.starts_at, new.booked_count - old.booked_count AS seats
     )""",
-    "id IN (SELECT places.id FROM places JOIN taken ON taken.id = places.slot_id AND places.place <= taken.seats)",
+    """offers JOIN places ON places.id = offers.id
+            JOIN taken ON taken.id = places.slot_id AND places.place <= taken.seats""",
 )
 
 # taken     the slot, when it has a seat
@@ -157,9 +159,9 @@ _ALONE = _statement(
             updated_at = CURRENT_TIMESTAMP
         WHERE id = CAST(:slot_id AS uuid) AND {days} AND EXISTS (SELECT FROM good)
           AND status = 'available' AND booked_count < capacity AND starts_at > CURRENT_TIMESTAMP
-        RETURNING id
+        RETURNING starts_at
     )""",
-    "EXISTS (SELECT FROM taken)",
+    "offers CROSS JOIN taken",
 )
 
 

@@ -1,6 +1,6 @@
 """Every SQL statement that has slots, and what is in them, follow their local times."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
@@ -38,8 +38,8 @@ _DIARY = text("""
       AND slot.slot_date >= CURRENT_DATE - 1 AND slot.starts_at > CURRENT_TIMESTAMP
 """)
 _LOCK = text("""
-    SELECT id FROM slots WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date BETWEEN :first AND :last
-    ORDER BY id FOR NO KEY UPDATE
+    SELECT id, starts_at, booked_count FROM slots
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date BETWEEN :first AND :last ORDER BY id FOR NO KEY UPDATE
 """)
 # Locks what can be had, and tells the slots of the others. It waits for nobody: others lock these before slots.
 _LOCK_WHAT_IS_IN = text("""
@@ -59,11 +59,10 @@ _LOCK_WHAT_IS_IN = text("""
       AND id <> ALL(ARRAY(SELECT id FROM booked))
 """)
 # One slot a statement, so that each sees where those before it went: of what touches, one makes room for the next.
-_THIS = "id = :id AND slot_date = CAST(:day AS date) AND starts_at = :was_at"
-_MOVE = text(f"""
+_MOVE = text("""
     UPDATE slots SET starts_at = :starts_at, ends_at = :ends_at, slot_end_time = :end_time,
         updated_at = CURRENT_TIMESTAMP
-    WHERE {_THIS} AND NOT EXISTS (
+    WHERE id = :id AND slot_date = CAST(:day AS date) AND starts_at = :was_at AND NOT EXISTS (
         SELECT FROM staff_occupancy busy
         WHERE busy.staff_id = slots.staff_id AND busy.slot_id <> slots.id
           AND busy.during && tstzrange(:starts_at, :ends_at) OFFSET 0)
@@ -73,7 +72,7 @@ _MOVE = text(f"""
           AND other.slot_date BETWEEN CAST(:day AS date) - 1 AND CAST(:day AS date) + 1 AND other.id <> slots.id
           AND other.starts_at < :ends_at AND other.ends_at > :starts_at OFFSET 0)
     RETURNING id
-""")  # of the constant above
+""")
 _MOVED = "unnest(CAST(:ids AS uuid[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))"
 _FOLLOW_HELD = text(f"""
     UPDATE reservations SET starts_at = moved.starts_at, expires_at = least(expires_at, moved.starts_at),
@@ -90,9 +89,10 @@ _FOLLOW_BOOKED = text(f"""
       AND bookings.status <> 'cancelled'
     RETURNING bookings.*
 """)  # of the constant above
-_BLOCK = text(f"""
-    UPDATE slots SET status = 'blocked', updated_at = CURRENT_TIMESTAMP WHERE {_THIS} AND status <> 'blocked'
-""")  # of the constant above
+_BLOCK = text("""
+    UPDATE slots SET status = 'blocked', updated_at = CURRENT_TIMESTAMP
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date BETWEEN :first AND :last AND status <> 'blocked'
+""")
 
 
 async def take_over(tx: Transaction, release: str) -> bool:
@@ -139,15 +139,16 @@ async def lock(tx: Transaction, slots: Sequence[Row]) -> set[UUID]:
 
     The caller holds their diary.
     """
-    ids, days = [slot.id for slot in slots], [slot.slot_date for slot in slots]
-    await tx.execute(_LOCK, {"ids": ids, "first": min(days), "last": max(days)})
-    return set((await tx.execute(_LOCK_WHAT_IS_IN, {"ids": ids})).scalars())
+    row = _these(slots)
+    await tx.execute(_LOCK, row)
+    return set((await tx.execute(_LOCK_WHAT_IS_IN, {"ids": row["ids"]})).scalars())
 
 
 async def move(tx: Transaction, slot: Row, to: Opening) -> bool:
     """Moves one slot, unless it has moved, or would meet another of the person, or of the service without one."""
+    this = {"id": slot.id, "day": slot.slot_date, "was_at": slot.starts_at}
     times = {"starts_at": to.starts_at, "ends_at": to.ends_at, "end_time": to.ends.time()}
-    return bool((await tx.execute(_MOVE, {**_this(slot), **times})).all())
+    return bool((await tx.execute(_MOVE, {**this, **times})).all())
 
 
 async def follow(tx: Transaction, moved: Sequence[tuple[Row, Opening]]) -> Sequence[Row]:
@@ -161,10 +162,15 @@ async def follow(tx: Transaction, moved: Sequence[tuple[Row, Opening]]) -> Seque
     return booked.all()
 
 
-def block(tx: Transaction, slot: Row) -> None:
-    """Takes a slot off the market, unless it has moved meanwhile."""
-    tx.write(_BLOCK, _this(slot))
+async def block(tx: Transaction, slots: Sequence[Row]) -> Mapping[UUID, int]:
+    """Takes slots off the market: how many are booked in each, of those that have not moved meanwhile."""
+    row, was_at = _these(slots), {slot.id: slot.starts_at for slot in slots}
+    locked = await tx.execute(_LOCK, row)
+    unmoved = {slot.id: slot.booked_count for slot in locked if slot.starts_at == was_at[slot.id]}
+    tx.write(_BLOCK, {**row, "ids": list(unmoved)})
+    return unmoved
 
 
-def _this(slot: Row) -> dict[str, object]:
-    return {"id": slot.id, "day": slot.slot_date, "was_at": slot.starts_at}
+def _these(slots: Sequence[Row]) -> dict[str, object]:
+    days = [slot.slot_date for slot in slots]
+    return {"ids": [slot.id for slot in slots], "first": min(days), "last": max(days)}

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from petpro.booking.v1 import booking_pb2
+from petpro_booking import store_zone_rules
 from petpro_common import zones
 from petpro_common.db import Row
 from services.booking.tests.world import World
@@ -42,6 +43,11 @@ async def generate(world: World, staff_id: UUID | None = None, days: int = 1, se
 
 async def all_slots(world: World) -> Sequence[Row]:
     return await world.sql("SELECT * FROM slots ORDER BY starts_at, id")
+
+
+async def diary_of(world: World, whose: UUID) -> Sequence[Row]:
+    async with world.database.reading() as tx:
+        return await store_zone_rules.diary(tx, whose)
 
 
 async def must_be_by(offset: timedelta, world: World) -> None:

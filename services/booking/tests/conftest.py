@@ -27,6 +27,7 @@ from petpro_common.ids import new_id
 from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 from petpro_common.testing import KeyRing, serving
+from services.booking.tests.clock_change import EIGHT_BEHIND, Government
 from services.booking.tests.desk import Desk, open_desk
 from services.booking.tests.servicers_played import PlayedCatalog, PlayedPets
 from services.booking.tests.world import World
@@ -107,3 +108,10 @@ async def world(booking_database: Database, keys: KeyRing) -> AsyncIterator[Worl
 async def desk(world: World, booking_database: Database, database: MakeDatabase, nats: Broker) -> AsyncIterator[Desk]:
     async with open_desk(world, booking_database, database, nats) as opened:
         yield opened
+
+
+@pytest.fixture
+def government(monkeypatch: pytest.MonkeyPatch) -> Government:
+    government = Government(monkeypatch)
+    government.decides(EIGHT_BEHIND, "2026a")
+    return government

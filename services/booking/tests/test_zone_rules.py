@@ -1,16 +1,16 @@
 """A government changes its clock: slots keep their local times, and what is in them follows."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
 
-from petpro_booking import bookings, store, store_slots, store_zone_rules, zone_rules
+from petpro_booking import bookings, store, store_slots, zone_rules
 from petpro_booking.jobs import JOBS
-from petpro_common.db import Database, Row
+from petpro_common.db import Database
 from petpro_common.ids import new_id
 from services.booking.tests.clock_change import (
     DAY,
@@ -19,19 +19,13 @@ from services.booking.tests.clock_change import (
     SEVEN_BEHIND,
     Government,
     all_slots,
+    diary_of,
     generate,
     must_be_by,
 )
-from services.booking.tests.world import World, until_somebody_waits
+from services.booking.tests.world import World
 
 Connect = Callable[[], Database]
-
-
-@pytest.fixture
-def government(monkeypatch: pytest.MonkeyPatch) -> Government:
-    government = Government(monkeypatch)
-    government.decides(EIGHT_BEHIND, "2026a")
-    return government
 
 
 @pytest.mark.parametrize("has_person", [True, False])
@@ -113,31 +107,6 @@ async def test_what_has_begun_stays(world: World, government: Government) -> Non
     assert await all_slots(world) == before
 
 
-async def test_who_is_elsewhere_then_is_named_and_not_moved(world: World, government: Government) -> None:
-    doctor, surgery = world.catalog.add_staff(world.clinic_id), world.catalog.add_service(world.clinic_id)
-    await generate(world, doctor)
-    at_nine, *_ = await all_slots(world)
-    booking_id = await world.book(new_id(), at_nine.id)
-    government.decides(timedelta(hours=-4), "2026b")
-    assert await generate(world, doctor, service_id=surgery) == (6, 0), "the move has not been made yet"
-    wrong = [slot for slot in await all_slots(world) if slot.service_id == world.service_id]
-
-    for _ in range(2):
-        with capture_logs() as log:
-            assert not await zone_rules.move_all(world.database)
-        named = [each["slot"] for each in log if each["log_level"] == "warning"]
-        assert sorted(named) == sorted(str(slot.id) for slot in wrong)
-        assert zone_rules.OFF_THE_CLOCK._value.get() == 1
-    stuck = [slot for slot in await all_slots(world) if slot.service_id == world.service_id]
-    assert [(slot.status, slot.starts_at) for slot in stuck] == [("blocked", slot.starts_at) for slot in wrong]
-
-    await world.sql("DELETE FROM slots WHERE service_id = :id RETURNING id", id=surgery)
-    assert not await zone_rules.move_all(world.database)
-    await must_be_by(timedelta(hours=-4), world)
-    assert zone_rules.OFF_THE_CLOCK._value.get() == 0
-    assert [event["booking_id"] for event in await world.events("booking.rescheduled")] == [str(booking_id)]
-
-
 async def test_older_rules_move_nothing_back(world: World, government: Government) -> None:
     await generate(world)
     government.decides(SEVEN_BEHIND, "2026b")
@@ -155,13 +124,8 @@ async def test_older_rules_that_were_at_work_move_nothing_after_newer_took_over(
     wanted = zone_rules.stale(await diary_of(world, world.service_id))
     await world.sql("UPDATE zone_rules SET release = '2026c' RETURNING release")
     async with world.database.transaction() as tx:
-        assert await zone_rules.move(tx, world.service_id, wanted) == (0, True)
+        assert await zone_rules.move(tx, world.service_id, wanted) == (0, {slot.id for slot, _ in wanted})
     await must_be_by(EIGHT_BEHIND, world)
-
-
-async def diary_of(world: World, whose: UUID) -> Sequence[Row]:
-    async with world.database.reading() as tx:
-        return await store_zone_rules.diary(tx, whose)
 
 
 async def test_a_booking_that_is_being_made_follows_once_it_is(
@@ -186,52 +150,6 @@ async def test_a_booking_that_is_being_made_follows_once_it_is(
     [booking] = await world.sql("SELECT * FROM bookings")
     assert booking.starts_at == first.starts_at - timedelta(hours=1)
     assert {slot.status for slot in await all_slots(world)} == {"available", "booked"}
-
-
-async def test_a_booking_that_is_made_meanwhile_is_made_where_its_slot_went(
-    world: World, government: Government, connect: Connect
-) -> None:
-    await generate(world)
-    first, *_ = await all_slots(world)
-    held = await world.hold(new_id(), first.id)
-    government.decides(SEVEN_BEHIND, "2026b")
-    await world.sql("UPDATE zone_rules SET release = '2026b' RETURNING release")
-    wanted = zone_rules.stale(await diary_of(world, world.service_id))
-
-    async def confirm() -> None:
-        async with connect().transaction() as tx:
-            reservation = await store.lock_reservation(tx, UUID(held.id))
-            assert reservation is not None
-            await bookings.confirm(tx, [bookings.Paid(reservation, new_id(), new_id())])
-
-    async with connect().transaction() as moving:
-        assert await zone_rules.move(moving, world.service_id, wanted) == (6, False)
-        confirming = asyncio.create_task(confirm())
-        await until_somebody_waits(world, 1)
-    await confirming
-
-    [booking] = await world.sql("SELECT * FROM bookings")
-    assert booking.starts_at == first.starts_at - timedelta(hours=1)
-    assert await world.events("booking.rescheduled") == []
-
-
-async def test_a_hold_that_is_taken_meanwhile_becomes_a_booking_where_its_slot_went(
-    world: World, government: Government, connect: Connect
-) -> None:
-    await generate(world)
-    first, *_ = await all_slots(world)
-    government.decides(SEVEN_BEHIND, "2026b")
-    await world.sql("UPDATE zone_rules SET release = '2026b' RETURNING release")
-    wanted = zone_rules.stale(await diary_of(world, world.service_id))
-
-    async with connect().transaction() as moving:
-        assert await zone_rules.move(moving, world.service_id, wanted) == (6, False)
-        booking = asyncio.create_task(world.book(new_id(), first.id))
-        await until_somebody_waits(world, 1)
-    await booking
-
-    [made] = await world.sql("SELECT * FROM bookings")
-    assert made.starts_at == first.starts_at - timedelta(hours=1)
 
 
 async def test_who_makes_slots_is_waited_for_by_nobody(world: World, government: Government, connect: Connect) -> None:

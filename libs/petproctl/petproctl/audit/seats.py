@@ -83,6 +83,20 @@ def holds_end_in_time(look: Look) -> Findings:
 
 
 @invariant(1)
+def holds_sit_in_their_slots(look: Look) -> Findings:
+    """Time, service and clinic of a live hold are those of its slot, also after a move: one transaction."""
+    return look.broken(
+        "booking",
+        "reservations",
+        """SELECT batch.id, CASE WHEN (batch.service_id, batch.clinic_id, batch.starts_at)
+                IS DISTINCT FROM (s.service_id, s.clinic_id, s.starts_at)
+            THEN 'says another time, service or clinic than its slot' END AS broken
+        FROM batch LEFT JOIN slots s ON s.id = batch.slot_id AND s.slot_date = batch.slot_date ORDER BY batch.id""",
+        always="status = 'pending'",
+    )
+
+
+@invariant(1)
 def bookings_come_from_their_holds(look: Look) -> Findings:
     """The hold of a booking is confirmed and names it. Both change in one transaction."""
     return look.broken(

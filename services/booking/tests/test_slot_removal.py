@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from petpro.booking.v1 import booking_pb2
 from petpro_booking import bookings, holds, slots, store
 from petpro_booking.domain import SlotFull, SlotInUse, SlotNotFound
 from petpro_booking.holds import HoldRequest
+from petpro_common import zones
 from petpro_common.context import Caller, Role
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -48,6 +49,33 @@ async def test_slots_of_a_wrong_duration_make_room_for_others_of_the_same_person
     assert not await all_slots(world)
     assert not await world.sql("SELECT FROM staff_occupancy")
     assert await generate(world, wish(world, staff_id=doctor)) == (3, 0)
+
+
+async def test_slots_of_the_night_that_goes_on_can_be_made_again(world: World) -> None:
+    zone = _where_it_has_just_struck_midnight()
+    night_clinic = world.catalog.add_clinic(world.ani, zone, "20:00", "04:00")
+    night = world.catalog.add_service(night_clinic)
+    today = datetime.now(zones.zone(zone)).date()
+    yesterday = (today - timedelta(days=1)).isoformat()
+    request = wish(world, service_id=night)
+    request.from_date = request.to_date = yesterday
+
+    made, past = await generate(world, request)
+    assert made in (5, 6, 7)
+    assert made + past == 16
+    ask = booking_pb2.ListSlotsRequest(service_id=str(night))
+    slots_to_come = (await world.slots.ListSlots(ask)).slots
+    assert {slot.slot_date for slot in slots_to_come} == {today.isoformat()}
+    await remove(world, slots_to_come[-1].id)
+    assert await generate(world, request) == (1, 15)
+
+    request.service_id = str(world.catalog.add_service(world.catalog.add_clinic(world.ani, zone)))
+    assert await reason(generate(world, request)) == "INVALID_REQUEST"
+
+
+def _where_it_has_just_struck_midnight() -> str:
+    hour = datetime.now(UTC).hour
+    return f"Etc/GMT+{hour}" if hour <= 12 else f"Etc/GMT-{24 - hour}"
 
 
 async def test_who_does_not_act_for_the_clinic_removes_nothing(world: World) -> None:

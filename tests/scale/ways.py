@@ -38,7 +38,8 @@ async def live_a_day(world: World, clinic: Clinic, regular: Customer) -> tuple[C
     await _is_reminded(world, booked[3])
     await _is_seen(world, clinic, new[2], booked[3])
     await _signs_in(world)
-    await world.slots(clinic.owner, clinic.service_id, capacity=1, days_ahead=2)
+    *_, last = await world.slots(clinic.owner, clinic.service_id, capacity=1, days_ahead=2)
+    await clinic.owner.call("DELETE", f"/v1/slots/{last['id']}")
     for who in people:
         await _is_mailed(world, who)
     return new[1], booked[2]

@@ -52,6 +52,14 @@ def openings(
                     free_from = found.ends_at
 
 
+def first_day(now: datetime, clinic: Hours, person: Hours, zone: tzinfo) -> date:
+    """The first day that has hours to come, or today: yesterday while a night that began then goes on."""
+    today = _on_the_wall(now, zone).date()
+    yesterday = today - timedelta(days=1)
+    goes_on = any(_instant(close, zone) > now for _, close in _times_to_serve(yesterday, clinic, person))
+    return yesterday if goes_on else today
+
+
 def _times_to_serve(day: date, clinic: Hours, person: Hours) -> Iterator[_Span]:
     hours = _span(day, person or clinic)
     if hours is None:

@@ -55,11 +55,12 @@ async def market(tx: Transaction, caller: Caller | None, service_id: UUID) -> Ma
 def plan(service_id: UUID, staff_id: UUID | None, days: tuple[str, str], capacity: int, timetable: Timetable) -> Plan:
     """All slots that the hours allow in a range of days.
 
-    Raises InvalidRequest for days that are none, past, in the wrong order, more than 92, or more than a year away; and
-    when it would be more than 5,000 slots.
+    Yesterday is not past while a night that began then goes on. Raises InvalidRequest for days that are none, past, in
+    the wrong order, more than 92, or more than a year away; and when it would be more than 5,000 slots.
     """
-    first, last = range_to_open(days, _today(timetable.zone))
     hours = (timetable.clinic_hours, timetable.staff_hours)
+    not_before = diary.first_day(datetime.now(UTC), *hours, timetable.zone)
+    first, last = range_to_open(days, _today(timetable.zone), not_before)
     found = diary.openings(first, last, *hours, timetable.zone, timetable.duration)
     openings = list(islice(found, _MOST_SLOTS + 1))
     if len(openings) > _MOST_SLOTS:
@@ -67,13 +68,13 @@ def plan(service_id: UUID, staff_id: UUID | None, days: tuple[str, str], capacit
     return Plan(timetable.clinic_id, service_id, staff_id, capacity or 1, openings)
 
 
-def range_to_open(days: tuple[str, str], today: date) -> tuple[date, date]:
-    """The days to make slots for. Raises InvalidRequest with every violation."""
+def range_to_open(days: tuple[str, str], today: date, not_before: date) -> tuple[date, date]:
+    """The days to make slots for, up to a year after today. Raises InvalidRequest with every violation."""
     first, last = _dates(days)
     if first is None or last is None:
         raise invalid("from_date", "both dates are needed")
     violations = _range_violations(first, last)
-    if first < today:
+    if first < not_before:
         violations.append(FieldViolation("from_date", "must not be in the past"))
     if last > today + timedelta(days=_FURTHEST_DAYS):
         violations.append(FieldViolation("to_date", "must be at most a year away"))

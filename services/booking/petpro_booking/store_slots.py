@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
-from psycopg.errors import RestrictViolation
 from sqlalchemy import text
 
 from petpro_booking.diary import Opening
 from petpro_booking.domain import SlotInUse
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import id_of_date
+
+_THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
 
 _LOCK_DIARY = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:whose AS text), 0))")
 # What has the same local time exists, though its instants may be by zone rules of before: `zone_rules` moves it.
@@ -35,24 +36,27 @@ _OPEN = text("""
                OR other.slot_date = new.slot_date AND other.slot_start_time = new.slot_start_time) OFFSET 0)
     ON CONFLICT (service_id, staff_id, slot_date, starts_at) DO NOTHING
 """)
-_BLOCK = text("""
+_BLOCK = text(f"""
     UPDATE slots SET status = 'blocked', updated_at = CURRENT_TIMESTAMP
-    WHERE id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
-    RETURNING *
+    WHERE {_THIS_SLOT} RETURNING *
 """)
-_UNBLOCK = text("""
+_UNBLOCK = text(f"""
     UPDATE slots SET updated_at = CURRENT_TIMESTAMP,
         status = CASE WHEN booked_count = capacity THEN 'booked' ELSE 'available' END
-    WHERE id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
-    RETURNING *
+    WHERE {_THIS_SLOT} RETURNING *
 """)
-# Reservations and bookings refer to a slot with RESTRICT, which looks at what has committed when the row is had: of a
-# hold and a removal at the same instant the first wins. The person's time goes with the slot.
-_REMOVE = text("""
-    DELETE FROM slots
-    WHERE id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date
-    RETURNING id
-""")
+_UNUSED = f"""
+    {_THIS_SLOT}
+    AND NOT EXISTS (SELECT FROM reservations WHERE slot_id = :slot_id)
+    AND NOT EXISTS (SELECT FROM bookings WHERE slot_id = :slot_id)
+"""
+# FOR UPDATE waits for those who are about to refer to the slot, and keeps others from it: who makes or moves a hold or
+# booking has a share in the slot's key. The next statement sees them all. What refers to a slot is never waited for
+# under its lock: others lock that before the slot.
+_LOCK_UNUSED = text(f"SELECT id FROM slots WHERE {_UNUSED} FOR UPDATE")
+# The person's time goes with the slot.
+_REMOVE = text(f"DELETE FROM slots WHERE {_UNUSED} RETURNING id")
+_IS_THERE = text(f"SELECT id FROM slots WHERE {_THIS_SLOT}")
 _PAGE = text("""
     SELECT * FROM slots
     WHERE service_id = :service_id AND slot_date BETWEEN :from_date AND :to_date
@@ -110,12 +114,14 @@ async def unblock(tx: Transaction, slot_id: UUID) -> Row | None:
 async def remove(tx: Transaction, slot_id: UUID) -> bool:
     """Takes a slot away, and with it its person's time; False when there is none.
 
-    Raises SlotInUse when somebody has held or booked it; nothing more can be done in the transaction then.
+    Raises SlotInUse when somebody has held or booked it.
     """
-    try:
-        return (await tx.execute(_REMOVE, {"slot_id": slot_id})).first() is not None
-    except RestrictViolation:
-        raise SlotInUse from None
+    this = {"slot_id": slot_id}
+    if (await tx.execute(_LOCK_UNUSED, this)).first() and (await tx.execute(_REMOVE, this)).first():
+        return True
+    if (await tx.execute(_IS_THERE, this)).first():
+        raise SlotInUse
+    return False
 
 
 async def page(

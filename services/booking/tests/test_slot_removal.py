@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import bookings, holds, slots
+from petpro_booking import bookings, holds, slots, store
 from petpro_booking.domain import SlotFull, SlotInUse, SlotNotFound
 from petpro_booking.holds import HoldRequest
+from petpro_common import zones
 from petpro_common.context import Caller, Role
 from petpro_common.db import Database
 from petpro_common.ids import new_id
@@ -47,6 +49,33 @@ async def test_slots_of_a_wrong_duration_make_room_for_others_of_the_same_person
     assert not await all_slots(world)
     assert not await world.sql("SELECT FROM staff_occupancy")
     assert await generate(world, wish(world, staff_id=doctor)) == (3, 0)
+
+
+async def test_slots_of_the_night_that_goes_on_can_be_made_again(world: World) -> None:
+    zone = _where_it_has_just_struck_midnight()
+    night_clinic = world.catalog.add_clinic(world.ani, zone, "20:00", "04:00")
+    night = world.catalog.add_service(night_clinic)
+    today = datetime.now(zones.zone(zone)).date()
+    yesterday = (today - timedelta(days=1)).isoformat()
+    request = wish(world, service_id=night)
+    request.from_date = request.to_date = yesterday
+
+    made, past = await generate(world, request)
+    assert made in (5, 6, 7)
+    assert made + past == 16
+    ask = booking_pb2.ListSlotsRequest(service_id=str(night))
+    slots_to_come = (await world.slots.ListSlots(ask)).slots
+    assert {slot.slot_date for slot in slots_to_come} == {today.isoformat()}
+    await remove(world, slots_to_come[-1].id)
+    assert await generate(world, request) == (1, 15)
+
+    request.service_id = str(world.catalog.add_service(world.catalog.add_clinic(world.ani, zone)))
+    assert await reason(generate(world, request)) == "INVALID_REQUEST"
+
+
+def _where_it_has_just_struck_midnight() -> str:
+    hour = datetime.now(UTC).hour
+    return f"Etc/GMT+{hour}" if hour <= 12 else f"Etc/GMT-{24 - hour}"
 
 
 async def test_who_does_not_act_for_the_clinic_removes_nothing(world: World) -> None:
@@ -155,6 +184,64 @@ async def test_a_crowd_of_holds_and_removals_has_one_winner_for_each_slot(
         is_held = isinstance(held, booking_pb2.CreateReservationResponse)
         assert {type(outcome) for outcome in removals} == ({SlotInUse} if is_held else {type(None), SlotNotFound})
         assert is_held or isinstance(held, SlotFull | SlotNotFound)
+
+
+async def test_who_gives_a_hold_back_and_who_removes_its_slot_do_not_wait_for_each_other_in_a_circle(
+    world: World, connect: Callable[[], Database]
+) -> None:
+    slot_id = await world.open_slot()
+    held = await world.hold(new_id(), slot_id)
+    one, other = connect(), connect()
+
+    async with one.transaction() as tx:
+        await store.lock_reservation(tx, UUID(held.id))
+        assert isinstance(await asyncio.wait_for(outcome_of(other, slot_id), 5), SlotInUse)
+        await store.give_back(tx, UUID(held.id))
+        store.free_seat(tx, slot_id)
+    assert await world.seats(slot_id) == (0, "available")
+
+
+async def test_a_removal_waits_for_no_hold_that_was_made_while_it_waited_for_the_slot(
+    world: World, connect: Callable[[], Database]
+) -> None:
+    budi = new_id()
+    milo = await world.known_pet(budi)
+    await world.hold(budi, await world.open_slot(), milo)
+    slot_id = await world.open_slot(timedelta(days=3), capacity=2)
+    one, other, third = connect(), connect(), connect()
+    has_key, may_end = asyncio.Event(), asyncio.Event()
+
+    async def share_key() -> None:
+        """As one does who refers to the slot."""
+        async with third.transaction() as tx:
+            await tx.execute(text("SELECT FROM slots WHERE id = :id FOR KEY SHARE"), {"id": slot_id})
+            has_key.set()
+            await may_end.wait()
+
+    sharing = asyncio.create_task(share_key())
+    await has_key.wait()
+    async with one.transaction() as tx:
+        [held] = await holds.hold(tx, [HoldRequest(budi, slot_id, milo, None)], FOR_MANY)
+        removing = asyncio.create_task(outcome_of(other, slot_id))
+        await until_somebody_waits(world, 1)
+    assert isinstance(held, booking_pb2.CreateReservationResponse)
+    async with one.transaction() as tx:
+        await store.lock_reservation(tx, UUID(held.reservation.id))
+        may_end.set()
+        assert isinstance(await asyncio.wait_for(removing, 5), SlotInUse)
+        await store.give_back(tx, UUID(held.reservation.id))
+        store.free_seat(tx, slot_id)
+    await sharing
+    assert await world.seats(slot_id) == (0, "available")
+
+
+async def test_a_crowd_of_holds_is_given_back_while_their_slots_are_removed(world: World) -> None:
+    for hour in range(24):
+        budi, slot_id = new_id(), await world.open_slot(timedelta(days=3, hours=hour))
+        request = booking_pb2.CancelReservationRequest(reservation_id=(await world.hold(budi, slot_id)).id)
+        giving_back = world.reservations.CancelReservation(request, metadata=world.signed_in(budi))
+        _, refused = await asyncio.gather(giving_back, reason(remove(world, slot_id)))
+        assert refused == "SLOT_IN_USE"
 
 
 async def outcome_of(database: Database, slot_id: UUID) -> Exception | None:

@@ -43,9 +43,10 @@ async def edit(
 
 
 async def forget(tx: Transaction, user_ids: Sequence[UUID]) -> None:
-    """Makes the entries of people anonymous who were erased; they act for no clinic any more."""
+    """Makes the entries of people anonymous who were erased; they act for no clinic any more, and never did."""
     for found in await store_personal.forget_staff(tx, user_ids):
         await _announced(tx, found)
+    store_personal.forget_accounts(tx, user_ids)
 
 
 async def _announced(tx: Transaction, found: StaffMember) -> StaffMember:

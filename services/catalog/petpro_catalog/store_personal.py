@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, null, or_, update
+from sqlalchemy import delete, func, null, or_, update
 
 from petpro_catalog.domain import StaffMember
 from petpro_catalog.store_staff import member_of
-from petpro_catalog.tables import reviews, staff
+from petpro_catalog.tables import reviews, staff, staff_accounts
 from petpro_common.db import Transaction
 from petpro_common.personal import erasure
 from petpro_common.personal.held import Held
@@ -23,8 +23,9 @@ HELD = (
     Held(
         "staff",
         "id, clinic_id, name, email, phone, role, specialization, photo_url, working_hours, qualifications,"
-        " created_at, updated_at, user_id, version, user_since",
+        " created_at, updated_at, user_id, version",
     ),
+    Held("staff_accounts", "id, staff_id, clinic_id, user_id, since, until"),
     Held(
         "reviews",
         "id, booking_id, user_id, clinic_id, service_id, rating, comment, attachments, is_verified, is_published,"
@@ -59,3 +60,9 @@ async def forget_staff(tx: Transaction, user_ids: Sequence[UUID]) -> list[StaffM
         .returning(staff)
     )
     return [member_of(row) for row in await tx.execute(statement)]
+
+
+def forget_accounts(tx: Transaction, user_ids: Sequence[UUID]) -> None:
+    """Leaves nothing of whose accounts stood in which entries, and when. What still stands there is to be taken out
+    before."""
+    tx.write(delete(staff_accounts).where(staff_accounts.c.user_id.in_(user_ids)))

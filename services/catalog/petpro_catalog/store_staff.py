@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, exists, func, insert, literal, select, tuple_, update
+from sqlalchemy import exists, func, insert, literal, or_, select, tuple_, update
 
 from petpro_catalog import hours
 from petpro_catalog.domain import StaffDetails, StaffMember
-from petpro_catalog.tables import staff
+from petpro_catalog.tables import staff, staff_accounts
 from petpro_common.db import Row, Transaction
 
 
@@ -35,24 +35,17 @@ async def add_member(tx: Transaction, staff_id: UUID, clinic_id: UUID, details: 
 
 
 async def edit_member(tx: Transaction, staff_id: UUID, details: StaffDetails) -> StaffMember:
-    """Writes what was edited, and since when an account stands there that did not before, and counts the version up.
-
-    The caller holds the row's lock.
-    """
-    is_another = staff.c.user_id.is_distinct_from(details.user_id)
-    counted = {
-        "version": staff.c.version + 1,
-        "updated_at": func.now(),
-        "user_since": case((is_another, func.now()), else_=staff.c.user_since),
-    }
+    """Writes what was edited, and counts the version up. The caller holds the row's lock."""
+    counted = {"version": staff.c.version + 1, "updated_at": func.now()}
     statement = update(staff).where(staff.c.id == staff_id).values(**_columns(details), **counted)
     return member_of((await tx.execute(statement.returning(staff))).one())
 
 
 async def was_member(tx: Transaction, clinic_id: UUID, person: UUID, at: datetime) -> bool:
-    """Whether a person whose account stands in an entry of the clinic was there by then."""
-    theirs = (staff.c.clinic_id == clinic_id, staff.c.user_id == person, staff.c.user_since <= at)
-    return bool((await tx.execute(select(exists().where(*theirs)))).scalar_one())
+    """Whether a person's account stood in an entry of the clinic at that instant, whatever became of it since."""
+    theirs = (staff_accounts.c.clinic_id == clinic_id, staff_accounts.c.user_id == person)
+    stood = (staff_accounts.c.since <= at, or_(staff_accounts.c.until.is_(None), staff_accounts.c.until > at))
+    return bool((await tx.execute(select(exists().where(*theirs, *stood)))).scalar_one())
 
 
 def _columns(details: StaffDetails) -> dict[str, Any]:

@@ -148,9 +148,20 @@ staff = Table(
     *_times(),
     Column("user_id", Uuid),
     _version(),
-    Column("user_since", DateTime(timezone=True), nullable=False, server_default=text("CURRENT_TIMESTAMP")),
     _of_clinic(),
 )
+
+staff_accounts = Table(
+    "staff_accounts",
+    metadata,
+    _id(),
+    Column("staff_id", Uuid, nullable=False),
+    Column("clinic_id", Uuid, nullable=False),
+    Column("user_id", Uuid, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    Column("until", DateTime(timezone=True)),  # none: the account stands there
+)
+"""Whose account stood in which entry, and when. A trigger of `staff` keeps it."""
 
 reviews = Table(
     "reviews",

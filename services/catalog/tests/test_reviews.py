@@ -7,9 +7,10 @@ from uuid import UUID
 import grpc
 import pytest
 from grpc import aio
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from petpro.catalog.v1 import catalog_pb2 as pb
+from petpro_catalog import tables
 from petpro_catalog.consumer import booking_completed
 from petpro_common.context import Role
 from petpro_common.messaging.consumer import Unprocessable
@@ -75,8 +76,8 @@ async def test_owner_and_staff_do_not_review_their_own_clinic(catalog: Catalog) 
             await review(catalog, person, catalog.book(service, person))
         assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
 
-    leave = pb.UpdateStaffRequest(staff_id=member.id, staff=pb.Staff(), update_mask=mask("user_id"))
-    await catalog.api.UpdateStaff(leave, metadata=catalog.wayan.headers)
+    await asyncio.sleep(0.01)
+    await stand(catalog, member, "")
     assert (await review(catalog, catalog.sari, catalog.book(service))).rating == 5
     assert (await review(catalog, catalog.dewi, catalog.book(service, catalog.dewi))).rating == 5
 
@@ -101,6 +102,36 @@ async def test_who_is_called_staff_after_they_booked_reviews_the_clinic_all_the_
     with pytest.raises(aio.AioRpcError) as refused:
         await review(catalog, catalog.sari, later)
     assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
+
+
+@pytest.mark.parametrize("then", ["left", "left and came back", "came back to another entry", "the entry was deleted"])
+async def test_what_somebody_booked_as_staff_they_never_review(catalog: Catalog, then: str) -> None:
+    clinic = await catalog.approved()
+    service = await catalog.offered(clinic)
+    member = await catalog.employed(clinic, user_id=str(catalog.sari.id))
+    booking_id = catalog.book(service)
+    await asyncio.sleep(0.01)
+    await stand(catalog, member, "")
+    between = catalog.book(service)
+    await asyncio.sleep(0.01)
+    if then == "left and came back":
+        await stand(catalog, member, str(catalog.sari.id))
+    elif then == "came back to another entry":
+        await catalog.employed(clinic, user_id=str(catalog.sari.id))
+    elif then == "the entry was deleted":
+        async with catalog.database.transaction() as tx:
+            await tx.execute(delete(tables.staff).where(tables.staff.c.id == UUID(member.id)))
+
+    with pytest.raises(aio.AioRpcError) as refused:
+        await review(catalog, catalog.sari, booking_id)
+    assert reason(refused.value) == "BOOKING_NOT_REVIEWABLE"
+    assert (await review(catalog, catalog.sari, between)).rating == 5
+
+
+async def stand(catalog: Catalog, member: pb.Staff, user_id: str) -> None:
+    """Puts an account into a staff entry."""
+    edit = pb.UpdateStaffRequest(staff_id=member.id, staff=pb.Staff(user_id=user_id), update_mask=mask("user_id"))
+    await catalog.api.UpdateStaff(edit, metadata=catalog.wayan.headers)
 
 
 async def test_of_many_reviews_of_one_booking_at_once_one_is_kept(catalog: Catalog) -> None:

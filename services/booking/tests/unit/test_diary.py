@@ -1,11 +1,11 @@
 """Opening hours become slots, also where the clock jumps and past midnight."""
 
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import pairwise
 
 import pytest
 
-from petpro_booking.diary import WEEKDAYS, Hours, Opening, openings
+from petpro_booking.diary import WEEKDAYS, Hours, Opening, first_day, openings
 from petpro_common.zones import zone
 
 JAKARTA, BERLIN = zone("Asia/Jakarta"), zone("Europe/Berlin")
@@ -103,6 +103,33 @@ def test_at_a_practice_that_never_closes_midnight_is_no_border() -> None:
     assert whole_day.ends == whole_day.starts + timedelta(days=1)
     shift = on(MONDAY, always, nights, minutes=45)
     assert starts(shift) == ["22:00", "22:45", "23:30", "00:15"]
+
+
+@pytest.mark.parametrize(
+    ("clinic", "person", "time_of_day", "is_yesterday"),
+    [
+        (("20:00", "04:00"), None, "00:00", True),
+        (("20:00", "04:00"), None, "03:59", True),
+        (("20:00", "04:00"), None, "04:00", False),
+        (("20:00", "04:00"), ("22:00", "02:00"), "01:59", True),
+        (("20:00", "04:00"), ("22:00", "02:00"), "02:00", False),
+        (("20:00", "04:00"), ("22:00", "06:00"), "04:00", False),
+        (("00:00", "00:00"), None, "00:00", False),
+        (("00:00", "00:00"), ("22:00", "06:00"), "05:59", True),
+        (("09:00", "18:00"), None, "00:30", False),
+    ],
+)
+def test_yesterday_counts_while_a_night_that_began_then_goes_on(
+    clinic: tuple[str, str], person: tuple[str, str] | None, time_of_day: str, is_yesterday: bool
+) -> None:
+    tuesday = MONDAY + timedelta(days=1)
+    now = datetime.combine(tuesday, time.fromisoformat(time_of_day), JAKARTA).astimezone(UTC)
+    hours = every_day(*clinic), every_day(*person) if person else {}
+
+    first = first_day(now, *hours, JAKARTA)
+    assert first == (MONDAY if is_yesterday else tuesday)
+    *_, last = openings(MONDAY, MONDAY, *hours, JAKARTA, timedelta(minutes=1))
+    assert (last.ends_at > now) == is_yesterday
 
 
 def test_days_that_are_asked_for_together_or_each_by_itself_have_the_same_slots() -> None:

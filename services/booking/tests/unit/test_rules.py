@@ -93,5 +93,13 @@ def test_reference_codes_can_be_read_out() -> None:
 )
 def test_days_that_cannot_be_opened_are_all_named(days: tuple[str, str], fields: list[str]) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        range_to_open(days, TODAY)
+        range_to_open(days, TODAY, TODAY)
     assert [violation.field for violation in refused.value.violations] == fields
+
+
+def test_a_night_that_goes_on_opens_yesterday_and_leaves_the_furthest_day_where_it_is() -> None:
+    yesterday = TODAY - timedelta(days=1)
+    assert range_to_open(("2026-11-22", "2026-11-22"), TODAY, yesterday) == (yesterday, yesterday)
+    assert range_to_open(("2027-11-24", "2027-11-24"), TODAY, yesterday)[1] == TODAY + timedelta(days=366)
+    with pytest.raises(InvalidRequest):
+        range_to_open(("2026-11-21", "2026-11-22"), TODAY, yesterday)

@@ -453,7 +453,7 @@ class GenerateSlotsRequest(_message.Message):
     """Who serves; empty for slots that need no particular person."""
     from_date: _builtins.str
     """First date, ISO 8601, in the clinic's zone; not in the past. Hours count whole to the day on which they begin: those
-    of a night also make slots that bear the next date.
+    of a night also make slots that bear the next date. While a night goes on, the day on which it began is not past.
     """
     to_date: _builtins.str
     """Last date, inclusive; at most 92 days after the first."""

@@ -237,7 +237,8 @@ class CatalogServiceServicer(object):
 
     def CreateReview(self, request, context):
         """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
-        booked as such: an account that was put into a staff entry after the booking does not count.
+        booked as such: what counts is whether the account stood in a staff entry when they booked, whatever became of it
+        since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

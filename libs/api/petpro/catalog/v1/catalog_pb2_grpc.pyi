@@ -72,7 +72,8 @@ class CatalogServiceStub:
     """
     CreateReview: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]
     """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
-    booked as such: an account that was put into a staff entry after the booking does not count.
+    booked as such: what counts is whether the account stood in a staff entry when they booked, whatever became of it
+    since.
     """
     ListReviews: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]
     """Published reviews of a clinic, newest first."""
@@ -121,7 +122,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """
     CreateReview: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CreateReviewRequest, _catalog_pb2.CreateReviewResponse]  # type: ignore[assignment]
     """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
-    booked as such: an account that was put into a staff entry after the booking does not count.
+    booked as such: what counts is whether the account stood in a staff entry when they booked, whatever became of it
+    since.
     """
     ListReviews: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]  # type: ignore[assignment]
     """Published reviews of a clinic, newest first."""
@@ -263,7 +265,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.CreateReviewResponse, _abc.Awaitable[_catalog_pb2.CreateReviewResponse]]:
         """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
-        booked as such: an account that was put into a staff entry after the booking does not count.
+        booked as such: what counts is whether the account stood in a staff entry when they booked, whatever became of it
+        since.
         """
 
     @_abc_1.abstractmethod

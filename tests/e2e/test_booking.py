@@ -53,6 +53,28 @@ async def test_what_is_paid_at_the_clinic_is_booked_and_cancelled_without_money_
     assert "paid back" not in (await _told(world, person, "booking_cancelled"))["content"]
 
 
+async def test_one_person_has_ten_bookings_to_come_that_nobody_has_paid_for(world: World) -> None:
+    clinic, person = await asyncio.gather(world.clinic(capacity=9), world.customer())
+
+    async def leave_to_clinic(slot: int) -> Json:
+        reservation = await world.hold(person, clinic.slot(slot))
+        await world.checkout(person, reservation, "", "pay_at_clinic")
+        return await world.checkout_ends(person, reservation, "CONFIRMED")
+
+    first, *_ = await asyncio.gather(*(leave_to_clinic(n) for n in range(10)))
+    one_more = await world.hold(person, clinic.slot(1))
+    at_clinic = {"lock_id": one_more["lock_id"], "payment_method": "pay_at_clinic"}
+    refused = await person.api.send("POST", f"/v1/reservations/{one_more['id']}:checkout", json=at_clinic)
+    info, retry = refused.json()["details"]
+    assert (refused.status_code, info["reason"]) == (429, "TOO_MANY_UNPAID_BOOKINGS")
+    assert info["metadata"] == {"most": "10"}
+    assert float(retry["retry_delay"].removesuffix("s")) > 3600
+    await world.cancel(person.api, first["booking_id"])
+    await world.saga_ends(f"cancellation:{first['booking_id']}:", "completed")
+    await world.checkout(person, one_more, "", "pay_at_clinic")
+    await world.checkout_ends(person, one_more, "CONFIRMED")
+
+
 async def test_a_method_that_the_provider_does_not_offer_is_refused_by_name(world: World) -> None:
     clinic, person = await _meet(world)
     reservation = await world.hold(person, clinic.slot())

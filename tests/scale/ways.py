@@ -32,6 +32,7 @@ async def live_a_day(world: World, clinic: Clinic, regular: Customer) -> tuple[C
         _cancels(world, new[0], booked[1]),
         _is_declined(world, new[1], clinic.slot(4)),
         _runs_out(world, new[1], clinic.slot(5)),
+        _pays_at_the_clinic(world, regular, clinic.slot(7)),
         world.miss(clinic.owner, booked[2]["id"]),
         new[2].api.post(f"/v1/bookings/{booked[3]['id']}:reschedule", {"slot_id": clinic.slot(6)}),
     )
@@ -64,6 +65,12 @@ async def _runs_out(world: World, who: Customer, slot_id: str) -> None:
         return bool((await world.reservation(who, reservation["id"]))["status"] == "RESERVATION_STATUS_EXPIRED")
 
     await eventually("the hold to run out", has_run_out)
+
+
+async def _pays_at_the_clinic(world: World, who: Customer, slot_id: str) -> None:
+    reservation = await world.hold(who, slot_id)
+    await world.checkout(who, reservation, "", "pay_at_clinic")
+    await world.checkout_ends(who, reservation, "CONFIRMED")
 
 
 async def _is_reminded(world: World, booking: Json) -> None:

@@ -33,12 +33,15 @@ async def main() -> None:
         catalog = service.channel(settings.catalog_address)
         copies = Copies(database, catalog, service.account_channel)
         time_to_approve = timedelta(seconds=settings.approval_seconds)
-        steps = {**checkout.local_handlers(time_to_approve), **cancellation.local_handlers()}
+        steps = {
+            **checkout.local_handlers(time_to_approve, settings.unpaid_most_per_person),
+            **cancellation.local_handlers(),
+        }
         engine = SagaEngine(database, SAGAS, steps, FINISHING)
 
         slots = SlotServicer(database, copies)
         for_payment = Sealer(settings.service_jwks_file, "payment")
-        terms = Terms(settings.hold_seconds, settings.hold_most_per_person)
+        terms = Terms(settings.hold_seconds, settings.hold_most_per_person, settings.unpaid_most_per_person)
         reservations = ReservationServicer(database, copies, engine, terms, for_payment)
         bookings = BookingServicer(database, copies, engine)
         visitors = VisitorServicer(database, service.account_channel)

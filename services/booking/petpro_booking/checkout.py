@@ -5,19 +5,21 @@
                              |                        declined   hold ran out and the seat is gone
                              +-- end_checkout <-----------+-- refund in full
 
-Whoever pays at the clinic has a booking without a payment of ours, and gets nothing back from us.
+Whoever pays at the clinic has a booking without a payment of ours, and gets nothing back from us; `unpaid` says how
+many of these one person may have.
 Declined, the hold stays until it runs out and the customer may try again: each try is a saga, a booking id and a
-payment of its own. Locks are taken in one order everywhere: saga, reservation, slot.
+payment of its own. Locks are taken in one order everywhere: saga, reservation, person, slot.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from secrets import compare_digest
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, bookings, events, messages, starting, store, store_projections, store_sagas
+from petpro_booking import access, bookings, events, messages, starting, store, store_projections, store_sagas, unpaid
 from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
@@ -69,19 +71,25 @@ class CheckoutRequest(starting.SagaRequest):
 
 
 async def start(
-    tx: Transaction, engine: SagaEngine, requests: Sequence[CheckoutRequest], for_payment: Sealer
+    tx: Transaction, engine: SagaEngine, requests: Sequence[CheckoutRequest], for_payment: Sealer, most_unpaid: int
 ) -> list[Reply | PetProError]:
     """Starts to pay for different held seats: a reply or a typed error for each. Only payment can read the tokens.
 
-    ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired, CheckoutInProgress or
-    ServiceUnavailable, which comes from copies as in `holds`.
+    ReservationNotFound, WrongLockId, ReservationNotPending, ReservationExpired, CheckoutInProgress,
+    TooManyUnpaidBookings or ServiceUnavailable, which comes from copies as in `holds`.
     """
+
+    async def too_many(tx: Transaction, could: Sequence[tuple[CheckoutRequest, Row]]) -> starting.Refusals:
+        at_clinic = [row for request, row in could if request.tender.payment_method == unpaid.AT_CLINIC]
+        return await unpaid.refusals(tx, at_clinic, most_unpaid)
+
     ways: starting.Ways[CheckoutRequest, Reply] = starting.Ways(
         lock=lambda requests: store_sagas.locking_reservations_to_pay(request.about for request in requests),
         decide=lambda request, reservation: _decide(request, reservation, for_payment),
         look=store.getting_reservations,
         reply_type=Reply,
         reply=lambda row: Reply(reservation=messages.reservation(row, with_lock_id=True)),
+        refuse=too_many,
     )
     return await starting.start(tx, engine, ways, requests)
 
@@ -162,8 +170,11 @@ async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_i
     return saga_id, held.service_id
 
 
-def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
-    """The local steps of the checkout saga by name. A clinic has `time_to_approve`, at most until the slot begins."""
+def local_handlers(time_to_approve: timedelta, most_unpaid: int) -> Mapping[str, LocalHandler]:
+    """The local steps of the checkout saga by name. A clinic has `time_to_approve`, at most until the slot begins.
+
+    A person has `most_unpaid` bookings to come that nobody has paid for.
+    """
 
     async def begin_checkouts(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
         store_sagas.begin_checkouts(tx, map(_attempt, states))
@@ -176,7 +187,7 @@ def local_handlers(time_to_approve: timedelta) -> Mapping[str, LocalHandler]:
     return {
         "begin_checkout": AllAtHand(begin_checkouts),
         "await_approval": await_approval,
-        "confirm_booking": AllAtHand(confirm_bookings),
+        "confirm_booking": AllAtHand(partial(confirm_bookings, most_unpaid=most_unpaid)),
         "end_checkout": end_checkout,
     }
 
@@ -186,7 +197,7 @@ def _attempt(state: SagaState) -> store_sagas.CheckoutAttempt:
         id=_id(state, "reservation_id"),
         saga_id=state.id,
         booking_id=_id(state, "booking_id"),
-        payment_id=_id(state, "payment_id"),
+        payment_id=None if state.data["payment_method"] == unpaid.AT_CLINIC else _id(state, "payment_id"),
         notes=state.data["notes"],
         checkout_status="awaiting_approval" if state.data["requires_approval"] else "awaiting_payment",
     )
@@ -214,8 +225,9 @@ async def await_approval(tx: Transaction, state: SagaState) -> Answer:
     return Pending()
 
 
-async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
-    """Turns paid reservations into bookings; takes the seat again when the hold has run out meanwhile.
+async def confirm_bookings(tx: Transaction, states: Sequence[SagaState], most_unpaid: int) -> Sequence[Answer]:
+    """Turns paid reservations into bookings; takes the seat again when the hold has run out meanwhile, and where the
+    clinic is paid the place among what its person has unpaid.
 
     The row lock on the reservation decides between this and the expiry sweep: whoever comes first wins. Seats are taken
     in the order of their slots, as everybody takes them.
@@ -223,10 +235,13 @@ async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequ
     answers: dict[UUID, Answer] = {}
     all_paid: list[Paid] = []
     reservations = await store.lock_reservations(tx, (_id(state, "reservation_id") for state in states))
+    at_clinic = {_id(state, "reservation_id") for state in states if state.data.get("at_clinic")}
+    late = [row for row in reservations.values() if row.id in at_clinic and row.status == "expired"]
+    too_many = await unpaid.refusals(tx, late, most_unpaid)
     slot_ids = {reservation.id: reservation.slot_id.int for reservation in reservations.values()}
     for state in sorted(states, key=lambda state: slot_ids.get(_id(state, "reservation_id"), 0)):
         reservation = reservations.get(_id(state, "reservation_id"))
-        refused = await _refused_a_seat(tx, reservation)
+        refused = await _refused_a_seat(tx, reservation, too_many)
         answers[state.id] = refused or Succeeded()
         if reservation and not refused:
             payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
@@ -237,10 +252,12 @@ async def confirm_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequ
     return [answers[state.id] for state in states]
 
 
-async def _refused_a_seat(tx: Transaction, reservation: Row | None) -> Refused | None:
+async def _refused_a_seat(tx: Transaction, reservation: Row | None, too_many: starting.Refusals) -> Refused | None:
     """Takes the seat again when the hold has run out; what speaks against the booking, if anything does."""
     if reservation is None or reservation.status not in ("pending", "expired"):
         return Refused("RESERVATION_NOT_PENDING")
+    if reservation.id in too_many:
+        return Refused(too_many[reservation.id].reason)
     if reservation.status == "expired":
         try:
             await store.take_seat(tx, reservation.slot_id)

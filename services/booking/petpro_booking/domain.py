@@ -62,6 +62,17 @@ class TooManyHolds(Overloaded):
         self.retry_after = until_one_runs_out
 
 
+class TooManyUnpaidBookings(Overloaded):
+    """You have as many bookings to be paid at the clinic as you may; pay for this one now, cancel one, or wait until
+    one begins."""
+
+    reason = "TOO_MANY_UNPAID_BOOKINGS"
+
+    def __init__(self, most: int, until_one_begins: timedelta) -> None:
+        super().__init__(most=most)
+        self.retry_after = until_one_begins
+
+
 class ReservationNotFound(NotFound):
     """No such reservation."""
 

@@ -52,10 +52,11 @@ class HoldRequest:
 
 @dataclass(frozen=True)
 class Terms:
-    """For how long a seat is held, and how many a person may hold at once."""
+    """For how long a seat is held, how many a person may hold at once, and have to come without anything paid."""
 
     seconds: float
     most: int
+    most_unpaid: int
 
 
 async def hold(tx: Transaction, requests: Sequence[HoldRequest], terms: Terms) -> list[Reply | PetProError]:

@@ -108,7 +108,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self, requests: Sequence[CheckoutRequest]
     ) -> Sequence[booking_pb2.CheckoutReservationResponse | PetProError]:
         async def work(tx: Transaction) -> list[booking_pb2.CheckoutReservationResponse | PetProError]:
-            return await checkout.start(tx, self._engine, requests, self._for_payment)
+            return await checkout.start(tx, self._engine, requests, self._for_payment, self._terms.most_unpaid)
 
         return await together(self._database, _CHECKING_OUT, work)
 

@@ -4,9 +4,9 @@ What a call is about (a booking, a held seat) is locked first, and then its requ
 request that waited for the lock finds the reply.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -32,6 +32,11 @@ class SagaRequest:
 
 Request = TypeVar("Request", bound=SagaRequest)
 Reply = TypeVar("Reply", bound=Message)
+Refusals: TypeAlias = Mapping[UUID, PetProError]
+
+
+async def _nobody(_tx: Transaction, _could: Sequence[tuple[SagaRequest, Row]]) -> Refusals:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Ways(Generic[Request, Reply]):
     reply_type: type[Reply]
     reply: Callable[[Row], Reply]
     """The reply, by what was looked at."""
+    refuse: Callable[[Transaction, Sequence[tuple[Request, Row]]], Awaitable[Refusals]] = _nobody
+    """What speaks against some of those that could begin, by what they are about; asked last, under their locks."""
 
 
 async def start(
@@ -56,6 +63,26 @@ async def start(
     looking_up = idempotency.looking_up(request.claim for request in requests)
     locking, found = await tx.execute_all([ways.lock(requests), looking_up])
     locked, stored = _by_id(locking), idempotency.Stored(found)
+    starts, outcomes = _decided(ways, requests, locked, stored)
+    could = [(request, locked[request.about]) for request in requests if request.about in starts]
+    for about, refusal in (await ways.refuse(tx, could)).items():
+        del starts[about]
+        outcomes[about] = refusal
+    if starts:
+        await engine.start_all(tx, list(starts.values()))
+        begun = _by_id(await tx.execute(*ways.look(list(starts))))
+        for request in requests:
+            if request.about in starts:
+                reply = outcomes[request.about] = ways.reply(begun[request.about])
+                if request.claim:
+                    idempotency.keep(tx, request.claim, reply)
+    return [outcomes[request.about] for request in requests]
+
+
+def _decided(
+    ways: Ways[Request, Reply], requests: Sequence[Request], locked: Mapping[UUID, Row], stored: idempotency.Stored
+) -> tuple[dict[UUID, Start], dict[UUID, Reply | PetProError]]:
+    """The sagas that could begin, and what the others are told: what they were before, or why not."""
     starts: dict[UUID, Start] = {}
     outcomes: dict[UUID, Reply | PetProError] = {}
     for request in requests:
@@ -66,15 +93,7 @@ async def start(
             starts[request.about] = ways.decide(request, locked.get(request.about))
         except PetProError as refused:
             outcomes[request.about] = refused
-    if starts:
-        await engine.start_all(tx, list(starts.values()))
-        begun = _by_id(await tx.execute(*ways.look(list(starts))))
-        for request in requests:
-            if request.about in starts:
-                reply = outcomes[request.about] = ways.reply(begun[request.about])
-                if request.claim:
-                    idempotency.keep(tx, request.claim, reply)
-    return [outcomes[request.about] for request in requests]
+    return starts, outcomes
 
 
 def _by_id(rows: Rows) -> dict[UUID, Row]:

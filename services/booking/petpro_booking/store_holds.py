@@ -24,14 +24,15 @@ _LOCK_PEOPLE = text("""
     SELECT pg_advisory_xact_lock(hashtextextended(CAST(user_id AS text), 2))
     FROM unnest(CAST(:user_ids AS uuid[])) AS user_id
 """)
-# What somebody holds. That it is pending is said as the index by person says it and no other does: while nobody holds
-# anything all look alike, and by another one what everybody holds would be read.
+# That it is pending is said as the index by person says it and no other does: while nobody holds anything all look
+# alike, and by another one what everybody holds would be read.
 # No hold lives for a month (`Settings.hold_seconds`, twice, and a day for the clinic): so one or two partitions are
 # looked at, of all that there are. Ids carry the time of whoever made them, which may be ahead.
-_LIVE = """
-    status NOT IN ('confirmed', 'cancelled', 'expired') AND expires_at > statement_timestamp()
+PENDING = """
+    status NOT IN ('confirmed', 'cancelled', 'expired')
     AND created_at BETWEEN statement_timestamp() - interval '31 days' AND statement_timestamp() + interval '1 day'
 """
+_LIVE = f"{PENDING} AND expires_at > statement_timestamp()"  # what somebody holds
 # When somebody will hold one less than `most` at the latest: of those that end last, so many are left then.
 _NEXT_PLACES = text(f"""
     SELECT user_id, EXTRACT(epoch FROM expires_at - statement_timestamp())::float AS seconds

@@ -1,7 +1,7 @@
 """Every SQL statement of the sagas' starts and local steps.
 
-Locks are taken in the order saga, reservation or booking, slot, and several of a kind in the order of their ids. What
-is done to several reservations or bookings is one statement.
+Locks are taken in the order saga, reservation or booking, person, slot, and several of a kind in the order of their
+ids. What is done to several reservations or bookings is one statement.
 """
 
 from collections.abc import Iterable, Sequence
@@ -138,12 +138,15 @@ _SET_REFUND_STATUSES = ForEach(
 
 @dataclass(frozen=True)
 class CheckoutAttempt:
-    """A checkout that begins: of which reservation, which booking is to come of it, and how far it has come."""
+    """A checkout that begins: of which reservation, which booking is to come of it, and how far it has come.
+
+    Without a payment where the clinic is to take the money: by that `store_unpaid` finds what is on its way.
+    """
 
     id: UUID
     saga_id: UUID
     booking_id: UUID
-    payment_id: UUID
+    payment_id: UUID | None
     notes: str
     checkout_status: str
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,11 +31,11 @@ from petpro_common.testing import KeyRing, serving
 from services.booking.tests.clock_change import EIGHT_BEHIND, Government
 from services.booking.tests.desk import Desk, open_desk
 from services.booking.tests.servicers_played import PlayedCatalog, PlayedPets
-from services.booking.tests.world import World
+from services.booking.tests.world import MOST_UNPAID, World
 
 HOLD_SECONDS = 600.0
-TERMS = Terms(HOLD_SECONDS, most=10)
-FOR_MANY = Terms(HOLD_SECONDS, most=100_000)
+TERMS = Terms(HOLD_SECONDS, most=10, most_unpaid=MOST_UNPAID)
+FOR_MANY = replace(TERMS, most=100_000)
 """Where one person stands for many."""
 
 
@@ -84,7 +85,7 @@ async def world(booking_database: Database, keys: KeyRing) -> AsyncIterator[Worl
     ani = new_id()
     clinic_id = catalog.add_clinic(ani, "Asia/Jakarta")
     service_id = catalog.add_service(clinic_id)
-    steps = {**checkout.local_handlers(timedelta(hours=1)), **cancellation.local_handlers()}
+    steps = {**checkout.local_handlers(timedelta(hours=1), MOST_UNPAID), **cancellation.local_handlers()}
     engine = SagaEngine(booking_database, SAGAS, steps)
 
     async with others(keys, catalog, pets) as asked:

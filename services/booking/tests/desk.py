@@ -18,7 +18,7 @@ from petpro_common.messaging.relay import Relay
 from petpro_common.saga import SagaEngine
 from petpro_common.testing import eventually, running
 from services.booking.tests.payment_played import PlayedPayment
-from services.booking.tests.world import World
+from services.booking.tests.world import MOST_UNPAID, World
 
 Checkout = booking_pb2.CheckoutStatus
 
@@ -104,7 +104,7 @@ async def open_desk(
     answering = Broker("payment", nats.url, nats.passwords["payment"])
     await asking.connect()
     await answering.connect()
-    steps = {**checkout.local_handlers(timedelta(hours=1)), **cancellation.local_handlers()}
+    steps = {**checkout.local_handlers(timedelta(hours=1), MOST_UNPAID), **cancellation.local_handlers()}
     engine = SagaEngine(booking_database, SAGAS, steps)
     payment = PlayedPayment()
     work = (

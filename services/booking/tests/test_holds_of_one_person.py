@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -23,7 +24,7 @@ from petpro_booking.servicer_reservations import ReservationServicer
 from petpro_common.db import Database
 from petpro_common.idempotency import Claim
 from petpro_common.ids import new_id
-from services.booking.tests.conftest import HOLD_SECONDS, TERMS
+from services.booking.tests.conftest import TERMS
 from services.booking.tests.desk import Desk
 from services.booking.tests.test_erasure import erased
 from services.booking.tests.test_holds_together import METHOD, ask
@@ -32,7 +33,7 @@ from services.booking.tests.world import World, reason, until_somebody_waits
 
 Reply = booking_pb2.CreateReservationResponse
 Connect = Callable[[], Database]
-FEW = Terms(HOLD_SECONDS, most=3)
+FEW = replace(TERMS, most=3)
 MORE = """
     INSERT INTO reservations (id, created_at, user_id, pet_id, service_id, slot_id, slot_date, clinic_id, starts_at,
         lock_id, price, currency, commission_rate, cancellation_policy, requires_approval, expires_at, status)
@@ -203,7 +204,7 @@ async def test_the_last_place_is_waited_for(world: World, connect: Connect, size
     pets = {who: await world.known_pet(who) for who in (budi, citra)}
     slots = [await world.open_slot(timedelta(days=day), capacity=9) for day in range(3, 6)]
     await world.hold(budi, slots[0], pets[budi])
-    one, other, last = connect(), connect(), Terms(HOLD_SECONDS, most=2)
+    one, other, last = connect(), connect(), replace(TERMS, most=2)
     requests = [HoldRequest(budi, slots[1], pets[budi], None), HoldRequest(citra, slots[1], pets[citra], None)][:size]
 
     async def come_second() -> list[Any]:
@@ -228,7 +229,7 @@ async def test_a_copy_that_waits_for_the_last_place_of_the_same_request_gets_its
     world: World, connect: Connect
 ) -> None:
     budi, slot_id = new_id(), await world.open_slot(capacity=9)
-    milo, one, other, alone = await world.known_pet(budi), connect(), connect(), Terms(HOLD_SECONDS, most=1)
+    milo, one, other, alone = await world.known_pet(budi), connect(), connect(), replace(TERMS, most=1)
     await world.hold(new_id(), slot_id)
     request = HoldRequest(budi, slot_id, milo, Claim(str(budi), METHOD, "the same", b"this"))
 
@@ -282,7 +283,7 @@ async def test_neither_what_somebody_held_before_nor_what_others_hold_is_read(
     await world.sql(MORE, whose=None, status="cancelled")
     async with world.database.session() as session:
         await session.execute(text("VACUUM ANALYZE"))
-    database, at_most = connect(), [TERMS, Terms(HOLD_SECONDS, most=1)]
+    database, at_most = connect(), [TERMS, replace(TERMS, most=1)]
 
     async def read(terms: Terms) -> int:
         async with database.transaction() as tx:

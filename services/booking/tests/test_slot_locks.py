@@ -16,7 +16,7 @@ from petpro_common.saga import SagaState, core
 from petpro_common.saga.model import Direction, Outcome, Reply
 from petpro_common.saga.moves import Move, go_on
 from services.booking.tests.conftest import FOR_MANY
-from services.booking.tests.world import World, until_somebody_waits
+from services.booking.tests.world import MOST_UNPAID, World, until_somebody_waits
 
 Connect = Callable[[], Database]
 
@@ -84,7 +84,7 @@ async def test_those_who_paid_late_take_their_seats_again_in_the_order_of_everyb
 
     async def confirm_late() -> None:
         async with two.transaction() as tx:
-            await go_on(tx, sagas, checkout.local_handlers(timedelta(hours=1)), lambda: 1.0)
+            await go_on(tx, sagas, checkout.local_handlers(timedelta(hours=1), MOST_UNPAID), lambda: 1.0)
 
     async def hold() -> None:
         async with three.transaction() as tx:
@@ -120,9 +120,9 @@ async def test_seats_are_given_back_in_the_order_of_everybody(world: World, conn
     await giving_back
 
 
-def paid_checkout(reservation_id: UUID) -> Move:
+def paid_checkout(reservation_id: UUID, **learned: object) -> Move:
     ids = {"reservation_id": str(reservation_id), "booking_id": str(new_id()), "payment_id": str(new_id())}
-    state = SagaState(new_id(), CHECKOUT.type, CHECKOUT.version, f"checkout:{reservation_id}:1", ids)
+    state = SagaState(new_id(), CHECKOUT.type, CHECKOUT.version, f"checkout:{reservation_id}:1", {**ids, **learned})
     paid = Reply("pay", Direction.FORWARD, 1, Outcome.SUCCEEDED)
     now = datetime.now(UTC)
     return Move(CHECKOUT, core.advance(CHECKOUT, state._replace(step="pay", attempt=1), paid, now, luck=1.0), now)

@@ -32,7 +32,7 @@ from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 from petpro_common.testing import KeyRing
 from services.booking.tests.conftest import TERMS
-from services.booking.tests.world import World
+from services.booking.tests.world import MOST_UNPAID, World
 
 CANCEL = "/petpro.booking.v1.BookingService/CancelBooking"
 CHECK_OUT = "/petpro.booking.v1.ReservationService/CheckoutReservation"
@@ -41,7 +41,7 @@ Cancelled, Checked = booking_pb2.CancelBookingResponse, booking_pb2.CheckoutRese
 
 
 def engine_on(database: Database) -> SagaEngine:
-    steps = {**checkout.local_handlers(timedelta(hours=1)), **cancellation.local_handlers()}
+    steps = {**checkout.local_handlers(timedelta(hours=1), MOST_UNPAID), **cancellation.local_handlers()}
     return SagaEngine(database, SAGAS, steps)
 
 
@@ -57,7 +57,7 @@ async def cancel(world: World, requests: list[cancellation.CancellationRequest])
 async def check_out(world: World, keys: KeyRing, requests: list[checkout.CheckoutRequest]) -> list[Any]:
     async with world.database.transaction() as tx:
         for_payment = Sealer(keys.service_jwks_file, "payment")
-        return list(await checkout.start(tx, engine_on(world.database), requests, for_payment))
+        return list(await checkout.start(tx, engine_on(world.database), requests, for_payment, MOST_UNPAID))
 
 
 def cancelling(caller: Caller, booking_id: UUID, claim: Claim | None = None) -> cancellation.CancellationRequest:

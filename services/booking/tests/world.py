@@ -20,6 +20,8 @@ from petpro_common.testing import KeyRing, reason_of
 from services.booking.tests.servicers_played import PlayedCatalog, PlayedPets
 
 Metadata = tuple[tuple[str, str], ...]
+MOST_UNPAID = 10
+"""So many bookings to come that nobody has paid for one person may have."""
 
 
 @dataclass
@@ -103,14 +105,14 @@ class World:
             store_projections.keep_pet(tx, pet)
         return pet_id
 
-    async def book(self, user_id: UUID, slot_id: UUID) -> UUID:
-        """Holds a seat and confirms it, as the checkout saga does once it is paid."""
+    async def book(self, user_id: UUID, slot_id: UUID, is_paid: bool = True) -> UUID:
+        """Holds a seat and confirms it, as the checkout saga does once it is paid or left to the clinic."""
         held = await self.hold(user_id, slot_id)
         booking_id = new_id()
         async with self.database.transaction() as tx:
             reservation = await store.lock_reservation(tx, UUID(held.id))
             assert reservation is not None
-            await bookings.confirm(tx, [bookings.Paid(reservation, booking_id, new_id())])
+            await bookings.confirm(tx, [bookings.Paid(reservation, booking_id, new_id() if is_paid else None)])
         return booking_id
 
     async def seats(self, slot_id: UUID) -> tuple[int, str]:

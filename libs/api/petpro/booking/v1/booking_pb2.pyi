@@ -228,6 +228,7 @@ class Reservation(_message.Message):
     booking_id: _builtins.str
     """Set once checkout has begun."""
     payment_id: _builtins.str
+    """Set once checkout has begun, and empty with pay_at_clinic."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

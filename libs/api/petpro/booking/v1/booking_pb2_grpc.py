@@ -360,6 +360,8 @@ class ReservationServiceServicer(object):
     def CheckoutReservation(self, request, context):
         """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
         SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+        A person has so many bookings to come that nobody has paid for, 10 unless it is set otherwise: one more with
+        pay_at_clinic gets TOO_MANY_UNPAID_BOOKINGS, and the hold stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -151,6 +151,8 @@ class ReservationServiceStub:
     CheckoutReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]
     """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
     SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+    A person has so many bookings to come that nobody has paid for, 10 unless it is set otherwise: one more with
+    pay_at_clinic gets TOO_MANY_UNPAID_BOOKINGS, and the hold stays.
     """
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
@@ -178,6 +180,8 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     CheckoutReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckoutReservationRequest, _booking_pb2.CheckoutReservationResponse]  # type: ignore[assignment]
     """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
     SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+    A person has so many bookings to come that nobody has paid for, 10 unless it is set otherwise: one more with
+    pay_at_clinic gets TOO_MANY_UNPAID_BOOKINGS, and the hold stays.
     """
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
@@ -226,6 +230,8 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_booking_pb2.CheckoutReservationResponse, _abc.Awaitable[_booking_pb2.CheckoutReservationResponse]]:
         """Starts to pay for a held seat. Answers at once; the outcome is seen by GetReservation, or by events.
         SERVICE_UNAVAILABLE where the service or its clinic takes no bookings any more.
+        A person has so many bookings to come that nobody has paid for, 10 unless it is set otherwise: one more with
+        pay_at_clinic gets TOO_MANY_UNPAID_BOOKINGS, and the hold stays.
         """
 
     @_abc_1.abstractmethod

@@ -91,6 +91,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_SLOT_IN_USE: _ErrorReason.ValueType  # 33
     """Somebody has held or booked the slot, be it in the past; it can be blocked (FAILED_PRECONDITION)."""
+    ERROR_REASON_TOO_MANY_UNPAID_BOOKINGS: _ErrorReason.ValueType  # 34
+    """The caller has as many bookings to come that nobody has paid for as one person may, checkouts with pay_at_clinic that
+    are on their way included; metadata tells how many (`most`). Pay for this one now, cancel one, or wait: RetryInfo
+    says when the next begins at the latest (RESOURCE_EXHAUSTED). Also why such a checkout failed whose hold ran out
+    while it was on its way.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "booking.petpro"."""
@@ -164,4 +170,10 @@ tells how many (`most`). Book one, give one back, or wait: RetryInfo says when t
 """
 ERROR_REASON_SLOT_IN_USE: ErrorReason.ValueType  # 33
 """Somebody has held or booked the slot, be it in the past; it can be blocked (FAILED_PRECONDITION)."""
+ERROR_REASON_TOO_MANY_UNPAID_BOOKINGS: ErrorReason.ValueType  # 34
+"""The caller has as many bookings to come that nobody has paid for as one person may, checkouts with pay_at_clinic that
+are on their way included; metadata tells how many (`most`). Pay for this one now, cancel one, or wait: RetryInfo
+says when the next begins at the latest (RESOURCE_EXHAUSTED). Also why such a checkout failed whose hold ran out
+while it was on its way.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

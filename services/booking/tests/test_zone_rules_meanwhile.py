@@ -73,7 +73,7 @@ async def test_a_hold_that_is_taken_meanwhile_goes_by_the_start_where_its_slot_w
     pets = [await world.known_pet(customer) for customer in customers]
     slot_ids = [slot.id for slot in slots]
     requests = [holds.HoldRequest(*each, None) for each in zip(customers, slot_ids, pets, strict=True)]
-    until_it_begins = holds.Terms(timedelta(days=20).total_seconds(), most=10)
+    until_it_begins = holds.Terms(timedelta(days=20).total_seconds(), most=10, most_unpaid=10)
     government.decides(SEVEN_BEHIND, "2026b")
     await world.sql("UPDATE zone_rules SET release = '2026b' RETURNING release")
     wanted = zone_rules.stale(await diary_of(world, world.service_id))

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from devstack import testing
 from petpro_common import migrate as migrations
 from petpro_common.migrate import sqlalchemy_url, upgrade
+from petpro_common.testing import eventually
 
 VERSION = '''
 from alembic import op
@@ -102,7 +103,16 @@ async def test_the_lock_goes_with_who_has_failed(made: testing.Database, package
         await busy.execute("LOCK TABLE kennels IN SHARE MODE")
         with pytest.raises(OperationalError):
             await migrate(made, package)
-    assert await column(made, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [0]
+    held_here = """
+        SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        WHERE datname = current_database() AND locktype = 'advisory'
+    """
+
+    async def is_gone() -> bool:
+        async with await connected(made) as connection:
+            return (await connection.execute(held_here)).rowcount == 0
+
+    await eventually(is_gone)
 
 
 async def test_each_waits_for_locks_as_it_says_and_is_planned_as_the_server_was_made(

@@ -48,15 +48,18 @@ def all_of(server: RunningStack) -> list[int]:
 
 
 @contextmanager
-def stopped(processes: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stops processes of the server for the length of the block; who waits for an answer soon gives up."""
+def stopped(processes: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Stops processes of the server for the length of the block; who waits for an answer soon gives up.
+
+    Gives that impatience: once it is undone, who asks has as long as any machine takes.
+    """
     for each in processes:
         os.kill(each, signal.SIGSTOP)
     try:
         with monkeypatch.context() as impatient:
             impatient.setattr(wire, "_ANSWER_SECONDS", 0.5)
             impatient.setattr(wire, "_GIVE_UP_SECONDS", 0.5)
-            yield
+            yield impatient
     finally:
         for each in processes:
             os.kill(each, signal.SIGCONT)
@@ -112,24 +115,31 @@ async def test_a_commit_of_which_the_server_that_is_there_now_knows_nothing_is_g
         async with database.transaction() as tx:
             await add(tx, "Rex")
             process = (await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one()
-            trouble.enter_context(stopped([process], monkeypatch))
+            impatience.append(trouble.enter_context(stopped([process], monkeypatch)))
 
+    impatience: list[pytest.MonkeyPatch] = []
     with ExitStack() as trouble:
         with pytest.raises(wire.NoAnswer):
             await add_rex()
         assert database.pool.committing == 1
+        impatience[0].undo()  # the rest of the server answers, in its own time
         await eventually(lambda: database.pool.committing == 0)
         assert await names(database) == []
 
 
 async def test_what_may_take_longer_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "_ANSWER_SECONDS", 0.2)
+    async def sleep(tx: Transaction, seconds: float) -> None:
+        """Impatient here alone: the rollback may take a busy machine as long."""
+        with monkeypatch.context() as impatient:
+            impatient.setattr(wire, "_ANSWER_SECONDS", 0.2)
+            await tx.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
+
     async with database.transaction() as tx:
         tx.may_take = 60
-        await tx.execute(text("SELECT pg_sleep(0.5)"))
+        await sleep(tx, 0.5)
     with pytest.raises(wire.NoAnswer):
         async with database.transaction() as tx:
-            await tx.execute(text("SELECT pg_sleep(5)"))
+            await sleep(tx, 5)
     assert database.pool.idle == 1, "the server could be told to stop"
 
 

@@ -231,6 +231,9 @@ async def test_what_only_reads_begins_nothing_and_sees_what_is_committed(databas
         async with database.transaction() as tx:
             await add(tx, "Rex")
         assert (await reading.execute(NAMES)).scalars() == ["Rex"]
-        states = text("SELECT DISTINCT state FROM pg_stat_activity WHERE usename = user AND pid <> pg_backend_pid()")
+        states = text("""
+            SELECT DISTINCT state FROM pg_stat_activity
+            WHERE datname = current_database() AND usename = user AND pid <> pg_backend_pid()
+        """)
         async with database.session() as other:
             assert (await other.execute(states)).scalars() == ["idle"]

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PATH = "/v1/notifications:stream"
 METHOD = "petpro.notification.v1.NotificationService/StreamNotifications"
+LIST = "petpro.notification.v1.NotificationService/ListNotifications"
 NEWS = "0195e5b4-8d2a-7c3e-9f10-2b6f4c1d7a55"
 FULL = "00000000-0000-7000-8000-00000000f011"
 """After this one the service has no more streams to give."""
@@ -184,7 +185,8 @@ async def test_streams_outlive_the_time_of_calls_and_take_no_calls_place(
     policy: Policy, notifications: Notifications, dewi: dict[str, str], tmp_path: Path
 ) -> None:
     limits = policy.limits.model_copy(update={"upstream_requests": 1, "upstream_streams": 3})
-    timeouts = policy.timeouts.model_copy(update={"default_seconds": 1})
+    own = policy.timeouts.methods | {LIST: 60}  # only streams are to outlive something here
+    timeouts = policy.timeouts.model_copy(update={"default_seconds": 1, "methods": own})
     short = policy.model_copy(update={"limits": limits, "timeouts": timeouts})
     async with gateway(notifications, short, tmp_path) as edge, web_at(edge) as web:
 
@@ -209,9 +211,16 @@ async def test_what_does_not_end_by_itself_is_cut_off(
 ) -> None:
     short = policy.model_copy(update={"timeouts": policy.timeouts.model_copy(update={"streams_seconds": 1})})
     async with gateway(notifications, short, tmp_path) as edge, web_at(edge) as web:
-        async with web.stream("GET", PATH, headers=dewi) as answer:
-            with pytest.raises(httpx.RemoteProtocolError):
-                await answer.aread()
+
+        async def is_cut_off() -> bool:
+            async with web.stream("GET", PATH, headers=dewi) as answer:
+                if answer.status_code != 200:
+                    return False  # a busy service had not begun it within the second
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await answer.aread()
+            return True
+
+        await eventually(is_cut_off)
         await eventually(lambda: notifications.open == 0)
         async with aio.insecure_channel(edge.address, options=[("grpc.enable_http_proxy", 0)]) as channel:
             call = listen_over_grpc(channel, dewi)

@@ -120,7 +120,7 @@ async def test_two_at_once_leave_no_more_than_there_may_be(world: World) -> None
             await devices.register(tx, SITI, devices.app("second"))
 
     async def waits_or_is_done() -> bool:
-        waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
         return work.done() or bool(await world.rows(waiting))
 
     await fill(world, SITI, "phone")

@@ -7,7 +7,7 @@ journal is balanced and says what the tables say.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
@@ -53,6 +53,8 @@ from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
 T = TypeVar("T")
 TELLABLE = (*SUBMITTED, "pending", "succeeded", *FOR_A_PERSON)
 """In these a provider may tell something of a refund."""
+_LATER = datetime(2100, 1, 1, tzinfo=UTC)
+"""After all that is sold here."""
 
 
 class Trade(RuleBasedStateMachine):
@@ -66,6 +68,7 @@ class Trade(RuleBasedStateMachine):
         super().__init__()
         self.clinic = new_id()
         self.payments: list[Payment] = []
+        self.runs = 0
         self.change_weather("fine")
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -245,10 +248,9 @@ class Trade(RuleBasedStateMachine):
 
     async def _settle(self, currency: str) -> Any:
         async with self.world.database.transaction() as tx:
-            until = datetime.now(UTC).replace(year=2100)
-            id_ = new_id()
-            until = until.replace(microsecond=id_.int % 10**6)  # no two settlements end at the same instant
-            made = await store_settlements.settle(tx, id_, self.clinic, currency, until)
+            self.runs += 1
+            until = _LATER + timedelta(seconds=self.runs)  # no two settlements end at the same instant
+            made = await store_settlements.settle(tx, new_id(), self.clinic, currency, until)
             if made is not None:
                 store_settlements.note(tx, "somebody", "settle", made.id, "the model says so")
             return made

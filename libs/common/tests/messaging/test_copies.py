@@ -15,7 +15,7 @@ from petpro_common.messaging.participant import Answer, Pending, Refused, answer
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually
 
 SUBJECT = "petpro.commands.payment.reserve_refund"
-WAITS = text("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+WAITS = text("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'")
 WAITS_FOR_A_ROW = text("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 TRY_THE_FIRST = text("SELECT pg_try_advisory_xact_lock(hashtextextended('refund-1', 1))")
 REPLIES = text("SELECT message_id FROM outbox")

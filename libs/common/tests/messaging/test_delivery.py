@@ -10,9 +10,9 @@ from psycopg import DatabaseError
 from sqlalchemy import text
 
 from devstack import testing
-from petpro_common.db import Database, Transaction
+from petpro_common.db import Database, Session, Transaction
 from petpro_common.ids import new_id
-from petpro_common.messaging import broker, relay
+from petpro_common.messaging import broker, data_loss, relay
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.events import Event, event_consumer
 from petpro_common.messaging.outbox import add_event
@@ -168,8 +168,20 @@ async def test_a_broker_that_lost_its_store_and_got_further_than_before_is_notic
 
 @pytest.mark.parametrize("lost", [range(4, 7), range(1, 4)], ids=["in the middle", "at the beginning"])
 async def test_a_broker_that_lost_a_part_of_a_stream_is_noticed(
-    database_of: MakeDatabase, broker_of: MakeBroker, nats: testing.Broker, lost: range
+    database_of: MakeDatabase,
+    broker_of: MakeBroker,
+    nats: testing.Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: range,
 ) -> None:
+    look, looks = data_loss.republish_forgotten, 0
+
+    async def counted(session: Session, at: Broker) -> None:
+        nonlocal looks
+        await look(session, at)
+        looks += 1
+
+    monkeypatch.setattr(data_loss, "republish_forgotten", counted)
     catalog, notification = await database_of("catalog"), await database_of("notification")
     listener = Listener()
     async with running(Relay(catalog, await broker_of("catalog")).run()):
@@ -179,7 +191,8 @@ async def test_a_broker_that_lost_a_part_of_a_stream_is_noticed(
         await lose(nats, lost)
         async with running(listener.consumer(notification, await broker_of("notification"))):
             await eventually(lambda: len(listener.heard) >= 9)
-            await asyncio.sleep(1.2)
+            before = looks
+            await eventually(lambda: looks >= before + 3)  # before each, what was published is marked
         published_again = await column(catalog, "SELECT max(stream_seq) FROM outbox")
     assert sorted(listener.heard) == list(range(9))
     assert published_again == [9 + len(lost)], "once, not at each look"

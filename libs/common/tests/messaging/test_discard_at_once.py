@@ -24,7 +24,7 @@ from petpro_common.messaging import discards, parked
 from petpro_common.testing import KeyRing
 from petpro_common.testing.running import MakeDatabase, eventually
 
-WAITS = "SELECT 1 FROM pg_locks WHERE NOT granted"
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture

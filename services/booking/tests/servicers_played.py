@@ -1,5 +1,6 @@
 """Catalog and account as booking meets them over gRPC, with a few clinics and pets in memory."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +14,11 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 
 
 class PlayedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
-    """Says what a test has put into it."""
+    """Says what a test has put into it, when the test lets it."""
 
     def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.clinics: dict[str, catalog_pb2.Clinic] = {}
         self.services: dict[str, catalog_pb2.Service] = {}
         self.staff: dict[str, catalog_pb2.Staff] = {}
@@ -61,16 +64,17 @@ class PlayedCatalog(catalog_pb2_grpc.CatalogServiceServicer):
         return UUID(staff.id)
 
     async def GetClinic(self, request: catalog_pb2.GetClinicRequest, context: Any) -> catalog_pb2.GetClinicResponse:
-        return catalog_pb2.GetClinicResponse(clinic=self._known(self.clinics, request.clinic_id))
+        return catalog_pb2.GetClinicResponse(clinic=await self._known(self.clinics, request.clinic_id))
 
     async def GetService(self, request: catalog_pb2.GetServiceRequest, context: Any) -> catalog_pb2.GetServiceResponse:
-        return catalog_pb2.GetServiceResponse(service=self._known(self.services, request.service_id))
+        return catalog_pb2.GetServiceResponse(service=await self._known(self.services, request.service_id))
 
     async def GetStaff(self, request: catalog_pb2.GetStaffRequest, context: Any) -> catalog_pb2.GetStaffResponse:
-        return catalog_pb2.GetStaffResponse(staff=self._known(self.staff, request.staff_id))
+        return catalog_pb2.GetStaffResponse(staff=await self._known(self.staff, request.staff_id))
 
-    def _known(self, things: dict[str, Any], thing_id: str) -> Any:
+    async def _known(self, things: dict[str, Any], thing_id: str) -> Any:
         self.asked += 1
+        await self.may_answer.wait()
         if thing_id not in things:
             raise NotFound
         return things[thing_id]

@@ -10,7 +10,7 @@ MODULES  := $(filter-out %.egg-info,$(notdir $(wildcard libs/*/petpro_* libs/pet
 FOREIGN  := $(shell [ ! -e $(VENV)/.locked ] || [ "$$(cat $(VENV)/.locked)" = "$$(pwd -P)" ] || echo foreign)
 SUITES   := $(wildcard tests services/*/tests libs/*/tests)
 PYTEST   := $(BIN)/python -m pytest
-WORKERS  ?= 4
+WORKERS  ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up demo test test-unit simulate chaos outage bench lint format proto k8s k8s-smoke images lock clean foreign

@@ -66,7 +66,7 @@ def cancellation(service: str) -> Saga:
 
 def _local(step: str) -> AllAtHand:
     async def handle(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
-        tx.write(*together.order(step, [state.data["number"] for state in states]))
+        tx.write(*together.bound(step, [state.data["number"] for state in states]))
         return [Succeeded()] * len(states)
 
     return AllAtHand(handle)
@@ -145,7 +145,7 @@ class Participants:
 
     def _writes(self, step: str) -> Together:
         async def handle(tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
-            tx.write(*together.order(step, [_number_of(command) for _, command in commands]))
+            tx.write(*together.bound(step, [_number_of(command) for _, command in commands]))
             return [Succeeded()] * len(commands)
 
         return Together(handle)
@@ -161,7 +161,7 @@ class Participants:
         taken_on = self._taken_on.get(tx, {})
         numbers = [_number_of(command) for _, command in commands]
         if now := [number for number in numbers if number not in taken_on]:
-            tx.write(*together.order("settle_refund", now))
+            tx.write(*together.bound("settle_refund", now))
         for number, (command_id, _) in zip(numbers, commands, strict=True):
             if number in taken_on:
                 taken_on[number].append(command_id)
@@ -181,7 +181,7 @@ class Participants:
         to_settle = [number for number, command_ids in answered if len(command_ids) > 1]
         async with self._database.transaction() as tx:
             if to_settle:
-                tx.write(*together.order("settle_refund", to_settle))
+                tx.write(*together.bound("settle_refund", to_settle))
             for command_id in sorted(command_id for _, command_ids in answered for command_id in command_ids):
                 answer(tx, command_id, Succeeded())
         return [None] * len(answered)

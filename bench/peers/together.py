@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import text
 
 from bench.peers import steps
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 # Tables are bounded by the ids once more: a plan that was made while one was empty would walk all of it for each row.
 _SEVERAL: Mapping[str, str] = {
@@ -68,7 +68,7 @@ _ALL = {step: text(statement) for step, statement in _SEVERAL.items()}
 _TOLD = {step: tuple(statement.compile().params) for step, statement in _ONE.items()}
 
 
-def order(step: str, numbers: Iterable[int]) -> Order:
+def bound(step: str, numbers: Iterable[int]) -> BoundStatement:
     """What a step has PostgreSQL do for these bookings."""
     in_order = sorted(numbers)
     if len(in_order) == 1:

@@ -44,7 +44,7 @@ async def databases(empty_database: MakeDatabase) -> AsyncIterator[list[Database
 async def _take(database: Database, step: str, batches: Sequence[Sequence[int]]) -> None:
     async with database.transaction() as tx:
         for batch in batches:
-            tx.write(*together.order(step, batch))
+            tx.write(*together.bound(step, batch))
 
 
 async def _found(database: Database) -> dict[str, list[object]]:

@@ -20,7 +20,7 @@ from petpro_common import kill_points
 from petpro_common.kill_points import Moment
 from petpro_common.pool import Pool
 from petpro_common.rows import Row, Rows
-from petpro_common.wire import COMMIT, Order, Wire
+from petpro_common.wire import COMMIT, BoundStatement, Wire
 
 __all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "is_away", "wake_relay_after_commit"]
 
@@ -78,7 +78,7 @@ class Transaction(Session):
         self.messages: list[Any] = []
         self.told: dict[str, set[str]] = {}
         self.to_do: list[Callable[[], None]] = []
-        self._ahead: list[Order] = [_BEGIN]  # goes out with the next statement
+        self._ahead: list[BoundStatement] = [_BEGIN]  # goes out with the next statement
         self._late: dict[LateWrite, list[Any]] = {}
         self._at_end: dict[AtEnd, list[Any]] = {}
 
@@ -86,9 +86,9 @@ class Transaction(Session):
         [rows] = await self.execute_all([(statement, values or {})])
         return rows
 
-    async def execute_all(self, orders: Sequence[Order]) -> list[Rows]:
+    async def execute_all(self, statements: Sequence[BoundStatement]) -> list[Rows]:
         """Runs statements in one round trip: what each gave, in order. Raises psycopg.Error."""
-        calls = self._wire.calls([*self._ahead, *orders])
+        calls = self._wire.calls([*self._ahead, *statements])
         count, self._ahead = len(self._ahead), []
         return (await self._wire.run(calls, self.may_take))[count:]
 
@@ -137,10 +137,10 @@ class Transaction(Session):
         for work, items in at_end.items():
             await work(self, items)
 
-    async def _write(self, *then: Order) -> None:
+    async def _write(self, *then: BoundStatement) -> None:
         late, self._late = self._late, {}
-        orders = [(write.statement, write.columns(rows)) for write, rows in late.items()]
-        written = await self.execute_all([*orders, *then])
+        statements = [(write.statement, write.columns(rows)) for write, rows in late.items()]
+        written = await self.execute_all([*statements, *then])
         for (write, rows), found in zip(late.items(), written, strict=False):
             write.done(self, rows, found)
 
@@ -249,14 +249,14 @@ class Database:
         for work in tx.to_do:
             work()
 
-    async def at_once(self, orders: Sequence[Order]) -> list[Rows]:
+    async def at_once(self, statements: Sequence[BoundStatement]) -> list[Rows]:
         """A transaction of statements between which nothing has to be decided, in one round trip: what each gave.
 
         Raises as `transaction`.
         """
         async with self.pool.wire(may_commit=True) as wire:
             kill_points.reach(Moment.BEFORE_COMMIT)
-            rows = await wire.run(wire.calls([_BEGIN, *orders, _COMMIT]))
+            rows = await wire.run(wire.calls([_BEGIN, *statements, _COMMIT]))
             kill_points.reach(Moment.AFTER_COMMIT)
         return rows[1:-1]
 

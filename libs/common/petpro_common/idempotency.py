@@ -18,7 +18,7 @@ from petpro_common import context
 from petpro_common.context import CallContext
 from petpro_common.db import Database, LateWrite, Row, Transaction
 from petpro_common.errors import RequestIdReused
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 IDEMPOTENCY_V1 = """
 CREATE TABLE idempotency_keys (
@@ -167,7 +167,7 @@ async def together(database: Database, call: CallContext, work: Callable[[Transa
             return await work(tx)
 
 
-def looking_up(claims: Iterable[Claim | None]) -> Order:
+def looking_up(claims: Iterable[Claim | None]) -> BoundStatement:
     """The statement that finds what was answered before, for a round trip with others; see `Stored`."""
     names = [claim.name for claim in claims if claim]
     return _STORED_ALL, {f"{part}s": [name[part] for name in names] for part in ("caller", "method", "key")}

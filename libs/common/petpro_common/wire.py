@@ -22,7 +22,7 @@ from petpro_common import arrays
 from petpro_common.rows import Row, Rows
 from petpro_common.statements import compiled
 
-Order: TypeAlias = tuple[ClauseElement, Mapping[str, Any]]
+BoundStatement: TypeAlias = tuple[ClauseElement, Mapping[str, Any]]
 """A statement and the values of its parameters."""
 
 COMMIT = "COMMIT"
@@ -92,9 +92,9 @@ class Wire:
         """Whether it can be used again: it is open, and all that was asked has been answered."""
         return not self._is_lost and not self._is_in_exchange and len(self._prepared) < _MOST_PREPARED
 
-    def calls(self, orders: Sequence[Order]) -> list[Call]:
+    def calls(self, statements: Sequence[BoundStatement]) -> list[Call]:
         """Statements made ready to be run. Raises psycopg.DataError for a value that PostgreSQL cannot hold."""
-        return [self._call(*order) for order in orders]
+        return [self._call(*statement) for statement in statements]
 
     async def run(self, calls: Sequence[Call], may_take: float = 0.0) -> list[Rows]:
         """Runs statements in one round trip, `may_take` seconds where they need long: what each gave, in order.

@@ -31,7 +31,7 @@ from petpro_common.saga.core import FAILURE_REASON, STOPPED_BY_OPERATOR, failure
 from petpro_common.saga.engine import Start
 from petpro_common.saga.model import Status
 from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 CUSTOMER = "customer"
 CLINIC = "clinic"
@@ -60,7 +60,7 @@ async def request(
     return await starting.start(tx, engine, _WAYS, requests)
 
 
-def _lock(requests: Sequence[CancellationRequest]) -> Order:
+def _lock(requests: Sequence[CancellationRequest]) -> BoundStatement:
     return store_sagas.locking_bookings_for((request.about, access.person_of(request.caller)) for request in requests)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import text
 
 from petpro_common.ids import span
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 _ID = "CAST(:id AS uuid)"
 _CREATED = f"created_at = uuid_extract_timestamp({_ID})"
@@ -45,7 +45,7 @@ class ForEach:
             )
         )
 
-    def order(self, rows: Iterable[Mapping[str, Any]]) -> Order:
+    def bound(self, rows: Iterable[Mapping[str, Any]]) -> BoundStatement:
         """The statement for these rows; it is given them in the order of their ids, in which it changes its own."""
         in_order = sorted(rows, key=self._by_id)
         if len(in_order) == 1:

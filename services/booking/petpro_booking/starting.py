@@ -17,7 +17,7 @@ from petpro_common.db import Row, Rows, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.saga import SagaEngine
 from petpro_common.saga.engine import Start
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +43,11 @@ async def _nobody(_tx: Transaction, _could: Sequence[tuple[SagaRequest, Row]]) -
 class Ways(Generic[Request, Reply]):
     """What is particular to one kind of saga."""
 
-    lock: Callable[[Sequence[Request]], Order]
+    lock: Callable[[Sequence[Request]], BoundStatement]
     """The statement that locks what requests are about, in the order of the ids."""
     decide: Callable[[Request, Row | None], Start]
     """The saga, by what was locked. Raises a typed error that speaks against it."""
-    look: Callable[[Sequence[UUID]], Order]
+    look: Callable[[Sequence[UUID]], BoundStatement]
     """The statement that looks at it again once the sagas have begun."""
     reply_type: type[Reply]
     reply: Callable[[Row], Reply]

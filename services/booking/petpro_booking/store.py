@@ -17,7 +17,7 @@ from petpro_booking.for_each import ForEach
 from petpro_booking.policy import Bounds
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import span
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 _THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
 _THIS = "id = :id AND created_at = uuid_extract_timestamp(:id)"
@@ -169,9 +169,9 @@ async def get_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
     return (await tx.execute(_GET_RESERVATION, {"id": reservation_id})).first()
 
 
-def getting_reservations(reservation_ids: Iterable[UUID]) -> Order:
+def getting_reservations(reservation_ids: Iterable[UUID]) -> BoundStatement:
     """The statement of `get_reservation` for several, for a round trip with others."""
-    return _GET_RESERVATIONS.order({"id": id_} for id_ in reservation_ids)
+    return _GET_RESERVATIONS.bound({"id": id_} for id_ in reservation_ids)
 
 
 async def lock_reservation(tx: Transaction, reservation_id: UUID) -> Row | None:
@@ -187,9 +187,9 @@ async def lock_reservations(tx: Transaction, reservation_ids: Iterable[UUID]) ->
     return {row.id: row for row in await tx.execute(*locking_reservations(reservation_ids))}
 
 
-def locking_reservations(reservation_ids: Iterable[UUID]) -> Order:
+def locking_reservations(reservation_ids: Iterable[UUID]) -> BoundStatement:
     """The statement of `lock_reservations`, for a round trip with others."""
-    return _LOCK_RESERVATIONS.order({"id": id_} for id_ in reservation_ids)
+    return _LOCK_RESERVATIONS.bound({"id": id_} for id_ in reservation_ids)
 
 
 async def give_back(tx: Transaction, reservation_id: UUID) -> Row:
@@ -213,9 +213,9 @@ async def get_booking(tx: Transaction, booking_id: UUID) -> Row | None:
     return (await tx.execute(_GET_BOOKING, {"id": booking_id})).first()
 
 
-def getting_bookings(booking_ids: Iterable[UUID]) -> Order:
+def getting_bookings(booking_ids: Iterable[UUID]) -> BoundStatement:
     """The statement of `get_booking` for several, for a round trip with others."""
-    return _GET_BOOKINGS.order({"id": id_} for id_ in booking_ids)
+    return _GET_BOOKINGS.bound({"id": id_} for id_ in booking_ids)
 
 
 async def lock_booking(tx: Transaction, booking_id: UUID) -> Row | None:

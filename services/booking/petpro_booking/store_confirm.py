@@ -75,11 +75,11 @@ async def insert_bookings(tx: Transaction, drafts: Iterable[Draft]) -> Mapping[U
     A code is unique over all time. A second code for a booking, or a second booking of a reservation, is refused by the
     database (UniqueViolation), and so is one whose clinic is not known (NotNullViolation).
     """
-    made = await tx.execute(*_INSERT_BOOKINGS.order(map(vars, drafts)))
+    made = await tx.execute(*_INSERT_BOOKINGS.bound(map(vars, drafts)))
     return {row.id: row for row in made}
 
 
 def confirm_reservations(tx: Transaction, confirmed: Iterable[tuple[UUID, UUID, UUID | None]]) -> None:
     """Makes reservations confirmed, each with its booking and payment; the caller holds their row locks and seats."""
     names = ("id", "booking_id", "payment_id")
-    tx.write(*_CONFIRM_RESERVATIONS.order(dict(zip(names, each, strict=True)) for each in confirmed))
+    tx.write(*_CONFIRM_RESERVATIONS.bound(dict(zip(names, each, strict=True)) for each in confirmed))

@@ -16,7 +16,7 @@ from sqlalchemy import TextClause, text
 
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import span
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 # One who holds at a time, else two at once would both find the last place. Whoever ends a hold takes no such lock: at
 # worst a place that becomes free at this very moment is found taken.
@@ -185,6 +185,6 @@ async def hold(tx: Transaction, requests: Sequence[Mapping[str, Any]], hold_seco
     return (await tx.execute(_TOGETHER, row)).all()
 
 
-def next_places(user_ids: Iterable[UUID], most: int) -> Order:
+def next_places(user_ids: Iterable[UUID], most: int) -> BoundStatement:
     """The statement that tells of those who hold `most` seats or more in how many seconds at most they hold less."""
     return _NEXT_PLACES, {"user_ids": list(user_ids), "most": most}

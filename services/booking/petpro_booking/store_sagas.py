@@ -15,7 +15,7 @@ from sqlalchemy import text
 from petpro_booking import store
 from petpro_booking.for_each import ForEach
 from petpro_common.db import Row, Transaction
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 _BEGIN_CHECKOUTS = ForEach(
     """
@@ -153,7 +153,7 @@ class CheckoutAttempt:
 
 def begin_checkouts(tx: Transaction, attempts: Iterable[CheckoutAttempt]) -> None:
     """Notes on reservations which try is on its way; the caller holds their row locks."""
-    tx.write(*_BEGIN_CHECKOUTS.order(map(vars, attempts)))
+    tx.write(*_BEGIN_CHECKOUTS.bound(map(vars, attempts)))
 
 
 def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> None:
@@ -182,20 +182,20 @@ def cancel_reservation(tx: Transaction, reservation_id: UUID) -> None:
     tx.write(_CANCEL_RESERVATION, {"id": reservation_id})
 
 
-def locking_reservations_to_pay(reservation_ids: Iterable[UUID]) -> Order:
+def locking_reservations_to_pay(reservation_ids: Iterable[UUID]) -> BoundStatement:
     """The statement of `store.lock_reservations`, for a round trip with others.
 
     Adds `is_offered`: whether the service and its clinic take bookings, by the copies of what catalog says.
     """
-    return _LOCK_RESERVATIONS_TO_PAY.order({"id": id_} for id_ in reservation_ids)
+    return _LOCK_RESERVATIONS_TO_PAY.bound({"id": id_} for id_ in reservation_ids)
 
 
-def locking_bookings_for(wanted: Iterable[tuple[UUID, UUID | None]]) -> Order:
+def locking_bookings_for(wanted: Iterable[tuple[UUID, UUID | None]]) -> BoundStatement:
     """The statement of `store.lock_booking` for several, each for somebody, for a round trip with others.
 
     Adds `is_of_clinic`: whether that person owns its clinic or is of its staff.
     """
-    return _LOCK_BOOKINGS_FOR.order({"id": booking_id, "user_id": user_id} for booking_id, user_id in wanted)
+    return _LOCK_BOOKINGS_FOR.bound({"id": booking_id, "user_id": user_id} for booking_id, user_id in wanted)
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class CancellationLock:
 
 async def request_cancellations(tx: Transaction, locks: Sequence[CancellationLock]) -> list[bool]:
     """Sets semantic locks; False, and nothing changes, where the booking has ended or one stands."""
-    are_set = set((await tx.execute(*_REQUEST_CANCELLATIONS.order(map(vars, locks)))).scalars())
+    are_set = set((await tx.execute(*_REQUEST_CANCELLATIONS.bound(map(vars, locks)))).scalars())
     return [lock.saga_id in are_set for lock in locks]
 
 
@@ -231,7 +231,7 @@ class CancelledBooking:
 
 async def cancel_bookings(tx: Transaction, bookings: Sequence[CancelledBooking]) -> list[Row | None]:
     """Makes bookings cancelled and gives their seats back. None, and nothing changes, where it is cancelled already."""
-    cancelled = {row.id: row for row in await tx.execute(*_CANCEL_BOOKINGS.order(map(vars, bookings)))}
+    cancelled = {row.id: row for row in await tx.execute(*_CANCEL_BOOKINGS.bound(map(vars, bookings)))}
     store.free_seats(tx, [row.slot_id for row in cancelled.values()])
     return [cancelled.pop(booking.id, None) for booking in bookings]
 
@@ -255,5 +255,5 @@ async def _set_refund_statuses(tx: Transaction, changes: list[RefundStatusChange
     while changes:
         first: dict[UUID, RefundStatusChange] = {}
         later = [each for each in changes if first.setdefault(each.id, each) is not each]
-        tx.write(*_SET_REFUND_STATUSES.order(map(vars, first.values())))
+        tx.write(*_SET_REFUND_STATUSES.bound(map(vars, first.values())))
         changes = later

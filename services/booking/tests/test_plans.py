@@ -108,7 +108,7 @@ def _names(statement: ForEach) -> list[str]:
 
 def _call(statement: ForEach, ids: list[UUID], slot_id: UUID) -> str:
     rows = ({column: _value(column, id_, slot_id) for column in statement._columns} for id_ in ids)
-    _, values = statement.order(rows)
+    _, values = statement.bound(rows)
     return f"EXECUTE given ({', '.join(_literal(values[name]) for name in _names(statement))})"
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from petpro_common import telemetry
 from petpro_common.db import LateWrite, Row, Rows, Transaction
 from petpro_common.money import Money
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 from petpro_payment import store_events
 from petpro_payment.batches import columns
 from petpro_payment.domain import Payment, PaymentStatus
@@ -188,10 +188,10 @@ async def lock_payment(tx: Transaction, payment_id: UUID) -> Payment | None:
 
 
 async def lock_payments_then(
-    tx: Transaction, payment_ids: Sequence[UUID], order: Order
+    tx: Transaction, payment_ids: Sequence[UUID], then: BoundStatement
 ) -> tuple[dict[UUID, Payment], Rows]:
     """What `lock_payments` gives, and what a statement does that runs under these locks, in one round trip."""
-    rows, found = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": list(payment_ids)}), order])
+    rows, found = await tx.execute_all([(_LOCK_PAYMENTS, {"ids": list(payment_ids)}), then])
     return {row.id: payment_of_row(row) for row in rows}, found
 
 

@@ -6,7 +6,7 @@ import orjson
 from sqlalchemy import text
 
 from petpro_common.db import LateWrite, Rows, Transaction
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 from petpro_payment.batches import columns
 from petpro_payment.domain import Disposition
 from petpro_payment.providers.provider import ProviderEvent
@@ -28,7 +28,7 @@ _RECORD_EVENTS = text(f"""
 """)
 
 
-def known(events: Sequence[tuple[str, str]]) -> Order:
+def known(events: Sequence[tuple[str, str]]) -> BoundStatement:
     """Asks which of the events, each a provider and an id of its, were recorded before.
 
     Exact after what locks the payments that the events are about.

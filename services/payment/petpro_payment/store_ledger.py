@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select, text, tuple_
 
 from petpro_common.db import Row, Rows, Transaction
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 from petpro_payment.splitting import Split
 from petpro_payment.store_journal import ENTRY_POSTED
 from petpro_payment.tables import financial_entries as entries
@@ -127,12 +127,12 @@ async def find_entry(tx: Transaction, entry_id: UUID) -> Row | None:
     return (await tx.execute(_FIND, {"id": entry_id})).first()
 
 
-def with_fee(booking_ids: Sequence[UUID]) -> Order:
+def with_fee(booking_ids: Sequence[UUID]) -> BoundStatement:
     """Asks which of the bookings have an active fee entry, of which there is at most one; it gives their ids."""
     return _WITH_FEE, {"ids": list(booking_ids)}
 
 
-def before_refunds(asked: Sequence[tuple[UUID, UUID, UUID]]) -> Order:
+def before_refunds(asked: Sequence[tuple[UUID, UUID, UUID]]) -> BoundStatement:
     """Asks what decides about refunds' entries, each by (entry, booking, refund); see `by_entry`.
 
     Exact under `hold` of the entries and the payments' locks.
@@ -157,7 +157,7 @@ def cancel_entry(tx: Transaction, entry_id: UUID) -> None:
     tx.write(_CANCEL, {"id": entry_id})
 
 
-def known(entry_ids: Sequence[UUID]) -> Order:
+def known(entry_ids: Sequence[UUID]) -> BoundStatement:
     """Asks which of the entries there are; it gives their ids."""
     return _KNOWN, {"ids": list(entry_ids)}
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from petpro_common import telemetry
 from petpro_common.db import Row, Rows, Transaction
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 from petpro_payment import store_events
 from petpro_payment.domain import Origin, Payment, Refund, RefundStatus
 from petpro_payment.store import PAYMENT_COLUMNS, WORK, payment_of_row
@@ -115,10 +115,10 @@ async def lock_all(tx: Transaction, refund_ids: Iterable[UUID]) -> dict[UUID, tu
 
 
 async def lock_all_then(
-    tx: Transaction, refund_ids: Iterable[UUID], order: Order
+    tx: Transaction, refund_ids: Iterable[UUID], then: BoundStatement
 ) -> tuple[dict[UUID, tuple[Payment, Refund]], Rows]:
     """What `lock_all` gives, and what a statement does that runs under these locks, in one round trip."""
-    rows, found = await tx.execute_all([(_LOCK, {"ids": list(refund_ids)}), order])
+    rows, found = await tx.execute_all([(_LOCK, {"ids": list(refund_ids)}), then])
     return _by_refund(rows), found
 
 
@@ -131,7 +131,7 @@ async def lock_all_of(
 
 
 async def reserved_or_locked(
-    tx: Transaction, refund_ids: Sequence[UUID], *orders: Order
+    tx: Transaction, refund_ids: Sequence[UUID], *statements: BoundStatement
 ) -> tuple[dict[UUID, tuple[Payment, Refund]], list[Rows]]:
     """What `lock_all` gives, and what statements do that run under these locks, in one round trip; none without any.
 
@@ -141,9 +141,9 @@ async def reserved_or_locked(
     known = {refund_id: reserved[refund_id] for refund_id in refund_ids if refund_id in reserved}
     left = [refund_id for refund_id in refund_ids if refund_id not in known]
     locks = [(_LOCK, {"ids": left})] if left else []
-    if not locks and not orders:
+    if not locks and not statements:
         return known, []
-    gave = await tx.execute_all([*locks, *orders])
+    gave = await tx.execute_all([*locks, *statements])
     return (known | _by_refund(gave[0]), gave[1:]) if locks else (known, gave)
 
 
@@ -151,7 +151,7 @@ def _by_refund(rows: Rows) -> dict[UUID, tuple[Payment, Refund]]:
     return {row.refund_id: both_of_row(row) for row in rows}
 
 
-def before(refund_ids: Sequence[UUID]) -> Order:
+def before(refund_ids: Sequence[UUID]) -> BoundStatement:
     """Asks what stands of refunds that are to be reserved: their `id`, `was_called_off`, and `known_status`.
 
     Exact under `hold` of the refunds and the payments' locks.

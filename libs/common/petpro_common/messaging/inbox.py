@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import text
 
 from petpro_common.db import Transaction
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 # In one order everywhere, so that two batches with the same messages do not wait for each other in a circle.
 _CLAIM = text("""
@@ -34,7 +34,7 @@ async def claim(tx: Transaction, message_ids: Iterable[str]) -> set[str]:
     return set((await tx.execute(*claiming(message_ids))).scalars())
 
 
-def claiming(message_ids: Iterable[str]) -> Order:
+def claiming(message_ids: Iterable[str]) -> BoundStatement:
     """The statement of `claim`, for a round trip with others; it gives the ids that are new."""
     return _CLAIM, {"message_ids": list(message_ids)}
 

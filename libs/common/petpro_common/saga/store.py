@@ -12,7 +12,7 @@ from sqlalchemy import text
 from petpro_common.db import LateWrite, Row, Rows, Transaction
 from petpro_common.saga.model import Direction, Happening, SagaState, Status
 from petpro_common.saga.operations import Operation
-from petpro_common.wire import Order
+from petpro_common.wire import BoundStatement
 
 _COLUMNS = """
     id, saga_type, definition_version, business_key, status, step, direction, attempt, to_undo, data, version,
@@ -139,7 +139,7 @@ async def lock(tx: Transaction, saga_ids: Iterable[UUID]) -> dict[UUID, Row]:
     return _by_id(await tx.execute(_LOCK, {"ids": list(saga_ids)}))
 
 
-async def lock_with(tx: Transaction, saga_ids: Iterable[UUID], then: Order) -> tuple[dict[UUID, Row], Rows]:
+async def lock_with(tx: Transaction, saga_ids: Iterable[UUID], then: BoundStatement) -> tuple[dict[UUID, Row], Rows]:
     """What `lock` gives at the beginning of a transaction, and what another statement then gives, in one round trip."""
     locked, found = await tx.execute_all([(_LOCK, {"ids": list(saga_ids)}), then])
     return _by_id(locked), found

@@ -51,7 +51,7 @@ async def confirm(tx: Transaction, all_paid: Sequence[Paid]) -> None:
     )
     for paid in all_paid:
         with telemetry.back_in(paid.place):
-            await events.booking_confirmed(tx, made[paid.booking_id])
+            events.booking_confirmed(tx, made[paid.booking_id])
 
 
 async def _made(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, Row]:
@@ -130,7 +130,7 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
     slot = await store.take_seat(tx, slot_id)
     store.free_seat(tx, booking.slot_id)
     moved = await store.move_booking(tx, booking_id, slot, policy.bounds_after_move(booking, by_clinic=acts_for_clinic))
-    await events.booking_rescheduled(tx, moved, slot.slot_start_time)
+    events.booking_rescheduled(tx, moved, slot.slot_start_time)
     return moved
 
 
@@ -151,7 +151,7 @@ async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     must_be("confirmed", booking.status, booking.cancellation_status)
     must_be_its_day(booking.starts_at, zones.zone(booking.timezone), booking.now)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
-    await events.booking_checked_in(tx, changed)
+    events.booking_checked_in(tx, changed)
     return changed
 
 
@@ -164,7 +164,7 @@ async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     must_be("in-progress", booking.status, booking.cancellation_status)
     must_have_begun(booking.starts_at, booking.now)
     changed = await store.set_booking_status(tx, booking_id, "completed")
-    await events.booking_completed(tx, changed)
+    events.booking_completed(tx, changed)
     return changed
 
 

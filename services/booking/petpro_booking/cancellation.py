@@ -177,7 +177,7 @@ async def lock_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequenc
 async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
     """The refund was refused: the booking stands as before, and the customer is told."""
     store_sagas.refuse_cancellation(tx, _booking_id(state))
-    await events.booking_cancellation_refused(tx, state.data, failure_reason(state.data))
+    events.booking_cancellation_refused(tx, state.data, failure_reason(state.data))
     return Succeeded()
 
 
@@ -187,7 +187,7 @@ async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Seque
     for state, booking in zip(states, cancelled, strict=True):
         if booking:
             with on_behalf(state):
-                await events.booking_cancelled(tx, booking, paid(booking), state.data)
+                events.booking_cancelled(tx, booking, paid(booking), state.data)
     return [Succeeded()] * len(states)
 
 
@@ -199,7 +199,7 @@ async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
     if ended is Status.COMPLETED:
         [booking] = await store_sagas.cancel_bookings(tx, [_cancelled_booking(state)])
         if booking:
-            await events.booking_cancelled(tx, booking, paid(booking), state.data)
+            events.booking_cancelled(tx, booking, paid(booking), state.data)
     else:
         await lift_lock(tx, state._replace(data={FAILURE_REASON: STOPPED_BY_OPERATOR, **state.data}))
 

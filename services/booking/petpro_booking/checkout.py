@@ -211,7 +211,7 @@ async def _ask_clinic(tx: Transaction, reservation_id: UUID) -> None:
     slot = await store.get_slot(tx, reservation.slot_id)
     owner_id = await store_projections.owner_of(tx, reservation.clinic_id)
     if slot and owner_id:
-        await events.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
+        events.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
 
 
 async def await_approval(tx: Transaction, state: SagaState) -> Answer:
@@ -283,7 +283,7 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
         store_sagas.cancel_reservation(tx, reservation.id)
         store.free_seat(tx, reservation.slot_id)
-    await events.checkout_failed(tx, state.data, reason)
+    events.checkout_failed(tx, state.data, reason)
     return Succeeded()
 
 

@@ -25,7 +25,7 @@ async def mark(tx: Transaction, engine: SagaEngine, caller: Caller, booking_id: 
     price = cancellation.paid(booking)
     refund = policy.no_show_refund(price, booking.cancellation_policy, policy.bounds_of(booking))
     marked = await store.mark_no_show(tx, booking_id, refund.amount)
-    await events.booking_no_show(tx, marked)
+    events.booking_no_show(tx, marked)
     if refund.amount:
         data = {**cancellation.refund_data(booking, refund), "must_succeed": True, "reason": "no-show"}
         await engine.start(tx, NO_SHOW.type, f"no_show:{booking_id}", data)

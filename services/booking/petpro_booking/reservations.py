@@ -59,5 +59,5 @@ async def cancel(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
     must_be_free_to_cancel(reservation.status, reservation.checkout_status)
     cancelled = await store.give_back(tx, reservation_id)
     store.free_seat(tx, reservation.slot_id)
-    await events.reservation_cancelled(tx, cancelled)
+    events.reservation_cancelled(tx, cancelled)
     return cancelled

@@ -144,7 +144,7 @@ async def move(tx: Transaction, whose: UUID, wanted: Sequence[Stale]) -> tuple[i
     starts = {slot.id: slot.slot_start_time for slot, _ in moved}
     for booking in await store.follow(tx, moved) if moved else ():
         if booking.status == "confirmed":
-            await events.booking_rescheduled(tx, booking, starts[booking.slot_id])
+            events.booking_rescheduled(tx, booking, starts[booking.slot_id])
     return len(moved), in_hand
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from petpro_booking import access, events, policy, store, store_confirm, store_pages, store_projections
+from petpro_booking import access, events, refund_policy, store, store_confirm, store_pages, store_projections
 from petpro_booking.domain import (
     ApprovalRequired,
     BookingHasBegun,
@@ -81,7 +81,7 @@ async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     return booking
 
 
-async def at_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
+async def for_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     """A booking, for those who act for the clinic. Raises BookingNotFound."""
     booking = await store.get_booking(tx, booking_id)
     if booking is None or not await access.acts_for_clinic(tx, caller, booking.clinic_id):
@@ -129,7 +129,9 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
         raise OtherService
     slot = await store.take_seat(tx, slot_id)
     store.free_seat(tx, booking.slot_id)
-    moved = await store.move_booking(tx, booking_id, slot, policy.bounds_after_move(booking, by_clinic=acts_for_clinic))
+    moved = await store.move_booking(
+        tx, booking_id, slot, refund_policy.bounds_after_move(booking, by_clinic=acts_for_clinic)
+    )
     events.booking_rescheduled(tx, moved, slot.slot_start_time)
     return moved
 

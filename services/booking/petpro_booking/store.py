@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFound
 from petpro_booking.partitioned import THESE_DAYS, THIS, THIS_SLOT, ForEach
-from petpro_booking.policy import Bounds
+from petpro_booking.refund_policy import Bounds
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import span
 from petpro_common.wire import BoundStatement

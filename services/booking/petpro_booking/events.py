@@ -1,6 +1,6 @@
-"""Booking's events, with exactly the fields of the domain document.
+"""Booking's events, with all fields of the domain document.
 
-Fields beyond the document are additive: `currency`, and the events that the document does not know.
+What the document does not know is additive: further fields, such as `currency`, and further events.
 """
 
 from collections.abc import Mapping

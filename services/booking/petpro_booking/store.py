@@ -1,4 +1,7 @@
-"""Every SQL statement on seats, reservations and bookings.
+"""Seats; and reservations and bookings by their ids, or when they are due.
+
+Holding is `store_holds`', confirming `store_confirm`'s; what sagas do to them is in `store_sagas`, their lists are in
+`store_pages`.
 
 Locks are taken in one order everywhere, so that nobody waits in a circle: saga, reservation or booking, then slots by
 id. A look-up by id adds the date that the id carries and reads one partition. Times are the database's.

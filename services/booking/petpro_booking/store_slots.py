@@ -1,4 +1,4 @@
-"""Every SQL statement that makes, lists, blocks and removes slots."""
+"""Making, listing, blocking and removing slots. What follows a change of the clock is in `store_zone_rules`."""
 
 from collections.abc import Sequence
 from datetime import date, datetime

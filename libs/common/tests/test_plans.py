@@ -36,7 +36,7 @@ _READ = text("SELECT CAST(COALESCE(sum(seq_tup_read), 0) AS bigint) FROM pg_stat
 async def use(tx: Transaction) -> None:
     await inbox.claim(tx, [str(new_id())])
     await inbox.unknown(tx, [str(new_id())])
-    await outbox.add_event(tx, "booking", "clinic.changed", new_id(), {})
+    outbox.add_event(tx, "booking", "clinic.changed", new_id(), {})
     await tx.flush()
 
 

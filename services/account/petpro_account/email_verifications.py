@@ -70,13 +70,13 @@ async def verify(tx: Transaction, token: str) -> None:
     user = await store.verify(tx, verification_id, token_hash(token)) if verification_id else None
     if user is None:
         raise BadVerificationToken
-    await messages.tell_user_changed(tx, user)
+    messages.tell_user_changed(tx, user)
 
 
 async def has_read_a_mail(tx: Transaction, user_id: UUID) -> None:
     """Verifies the address of a person who has used the link of another mail; the caller holds their row."""
     if user := await store.mark_verified(tx, user_id):
-        await messages.tell_user_changed(tx, user)
+        messages.tell_user_changed(tx, user)
 
 
 async def _count(tx: Transaction, user: User) -> Requests:
@@ -85,4 +85,4 @@ async def _count(tx: Transaction, user: User) -> Requests:
 
 async def _send(tx: Transaction, user: User) -> None:
     verification_id = await store.open_verification(tx, user.id)
-    await messages.tell_email_verification_requested(tx, user.id, verification_id)
+    messages.tell_email_verification_requested(tx, user.id, verification_id)

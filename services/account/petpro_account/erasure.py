@@ -55,7 +55,7 @@ async def erase(tx: Transaction, user: User) -> User:
         store_sessions.clear_failures(tx, address_hash(user.email))
         left = await store_personal.anonymise(tx, anonymous(user))
         for pet in await store_personal.anonymise_pets(tx, user.id):
-            await messages.tell_pet_changed(tx, pet)
+            messages.tell_pet_changed(tx, pet)
         store_personal.forget_the_rest(tx, user.id)
-    await messages.tell_erased(tx, left)
+    messages.tell_erased(tx, left)
     return left

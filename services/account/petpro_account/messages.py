@@ -80,39 +80,39 @@ def gender_of(value: int) -> str | None:
     raise ValueError("must be one of the values in the contract")
 
 
-async def tell_registered(tx: Transaction, user: User) -> None:
+def tell_registered(tx: Transaction, user: User) -> None:
     """user.registered"""
-    await add_event(tx, _SERVICE, "user.registered", user.id, {"user_id": user.id})
+    add_event(tx, _SERVICE, "user.registered", user.id, {"user_id": user.id})
 
 
-async def tell_user_changed(tx: Transaction, user: User) -> None:
+def tell_user_changed(tx: Transaction, user: User) -> None:
     """user.changed"""
-    await add_event(tx, _SERVICE, "user.changed", user.id, {"user_id": user.id, "version": user.version})
+    add_event(tx, _SERVICE, "user.changed", user.id, {"user_id": user.id, "version": user.version})
 
 
-async def tell_password_changed(tx: Transaction, user_id: UUID) -> None:
+def tell_password_changed(tx: Transaction, user_id: UUID) -> None:
     """user.password_changed: whose it is hears of it, in case that it was somebody else."""
-    await add_event(tx, _SERVICE, "user.password_changed", user_id, {"user_id": user_id})
+    add_event(tx, _SERVICE, "user.password_changed", user_id, {"user_id": user_id})
 
 
-async def tell_password_reset_requested(tx: Transaction, user_id: UUID, reset_id: UUID) -> None:
+def tell_password_reset_requested(tx: Transaction, user_id: UUID, reset_id: UUID) -> None:
     """user.password_reset_requested: a mail is to be sent, for which account makes the token then."""
     fields = {"user_id": user_id, "reset_id": reset_id}
-    await add_event(tx, _SERVICE, "user.password_reset_requested", user_id, fields)
+    add_event(tx, _SERVICE, "user.password_reset_requested", user_id, fields)
 
 
-async def tell_email_verification_requested(tx: Transaction, user_id: UUID, verification_id: UUID) -> None:
+def tell_email_verification_requested(tx: Transaction, user_id: UUID, verification_id: UUID) -> None:
     """user.email_verification_requested: a mail is to be sent, for which account makes the token then."""
     fields = {"user_id": user_id, "verification_id": verification_id}
-    await add_event(tx, _SERVICE, "user.email_verification_requested", user_id, fields)
+    add_event(tx, _SERVICE, "user.email_verification_requested", user_id, fields)
 
 
-async def tell_erased(tx: Transaction, user: User) -> None:
+def tell_erased(tx: Transaction, user: User) -> None:
     """user.erased: whoever holds something of them anonymises it."""
-    await add_event(tx, _SERVICE, "user.erased", user.id, {"user_id": user.id, "version": user.version})
+    add_event(tx, _SERVICE, "user.erased", user.id, {"user_id": user.id, "version": user.version})
 
 
-async def tell_pet_changed(tx: Transaction, pet: Pet) -> None:
+def tell_pet_changed(tx: Transaction, pet: Pet) -> None:
     """pet.changed: also when it is new, and when it is deleted."""
     fields = {"pet_id": pet.id, "user_id": pet.user_id, "is_deleted": pet.deleted_at is not None}
-    await add_event(tx, _SERVICE, "pet.changed", pet.id, {**fields, "version": pet.version})
+    add_event(tx, _SERVICE, "pet.changed", pet.id, {**fields, "version": pet.version})

@@ -124,5 +124,5 @@ async def _changed(tx: Transaction, user: User, changes: dict[str, Any]) -> User
     changed = await store.edit_user(tx, user.id, changes, {})
     if changed is None:
         raise UserNotFound
-    await messages.tell_user_changed(tx, changed)
+    messages.tell_user_changed(tx, changed)
     return changed

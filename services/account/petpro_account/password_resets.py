@@ -32,7 +32,7 @@ async def ask(tx: Transaction, email: str) -> None:
     asked = await store_requests.count(tx, RESETS, address_hash(email), RESET_LIFE)
     if asked.count <= MAX_RESETS and user_id:
         reset_id = await store.open_reset(tx, user_id)
-        await messages.tell_password_reset_requested(tx, user_id, reset_id)
+        messages.tell_password_reset_requested(tx, user_id, reset_id)
 
 
 async def make_token(tx: Transaction, reset_id: UUID) -> str:
@@ -58,7 +58,7 @@ async def reset(tx: Transaction, token: str, new_hash: str) -> None:
     user_id, email = found
     store_sessions.revoke_sessions(tx, user_id)
     store_sessions.clear_failures(tx, address_hash(email))
-    await messages.tell_password_changed(tx, user_id)
+    messages.tell_password_changed(tx, user_id)
     await email_verifications.has_read_a_mail(tx, user_id)
 
 

@@ -42,7 +42,7 @@ async def add(tx: Transaction, owner: UUID, columns: dict[str, Any]) -> Pet:
     pet = await store.add_pet(tx, owner, columns)
     if pet is None:
         raise UserNotFound
-    await messages.tell_pet_changed(tx, pet)
+    messages.tell_pet_changed(tx, pet)
     return pet
 
 
@@ -67,7 +67,7 @@ async def edit(tx: Transaction, pet_id: UUID, owner: UUID | None, columns: dict[
     pet = await store.edit_pet(tx, pet_id, owner, columns)
     if pet is None:
         raise PetNotFound
-    await messages.tell_pet_changed(tx, pet)
+    messages.tell_pet_changed(tx, pet)
     return pet
 
 
@@ -76,4 +76,4 @@ async def remove(tx: Transaction, pet_id: UUID, owner: UUID | None) -> None:
     pet = await store.remove_pet(tx, pet_id, owner)
     if pet is None:
         raise PetNotFound
-    await messages.tell_pet_changed(tx, pet)
+    messages.tell_pet_changed(tx, pet)

@@ -98,7 +98,7 @@ async def change_password(tx: Transaction, attempt: Attempt, credentials: Creden
     store_resets.close_reset(tx, credentials.user_id)
     store.revoke_sessions(tx, credentials.user_id)
     store.clear_failures(tx, attempt.address_hash)
-    await messages.tell_password_changed(tx, credentials.user_id)
+    messages.tell_password_changed(tx, credentials.user_id)
 
 
 async def refresh(tx: Transaction, refresh_token: str, key: str = "") -> Grant | BadRefreshToken:

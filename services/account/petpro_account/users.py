@@ -49,7 +49,7 @@ async def register(tx: Transaction, columns: dict[str, Any], password_hash: str)
     user = await store.add_user(tx, {**columns, "password_hash": password_hash})
     if user is None:
         raise EmailTaken
-    await messages.tell_registered(tx, user)
+    messages.tell_registered(tx, user)
     await email_verifications.begin(tx, user)
     return user
 
@@ -60,7 +60,7 @@ async def make_administrator(tx: Transaction, email: str, password_hash: str) ->
     user = await store.add_user(tx, {**columns, "password_hash": password_hash})
     if user is None:
         return await store.role_at_address(tx, columns["email"])
-    await messages.tell_registered(tx, user)
+    messages.tell_registered(tx, user)
     return user.role
 
 
@@ -88,5 +88,5 @@ async def edit(tx: Transaction, user_id: UUID, changes: dict[str, Any]) -> User:
     user = await store.edit_user(tx, user_id, columns, {**changes.get(_PREFS, {}), **single})
     if user is None:
         raise UserNotFound
-    await messages.tell_user_changed(tx, user)
+    messages.tell_user_changed(tx, user)
     return user

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from petpro_booking import access, events, policy, store, store_confirm, store_pages, store_projections
+from petpro_booking import access, events, refund_policy, store, store_confirm, store_pages, store_projections
 from petpro_booking.domain import (
     ApprovalRequired,
     BookingHasBegun,
@@ -51,7 +51,7 @@ async def confirm(tx: Transaction, all_paid: Sequence[Paid]) -> None:
     )
     for paid in all_paid:
         with telemetry.back_in(paid.place):
-            await events.booking_confirmed(tx, made[paid.booking_id])
+            events.booking_confirmed(tx, made[paid.booking_id])
 
 
 async def _made(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, Row]:
@@ -81,7 +81,7 @@ async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     return booking
 
 
-async def at_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
+async def for_clinic(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     """A booking, for those who act for the clinic. Raises BookingNotFound."""
     booking = await store.get_booking(tx, booking_id)
     if booking is None or not await access.acts_for_clinic(tx, caller, booking.clinic_id):
@@ -129,8 +129,10 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
         raise OtherService
     slot = await store.take_seat(tx, slot_id)
     store.free_seat(tx, booking.slot_id)
-    moved = await store.move_booking(tx, booking_id, slot, policy.bounds_after_move(booking, by_clinic=acts_for_clinic))
-    await events.booking_rescheduled(tx, moved, slot.slot_start_time)
+    moved = await store.move_booking(
+        tx, booking_id, slot, refund_policy.bounds_after_move(booking, by_clinic=acts_for_clinic)
+    )
+    events.booking_rescheduled(tx, moved, slot.slot_start_time)
     return moved
 
 
@@ -151,7 +153,7 @@ async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     must_be("confirmed", booking.status, booking.cancellation_status)
     must_be_its_day(booking.starts_at, zones.zone(booking.timezone), booking.now)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
-    await events.booking_checked_in(tx, changed)
+    events.booking_checked_in(tx, changed)
     return changed
 
 
@@ -164,7 +166,7 @@ async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     must_be("in-progress", booking.status, booking.cancellation_status)
     must_have_begun(booking.starts_at, booking.now)
     changed = await store.set_booking_status(tx, booking_id, "completed")
-    await events.booking_completed(tx, changed)
+    events.booking_completed(tx, changed)
     return changed
 
 

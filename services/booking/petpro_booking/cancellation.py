@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, events, messages, policy, starting, store, store_sagas
+from petpro_booking import access, events, messages, refund_policy, starting, store, store_sagas
 from petpro_booking.domain import BookingHasBegun, BookingNotFound, CancellationInProgress, WrongBookingStatus
 from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
 from petpro_common.context import Caller
@@ -109,7 +109,7 @@ def refund_due(booking: Any, by: str) -> Money:
     price = paid(booking)
     if by == CLINIC:
         return price
-    return policy.refund_of(price, *policy.terms_of(booking))
+    return refund_policy.refund_of(price, *refund_policy.terms_of(booking))
 
 
 def paid(booking: Any) -> Money:
@@ -117,7 +117,7 @@ def paid(booking: Any) -> Money:
     return Money(Decimal(0) if booking.payment_id is None else booking.amount, booking.currency)
 
 
-async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quote:
+async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> refund_policy.Quote:
     """What `request` at this instant would give back. Raises as `request` does."""
     booking = await store.look_at_booking(tx, booking_id)
     if booking is None:
@@ -125,14 +125,16 @@ async def quote(tx: Transaction, caller: Caller, booking_id: UUID) -> policy.Quo
     acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
     by = _who_may_cancel(caller, booking, acts_for_clinic=acts_for_clinic)
     price, is_customer = paid(booking), by == CUSTOMER
-    return policy.Quote(
+    return refund_policy.Quote(
         price=price,
         refund=refund_due(booking, by),
-        percent=policy.refund_percent(*policy.terms_of(booking)) if is_customer else policy.FULL,
-        valid_until=policy.holds_until(*policy.terms_of(booking)) if is_customer else None,
+        percent=refund_policy.refund_percent(*refund_policy.terms_of(booking)) if is_customer else refund_policy.FULL,
+        valid_until=refund_policy.holds_until(*refund_policy.terms_of(booking)) if is_customer else None,
         policy_version=int(booking.cancellation_policy.get("version", 0)),
         is_of_service="service_id" in booking.cancellation_policy,
-        no_show_refund=policy.no_show_refund(price, booking.cancellation_policy, policy.bounds_of(booking)),
+        no_show_refund=refund_policy.no_show_refund(
+            price, booking.cancellation_policy, refund_policy.bounds_of(booking)
+        ),
     )
 
 
@@ -177,7 +179,7 @@ async def lock_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequenc
 async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
     """The refund was refused: the booking stands as before, and the customer is told."""
     store_sagas.refuse_cancellation(tx, _booking_id(state))
-    await events.booking_cancellation_refused(tx, state.data, failure_reason(state.data))
+    events.booking_cancellation_refused(tx, state.data, failure_reason(state.data))
     return Succeeded()
 
 
@@ -187,7 +189,7 @@ async def cancel_bookings(tx: Transaction, states: Sequence[SagaState]) -> Seque
     for state, booking in zip(states, cancelled, strict=True):
         if booking:
             with on_behalf(state):
-                await events.booking_cancelled(tx, booking, paid(booking), state.data)
+                events.booking_cancelled(tx, booking, paid(booking), state.data)
     return [Succeeded()] * len(states)
 
 
@@ -199,7 +201,7 @@ async def resolved(tx: Transaction, state: SagaState, ended: Status) -> None:
     if ended is Status.COMPLETED:
         [booking] = await store_sagas.cancel_bookings(tx, [_cancelled_booking(state)])
         if booking:
-            await events.booking_cancelled(tx, booking, paid(booking), state.data)
+            events.booking_cancelled(tx, booking, paid(booking), state.data)
     else:
         await lift_lock(tx, state._replace(data={FAILURE_REASON: STOPPED_BY_OPERATOR, **state.data}))
 

@@ -19,7 +19,17 @@ from secrets import compare_digest
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import access, bookings, events, messages, starting, store, store_projections, store_sagas, unpaid
+from petpro_booking import (
+    bookings,
+    events,
+    messages,
+    reservations,
+    starting,
+    store,
+    store_projections,
+    store_sagas,
+    unpaid,
+)
 from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
@@ -157,9 +167,7 @@ async def decline(tx: Transaction, engine: SagaEngine, caller: Caller, reservati
 
 async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_id: UUID) -> tuple[UUID, UUID]:
     """The saga, locked, and the service that is asked for."""
-    reservation = await store.get_reservation(tx, reservation_id)
-    if reservation is None or not await access.acts_for_clinic(tx, caller, reservation.clinic_id):
-        raise ReservationNotFound
+    reservation = await reservations.for_clinic(tx, caller, reservation_id)
     if reservation.checkout_status != "awaiting_approval":
         raise NotAwaitingApproval
     saga_id: UUID = reservation.checkout_saga_id
@@ -211,7 +219,7 @@ async def _ask_clinic(tx: Transaction, reservation_id: UUID) -> None:
     slot = await store.get_slot(tx, reservation.slot_id)
     owner_id = await store_projections.owner_of(tx, reservation.clinic_id)
     if slot and owner_id:
-        await events.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
+        events.reservation_approval_requested(tx, reservation, slot.slot_start_time, owner_id)
 
 
 async def await_approval(tx: Transaction, state: SagaState) -> Answer:
@@ -234,13 +242,13 @@ async def confirm_bookings(tx: Transaction, states: Sequence[SagaState], most_un
     """
     answers: dict[UUID, Answer] = {}
     all_paid: list[Paid] = []
-    reservations = await store.lock_reservations(tx, (_id(state, "reservation_id") for state in states))
+    held = await store.lock_reservations(tx, (_id(state, "reservation_id") for state in states))
     at_clinic = {_id(state, "reservation_id") for state in states if state.data.get("at_clinic")}
-    late = [row for row in reservations.values() if row.id in at_clinic and row.status == "expired"]
+    late = [row for row in held.values() if row.id in at_clinic and row.status == "expired"]
     too_many = await unpaid.refusals(tx, late, most_unpaid)
-    slot_ids = {reservation.id: reservation.slot_id.int for reservation in reservations.values()}
+    slot_ids = {reservation.id: reservation.slot_id.int for reservation in held.values()}
     for state in sorted(states, key=lambda state: slot_ids.get(_id(state, "reservation_id"), 0)):
-        reservation = reservations.get(_id(state, "reservation_id"))
+        reservation = held.get(_id(state, "reservation_id"))
         refused = await _refused_a_seat(tx, reservation, too_many)
         answers[state.id] = refused or Succeeded()
         if reservation and not refused:
@@ -283,7 +291,7 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
         store_sagas.cancel_reservation(tx, reservation.id)
         store.free_seat(tx, reservation.slot_id)
-    await events.checkout_failed(tx, state.data, reason)
+    events.checkout_failed(tx, state.data, reason)
     return Succeeded()
 
 

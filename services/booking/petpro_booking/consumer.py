@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from petpro_booking import cancellation, policy, store_personal, store_projections
+from petpro_booking import cancellation, refund_policy, store_personal, store_projections
 from petpro_common.db import Transaction
 from petpro_common.messaging.events import Event, EventHandler
 from petpro_common.personal.erasure import erased
@@ -42,7 +42,7 @@ async def service_changed(tx: Transaction, event: Event) -> None:
         "version": event["version"],
     }
     if "cancellation_policy" in event:
-        service["cancellation_policy"] = policy.of_service(service_id, event["cancellation_policy"])
+        service["cancellation_policy"] = refund_policy.of_service(service_id, event["cancellation_policy"])
     store_projections.keep_service(tx, service)
 
 

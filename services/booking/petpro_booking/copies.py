@@ -17,7 +17,7 @@ from grpc import StatusCode, aio
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.catalog.v1 import catalog_pb2, catalog_pb2_grpc
-from petpro_booking import policy, store, store_projections
+from petpro_booking import refund_policy, store, store_projections
 from petpro_booking.diary import Hours
 from petpro_booking.domain import ServiceNotFound, StaffNotFound
 from petpro_common import zones
@@ -168,7 +168,7 @@ def _service_row(service: catalog_pb2.Service) -> _Row:
         "duration_minutes": service.duration_minutes,
         "requires_approval": service.requires_approval,
         "is_available": service.is_available,
-        "cancellation_policy": policy.of_service(service_id, own),
+        "cancellation_policy": refund_policy.of_service(service_id, own),
         "version": service.version,
     }
 

@@ -1,6 +1,6 @@
-"""Booking's events, with exactly the fields of the domain document.
+"""Booking's events, with all fields of the domain document.
 
-Fields beyond the document are additive: `currency`, and the events that the document does not know.
+What the document does not know is additive: further fields, such as `currency`, and further events.
 """
 
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from petpro_common.messaging.outbox import add_event
 from petpro_common.money import Money
 
 
-async def reservation_created(tx: Transaction, row: Row) -> None:
+def reservation_created(tx: Transaction, row: Row) -> None:
     """A seat is held."""
     fields = {**_hold(row), "pet_id": row.pet_id, "expires_at": row.expires_at}
-    await add_event(tx, "booking", "reservation.created", row.id, fields)
+    add_event(tx, "booking", "reservation.created", row.id, fields)
 
 
-async def reservation_expired(tx: Transaction, row: Row) -> None:
+def reservation_expired(tx: Transaction, row: Row) -> None:
     """A hold ran out; its seat is free."""
-    await add_event(tx, "booking", "reservation.expired", row.id, _hold(row))
+    add_event(tx, "booking", "reservation.expired", row.id, _hold(row))
 
 
-async def reservation_cancelled(tx: Transaction, row: Row) -> None:
+def reservation_cancelled(tx: Transaction, row: Row) -> None:
     """A hold was given back; its seat is free."""
-    await add_event(tx, "booking", "reservation.cancelled", row.id, _hold(row))
+    add_event(tx, "booking", "reservation.cancelled", row.id, _hold(row))
 
 
-async def reservation_approval_requested(tx: Transaction, row: Row, slot_time: time, owner_id: UUID) -> None:
+def reservation_approval_requested(tx: Transaction, row: Row, slot_time: time, owner_id: UUID) -> None:
     """A reservation waits for the word of its clinic, whose owner is told; until `expires_at`."""
     fields = {
         **_hold(row),
@@ -40,10 +40,10 @@ async def reservation_approval_requested(tx: Transaction, row: Row, slot_time: t
         "slot_time": minutes(slot_time),
         "expires_at": row.expires_at,
     }
-    await add_event(tx, "booking", "reservation.approval_requested", row.id, fields)
+    add_event(tx, "booking", "reservation.approval_requested", row.id, fields)
 
 
-async def booking_confirmed(tx: Transaction, row: Row) -> None:
+def booking_confirmed(tx: Transaction, row: Row) -> None:
     """A reservation was paid for; `row` with the `slot_start_time`, and with the slot's instants."""
     fields = {
         **_visit(row),
@@ -57,10 +57,10 @@ async def booking_confirmed(tx: Transaction, row: Row) -> None:
         "amount": row.amount,
         "currency": row.currency,
     }
-    await add_event(tx, "booking", "booking.confirmed", row.id, fields)
+    add_event(tx, "booking", "booking.confirmed", row.id, fields)
 
 
-async def booking_cancelled(tx: Transaction, row: Row, paid: Money, data: Mapping[str, Any]) -> None:
+def booking_cancelled(tx: Transaction, row: Row, paid: Money, data: Mapping[str, Any]) -> None:
     """A booking is cancelled, of which so much was `paid`; why, and what goes back, as its saga's `data` say."""
     fields = {
         **_visit(row),
@@ -70,18 +70,16 @@ async def booking_cancelled(tx: Transaction, row: Row, paid: Money, data: Mappin
         "refund_status": row.refund_status,
         "currency": data["currency"],
     }
-    await add_event(tx, "booking", "booking.cancelled", row.id, fields)
+    add_event(tx, "booking", "booking.cancelled", row.id, fields)
 
 
-async def booking_cancellation_refused(tx: Transaction, data: Mapping[str, Any], reason: str) -> None:
+def booking_cancellation_refused(tx: Transaction, data: Mapping[str, Any], reason: str) -> None:
     """The provider refused the refund: the booking stands as before."""
     fields = {name: data[name] for name in ("booking_id", "user_id", "clinic_id")}
-    await add_event(
-        tx, "booking", "booking.cancellation_refused", UUID(data["booking_id"]), {**fields, "reason": reason}
-    )
+    add_event(tx, "booking", "booking.cancellation_refused", UUID(data["booking_id"]), {**fields, "reason": reason})
 
 
-async def checkout_failed(tx: Transaction, data: Mapping[str, Any], reason: str) -> None:
+def checkout_failed(tx: Transaction, data: Mapping[str, Any], reason: str) -> None:
     """A try to pay has come to nothing; whatever was paid goes back."""
     fields = {
         **{name: data[name] for name in ("reservation_id", "booking_id", "user_id", "clinic_id")},
@@ -89,10 +87,10 @@ async def checkout_failed(tx: Transaction, data: Mapping[str, Any], reason: str)
         "refund_amount": data["amount"] if "paid_at" in data else "0.00",
         "currency": data["currency"],
     }
-    await add_event(tx, "booking", "checkout.failed", UUID(data["reservation_id"]), fields)
+    add_event(tx, "booking", "checkout.failed", UUID(data["reservation_id"]), fields)
 
 
-async def booking_rescheduled(tx: Transaction, row: Row, slot_time: time) -> None:
+def booking_rescheduled(tx: Transaction, row: Row, slot_time: time) -> None:
     """A booking moved to another slot, or its slot to other instants."""
     fields = {
         **_visit(row),
@@ -102,10 +100,10 @@ async def booking_rescheduled(tx: Transaction, row: Row, slot_time: time) -> Non
         "starts_at": row.starts_at,
         "ends_at": row.ends_at,
     }
-    await add_event(tx, "booking", "booking.rescheduled", row.id, fields)
+    add_event(tx, "booking", "booking.rescheduled", row.id, fields)
 
 
-async def booking_reminder_due(tx: Transaction, row: Row, slot_time: time) -> None:
+def booking_reminder_due(tx: Transaction, row: Row, slot_time: time) -> None:
     """A booking begins before long, and its customer is to be reminded."""
     fields = {
         **_visit(row),
@@ -115,24 +113,24 @@ async def booking_reminder_due(tx: Transaction, row: Row, slot_time: time) -> No
         "slot_time": minutes(slot_time),
         "starts_at": row.starts_at,
     }
-    await add_event(tx, "booking", "booking.reminder_due", row.id, fields)
+    add_event(tx, "booking", "booking.reminder_due", row.id, fields)
 
 
-async def booking_checked_in(tx: Transaction, row: Row) -> None:
+def booking_checked_in(tx: Transaction, row: Row) -> None:
     """The pet is here."""
-    await add_event(tx, "booking", "booking.checked_in", row.id, _visit(row))
+    add_event(tx, "booking", "booking.checked_in", row.id, _visit(row))
 
 
-async def booking_completed(tx: Transaction, row: Row) -> None:
+def booking_completed(tx: Transaction, row: Row) -> None:
     """The visit is over."""
     fields = {**_visit(row), "service_id": row.service_id, "completed_at": row.updated_at}
-    await add_event(tx, "booking", "booking.completed", row.id, fields)
+    add_event(tx, "booking", "booking.completed", row.id, fields)
 
 
-async def booking_no_show(tx: Transaction, row: Row) -> None:
+def booking_no_show(tx: Transaction, row: Row) -> None:
     """Nobody came, and so much goes back."""
     refund = {"refund_amount": row.refund_amount, "refund_status": row.refund_status, "currency": row.currency}
-    await add_event(tx, "booking", "booking.no_show", row.id, {**_visit(row), **refund})
+    add_event(tx, "booking", "booking.no_show", row.id, {**_visit(row), **refund})
 
 
 def _hold(row: Row) -> dict[str, Any]:

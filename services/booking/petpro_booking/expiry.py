@@ -34,7 +34,7 @@ async def sweep(database: Database) -> int:
         if expired:
             store.free_seats(tx, (reservation.slot_id for reservation in expired))
         for reservation in expired:
-            await events.reservation_expired(tx, reservation)
+            events.reservation_expired(tx, reservation)
             kill_points.reach(Moment.BEFORE_COMMIT, "expiry")
     if expired:
         kill_points.reach(Moment.AFTER_COMMIT, "expiry")

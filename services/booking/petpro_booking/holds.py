@@ -80,7 +80,7 @@ async def hold(tx: Transaction, requests: Sequence[HoldRequest], terms: Terms) -
         if request.claim:
             idempotency.keep(tx, request.claim, reply)
         with telemetry.back_in(request.place):
-            await events.reservation_created(tx, row)
+            events.reservation_created(tx, row)
     return outcomes
 
 

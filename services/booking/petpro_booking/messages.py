@@ -7,7 +7,7 @@ from uuid import UUID
 
 from petpro.account.v1 import account_pb2
 from petpro.booking.v1 import booking_pb2
-from petpro_booking.policy import Quote
+from petpro_booking.refund_policy import Quote
 from petpro_common.db import Row
 from petpro_common.errors import invalid
 from petpro_common.instants import timestamp

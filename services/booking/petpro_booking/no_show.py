@@ -6,7 +6,7 @@ goes through whatever the provider says, as a clinic's cancellation does. Where 
 
 from uuid import UUID
 
-from petpro_booking import bookings, cancellation, events, policy, store
+from petpro_booking import bookings, cancellation, events, refund_policy, store
 from petpro_booking.domain import must_be, must_have_begun
 from petpro_booking.saga import NO_SHOW
 from petpro_common.context import Caller
@@ -23,9 +23,9 @@ async def mark(tx: Transaction, engine: SagaEngine, caller: Caller, booking_id: 
     must_be("confirmed", booking.status, booking.cancellation_status)
     must_have_begun(booking.starts_at, booking.now)
     price = cancellation.paid(booking)
-    refund = policy.no_show_refund(price, booking.cancellation_policy, policy.bounds_of(booking))
+    refund = refund_policy.no_show_refund(price, booking.cancellation_policy, refund_policy.bounds_of(booking))
     marked = await store.mark_no_show(tx, booking_id, refund.amount)
-    await events.booking_no_show(tx, marked)
+    events.booking_no_show(tx, marked)
     if refund.amount:
         data = {**cancellation.refund_data(booking, refund), "must_succeed": True, "reason": "no-show"}
         await engine.start(tx, NO_SHOW.type, f"no_show:{booking_id}", data)

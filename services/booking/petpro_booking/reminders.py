@@ -40,7 +40,7 @@ async def sweep(database: Database, ahead: timedelta) -> int:
     async with database.transaction() as tx:
         due = await store.take_due_reminders(tx, ahead, BATCH)
         for booking, starts in due:
-            await events.booking_reminder_due(tx, booking, starts)
+            events.booking_reminder_due(tx, booking, starts)
         kill_points.reach(Moment.BEFORE_COMMIT, "reminders")
     if due:
         kill_points.reach(Moment.AFTER_COMMIT, "reminders")

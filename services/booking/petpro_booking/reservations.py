@@ -39,7 +39,7 @@ async def page(
     return await store_pages.awaiting_clinic(tx, clinic_id, before, limit)
 
 
-async def at_clinic(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
+async def for_clinic(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
     """A reservation, for those who act for the clinic. Raises ReservationNotFound."""
     reservation = await store.get_reservation(tx, reservation_id)
     if reservation is None or not await access.acts_for_clinic(tx, caller, reservation.clinic_id):
@@ -59,5 +59,5 @@ async def cancel(tx: Transaction, caller: Caller, reservation_id: UUID) -> Row:
     must_be_free_to_cancel(reservation.status, reservation.checkout_status)
     cancelled = await store.give_back(tx, reservation_id)
     store.free_seat(tx, reservation.slot_id)
-    await events.reservation_cancelled(tx, cancelled)
+    events.reservation_cancelled(tx, cancelled)
     return cancelled

@@ -27,14 +27,14 @@ class VisitorServicer(booking_pb2_grpc.VisitorServiceServicer):
         self, request: booking_pb2.GetReservationVisitorRequest, context: Any
     ) -> booking_pb2.GetReservationVisitorResponse:
         async with self._database.reading() as tx:
-            held = await reservations.at_clinic(tx, signed_in(), UUID(request.reservation_id))
+            held = await reservations.for_clinic(tx, signed_in(), UUID(request.reservation_id))
         return booking_pb2.GetReservationVisitorResponse(visitor=await self._visitor(held.user_id, held.pet_id))
 
     async def GetBookingVisitor(
         self, request: booking_pb2.GetBookingVisitorRequest, context: Any
     ) -> booking_pb2.GetBookingVisitorResponse:
         async with self._database.reading() as tx:
-            booked = await bookings.at_clinic(tx, signed_in(), UUID(request.booking_id))
+            booked = await bookings.for_clinic(tx, signed_in(), UUID(request.booking_id))
         return booking_pb2.GetBookingVisitorResponse(visitor=await self._visitor(booked.user_id, booked.pet_id))
 
     async def _visitor(self, user_id: UUID, pet_id: UUID) -> booking_pb2.Visitor:

@@ -1,4 +1,7 @@
-"""Every SQL statement on seats, reservations and bookings.
+"""Seats; and reservations and bookings by their ids, or when they are due.
+
+Holding is `store_holds`', confirming `store_confirm`'s; what sagas do to them is in `store_sagas`, their lists are in
+`store_pages`.
 
 Locks are taken in one order everywhere, so that nobody waits in a circle: saga, reservation or booking, then slots by
 id. A look-up by id adds the date that the id carries and reads one partition. Times are the database's.
@@ -13,44 +16,36 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_booking.domain import SlotBlocked, SlotFull, SlotInPast, SlotNotFound
-from petpro_booking.for_each import ForEach
-from petpro_booking.policy import Bounds
+from petpro_booking.partitioned import THESE_DAYS, THIS, THIS_SLOT, ForEach
+from petpro_booking.refund_policy import Bounds
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import span
 from petpro_common.wire import BoundStatement
 
-_THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
-_THIS = "id = :id AND created_at = uuid_extract_timestamp(:id)"
-
-
 _TAKE_SEAT = text(f"""
     UPDATE slots SET booked_count = booked_count + 1, updated_at = CURRENT_TIMESTAMP,
         status = CASE WHEN booked_count + 1 = capacity THEN 'booked' ELSE 'available' END
-    WHERE {_THIS_SLOT} AND status = 'available' AND booked_count < capacity AND starts_at > CURRENT_TIMESTAMP
+    WHERE {THIS_SLOT} AND status = 'available' AND booked_count < capacity AND starts_at > CURRENT_TIMESTAMP
     RETURNING id, slot_date, slot_start_time, starts_at, ends_at
 """)
 _WHY_NO_SEAT = text(f"""
     SELECT status, booked_count = capacity AS is_full, starts_at <= CURRENT_TIMESTAMP AS has_begun
-    FROM slots WHERE {_THIS_SLOT}
+    FROM slots WHERE {THIS_SLOT}
 """)
 # One slot a statement, which prepares one partition of `slots`: a list of them prepares each, and there are many.
 _FREE_SEATS = text(f"""
     UPDATE slots SET booked_count = greatest(booked_count - :seats, 0), updated_at = CURRENT_TIMESTAMP,
         status = CASE WHEN status = 'blocked' THEN 'blocked' ELSE 'available' END
-    WHERE {_THIS_SLOT} AND booked_count > 0
+    WHERE {THIS_SLOT} AND booked_count > 0
 """)
-_DAY = "(uuid_extract_timestamp(CAST(:{slot_id} AS uuid)) AT TIME ZONE 'UTC')::date"
-_FIRST, _LAST = (_DAY.format(slot_id=name) for name in ("first_slot_id", "last_slot_id"))
-# By parameters alone, which say in which months to look before the statement runs; why `<= ANY`, says `store_holds`.
-_THESE_DAYS = f"slot_date >= {_FIRST} AND slot_date <= ANY(ARRAY[{_LAST}])"
 # NO KEY: bookings that are made refer to the keys of slots, in any order.
 _LOCK_SLOTS = text(f"""
     SELECT id, service_id FROM slots
-    WHERE id = ANY(:slot_ids) AND {_THESE_DAYS} ORDER BY id FOR NO KEY UPDATE
+    WHERE id = ANY(:slot_ids) AND {THESE_DAYS} ORDER BY id FOR NO KEY UPDATE
 """)
-_GET_SLOT = text(f"SELECT * FROM slots WHERE {_THIS_SLOT}")
+_GET_SLOT = text(f"SELECT * FROM slots WHERE {THIS_SLOT}")
 
-_GET_RESERVATION = text(f"SELECT * FROM reservations WHERE {_THIS}")
+_GET_RESERVATION = text(f"SELECT * FROM reservations WHERE {THIS}")
 _GET_RESERVATIONS = ForEach("SELECT * FROM reservations WHERE {theirs}", "reservations", id="uuid")
 # The time is read outside of what locks: within, it would be that before the wait for a lock.
 _LOCK_RESERVATIONS = ForEach(
@@ -64,7 +59,7 @@ _LOCK_RESERVATIONS = ForEach(
 _GIVE_BACK = text(f"""
     UPDATE reservations SET status = 'cancelled', updated_at = CURRENT_TIMESTAMP,
         checkout_status = CASE WHEN checkout_status = 'awaiting_approval' THEN 'none' ELSE checkout_status END
-    WHERE {_THIS} AND status = 'pending' RETURNING *
+    WHERE {THIS} AND status = 'pending' RETURNING *
 """)
 # By the ids as one list: a join would be planned while a partition is empty, and read all of it for each hold then.
 _EXPIRE = text("""
@@ -81,24 +76,24 @@ _NEXT_EXPIRY = text("""
     SELECT EXTRACT(epoch FROM min(expires_at) - clock_timestamp())::float FROM reservations WHERE status = 'pending'
 """)
 
-_GET_BOOKING = text(f"SELECT * FROM bookings WHERE {_THIS}")
+_GET_BOOKING = text(f"SELECT * FROM bookings WHERE {THIS}")
 _GET_BOOKINGS = ForEach("SELECT * FROM bookings WHERE {theirs}", "bookings", id="uuid")
-_LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS} FOR UPDATE")
-_LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
+_LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {THIS} FOR UPDATE")
+_LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {THIS}")
 _MOVE_BOOKING = text(f"""
     UPDATE bookings SET slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at, ends_at = :ends_at,
         refund_floor = :floor, refund_ceiling = :ceiling, updated_at = CURRENT_TIMESTAMP,
         start_told_at = CURRENT_TIMESTAMP
-    WHERE {_THIS} RETURNING *
+    WHERE {THIS} RETURNING *
 """)
 _SET_BOOKING_STATUS = text(f"""
-    UPDATE bookings SET status = :status, updated_at = CURRENT_TIMESTAMP WHERE {_THIS} RETURNING *
+    UPDATE bookings SET status = :status, updated_at = CURRENT_TIMESTAMP WHERE {THIS} RETURNING *
 """)
 _MARK_NO_SHOW = text(f"""
     UPDATE bookings SET status = 'no-show', refund_amount = :refund_amount,
         refund_status = CASE WHEN CAST(:refund_amount AS numeric) > 0 THEN 'pending' ELSE 'none' END,
         updated_at = CURRENT_TIMESTAMP
-    WHERE {_THIS} RETURNING *
+    WHERE {THIS} RETURNING *
 """)
 # By the ids as one list, as in _EXPIRE. In the order of the index by starts, or that of all that is confirmed might be
 # taken.
@@ -115,7 +110,7 @@ _TAKE_DUE_REMINDERS = text("""
     RETURNING b.*
 """)
 # A statement of its own: within the one before, it took PostgreSQL down when two sweeps had met at one booking (why,
-# says `for_each`).
+# says `partitioned`).
 _START_TIMES = text("""
     SELECT id, slot_start_time FROM slots
     WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date = ANY(CAST(:dates AS date[]))

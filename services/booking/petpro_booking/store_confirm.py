@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from petpro_booking.for_each import ForEach
+from petpro_booking.partitioned import ForEach
 from petpro_common.db import Row, Transaction
 
 # Reservation, slot and clinic are each looked up by their keys, whatever is planned while tables are small.

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
+from petpro_booking.partitioned import DAY, THE_DAY, THESE_DAYS, day_of
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import span
 from petpro_common.wire import BoundStatement
@@ -47,7 +48,7 @@ def _statement(asked: str, days: str, taken: str, granted: str) -> TextClause:
     meanwhile, which offers do not know. `granted` are the offers that have one of these seats, each with its slot.
 
     `days` (`{days}` in `taken`) says on which days the slots are, by parameters alone: in which partitions to look must
-    be known before the statement runs (why, says `for_each`).
+    be known before the statement runs (why, says `partitioned`).
 
     asked     the requests, in the order in which they came
     offers    what is known for each: slot, price, policy, whose pet, whether its person holds as many seats as may be,
@@ -103,13 +104,6 @@ def _statement(asked: str, days: str, taken: str, granted: str) -> TextClause:
     """)
 
 
-_DAY = "(uuid_extract_timestamp(CAST(:{slot_id} AS uuid)) AT TIME ZONE 'UTC')::date"
-_THE_DAY = f"slot_date = {_DAY.format(slot_id='slot_id')}"
-# `<= ANY` of one, since PostgreSQL takes a range between two parameters for so narrow that it looks for slots by their
-# day, and not by their id, as long as there are a few hundred of them.
-_FIRST, _LAST = (_DAY.format(slot_id=name) for name in ("first_slot_id", "last_slot_id"))
-_THESE_DAYS = f"slot_date >= {_FIRST} AND slot_date <= ANY(ARRAY[{_LAST}])"
-
 # places    the requests of each slot to whom it can be offered, counted in the order in which they came
 # wanted    how many seats of each slot that is
 # locked    these slots, locked in the order of their ids, as everybody locks them; NO KEY, or bookings that are made in
@@ -117,14 +111,14 @@ _THESE_DAYS = f"slot_date >= {_FIRST} AND slot_date <= ANY(ARRAY[{_LAST}])"
 # taken     as many seats of each as there are; a slot that somebody else held until now is looked at anew
 # Both are found by a list of ids: joins that are planned while the tables are small would read all slots of these days.
 _TOGETHER = _statement(
-    """
-        SELECT request.*, (uuid_extract_timestamp(slot_id) AT TIME ZONE 'UTC')::date AS slot_date
+    f"""
+        SELECT request.*, {day_of("slot_id")} AS slot_date
         FROM unnest(
             CAST(:ids AS uuid[]), CAST(:user_ids AS uuid[]), CAST(:pet_ids AS uuid[]), CAST(:slot_ids AS uuid[]),
             CAST(:lock_ids AS text[]), CAST(:callers AS text[]), CAST(:methods AS text[]), CAST(:keys AS text[])
         ) WITH ORDINALITY AS request(id, user_id, pet_id, slot_id, lock_id, caller, method, key, turn)
     """,
-    _THESE_DAYS,
+    THESE_DAYS,
     """places AS (
         SELECT id, slot_id, row_number() OVER (PARTITION BY slot_id ORDER BY turn) AS place FROM good
     ), wanted AS (
@@ -151,9 +145,9 @@ _ALONE = _statement(
         SELECT CAST(:id AS uuid) AS id, CAST(:user_id AS uuid) AS user_id, CAST(:pet_id AS uuid) AS pet_id,
             CAST(:slot_id AS uuid) AS slot_id, CAST(:lock_id AS text) AS lock_id, CAST(:caller AS text) AS caller,
             CAST(:method AS text) AS method, CAST(:key AS text) AS key, 1 AS turn,
-            {_DAY.format(slot_id="slot_id")} AS slot_date
+            {DAY} AS slot_date
     """,
-    _THE_DAY,
+    THE_DAY,
     """taken AS (
         UPDATE slots SET booked_count = booked_count + 1,
             status = CASE WHEN booked_count + 1 >= capacity THEN 'booked' ELSE 'available' END,

@@ -1,4 +1,4 @@
-"""Every SQL statement on the copies of what other services own. The highest version of each row wins."""
+"""Keeping the copies of what other services own, and looking them up. The highest version of each row wins."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_booking import store
-from petpro_booking.for_each import ForEach
+from petpro_booking.partitioned import THIS, ForEach
 from petpro_common.db import Row, Transaction
 from petpro_common.wire import BoundStatement
 
@@ -32,27 +32,27 @@ _BEGIN_CHECKOUTS = ForEach(
     notes="text",
     checkout_status="text",
 )
-_EXTEND_HOLD = text("""
+_EXTEND_HOLD = text(f"""
     UPDATE reservations SET expires_at = greatest(expires_at, least(clock_timestamp() + :more, starts_at)),
         updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+    WHERE {THIS}
 """)
-_SET_TIME_TO_PAY = text("""
+_SET_TIME_TO_PAY = text(f"""
     UPDATE reservations SET expires_at = least(clock_timestamp() + :time, starts_at), updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) RETURNING expires_at
+    WHERE {THIS} RETURNING expires_at
 """)
-_SET_CHECKOUT_STATUS = text("""
+_SET_CHECKOUT_STATUS = text(f"""
     UPDATE reservations SET checkout_status = :checkout_status, updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+    WHERE {THIS}
 """)
-_FAIL_CHECKOUT = text("""
+_FAIL_CHECKOUT = text(f"""
     UPDATE reservations SET checkout_status = 'failed', failure_reason = :reason, booking_id = NULL,
         updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id)
+    WHERE {THIS}
 """)
-_CANCEL_RESERVATION = text("""
+_CANCEL_RESERVATION = text(f"""
     UPDATE reservations SET status = 'cancelled', updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND status = 'pending'
+    WHERE {THIS} AND status = 'pending'
 """)
 # OFFSET 0, here and below: PostgreSQL might read all services, clinics and staff, to look them up in memory.
 _LOCK_RESERVATIONS_TO_PAY = ForEach(
@@ -97,12 +97,12 @@ _REQUEST_CANCELLATIONS = ForEach(
     refund_status="text",
 )
 # What was frozen, as percent of the price, stays the least that goes back: by now the policy may say less.
-_REFUSE_CANCELLATION = text("""
+_REFUSE_CANCELLATION = text(f"""
     UPDATE bookings SET cancellation_status = 'refused', cancelled_by = NULL,
         refund_amount = NULL, refund_status = 'refused',
         refund_floor = greatest(refund_floor, round(100 * refund_amount / nullif(amount, 0))),
         updated_at = clock_timestamp()
-    WHERE id = :id AND created_at = uuid_extract_timestamp(:id) AND cancellation_status = 'requested'
+    WHERE {THIS} AND cancellation_status = 'requested'
 """)
 # Once: a booking that is cancelled stays as it is, and its seat is given back once. What payment told of the refund
 # since then is newer than its answer to the saga.

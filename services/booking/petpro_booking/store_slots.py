@@ -1,4 +1,4 @@
-"""Every SQL statement that makes, lists, blocks and removes slots."""
+"""Making, listing, blocking and removing slots. What follows a change of the clock is in `store_zone_rules`."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -8,10 +8,9 @@ from sqlalchemy import text
 
 from petpro_booking.diary import Opening
 from petpro_booking.domain import SlotInUse
+from petpro_booking.partitioned import THIS_SLOT
 from petpro_common.db import Row, Transaction
 from petpro_common.ids import id_of_date
-
-_THIS_SLOT = "id = :slot_id AND slot_date = (uuid_extract_timestamp(:slot_id) AT TIME ZONE 'UTC')::date"
 
 _LOCK_DIARY = text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:whose AS text), 0))")
 # What has the same local time exists, though its instants may be by zone rules of before: `zone_rules` moves it.
@@ -38,15 +37,15 @@ _OPEN = text("""
 """)
 _BLOCK = text(f"""
     UPDATE slots SET status = 'blocked', updated_at = CURRENT_TIMESTAMP
-    WHERE {_THIS_SLOT} RETURNING *
+    WHERE {THIS_SLOT} RETURNING *
 """)
 _UNBLOCK = text(f"""
     UPDATE slots SET updated_at = CURRENT_TIMESTAMP,
         status = CASE WHEN booked_count = capacity THEN 'booked' ELSE 'available' END
-    WHERE {_THIS_SLOT} RETURNING *
+    WHERE {THIS_SLOT} RETURNING *
 """)
 _UNUSED = f"""
-    {_THIS_SLOT}
+    {THIS_SLOT}
     AND NOT EXISTS (SELECT FROM reservations WHERE slot_id = :slot_id)
     AND NOT EXISTS (SELECT FROM bookings WHERE slot_id = :slot_id)
 """
@@ -56,7 +55,7 @@ _UNUSED = f"""
 _LOCK_UNUSED = text(f"SELECT id FROM slots WHERE {_UNUSED} FOR UPDATE")
 # The person's time goes with the slot.
 _REMOVE = text(f"DELETE FROM slots WHERE {_UNUSED} RETURNING id")
-_IS_THERE = text(f"SELECT id FROM slots WHERE {_THIS_SLOT}")
+_IS_THERE = text(f"SELECT id FROM slots WHERE {THIS_SLOT}")
 _PAGE = text("""
     SELECT * FROM slots
     WHERE service_id = :service_id AND slot_date BETWEEN :from_date AND :to_date

@@ -22,7 +22,7 @@ _SHORTEST_WAIT_SECONDS = 1.0
 async def refusals(tx: Transaction, reservations: Sequence[Row], most: int) -> Mapping[UUID, TooManyUnpaidBookings]:
     """Which of these, that are to be paid at the clinic and do not count yet, would be one too many; by their ids.
 
-    First come, first served. The caller holds their row locks, and has those that are left count in this transaction.
+    First come, first served. The caller holds their row locks, and makes those not refused count in this transaction.
     """
     if not reservations:
         return {}

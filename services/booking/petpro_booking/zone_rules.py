@@ -21,10 +21,10 @@ from uuid import UUID
 import structlog
 from prometheus_client import Gauge
 
-from petpro_booking import diary, events, in_the_way
+from petpro_booking import diary, events, zone_rules_stuck
 from petpro_booking import store_zone_rules as store
 from petpro_booking.diary import Opening
-from petpro_booking.in_the_way import Stale
+from petpro_booking.zone_rules_stuck import Stale
 from petpro_common import zones
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.rounds import in_rounds
@@ -119,7 +119,7 @@ async def _move_diary(database: Database, whose: UUID) -> tuple[bool, int]:
         wanted = await asyncio.to_thread(stale, slots)  # there may be thousands
         moved, in_hand = await _one_round(database, whose, wanted)
         if not moved:
-            stuck = await asyncio.to_thread(in_the_way.stuck, wanted, slots, in_hand)
+            stuck = await asyncio.to_thread(zone_rules_stuck.stuck, wanted, slots, in_hand)
             return bool(in_hand), await _give_up(database, whose, stuck)
         _log.info("slots follow zone rules", rules=zones.RULES, diary=str(whose), slots=moved)
 
@@ -144,7 +144,7 @@ async def move(tx: Transaction, whose: UUID, wanted: Sequence[Stale]) -> tuple[i
     starts = {slot.id: slot.slot_start_time for slot, _ in moved}
     for booking in await store.follow(tx, moved) if moved else ():
         if booking.status == "confirmed":
-            await events.booking_rescheduled(tx, booking, starts[booking.slot_id])
+            events.booking_rescheduled(tx, booking, starts[booking.slot_id])
     return len(moved), in_hand
 
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from petpro_booking import store, store_confirm, store_sagas
-from petpro_booking.for_each import ForEach
+from petpro_booking.partitioned import ForEach
 from petpro_common.db import Database
 from petpro_common.ids import id_of_date, new_id
 from services.booking.tests.world import World

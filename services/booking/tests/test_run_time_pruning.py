@@ -18,7 +18,7 @@ from sqlalchemy import TextClause
 
 import petpro_booking
 from devstack.testing import MakeDatabase
-from petpro_booking.for_each import ForEach
+from petpro_booking.partitioned import ForEach
 from petpro_common import db
 
 PlanOf: TypeAlias = Callable[[str], Awaitable[str]]

@@ -99,5 +99,5 @@ async def _announced(tx: Transaction, clinic_id: UUID, caller: Caller) -> Clinic
     clinic = await store_clinics.clinic(tx, clinic_id, viewer(caller))
     if clinic is None:
         raise ClinicNotFound
-    await outbox.add_event(tx, "catalog", "clinic.changed", clinic_id, events.clinic_changed(clinic))
+    outbox.add_event(tx, "catalog", "clinic.changed", clinic_id, events.clinic_changed(clinic))
     return clinic

@@ -30,5 +30,5 @@ async def write(tx: Transaction, booking: CompletedBooking, rating: int, comment
     review = await store_reviews.add_review(tx, new_id(), booking, rating, comment)
     if review is None:
         raise AlreadyReviewed
-    await outbox.add_event(tx, "catalog", "review.created", review.id, events.review_created(review))
+    outbox.add_event(tx, "catalog", "review.created", review.id, events.review_created(review))
     return review

@@ -16,7 +16,7 @@ async def add(tx: Transaction, clinic_id: UUID, caller: Caller, details: Service
     await clinics.editable(tx, clinic_id, caller)
     rules.check_service(details)
     rules.check_currency(details.price)
-    return await _announced(tx, await store_services.add_service(tx, new_id(), clinic_id, details))
+    return _announced(tx, await store_services.add_service(tx, new_id(), clinic_id, details))
 
 
 async def reachable(tx: Transaction, service_id: UUID, caller: Caller | None) -> Service:
@@ -56,9 +56,9 @@ async def edit(
     if details.cancellation_policy != service.details.cancellation_policy:
         own = details.cancellation_policy
         policy_version = await store_services.add_policy(tx, service_id, own) if own else None
-    return await _announced(tx, await store_services.edit_service(tx, service_id, details, policy_version))
+    return _announced(tx, await store_services.edit_service(tx, service_id, details, policy_version))
 
 
-async def _announced(tx: Transaction, service: Service) -> Service:
-    await outbox.add_event(tx, "catalog", "service.changed", service.id, events.service_changed(service))
+def _announced(tx: Transaction, service: Service) -> Service:
+    outbox.add_event(tx, "catalog", "service.changed", service.id, events.service_changed(service))
     return service

@@ -15,7 +15,7 @@ async def add(tx: Transaction, clinic_id: UUID, caller: Caller, details: StaffDe
     """Adds somebody to a clinic. Raises ClinicNotFound, Forbidden and InvalidRequest."""
     await clinics.editable(tx, clinic_id, caller)
     rules.check_staff(details)
-    return await _announced(tx, await store_staff.add_member(tx, new_id(), clinic_id, details))
+    return _announced(tx, await store_staff.add_member(tx, new_id(), clinic_id, details))
 
 
 async def member(tx: Transaction, staff_id: UUID, *, lock: bool = False) -> StaffMember:
@@ -39,16 +39,16 @@ async def edit(
     if details == found.details:
         return found
     rules.check_staff(details)
-    return await _announced(tx, await store_staff.edit_member(tx, staff_id, details))
+    return _announced(tx, await store_staff.edit_member(tx, staff_id, details))
 
 
 async def forget(tx: Transaction, user_ids: Sequence[UUID]) -> None:
     """Makes the entries of people anonymous who were erased; they act for no clinic any more, and never did."""
     for found in await store_personal.forget_staff(tx, user_ids):
-        await _announced(tx, found)
+        _announced(tx, found)
     store_personal.forget_accounts(tx, user_ids)
 
 
-async def _announced(tx: Transaction, found: StaffMember) -> StaffMember:
-    await outbox.add_event(tx, "catalog", "staff.changed", found.id, events.staff_changed(found))
+def _announced(tx: Transaction, found: StaffMember) -> StaffMember:
+    outbox.add_event(tx, "catalog", "staff.changed", found.id, events.staff_changed(found))
     return found

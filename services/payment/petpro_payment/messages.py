@@ -70,18 +70,18 @@ def _about(payment: Payment) -> dict[str, Any]:
     }
 
 
-async def tell_captured(tx: Transaction, payment: Payment) -> None:
+def tell_captured(tx: Transaction, payment: Payment) -> None:
     """Event payment.captured."""
     event = {**_about(payment), "amount": payment.amount, "currency": payment.currency}
-    await outbox.add_event(tx, "payment", "payment.captured", payment.id, event)
+    outbox.add_event(tx, "payment", "payment.captured", payment.id, event)
 
 
-async def tell_failed(tx: Transaction, payment: Payment, reason: str) -> None:
+def tell_failed(tx: Transaction, payment: Payment, reason: str) -> None:
     """Event payment.failed: it ended, and no money was taken."""
-    await outbox.add_event(tx, "payment", "payment.failed", payment.id, {**_about(payment), "reason": reason})
+    outbox.add_event(tx, "payment", "payment.failed", payment.id, {**_about(payment), "reason": reason})
 
 
-async def tell_refund(tx: Transaction, payment: Payment, refund: Refund, status: RefundStatus) -> None:
+def tell_refund(tx: Transaction, payment: Payment, refund: Refund, status: RefundStatus) -> None:
     """Event refund.submitted, refund.succeeded, refund.refused or refund.manual; and where the refund stood before.
 
     One that was tried again has waited for a person until it succeeds: of the steps between nobody was told.
@@ -94,7 +94,7 @@ async def tell_refund(tx: Transaction, payment: Payment, refund: Refund, status:
         "currency": refund.currency,
         "status_before": RefundStatus.MANUAL if was_manual else refund.status.stored,
     }
-    await outbox.add_event(tx, "payment", REFUND_EVENTS[status.stored], payment.id, event)
+    outbox.add_event(tx, "payment", REFUND_EVENTS[status.stored], payment.id, event)
 
 
 def _instant(value: datetime | None) -> Timestamp | None:

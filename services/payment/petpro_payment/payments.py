@@ -113,7 +113,7 @@ async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> D
     elif move.status is PaymentStatus.UNKNOWN:
         store.mark_unknown(tx, payment.id)
     elif move.status is not None:
-        await _ended_unpaid(tx, payment, outcome, move)
+        _ended_unpaid(tx, payment, outcome, move)
     elif move.quarantine is None:
         return Disposition.IGNORED
     return Disposition.APPLIED if move.quarantine is None else Disposition.QUARANTINED
@@ -121,7 +121,7 @@ async def learn(tx: Transaction, payment: Payment, outcome: PaymentOutcome) -> D
 
 async def _captured(tx: Transaction, payment: Payment, outcome: Captured, move: Move) -> None:
     store.capture(tx, payment.id, outcome)
-    await messages.tell_captured(tx, payment)
+    messages.tell_captured(tx, payment)
     if move.give_back is None:
         _answer(tx, payment, Succeeded(messages.payment_taken(outcome)))
         return
@@ -130,11 +130,11 @@ async def _captured(tx: Transaction, payment: Payment, outcome: Captured, move: 
     _answer(tx, payment, Refused(Reason.CALLED_OFF), amount)
 
 
-async def _ended_unpaid(tx: Transaction, payment: Payment, outcome: PaymentOutcome, move: Move) -> None:
+def _ended_unpaid(tx: Transaction, payment: Payment, outcome: PaymentOutcome, move: Move) -> None:
     reason, status = move.reason or Reason.PAYMENT_REFUSED, move.status or PaymentStatus.FAILED
     external: str = getattr(outcome, "external_reference", "")
     store.close_unpaid(tx, payment.id, status, reason, external)
-    await messages.tell_failed(tx, payment, reason)
+    messages.tell_failed(tx, payment, reason)
     _answer(tx, payment, Refused(reason))
 
 

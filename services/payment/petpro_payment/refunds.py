@@ -184,7 +184,7 @@ async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decima
     return amount
 
 
-async def learn(
+def learn(
     tx: Transaction, payment: Payment, refund: Refund, outcome: RefundOutcome, pause: float | None = None
 ) -> Disposition:
     """Makes of a refund what the outcome says, under its payment's lock, and answers whoever waits for it.
@@ -208,7 +208,7 @@ async def learn(
     external = "" if isinstance(outcome, RefundRefused | RefundByHand | Unknown) else outcome.external_reference
     failure = outcome.code if isinstance(outcome, RefundRefused | RefundByHand | RefundFailed) else ""
     store_moves.move_late(tx, _moved(refund, status, external, failure, pause or 0.0))
-    await messages.tell_refund(tx, payment, refund, status)
+    messages.tell_refund(tx, payment, refund, status)
     if status.is_for_a_person:
         metrics.MANUAL_REFUNDS.inc()
         _log.error("refund needs a person", refund_id=str(refund.id), payment_id=str(payment.id), cause=failure)
@@ -236,7 +236,7 @@ async def pay_out(tx: Transaction, refund_id: UUID, reference: str, *, dry_run: 
     payment, refund = await _for_a_person(tx, refund_id)
     if not dry_run:
         store_moves.pay_out(tx, refund_id, reference)
-        await messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
+        messages.tell_refund(tx, payment, refund, RefundStatus.SUCCEEDED)
         _answer(tx, refund, RefundStatus.SUCCEEDED)
     return refund._replace(status=RefundStatus.SUCCEEDED)
 

@@ -75,7 +75,7 @@ async def _learn(
                 disposition = await payments.learn(tx, payment, outcome)
             case RefundAccepted() | RefundSucceeded() | RefundRefused() | RefundFailed() as outcome:
                 if refund is not None:
-                    disposition = await refunds.learn(tx, payment, refund, outcome)
+                    disposition = refunds.learn(tx, payment, refund, outcome)
             case _:
                 disposition = Disposition.IGNORED
     store_events.record(tx, provider, event, disposition)

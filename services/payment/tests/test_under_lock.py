@@ -33,7 +33,7 @@ async def taken_on(world: World, count: int) -> list[Sale]:
 
 async def succeed(tx: Transaction, found: Found, _: bool) -> Disposition:
     assert found is not None
-    return await refunds.learn(tx, *found, RefundSucceeded(f"re-{found[1].id}"))
+    return refunds.learn(tx, *found, RefundSucceeded(f"re-{found[1].id}"))
 
 
 async def fail(tx: Transaction, found: Found, _: bool) -> Disposition:

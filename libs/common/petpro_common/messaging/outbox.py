@@ -49,7 +49,7 @@ class Outgoing:
     before: list[int] | None = None
 
 
-async def add(
+def add(
     tx: Transaction, message_id: str, subject: str, aggregate: str, headers: Mapping[str, str], payload: bytes
 ) -> None:
     """Writes one message, with the others of the transaction right before the commit.
@@ -83,7 +83,7 @@ def _number(tx: Transaction, messages: list[Outgoing], rows: Rows) -> None:
 _WRITE = LateWrite(_ADD, _columns, _number)
 
 
-async def add_event(tx: Transaction, service: str, event_type: str, aggregate: UUID, fields: Mapping[str, Any]) -> None:
+def add_event(tx: Transaction, service: str, event_type: str, aggregate: UUID, fields: Mapping[str, Any]) -> None:
     """Publishes a domain event: JSON with `event_type` and `fields`, as a CloudEvent 1.0 in NATS binary mode.
 
     Values may be ids, instants, dates, times, Decimals (written as strings), None, or plain JSON.
@@ -99,13 +99,13 @@ async def add_event(tx: Transaction, service: str, event_type: str, aggregate: U
         "content-type": "application/json",
     }
     payload = orjson.dumps({"event_type": event_type, **fields}, default=_plain)
-    await add(tx, event_id, event_subject(event_type), str(aggregate), headers, payload)
+    add(tx, event_id, event_subject(event_type), str(aggregate), headers, payload)
 
 
-async def add_protobuf(tx: Transaction, message_id: str, subject: str, aggregate: str, message: Message) -> None:
+def add_protobuf(tx: Transaction, message_id: str, subject: str, aggregate: str, message: Message) -> None:
     """Publishes a command or a reply."""
     headers = {"content-type": "application/protobuf"}
-    await add(tx, message_id, subject, aggregate, headers, message.SerializeToString())
+    add(tx, message_id, subject, aggregate, headers, message.SerializeToString())
 
 
 def _plain(value: Any) -> str:

@@ -185,7 +185,7 @@ async def _carry_out(tx: Transaction, received: Sequence[_Received], stored: Map
             else:
                 each.replies.append(replies.again(stored[order.id], order.command))
             if not each.goes_on and each.is_told(stored):
-                await replies.send(tx, order.command.reply_to, each.replies)
+                replies.send(tx, order.command.reply_to, each.replies)
 
 
 def _store_last(tx: Transaction, each: _Received) -> None:

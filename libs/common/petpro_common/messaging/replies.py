@@ -63,12 +63,12 @@ def _alone(stored: Row) -> saga_pb2.Reply:
     return reply
 
 
-async def send(tx: Transaction, subject: str, replies: Sequence[saga_pb2.Reply]) -> None:
+def send(tx: Transaction, subject: str, replies: Sequence[saga_pb2.Reply]) -> None:
     """Has a message leave with the commit that tells the replies to one command and those that came with it."""
     attempts = ".".join(f"{each.attempt}{'p' if each.outcome == PENDING else ''}" for each in replies)
     reply = as_one(replies)
     message_id = f"{reply.command_id}.{attempts}.{saga_pb2.Outcome.Name(reply.outcome)}"
-    await outbox.add_protobuf(tx, message_id, subject, reply.saga_id, reply)
+    outbox.add_protobuf(tx, message_id, subject, reply.saga_id, reply)
 
 
 def as_one(replies: Sequence[saga_pb2.Reply]) -> saga_pb2.Reply:
@@ -103,4 +103,4 @@ async def tell(tx: Transaction, answered: Answered) -> None:
                     store(tx, REWRITE, saga_pb2.Command.FromString(bytes(row.command)), as_one(told))
     for command, replies, trace in answered.values():
         with telemetry.within_trace(trace):
-            await send(tx, command.reply_to, replies)
+            send(tx, command.reply_to, replies)

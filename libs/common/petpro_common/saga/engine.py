@@ -222,19 +222,19 @@ class SagaEngine:
         for move in moves:
             with move.in_hand():
                 if move.order:
-                    await self._send(tx, move.saga, move.state, move.order)
+                    self._send(tx, move.saga, move.state, move.order)
                 self.timer.expect(move.state.due_at, move.now)
                 if move.is_fresh:
-                    await store.add(tx, move.state, move.timeline, telemetry.trace_headers())
+                    store.add(tx, move.state, move.timeline, telemetry.trace_headers())
                 else:
-                    await store.save(tx, move.state, move.timeline)
+                    store.save(tx, move.state, move.timeline)
                 self._report(move.state, move.now)
         return [Operated(move.state, tuple(move.timeline)) for move in moves]
 
-    async def _send(self, tx: Transaction, saga: Saga, state: SagaState, order: Order) -> None:
+    def _send(self, tx: Transaction, saga: Saga, state: SagaState, order: Order) -> None:
         subject, command = messages.commands(saga, state, order)
         message_id = f"{command.command_id}:{order.attempt}"
-        await outbox.add_protobuf(tx, message_id, subject, str(state.id), command)
+        outbox.add_protobuf(tx, message_id, subject, str(state.id), command)
 
     def _definition(self, saga_type: str, version: int) -> Saga:
         try:

@@ -154,12 +154,12 @@ async def lock_due(tx: Transaction, most: int) -> list[Row]:
     return list((await tx.execute(_LOCK_DUE, {"most": most})).all())
 
 
-async def save(tx: Transaction, state: SagaState, happenings: Sequence[Happening]) -> None:
+def save(tx: Transaction, state: SagaState, happenings: Sequence[Happening]) -> None:
     """Stores the state of a saga that is locked, and lines of its timeline, right before the commit."""
     tx.write_late(_WRITE, (state, happenings))
 
 
-async def add(tx: Transaction, state: SagaState, happenings: Sequence[Happening], trace: Mapping[str, str]) -> None:
+def add(tx: Transaction, state: SagaState, happenings: Sequence[Happening], trace: Mapping[str, str]) -> None:
     """Adds a saga whose key this transaction has claimed, and lines of its timeline, right before the commit."""
     tx.write_late(_INSERT, (state, happenings, trace))
 

@@ -156,7 +156,7 @@ async def _say(database: Database, clinic: int, number: int) -> None:
     async with database.transaction() as tx:
         about = _IDS[clinic]
         fields = {"clinic_id": about, "clinic": clinic, "number": number, "name": _NAME}
-        await add_event(tx, "catalog", "clinic.changed", about, fields)
+        add_event(tx, "catalog", "clinic.changed", about, fields)
 
 
 async def _write(database: Database, rows: int) -> list[float]:

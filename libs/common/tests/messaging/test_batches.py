@@ -44,7 +44,7 @@ class Listener:
 async def say(database: Database, *versions: int) -> None:
     async with database.transaction() as tx:
         for version in versions:
-            await add_event(tx, "catalog", "clinic.changed", new_id(), {"version": version})
+            add_event(tx, "catalog", "clinic.changed", new_id(), {"version": version})
 
 
 async def all_has_left(database: Database) -> bool:

@@ -50,12 +50,12 @@ class Listener:
 
 async def say(database: Database, version: int, clinic: UUID = CLINIC) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", clinic, {"clinic_id": clinic, "version": version})
+        add_event(tx, "catalog", "clinic.changed", clinic, {"clinic_id": clinic, "version": version})
 
 
 async def say_and_fail(database: Database, version: int) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"clinic_id": CLINIC, "version": version})
+        add_event(tx, "catalog", "clinic.changed", CLINIC, {"clinic_id": CLINIC, "version": version})
         await tx.execute(text("SELECT 1 / 0"))
 
 

@@ -144,7 +144,7 @@ async def test_a_command_that_another_copy_has_carried_out_is_kept_as_handled_an
 
 async def _say(database: Database, version: int) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", new_id(), {"version": version})
+        add_event(tx, "catalog", "clinic.changed", new_id(), {"version": version})
 
 
 async def _publish(nats: testing.Broker, payload: bytes, headers: dict[str, str]) -> None:

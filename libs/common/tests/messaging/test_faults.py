@@ -66,7 +66,7 @@ async def lose_the_server(tx: Transaction) -> None:
 
 async def say(database: Database, version: int) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"clinic_id": CLINIC, "version": version})
+        add_event(tx, "catalog", "clinic.changed", CLINIC, {"clinic_id": CLINIC, "version": version})
 
 
 async def count_parked(database: Database) -> int:

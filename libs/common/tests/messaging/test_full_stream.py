@@ -42,10 +42,10 @@ async def test_commands_leave_while_the_stream_of_events_is_full(
     async with running(relay.run()):
         async with booking.transaction() as tx:
             for _ in range(300):
-                await outbox.add_event(tx, "booking", "booking.confirmed", new_id(), {})
+                outbox.add_event(tx, "booking", "booking.confirmed", new_id(), {})
         async with booking.transaction() as tx:
             command = commands_pb2.SubmitRefund(refund_id=str(new_id()))
-            await outbox.add_protobuf(tx, "command-1", command_subject("payment", command), "saga-1", command)
+            outbox.add_protobuf(tx, "command-1", command_subject("payment", command), "saga-1", command)
         await eventually(has_left)
         await limit_events(-1, "old")
         await eventually(all_have_left)

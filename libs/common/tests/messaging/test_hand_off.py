@@ -75,7 +75,7 @@ class Mistaken(Faltering):
 
 async def say(database: Database, version: int) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": version})
+        add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": version})
 
 
 @asynccontextmanager
@@ -178,7 +178,7 @@ async def test_a_message_is_told_what_waits_before_it_or_that_it_is_too_much(
     catalog, told = await database_of("catalog"), []
     for version in range(6):
         async with catalog.transaction() as tx:
-            await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": version})
+            add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": version})
         told.append(tx.messages[0].before)
     assert [before if before is None else len(before) for before in told] == [0, 1, 2, 3, 4, None]
 
@@ -224,7 +224,7 @@ async def test_of_more_than_one_batch_the_rest_follows_at_once(
 
 async def say_and_take_back(tx: Transaction) -> None:
     async with tx.savepoint():
-        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 2})
+        add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 2})
         await tx.flush()
         raise ValueError("after all not")
 
@@ -232,7 +232,7 @@ async def say_and_take_back(tx: Transaction) -> None:
 async def test_what_is_taken_back_is_not_handed_over(database_of: MakeDatabase) -> None:
     catalog = await database_of("catalog")
     async with catalog.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 1})
+        add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 1})
         with pytest.raises(ValueError, match="after all not"):
             await say_and_take_back(tx)
     assert len(tx.messages) == 1

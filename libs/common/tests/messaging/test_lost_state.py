@@ -50,7 +50,7 @@ def nats(stack: RunningStack) -> testing.Broker:
 
 async def say(database: Database, version: int) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", CLINIC, {"clinic_id": CLINIC, "version": version})
+        add_event(tx, "catalog", "clinic.changed", CLINIC, {"clinic_id": CLINIC, "version": version})
 
 
 def states(stack: RunningStack) -> list[Path]:

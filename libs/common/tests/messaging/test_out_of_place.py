@@ -103,7 +103,7 @@ async def test_an_event_is_of_the_type_that_its_sender_may_say(
 
 async def say(database: Database, service: str, event_type: str, fields: dict[str, Any]) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, service, event_type, new_id(), fields)
+        add_event(tx, service, event_type, new_id(), fields)
 
 
 TAKING, CANCELLING = commands_pb2.TakePayment(payment_id="rex"), commands_pb2.CancelPayment(payment_id="rex")

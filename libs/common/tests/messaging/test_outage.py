@@ -34,7 +34,7 @@ async def test_a_long_outage_loses_nothing_and_refuses_new_work_cleanly(
 
 async def write(database: Database) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", new_id(), {})
+        add_event(tx, "catalog", "clinic.changed", new_id(), {})
 
 
 async def test_only_what_begins_work_with_a_message_is_refused_and_only_while_the_outbox_is_full(

@@ -40,7 +40,7 @@ async def test_each_warning_is_said_once_while_the_broker_is_away(
         with capture_logs() as said:
             await stack.kill("nats")
             async with database.transaction() as tx:
-                await add_event(tx, "catalog", "clinic.changed", new_id(), {})
+                add_event(tx, "catalog", "clinic.changed", new_id(), {})
             await eventually(lambda: "relay tries again" in [line["event"] for line in said])
             kept_back = broker._seldom._events["nats"].times
             await eventually(lambda: broker._seldom._events["nats"].times >= kept_back + OFTEN)

@@ -97,7 +97,7 @@ async def test_two_redrives_and_the_brokers_own_redelivery_take_effect_once(
     async with running(Relay(catalog, await broker_of("catalog")).run()):
         async with running(desk.consumer(broker).run()):
             async with catalog.transaction() as tx:
-                await add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 7})
+                add_event(tx, "catalog", "clinic.changed", CLINIC, {"version": 7})
             await eventually(lambda: is_parked(desk))
         desk.fault = None
         desk.at_work.clear()

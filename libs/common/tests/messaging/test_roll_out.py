@@ -38,7 +38,7 @@ class Replica:
 
 async def say(database: Database, event_type: str) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", event_type, new_id(), {})
+        add_event(tx, "catalog", event_type, new_id(), {})
 
 
 async def subjects_of(broker: Broker) -> list[str]:
@@ -77,7 +77,7 @@ async def send(booking: Database, dog: str, asked: Message) -> None:
     command = saga_pb2.Command(command_id=dog, saga_id=str(new_id()), reply_to="petpro.replies.walk")
     command.payload.Pack(asked)
     async with booking.transaction() as tx:
-        await add_protobuf(tx, f"{dog}:1", command_subject("payment", asked), dog, command)
+        add_protobuf(tx, f"{dog}:1", command_subject("payment", asked), dog, command)
 
 
 async def test_a_command_that_only_a_newer_replica_knows_is_left_to_it(

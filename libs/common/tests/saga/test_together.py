@@ -69,7 +69,7 @@ class Parade:
             raise ValueError("the parade waits for nobody")
         for state in states:
             with on_behalf(state):
-                await add_event(tx, "booking", "parade.marched", state.id, {"dog": state.data["dog"]})
+                add_event(tx, "booking", "parade.marched", state.id, {"dog": state.data["dog"]})
         return [Succeeded()] * len(states)
 
     async def start(self, *dogs: str) -> list[Any]:

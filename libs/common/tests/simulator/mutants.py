@@ -23,10 +23,12 @@ class Mutant:
 
 
 def outside_the_transaction(right: Any) -> Any:
-    async def write(tx: Transaction, *args: Any) -> Any:
+    """What is written with the commit is written at once, and stays where the transaction fails."""
+
+    def write(tx: Transaction, *args: Any) -> None:
         other = Transaction(tx.tables)
-        done = await right(other, *args)
-        await other.flush()
-        return done
+        right(other, *args)
+        for late, rows in other._late.items():
+            other.write(late.statement, late.columns(rows))
 
     return write

@@ -27,16 +27,6 @@ def _whatever_came_of_those_before(_: Any) -> Any:
     return property(lambda received: bool(received.left))
 
 
-def _stored_outside_the_transaction(right: Any) -> Any:
-    def store(tx: Transaction, *args: Any) -> None:
-        other = Transaction(tx.tables)
-        right(other, *args)
-        for write, rows in other._late.items():
-            other.write(write.statement, write.columns(rows))
-
-    return store
-
-
 def _always_new(_: Any) -> Any:
     async def unknown(tx: Transaction, command_ids: Iterable[str], message_ids: Iterable[str] = ()) -> set[str]:
         return {*command_ids, *message_ids}
@@ -63,7 +53,7 @@ def _answer_again(_: Any) -> Any:
                 command = saga_pb2.Command.FromString(bytes(row.command))
                 reply = participant._reply_to(command, decided)
                 replies.store(tx, replies.REWRITE, command, reply)
-                await replies.send(tx, command.reply_to, [reply])
+                replies.send(tx, command.reply_to, [reply])
 
     return answer_all
 
@@ -124,7 +114,7 @@ def _ack_first(right: Any) -> Any:
 
 
 MUTANTS_OF_MESSAGING = (
-    Mutant("a reply is stored outside the transaction", replies, "store", _stored_outside_the_transaction),
+    Mutant("a reply is stored outside the transaction", replies, "store", outside_the_transaction),
     Mutant("a copy of a command is handled again", inbox, "unknown", _always_new),
     Mutant("the outbox is written outside the transaction", outbox, "add", outside_the_transaction),
     Mutant("a definite answer changes later", participant, "_answer_all", _answer_again),

@@ -144,8 +144,8 @@ def _key_by_attempt(right: Any) -> Any:
 
 
 def _forget_what_was_learned(right: Any) -> Any:
-    async def save(tx: Any, state: SagaState, happenings: Any) -> None:
-        await right(tx, state._replace(to_undo=()), happenings)
+    def save(tx: Any, state: SagaState, happenings: Any) -> None:
+        right(tx, state._replace(to_undo=()), happenings)
 
     return save
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petpro_booking.policy import Bounds, holds_until, no_show_refund, of_service, refund_of, refund_percent
+from petpro_booking.refund_policy import Bounds, holds_until, no_show_refund, of_service, refund_of, refund_percent
 from petpro_common.ids import new_id
 from petpro_common.money import Money
 

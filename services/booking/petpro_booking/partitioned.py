@@ -1,8 +1,8 @@
-"""Statements about rows of partitioned tables that are given by their ids, for one of them or for several.
+"""In which partition rows lie, as their ids tell it; and statements on rows given by their ids, on one or several.
 
-Both shapes are made of one text. For one, its id is a parameter and not a row, so PostgreSQL prepares the partition in
-which it lies and no other. Several are bounded by the first and the last of them, for it to prepare those in between:
-all of them, with the many indexes of such a table, take longer than the change.
+Of these statements both shapes are made of one text. For one row, its id is a parameter and not a row, so PostgreSQL
+prepares the partition in which it lies and no other. Several are bounded by the first and the last of them, for it to
+prepare those in between: all of them, with the many indexes of such a table, take longer than the change.
 
 Which partitions they are in is said by parameters, so that it is known before a statement runs. Where it is found out
 row by row (`created_at` compared with a column of the given rows) PostgreSQL 18 up to 18.6 forgets it as soon as it had
@@ -18,8 +18,30 @@ from sqlalchemy import text
 from petpro_common.ids import span
 from petpro_common.wire import BoundStatement
 
+
+def day_of(slot_id: str) -> str:
+    """The SQL for the day of a slot, given that of its id."""
+    return f"(uuid_extract_timestamp({slot_id}) AT TIME ZONE 'UTC')::date"
+
+
 _ID = "CAST(:id AS uuid)"
 _CREATED = f"created_at = uuid_extract_timestamp({_ID})"
+THIS = f"id = {_ID} AND {_CREATED}"
+"""True of the reservation or booking `:id`."""
+
+DAY = day_of("CAST(:slot_id AS uuid)")
+THE_DAY = f"slot_date = {DAY}"
+"""True of the slots of the day of `:slot_id`."""
+
+THIS_SLOT = f"id = :slot_id AND {THE_DAY}"
+"""True of the slot `:slot_id`."""
+
+# `<= ANY` of one, since PostgreSQL takes a range between two parameters for so narrow that it looks for slots by their
+# day, and not by their id, as long as there are a few hundred of them.
+_FIRST_DAY, _LAST_DAY = day_of("CAST(:first_slot_id AS uuid)"), day_of("CAST(:last_slot_id AS uuid)")
+THESE_DAYS = f"slot_date >= {_FIRST_DAY} AND slot_date <= ANY(ARRAY[{_LAST_DAY}])"
+"""True of the slots of the days from that of `:first_slot_id` to that of `:last_slot_id`."""
+
 _WITHIN = "created_at BETWEEN uuid_extract_timestamp(:first) AND uuid_extract_timestamp(:last)"
 
 

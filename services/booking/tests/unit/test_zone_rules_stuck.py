@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from petpro_booking.diary import Opening
-from petpro_booking.in_the_way import stuck
+from petpro_booking.zone_rules_stuck import stuck
 
 HOUR = timedelta(hours=1)
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)

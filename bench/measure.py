@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from bench.load import WARM_UP_SECONDS, Outcome, Plan, Work, run_client
-from bench.section import P50, P95, P99, RATE, Figures
+from bench.section import P50, P95, P99, RATE, Figures, NothingEnded
 from bench.stage import Stage
 from devstack.fork_server import die_with_parent
 
@@ -104,11 +104,11 @@ def _end_with(bench: int) -> None:
 def figures_of(outcomes: Sequence[Outcome], begin: float, end: float, cpu: Mapping[str, float]) -> Figures:
     """Outcomes of client processes, and the CPU seconds that each part took meanwhile, as the figures of a round.
 
-    When the work was used up before the end, the time counts until then. Raises ValueError when nothing was done.
+    When the work was used up before the end, the time counts until then. Raises NothingEnded.
     """
     taken = sorted(milliseconds for outcome in outcomes for milliseconds in outcome.taken)
     if len(taken) < 2:
-        raise ValueError("nothing ended within the time of the measurement")
+        raise NothingEnded
     until = max(outcome.last_end for outcome in outcomes)
     cuts = statistics.quantiles(taken, n=100)
     refused = sum(outcome.refused for outcome in outcomes)

@@ -22,6 +22,10 @@ Figures = Mapping[str, float]
 """What one round gave, by the figure's name."""
 
 
+class NothingEnded(Exception):
+    """A round has no figures: of what it began, less than two things ended within its time."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What a person asked for."""

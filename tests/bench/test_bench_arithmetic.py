@@ -5,7 +5,7 @@ import pytest
 from bench import instructions
 from bench.load import Outcome
 from bench.measure import CLIENT_CPU, REFUSED, cpu_name, figures_of
-from bench.section import P50, P99, RATE, Row
+from bench.section import P50, P99, RATE, NothingEnded, Row
 from bench.show import cells, cpu, headings, number
 from bench.spread import find, middle, ratio, ratio_of
 
@@ -59,7 +59,7 @@ def test_work_that_was_used_up_early_counts_until_its_last_end() -> None:
 
 
 def test_a_round_without_work_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nothing ended"):
+    with pytest.raises(NothingEnded):
         figures_of([Outcome(taken=[1.0])], begin=0.0, end=1.0, cpu={})
 
 

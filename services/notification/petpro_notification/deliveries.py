@@ -143,7 +143,7 @@ class Deliveries:
 
     async def look(self) -> None:
         """Sets the gauges to what is still to be delivered."""
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             found = await store.waiting(tx, self.channel)
         WAITING.labels(self.channel).set(found.deliveries)
         OLDEST_SECONDS.labels(self.channel).set(found.oldest_seconds)

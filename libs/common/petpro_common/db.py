@@ -62,9 +62,8 @@ class Session:
         [rows] = await self._wire.run(self._wire.calls([(statement, values or {})]), self.may_take)
         return rows
 
-    async def notifications(self, listen: ClauseElement) -> AsyncIterator[str]:
-        """Runs a LISTEN, and gives what each notification says; nothing else runs on the session meanwhile."""
-        await self.execute(listen)
+    async def notifications(self) -> AsyncIterator[str]:
+        """What each notification says, once there was a LISTEN; nothing else runs on the session meanwhile."""
         async for said in self._wire.notifications():
             yield said
 

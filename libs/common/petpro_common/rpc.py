@@ -203,7 +203,7 @@ class Edge(aio.ServerInterceptor):
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
         if len(key) > 128 or not key.isprintable():
             raise errors.invalid("idempotency-key", "must be at most 128 printable characters")
-        context.known_by_now(replace(call, idempotency_key=key, caller=caller, begins_work=True))
+        context.replace_current(replace(call, idempotency_key=key, caller=caller, begins_work=True))
         async with asyncio.timeout(allowed):
             return await behaviour(request, grpc_context)
 

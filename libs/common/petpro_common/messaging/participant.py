@@ -8,8 +8,8 @@ A handler runs in the transaction that claims the command, and returns what it d
 
 With the reply, of the command is stored only whom to answer: what it says may be secret. A copy of the
 command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes. That
-a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again. (That
-one which goes ahead is pending, the answer to the one before tells.)
+a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again. (Only
+of a command that goes `ahead` is it told at once: with the answer to the command before it.)
 
 Commands that come in one message are carried out in one transaction, one after the other as far as each has succeeded,
 and are answered by one reply. One that goes ahead is taken on while that before it is pending, and waits for what that

@@ -9,18 +9,17 @@ import fcntl
 import os
 from pathlib import Path
 
-PATIENCE_SECONDS = 10.0
-"""How long the processes of a supervisor that just died may take to go."""
+_PATIENCE_SECONDS = 10.0  # that the processes of a supervisor that just died may take to go
 
 
 class StackBusy(Exception):
     """A stack already runs in that folder."""
 
 
-async def own(lock: Path, patience_seconds: float = PATIENCE_SECONDS) -> int:
+async def own(lock: Path) -> int:
     """Become the owner and return the open lock file; StackBusy when somebody else is, and lives."""
     file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = asyncio.get_running_loop().time() + patience_seconds
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
     while not _locked(file):
         owner = os.pread(file, 20, 0).decode().strip()
         if _lives(owner) or asyncio.get_running_loop().time() > deadline:

@@ -157,8 +157,8 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def tail(log: Path, lines: int = 20) -> str:
-    """The last lines of a log."""
+def tail(log: Path) -> str:
+    """The last twenty lines of a log."""
     if not log.exists():
         return ""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    return "\n".join(log.read_text(errors="replace").splitlines()[-20:])

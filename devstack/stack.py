@@ -42,13 +42,12 @@ class Stack:
         only: Collection[str] = PARTS,
         fast: bool = False,
         env: Mapping[str, Mapping[str, str]] | None = None,
-        listener: Listener = lambda _part: None,
     ) -> None:
         self.layout = Layout(run.absolute())
         self._only = frozenset(only)
         self._fast = fast
         self._env = env or {}
-        self.listener = listener
+        self.listener: Listener = lambda _part: None
         self._parts: dict[str, Supervised] = {}
         self._control: Control | None = None
         self._lock_file: int | None = None

@@ -111,14 +111,12 @@ def folder_of_run() -> Path:
     return Path(os.environ[FOLDER_VARIABLE])
 
 
-def shared_stack(
-    name: str, only: Collection[str] = PARTS, *, env: Settings | None = None, as_shipped: bool = False
-) -> RunningStack:
+def shared_stack(name: str, only: Collection[str] = PARTS, *, as_shipped: bool = False) -> RunningStack:
     """The stack of that name, started by whoever asks first."""
     run = folder_of_run() / name
     with FileLock(folder_of_run() / f"{name}.lock"):
         if not (run / "stack.json").exists():
-            start_stack(run, only, env=env, as_shipped=as_shipped)
+            start_stack(run, only, as_shipped=as_shipped)
     return RunningStack(run)
 
 

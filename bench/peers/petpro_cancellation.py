@@ -25,11 +25,12 @@ from petpro_common import logs, memory
 from petpro_common.coalescing import Coalescer
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging.broker import Broker
-from petpro_common.messaging.participant import Answer, Pending, Succeeded, Together, answer, command_consumer
+from petpro_common.messaging.participant import Answer, CommandsHandler, Pending, Succeeded, answer, command_consumer
 from petpro_common.messaging.relay import Relay
 from petpro_common.saga import Local, Remote, Saga, SagaEngine, SagaState, Step, StepKind
 from petpro_common.saga.engine import Operated, Start
-from petpro_common.saga.moves import AllAtHand, Move
+from petpro_common.saga.moves import AllAtStep, Move
+from petpro_common.together import Together
 
 ROLE = os.environ["PETPRO_ROLE"]
 ALONG = os.environ["PETPRO_ALONG"] == "yes"
@@ -64,12 +65,12 @@ def cancellation(service: str) -> Saga:
     ))  # fmt: skip
 
 
-def _local(step: str) -> AllAtHand:
+def _local(step: str) -> AllAtStep:
     async def handle(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
         tx.write(*together.bound(step, [state.data["number"] for state in states]))
         return [Succeeded()] * len(states)
 
-    return AllAtHand(handle)
+    return Together(handle)
 
 
 async def _release(tx: Transaction, states: Sequence[SagaState]) -> Sequence[Answer]:
@@ -85,7 +86,7 @@ class Engine(SagaEngine):
     """Tells whoever waits that a saga has ended, once that has committed."""
 
     def __init__(self, database: Database, service: str) -> None:
-        local = {step: _local(step) for step in ("request", "cancel_booking")} | {"release": AllAtHand(_release)}
+        local = {step: _local(step) for step in ("request", "cancel_booking")} | {"release": Together(_release)}
         super().__init__(database, [cancellation(service)], local)
         self._waiting: dict[int, asyncio.Event] = {}
         self._ended: list[int] = []
@@ -134,7 +135,7 @@ class Participants:
         self._answers = Coalescer(self._answer_all, key_of=lambda _: None, batch=_BATCH)
 
     @property
-    def handlers(self) -> dict[type[Message], Together]:
+    def handlers(self) -> dict[type[Message], CommandsHandler]:
         """One for each command of a cancellation that is never refused: nothing is undone here."""
         return {
             payment.ReserveRefund: self._writes("reserve_refund"),
@@ -143,7 +144,7 @@ class Participants:
             payment.SettleRefundEntry: Together(self._settle),
         }
 
-    def _writes(self, step: str) -> Together:
+    def _writes(self, step: str) -> CommandsHandler:
         async def handle(tx: Transaction, commands: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
             tx.write(*together.bound(step, [_number_of(command) for _, command in commands]))
             return [Succeeded()] * len(commands)

@@ -13,19 +13,19 @@ MINOR_UNITS = {
 _DECIMAL = re.compile(r"(?P<whole>0|[1-9][0-9]{0,11})(?:\.(?P<part>[0-9]{1,3}))?")
 
 
-def minor_units(amount: str, currency: str, *, param: str = "amount") -> int:
+def minor_units(amount: str, currency: str) -> int:
     """The amount in whole minor units; above zero and with no more decimals than the currency has."""
     if currency not in MINOR_UNITS:
         raise InvalidRequest("currency_not_supported", f"Currency {currency} is not supported.", param="currency")
     match = _DECIMAL.fullmatch(amount)
     if match is None:
-        raise InvalidRequest("amount_invalid", "An amount is a plain decimal string.", param=param)
+        raise InvalidRequest("amount_invalid", "An amount is a plain decimal string.", param="amount")
     digits, part = MINOR_UNITS[currency], match["part"] or ""
     if len(part) > digits:
-        raise InvalidRequest("amount_invalid", f"{currency} has {digits} decimal places.", param=param)
+        raise InvalidRequest("amount_invalid", f"{currency} has {digits} decimal places.", param="amount")
     minor = int(match["whole"] + part.ljust(digits, "0"))
     if minor == 0:
-        raise InvalidRequest("amount_invalid", "An amount is more than zero.", param=param)
+        raise InvalidRequest("amount_invalid", "An amount is more than zero.", param="amount")
     return minor
 
 

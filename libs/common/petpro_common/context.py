@@ -83,8 +83,8 @@ def within(call: CallContext) -> Iterator[None]:
         _current.reset(token)
 
 
-def known_by_now(call: CallContext) -> None:
-    """Makes `call` the one in hand in place of that in whose block (`within`) this is said, until that block ends."""
+def replace_current(call: CallContext) -> None:
+    """Replaces the call of the enclosing `within`, until that block ends."""
     _current.set(call)
 
 

@@ -22,7 +22,7 @@ from petpro_common.pool import Pool
 from petpro_common.rows import Row, Rows
 from petpro_common.wire import COMMIT, BoundStatement, Wire
 
-__all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "is_away", "wake_relay_after_commit"]
+__all__ = ["Database", "LateWrite", "Row", "Rows", "Session", "Transaction", "is_away"]
 
 _OPTIONS = "-c timezone=UTC -c statement_timeout=8000 -c idle_in_transaction_session_timeout=15000 -c lock_timeout=5000"
 # Where the other side's machine has gone nobody hangs up. The server would keep the relay's lock for two hours, and a
@@ -62,9 +62,8 @@ class Session:
         [rows] = await self._wire.run(self._wire.calls([(statement, values or {})]), self.may_take)
         return rows
 
-    async def notifications(self, listen: ClauseElement) -> AsyncIterator[str]:
-        """Runs a LISTEN, and gives what each notification says; nothing else runs on the session meanwhile."""
-        await self.execute(listen)
+    async def notifications(self) -> AsyncIterator[str]:
+        """What each notification says, once there was a LISTEN; nothing else runs on the session meanwhile."""
         async for said in self._wire.notifications():
             yield said
 
@@ -75,6 +74,7 @@ class Transaction(Session):
     def __init__(self, wire: Wire) -> None:
         super().__init__(wire)
         self.has_messages = False
+        """Whether it writes to the outbox, of which the relay is then told after the commit."""
         self.messages: list[Any] = []
         self.told: dict[str, set[str]] = {}
         self.to_do: list[Callable[[], None]] = []
@@ -282,11 +282,6 @@ class Database:
     async def close(self) -> None:
         """Gives all connections back to the server."""
         await self.pool.close()
-
-
-def wake_relay_after_commit(tx: Transaction) -> None:
-    """Has the relay look at the outbox as soon as `tx` has committed."""
-    tx.has_messages = True
 
 
 def is_away(fault: BaseException) -> bool:

@@ -194,7 +194,7 @@ def keep(tx: Transaction, claim: Claim, reply: Message) -> None:
 
 
 def go_on(tx: Transaction, request: Message, reply: Message) -> None:
-    """Keeps what a request has come to by another transaction of its own, instead of what `once` has kept of it."""
+    """Replaces the reply kept under the request's id by what it has come to since."""
     if claim := claim_of(request):
         tx.write_late(_STORED_REPLY, {**claim.name, "reply": reply.SerializeToString()})
 

@@ -34,7 +34,6 @@ class Notices:
         self._database = database
         self._sessions = sessions
         self._topic = topic
-        self._listen = text(f"LISTEN {topic}")
         self._seldom = Seldom()
         self._told = asyncio.Event()
         self._about: set[str] | None = set()  # None: too much to be named
@@ -51,19 +50,11 @@ class Notices:
             except (DatabaseError, OSError) as fault:
                 self._about = None
                 self._told.set()
-                await self._rest("notices wait", fault)
+                await _rest(self._seldom, "notices wait", "notices", self._topic, fault)
 
     async def hear(self, hearer: Listener) -> None:
         """Calls `hearer` with what any process tells, until cancelled; with nothing when anything may have happened."""
-        while True:
-            try:
-                async with self._sessions.session() as session:
-                    await session.execute(self._listen)
-                    hearer(())
-                    async for about in session.notifications(self._listen):
-                        hearer(about.split(",") if about else ())
-            except (DatabaseError, OSError) as fault:
-                await self._rest("notices are listened to again", fault)
+        await hear(self._sessions, self._topic, "notices", hearer)
 
     async def _notify(self, about: str) -> None:
         async with self._database.reading() as tx:
@@ -76,7 +67,25 @@ class Notices:
                 self._about = None
         self._told.set()
 
-    async def _rest(self, event: str, fault: Exception) -> None:
-        telemetry.BACKGROUND_FAILURES.labels("notices").inc()
-        self._seldom.warning(event, topic=self._topic, cause=type(fault).__name__)
-        await asyncio.sleep(_RETRY_SECONDS)
+
+async def hear(sessions: Database, topic: str, task: str, hearer: Listener) -> None:
+    """Calls `hearer` with what is notified of `topic`, until cancelled; with nothing whenever listening begins.
+
+    A fault of the database is logged, counted as one of `task`, and listening begins again.
+    """
+    listen, seldom = text(f"LISTEN {topic}"), Seldom()
+    while True:
+        try:
+            async with sessions.session() as session:
+                await session.execute(listen)
+                hearer(())
+                async for about in session.notifications():
+                    hearer(about.split(",") if about else ())
+        except (DatabaseError, OSError) as fault:
+            await _rest(seldom, "notices are listened to again", task, topic, fault)
+
+
+async def _rest(seldom: Seldom, event: str, task: str, topic: str, fault: Exception) -> None:
+    telemetry.BACKGROUND_FAILURES.labels(task).inc()
+    seldom.warning(event, topic=topic, cause=type(fault).__name__)
+    await asyncio.sleep(_RETRY_SECONDS)

@@ -157,18 +157,17 @@ class Edge(aio.ServerInterceptor):
 
         async def serve(request: Any, grpc_context: aio.ServicerContext[Any, Any]) -> Any:
             metadata = {key: value for key, value in grpc_context.invocation_metadata() or () if isinstance(value, str)}
-            request_id = request_id_in(metadata)
+            call = CallContext(method, request_id_in(metadata))
             started = time.perf_counter()
             code = grpc.StatusCode.OK
             reply = None
             with (
                 telemetry.span(method, metadata),
-                context.within(CallContext(method, request_id)),
+                context.within(call),
                 context.about(booking_id=getattr(request, "booking_id", ""), saga_id=getattr(request, "saga_id", "")),
             ):
                 kind.in_hand += 1
                 try:
-                    call = CallContext(method, request_id)
                     reply = await self._answer(call, behaviour, kind, request, metadata, grpc_context)
                 except asyncio.CancelledError:  # who asked has gone
                     code = grpc.StatusCode.CANCELLED
@@ -204,7 +203,7 @@ class Edge(aio.ServerInterceptor):
         key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
         if len(key) > 128 or not key.isprintable():
             raise errors.invalid("idempotency-key", "must be at most 128 printable characters")
-        context.known_by_now(replace(call, idempotency_key=key, caller=caller, begins_work=True))
+        context.replace_current(replace(call, idempotency_key=key, caller=caller, begins_work=True))
         async with asyncio.timeout(allowed):
             return await behaviour(request, grpc_context)
 

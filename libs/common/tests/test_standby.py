@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -12,10 +13,16 @@ from sqlalchemy import text
 from devstack import testing
 from devstack.running import RunningStack
 from devstack.testing import StartStack
+from libs.common.tests.messaging.desk import Desk, discard, redrive, refusal, shown
+from petpro.messaging.v1 import messages_pb2
 from petpro_common import errors, pool, statuses, wire
 from petpro_common.db import Database
+from petpro_common.messaging import parked
+from petpro_common.messaging.backlog import Backlog
 from petpro_common.pool import CommitsWait
-from petpro_common.testing import eventually
+from petpro_common.saga import SagaEngine
+from petpro_common.saga.census import Census
+from petpro_common.testing import KeyRing, eventually
 
 _ADD = text("INSERT INTO dogs (name) VALUES ('Rex')")
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
@@ -45,7 +52,7 @@ async def database(
     server: RunningStack, superuser: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Database]:
     """Its commits wait for a standby that is not there."""
-    made = await testing.make_empty_database(server, "booking", f"booking_{uuid4().hex}")
+    made = await testing.make_database(server, "booking", f"booking_{uuid4().hex}")
     monkeypatch.setattr(wire, "_GIVE_UP_SECONDS", 0.2)
     opened = Database(made.url, made.password, _POOL_SIZE)
     async with opened.session() as session:
@@ -134,6 +141,26 @@ async def test_no_more_commits_wait_than_the_pool_has_connections(
     await eventually(lambda: database.pool.committing == 0)
     await add(database)
     assert await names(database) == ["Rex"] * (_POOL_SIZE + 1)
+
+
+async def test_who_only_looks_is_answered_while_commits_wait(
+    database: Database, superuser: psycopg.AsyncConnection, tmp_path: Path
+) -> None:
+    await add_and_go_away(database, superuser, dogs=_POOL_SIZE)
+    await refused(database)
+    await Backlog(database, 10).look()
+    await parked.look(database)
+    await Census(database).look()
+    await SagaEngine(database, [], {})._require_definitions()
+
+    desk = Desk(database, KeyRing(tmp_path))
+    async with desk.stack:
+        stub = await desk.served()
+        asked = messages_pb2.ListParkedMessagesRequest(service="booking")
+        assert not (await stub.ListParkedMessages(asked, metadata=desk.signed_in())).messages
+        assert await refusal(shown(desk, stub, 1)) == "PARKED_MESSAGE_NOT_FOUND"
+        assert await redrive(desk, stub, subject="evt.", dry_run=True) == []
+        assert await discard(desk, stub, subject="evt.", dry_run=True) == []
 
 
 async def test_a_commit_is_waited_for_as_long_as_the_server_says_that_it_waits(

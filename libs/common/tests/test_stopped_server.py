@@ -151,7 +151,8 @@ async def test_who_listens_hears_what_is_said_and_that_the_server_is_away(
 
     async def listen() -> None:
         async with database.session() as session:
-            async for _ in session.notifications(text("LISTEN dogs")):
+            await session.execute(text("LISTEN dogs"))
+            async for _ in session.notifications():
                 heard.set()
 
     async def is_heard() -> bool:

@@ -206,7 +206,8 @@ async def test_notifications_come_until_the_connection_is_lost(database: Databas
 
     async def listen(session: Session) -> None:
         await heard.put((await session.execute(_OWN)).scalar_one())
-        async for _ in session.notifications(text("LISTEN dogs")):
+        await session.execute(text("LISTEN dogs"))
+        async for _ in session.notifications():
             await heard.put(0)
 
     async with database.session() as listener, database.session() as speaker, asyncio.timeout(60):

@@ -5,7 +5,6 @@ since the address may have been registered by a stranger.
 """
 
 import asyncio
-from contextlib import suppress
 
 import structlog
 from psycopg import Error as DatabaseError
@@ -13,6 +12,7 @@ from psycopg import Error as DatabaseError
 from petpro_account import users
 from petpro_account.passwords import Passwords
 from petpro_account.settings import Settings
+from petpro_common import tasks
 from petpro_common.context import Role
 from petpro_common.db import Database
 from petpro_common.service import Service
@@ -30,8 +30,7 @@ async def begin(service: Service, settings: Settings, passwords: Passwords) -> N
         return
     done = asyncio.Event()
     service.background(_make(service.database, settings, passwords, done))
-    with suppress(TimeoutError):
-        await asyncio.wait_for(done.wait(), _PATIENCE_SECONDS)
+    await tasks.woken(done, _PATIENCE_SECONDS)
 
 
 async def _make(database: Database, settings: Settings, passwords: Passwords, done: asyncio.Event) -> None:

@@ -30,7 +30,8 @@ from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga.core import FAILURE_REASON, STOPPED_BY_OPERATOR, failure_reason
 from petpro_common.saga.engine import Start
 from petpro_common.saga.model import Status
-from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
+from petpro_common.saga.moves import LocalHandler, on_behalf
+from petpro_common.together import Together
 from petpro_common.wire import BoundStatement
 
 CUSTOMER = "customer"
@@ -154,9 +155,9 @@ def _who_may_cancel(caller: Caller, booking: Any, *, acts_for_clinic: bool) -> s
 def local_handlers() -> Mapping[str, LocalHandler]:
     """The local steps of both cancellation sagas by name."""
     return {
-        "lock_booking": AllAtHand(lock_bookings),
+        "lock_booking": Together(lock_bookings),
         "lift_lock": lift_lock,
-        "cancel_booking": AllAtHand(cancel_bookings),
+        "cancel_booking": Together(cancel_bookings),
     }
 
 

@@ -54,8 +54,9 @@ from petpro_common.saga import SagaEngine, SagaState
 from petpro_common.saga import store as saga_store
 from petpro_common.saga.core import TIMED_OUT, failure_reason
 from petpro_common.saga.engine import Start
-from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
+from petpro_common.saga.moves import LocalHandler, on_behalf
 from petpro_common.sealing import Sealer
+from petpro_common.together import Together
 
 DECLINED_BY_CLINIC = "DECLINED_BY_CLINIC"
 APPROVAL_TIMED_OUT = "APPROVAL_TIMED_OUT"
@@ -193,9 +194,9 @@ def local_handlers(time_to_approve: timedelta, most_unpaid: int) -> Mapping[str,
         return [Succeeded()] * len(states)
 
     return {
-        "begin_checkout": AllAtHand(begin_checkouts),
+        "begin_checkout": Together(begin_checkouts),
         "await_approval": await_approval,
-        "confirm_booking": AllAtHand(partial(confirm_bookings, most_unpaid=most_unpaid)),
+        "confirm_booking": Together(partial(confirm_bookings, most_unpaid=most_unpaid)),
         "end_checkout": end_checkout,
     }
 

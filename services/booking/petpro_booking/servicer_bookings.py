@@ -56,7 +56,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         self, request: booking_pb2.QuoteRefundRequest, context: Any
     ) -> booking_pb2.QuoteRefundResponse:
         caller = signed_in()
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             quote = await cancellation.quote(tx, caller, UUID(request.booking_id))
         return messages.refund_quote(quote)
 

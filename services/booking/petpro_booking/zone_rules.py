@@ -27,8 +27,8 @@ from petpro_booking.diary import Opening
 from petpro_booking.zone_rules_stuck import Stale
 from petpro_common import zones
 from petpro_common.db import Database, Row, Transaction
+from petpro_common.leadership import Leadership
 from petpro_common.rounds import in_rounds
-from petpro_common.turn import Turn
 
 BATCH = 50
 _EVERY_SECONDS = 3_600.0
@@ -43,14 +43,14 @@ _log = structlog.get_logger()
 async def run(database: Database, sessions: Database) -> None:
     """Moves what is to be moved, now and every hour until cancelled; sooner when something was in hand.
 
-    While another replica does, it asks every minute whether that is gone. `sessions` is as for `Turn`.
+    While another replica does, it asks every minute whether that is gone. `sessions` is as for `Leadership`.
     """
-    async with Turn(sessions) as turn:
+    async with Leadership(sessions) as leadership:
         next_look = 0.0
 
         async def one_round() -> float:
             nonlocal next_look
-            if not await turn.is_ours(f"zone rules {zones.RULES}"):
+            if not await leadership.is_ours(f"zone rules {zones.RULES}"):
                 OFF_THE_CLOCK.set(0)  # who looks tells
                 next_look = 0.0
             elif time.monotonic() >= next_look:

@@ -7,6 +7,7 @@ import pytest
 
 from petpro.booking.v1 import booking_pb2
 from petpro_common.ids import new_id
+from petpro_common.pool import Pool
 from services.booking.tests.test_bookings import get, move
 from services.booking.tests.world import Metadata, World, reason
 
@@ -32,6 +33,15 @@ async def test_what_is_told_is_what_a_cancellation_gives(world: World, hours: in
     await cancel(world, booking_id, mine)
     assert (await get(world, booking_id, mine)).refund_amount == told.refund_amount
     assert await reason(quote(world, booking_id, mine)) in ("CANCELLATION_IN_PROGRESS", "WRONG_BOOKING_STATUS")
+
+
+async def test_a_quote_is_told_while_commits_wait_for_a_lost_standby(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budi = new_id()
+    booking_id = await world.book(budi, await world.open_slot(timedelta(hours=48)))
+    monkeypatch.setattr(Pool, "committing", 100)  # more than the pool may have
+    assert (await quote(world, booking_id, world.signed_in(budi))).refund_amount.amount == "150000.00"
 
 
 async def test_a_quote_says_how_long_it_holds(world: World) -> None:

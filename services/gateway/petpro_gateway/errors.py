@@ -101,13 +101,13 @@ def _grpc_mapper(error: GatewayError, condition: Config) -> Config:
     return {
         "filter": {"and_filter": {"filters": [condition, _speaks_grpc()]}},
         "body_format_override": {"text_format_source": {"inline_string": error.message}},
-        "headers_to_add": [_header("grpc-status-details-bin", error.details_bin())],
+        "headers_to_add": [header("grpc-status-details-bin", error.details_bin())],
     }
 
 
 def _json_mapper(error: GatewayError, condition: Config, message: str) -> Config:
     body = {"code": error.code.value[0], "message": message, "details": error.details}
-    retry = [_header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
+    retry = [header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
     return {
         "filter": condition,
         "body_format_override": {"json_format": body, "content_type": "application/json"},
@@ -138,7 +138,8 @@ def _speaks_grpc() -> Config:
     return {"and_filter": {"filters": [grpc_now, untouched]}}
 
 
-def _header(key: str, value: str) -> Config:
+def header(key: str, value: str) -> Config:
+    """Has Envoy set a header, whether or not there was one."""
     return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 

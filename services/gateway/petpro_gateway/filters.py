@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.rpc import error_details_pb2, status_pb2
 
 from petpro_gateway.descriptors import Contracts, Method
-from petpro_gateway.errors import Config
+from petpro_gateway.errors import Config, header
 from petpro_gateway.policy import Cors, Policy, Tokens
 from petpro_gateway.routes import MAY_HAVE_TOKEN, NEEDS_TOKEN, rate_limit
 
@@ -96,18 +96,14 @@ def early_mutations() -> list[Config]:
     fit = f"size({given}) <= 128 && {given}.matches('^[ -~]+$')"
     mutations = [
         {"remove": kept},
-        _overwritten(kept, f"%CEL({fit} ? {given} : '')%"),
+        {"append": header(kept, f"%CEL({fit} ? {given} : '')%")},
         {"remove": "x-request-id"},
-        _overwritten("x-request-id", f"%REQ({kept})%"),
+        {"append": header("x-request-id", f"%REQ({kept})%")},
         {"remove": kept},
     ]
     kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     typed = {"@type": f"type.googleapis.com/{kind}", "mutations": mutations}
     return [{"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": typed}]
-
-
-def _overwritten(key: str, value: str) -> Config:
-    return {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
 
 
 def _health() -> Config:

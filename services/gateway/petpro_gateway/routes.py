@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from petpro_gateway.descriptors import SERVICE, Binding, Method
-from petpro_gateway.errors import Config
+from petpro_gateway.errors import Config, header
 from petpro_gateway.policy import Bucket, Policy, RateLimits
 from petpro_gateway.tree import VARIABLE
 
@@ -24,10 +24,7 @@ _RETRIES = {
 
 _EVENTS: Config = {
     "request_headers_to_remove": ["grpc-timeout"],
-    "response_headers_to_add": [
-        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        for key, value in (("cache-control", "no-store"), ("x-accel-buffering", "no"))
-    ],
+    "response_headers_to_add": [header("cache-control", "no-store"), header("x-accel-buffering", "no")],
 }
 """A stream has no deadline, and nobody on its way may keep it back."""
 
@@ -80,7 +77,7 @@ def page_routes(pages: dict[str, tuple[str, str, dict[str, str]]], limits: RateL
             "match": {"path": path, "headers": [_verb("GET", "HEAD")]},
             "direct_response": {"status": 200, "body": {"inline_string": body}},
             "typed_per_filter_config": limit,
-            "response_headers_to_add": [_set(key, value) for key, value in (sent | headers).items()],
+            "response_headers_to_add": [header(key, value) for key, value in (sent | headers).items()],
         }
         yield _other_verbs({"path": path}, ["GET", "HEAD"])
 
@@ -94,7 +91,7 @@ def _http_route(binding: Binding, method: Method, service: str, policy: Policy) 
     limits = {"timeout": f"{seconds:g}s"}
     return {
         **_route(match, method, service, policy, limits),
-        "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
+        "request_headers_to_add": [header("grpc-timeout", f"{round(seconds * 1000)}m")],
     }
 
 
@@ -178,7 +175,7 @@ def _other_verbs(path: Config, verbs: list[str]) -> Config:
     return {
         "match": path,
         "direct_response": {"status": 405},
-        "response_headers_to_add": [_set("allow", ", ".join(sorted(verbs)))],
+        "response_headers_to_add": [header("allow", ", ".join(sorted(verbs)))],
     }
 
 
@@ -222,7 +219,3 @@ def _path_pattern(template: str) -> str:
 def _verb(*verbs: str) -> Config:
     match = {"exact": verbs[0]} if len(verbs) == 1 else {"safe_regex": {"regex": "|".join(verbs)}}
     return {"name": ":method", "string_match": match}
-
-
-def _set(key: str, value: str) -> Config:
-    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

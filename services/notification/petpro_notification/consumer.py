@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer
-from petpro_common.messaging.events import AllAtHand, Event, Handler, event_consumer
+from petpro_common.messaging.events import Event, Handler, event_consumer
 from petpro_common.personal.erasure import erased
+from petpro_common.together import Together
 from petpro_notification import messages, notifications, store, store_personal
 from petpro_notification.notifications import Courier
 from petpro_notification.wording import Wording
@@ -18,7 +19,7 @@ def consumer(database: Database, broker: Broker, wording: Wording, couriers: Seq
     async def tell(tx: Transaction, events: Sequence[tuple[str, Event]]) -> None:
         await notifications.tell(tx, wording, [messages.notification_request(*event) for event in events], couriers)
 
-    telling = dict.fromkeys(messages.TELLING, AllAtHand(tell))
+    telling = dict.fromkeys(messages.TELLING, Together(tell))
     others: dict[str, Handler] = {
         "clinic.changed": on_clinic_changed,
         "service.changed": on_service_changed,

@@ -17,7 +17,6 @@ Invariants:
 """
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import deque
@@ -32,7 +31,7 @@ from grpc import aio
 from prometheus_client import Counter, Gauge
 from psycopg import Error as DatabaseError
 
-from petpro_common import context, kill_points, telemetry
+from petpro_common import context, kill_points, tasks, telemetry
 from petpro_common.coalescing import Coalescer
 from petpro_common.context import CallContext
 from petpro_common.db import Database
@@ -131,9 +130,7 @@ class Deliveries:
     async def _rest(self) -> None:
         """Until something is at hand that this process wrote, or might be due that another did; and a moment longer,
         for what comes within it leaves with it."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.delivery_poll_seconds):
-                await self._woken.wait()
+        await tasks.woken(self._woken, self._settings.delivery_poll_seconds)
         await asyncio.sleep(self._settings.delivery_gather_seconds)
         self._woken.clear()
 
@@ -143,7 +140,7 @@ class Deliveries:
 
     async def look(self) -> None:
         """Sets the gauges to what is still to be delivered."""
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             found = await store.waiting(tx, self.channel)
         WAITING.labels(self.channel).set(found.deliveries)
         OLDEST_SECONDS.labels(self.channel).set(found.oldest_seconds)

@@ -12,7 +12,6 @@ Invariants:
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -23,7 +22,7 @@ from psycopg import Error as DatabaseError
 
 from petpro.notification.v1.notification_pb2 import StreamEndReason
 from petpro.notification.v1.notification_pb2 import StreamEndReason as Reason
-from petpro_common import telemetry
+from petpro_common import tasks, telemetry
 from petpro_common.db import Database, Row
 from petpro_common.errors import Unavailable
 from petpro_notification import store_streams
@@ -68,9 +67,7 @@ class Stream:
         """The next notification; None when there is none for so many seconds, or none follows."""
         if not self._unsaid and self.reason is None:
             self._woken.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._woken.wait()
+            await tasks.woken(self._woken, seconds)
         return self._unsaid.popleft() if self._unsaid else None
 
 
@@ -130,9 +127,7 @@ class Streams:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _rest(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS if self._of else None):
-                await self._woken.wait()
+        await tasks.woken(self._woken, _LOOK_SECONDS if self._of else None)
         self._woken.clear()
 
     async def _begin(self, stream: Stream) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from petpro.catalog.v1 import catalog_pb2
+from petpro_common.pool import Pool
 from petpro_common.testing import eventually, logged
 from petpro_notification.domain import Outcome, Status
 from petpro_notification.naming import Naming
@@ -198,3 +200,12 @@ async def test_what_a_later_version_is_to_tell_waits_for_it_and_holds_nothing_up
         assert await world.deliveries().deliver_due() == 1
     rows = await world.rows("SELECT type, status, tries FROM deliveries JOIN notifications n ON n.id = notification_id")
     assert {tuple(row) for row in rows} == {("booking_confirmed", "sent", 1), ("vaccination_due", "pending", 0)}
+
+
+async def test_what_waits_is_counted_while_commits_wait_for_a_lost_standby(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await told_siti(world)
+    monkeypatch.setattr(Pool, "committing", 100)  # more than the pool may have
+    await world.deliveries().look()
+    assert REGISTRY.get_sample_value("petpro_deliveries_waiting", {"channel": "email"}) == 1

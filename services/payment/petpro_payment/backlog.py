@@ -20,7 +20,7 @@ async def run(database: Database) -> None:
 
 async def count(database: Database) -> None:
     """Sets the gauges to what waits now."""
-    async with database.transaction() as tx:
+    async with database.reading() as tx:
         rows = [*await store_queue.waiting(tx), *await store.waiting(tx, _TOO_LONG_SECONDS)]
     for row in rows:
         WAITING.labels(row.what).set(row.found)

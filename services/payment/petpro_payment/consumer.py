@@ -13,9 +13,10 @@ from petpro_common.errors import InvalidRequest
 from petpro_common.faults import told
 from petpro_common.messaging.consumer import Unprocessable
 from petpro_common.messaging.events import Event, EventHandler
-from petpro_common.messaging.participant import Answer, Handler, Together
+from petpro_common.messaging.participant import Answer, Handler
 from petpro_common.money import Money
 from petpro_common.personal.erasure import erased
+from petpro_common.together import Together
 from petpro_payment import ledger, messages, orders, payments, refunds, store, store_personal
 from petpro_payment.errands import Errands
 from petpro_payment.providers.capabilities import Capabilities, why_not_take

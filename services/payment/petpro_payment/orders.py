@@ -11,7 +11,8 @@ from google.protobuf.message import Message
 from sqlalchemy import text
 
 from petpro_common.db import LateWrite, Transaction
-from petpro_common.messaging.participant import Answer, CommandHandler, Handler, Refused, Together
+from petpro_common.messaging.participant import Answer, CommandHandler, CommandsHandler, Handler, Refused
+from petpro_common.together import Together
 
 _COLUMNS = ("ordered_by", "verb", "subject_id", "reason")
 # All of a transaction at once.
@@ -36,7 +37,7 @@ def _kept(handle: CommandHandler) -> CommandHandler:
     return handle_and_keep
 
 
-def _all_kept(together: Together) -> Together:
+def _all_kept(together: CommandsHandler) -> CommandsHandler:
     async def handle_and_keep(tx: Transaction, orders: Sequence[tuple[str, Any]]) -> Sequence[Answer]:
         answers = await together.handle(tx, orders)
         for (command_id, order), answer in zip(orders, answers, strict=True):

@@ -35,14 +35,14 @@ async def page(database: Database, provider: Provider, span: Span) -> Page:
 
 
 async def _captures(database: Database, provider: Provider, span: Span) -> Page:
-    async with database.transaction() as tx:
+    async with database.reading() as tx:
         ours = await store_reconciliation.payments(tx, provider.capabilities.name, span, _after(span))
     told = await _all(_capture(provider, payment) for payment in ours)
     return Page(told, _end(span, [(payment.paid_at, payment.id) for payment in ours]))
 
 
 async def _refunds(database: Database, provider: Provider, span: Span) -> Page:
-    async with database.transaction() as tx:
+    async with database.reading() as tx:
         ours = await store_reconciliation.refunds(tx, provider.capabilities.name, span, _after(span))
     told = await _all(_refund(provider, errand) for errand in ours)
     return Page(told, _end(span, [(errand.refund.updated_at, errand.refund.id) for errand in ours]))

@@ -50,14 +50,14 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         before = pages.read_id(request.page_token, clinic_id)
         if not await self._clinics.acts_for(signed_in(), clinic_id):
             raise ClinicNotFound
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await store_settlements.page(tx, clinic_id, before, size + 1)
         token = pages.write_token((rows[size - 1].id,), clinic_id) if len(rows) > size else ""
         return ListSettlementsResponse(settlements=map(_made, rows[:size]), next_page_token=token)
 
     async def GetStatement(self, request: GetStatementRequest, context: _Context) -> GetStatementResponse:
         caller, settlement_id = signed_in(), UUID(request.settlement_id)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             settlement = await store_settlements.find(tx, settlement_id)
             entries = await store_settlements.entries(tx, settlement_id)
         if settlement is None or not await self._clinics.acts_for(caller, settlement.clinic_id):
@@ -105,7 +105,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             request.until.ToDatetime(UTC) if request.HasField("until") else None,
         )
         after = pages.read_moment(request.page_token, *window)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await store_journal.page(tx, *window, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
         token = pages.write_token((last.posted_at.isoformat(), last.id), *window) if last else ""

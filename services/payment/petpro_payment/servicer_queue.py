@@ -66,7 +66,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         status = _STATUSES[request.status]
         size, filters = pages.page_size(request.page_size), ("refunds", request.min_age_seconds, request.status)
         after = pages.read_moment(request.page_token, *filters)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await store_queue.waiting_refunds(tx, status, request.min_age_seconds, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
         token = pages.write_token((last.waits_since.isoformat(), last.refund_id), *filters) if last else ""
@@ -102,7 +102,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         administrator()
         size, filters = pages.page_size(request.page_size), ("quarantine", request.min_age_seconds)
         after = pages.read_moment(request.page_token, *filters)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await store_queue.quarantined(tx, request.min_age_seconds, after, size + 1)
         last = rows[size - 1] if len(rows) > size else None
         token = pages.write_token((last.quarantined_at.isoformat(), last.id), *filters) if last else ""

@@ -27,7 +27,7 @@ async def due(database: Database, until: datetime, clinic_id: UUID | None) -> Se
     """
     if until > datetime.now(UTC) - IN_FLIGHT:
         raise invalid("until", "must be at least a minute ago")
-    async with database.transaction() as tx:
+    async with database.reading() as tx:
         return await store_settlements.foreseen(tx, until, clinic_id)
 
 

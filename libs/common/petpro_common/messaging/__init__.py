@@ -13,4 +13,10 @@ Invariants:
    up, and then it has no effect and is not parked either when it comes again (`discards`).
 
     use case --tx--> outbox --relay--> JetStream --consumer--> inbox + effects --tx--> outbox ...
+
+Out: `outbox` and how much waits in it (`backlog`), `relay`, which publishes in order (`lanes`) and looks whether the
+broker has lost anything (`data_loss`). Between: the connection (`broker`), publishing on it (`publisher`), and what is
+sent where (`subjects`). In: the durable consumer (`durable`), from which messages are fetched (`pull`), wait for each
+other (`keyed_queue`) and are handled (`consumer`), events by `events`, and commands by `participant`, which answers by
+`replies`. `schema` has the tables of all.
 """

@@ -45,7 +45,7 @@ class Backlog:
 
     async def look(self) -> None:
         """Counts what waits, and decides whether that is too much."""
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             found = (await tx.execute(_LOOK, {"most": self._limit})).one()
         telemetry.OUTBOX_UNPUBLISHED.set(found.waiting)
         telemetry.OUTBOX_OLDEST_SECONDS.set(found.oldest_seconds)

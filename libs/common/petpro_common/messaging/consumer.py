@@ -41,9 +41,9 @@ from petpro_common.kill_points import Moment
 from petpro_common.messaging import parked
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.durable import ensure_durable
+from petpro_common.messaging.keyed_queue import KeyedQueue
 from petpro_common.messaging.pull import ConsumerLost, Pull
 from petpro_common.messaging.subjects import ID_HEADER, STREAMS
-from petpro_common.messaging.turns import Turns
 from petpro_common.seldom import Seldom
 
 Handle = Callable[[Sequence[Msg]], Awaitable[None]]
@@ -164,17 +164,17 @@ class Consumer:
 
     async def _consume(self, connection: int) -> None:
         """Until drained. Raises as `Pull.run`."""
-        turns = Turns()
+        queue = KeyedQueue()
         self._failures.clear()
-        pull = Pull(self._broker, connection, self._stream, lambda message: turns.put(self._key_of(message), message))
-        pulling, working = asyncio.create_task(pull.run()), asyncio.create_task(self._work(turns))
+        pull = Pull(self._broker, connection, self._stream, lambda message: queue.put(self._key_of(message), message))
+        pulling, working = asyncio.create_task(pull.run()), asyncio.create_task(self._work(queue))
         try:
             await tasks.first_of(asyncio.shield(pulling), asyncio.shield(working), self._draining.wait())
-            turns.close()
+            queue.close()
             pull.close()
             await pulling
             await working
-            await self._hand_back(turns.left())
+            await self._hand_back(queue.left())
         finally:
             await tasks.end([pulling, working])
 
@@ -183,23 +183,23 @@ class Consumer:
         for message in fetched:
             await message.nak()
 
-    async def _work(self, turns: Turns) -> None:
-        """Until `turns` are closed, and what was taken of them has been handled."""
+    async def _work(self, queue: KeyedQueue) -> None:
+        """Until `queue` is closed, and what was taken of it has been handled."""
         alone = asyncio.Semaphore(_ALONE_AT_ONCE)
         async with asyncio.TaskGroup() as group:
-            while taken := await turns.take(_BATCH):
+            while taken := await queue.take(_BATCH):
                 left = await self._together(taken)
                 for key in taken.keys() - left.keys():
-                    turns.done(key)
+                    queue.done(key)
                 for key, message in left.items():
-                    group.create_task(self._in_turn(turns, alone, key, message))
+                    group.create_task(self._in_turn(queue, alone, key, message))
 
-    async def _in_turn(self, turns: Turns, alone: asyncio.Semaphore, key: str, message: Msg) -> None:
+    async def _in_turn(self, queue: KeyedQueue, alone: asyncio.Semaphore, key: str, message: Msg) -> None:
         try:
             async with alone:
                 await self._by_itself(message)
         finally:
-            turns.done(key)
+            queue.done(key)
 
     async def _together(self, messages: Mapping[str, Msg]) -> Mapping[str, Msg]:
         """Handles messages as one; those that have to be handled by themselves. All are given by their keys."""

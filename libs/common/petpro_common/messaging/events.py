@@ -5,7 +5,6 @@ is set aside.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import orjson
@@ -16,22 +15,15 @@ from petpro_common.messaging import inbox
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, OutOfPlace, UnknownKind, Unprocessable, in_hand
 from petpro_common.messaging.subjects import EVENTS, event_subject
+from petpro_common.together import Together, by_handler
 
 Event = Mapping[str, Any]
 EventHandler = Callable[[Transaction, Event], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class AllAtHand:
-    """A handler of all events at hand of the types that it is given for: (type, event), one of each aggregate.
-
-    When it raises, each is handled by itself.
-    """
-
-    handle: Callable[[Transaction, Sequence[tuple[str, Event]]], Awaitable[None]]
-
-
-Handler: TypeAlias = EventHandler | AllAtHand
+EventsHandler: TypeAlias = Together[tuple[str, Event], None]
+"""Takes all events at hand of the types that it is given for, each as (type, event), one of each aggregate."""
+Handler: TypeAlias = EventHandler | EventsHandler
 _Received: TypeAlias = tuple[Msg, str, Handler, Event]
 
 
@@ -46,7 +38,7 @@ def event_consumer(database: Database, broker: Broker, handlers: Mapping[str, Ha
             await _handle_together(tx, due)
             for message, _, handler, event in due:
                 with in_hand(message, booking_id=event.get("booking_id")):
-                    if not isinstance(handler, AllAtHand):
+                    if not isinstance(handler, Together):
                         await handler(tx, event)
 
     subjects = [event_subject(event_type) for event_type in handlers]
@@ -56,11 +48,8 @@ def event_consumer(database: Database, broker: Broker, handlers: Mapping[str, Ha
 
 
 async def _handle_together(tx: Transaction, received: Sequence[_Received]) -> None:
-    groups: dict[AllAtHand, list[tuple[str, Event]]] = {}
-    for message, _, handler, event in received:
-        if isinstance(handler, AllAtHand):
-            groups.setdefault(handler, []).append(((message.headers or {})["ce-type"], event))
-    for handler, events in groups.items():
+    given = ((handler, ((message.headers or {})["ce-type"], event)) for message, _, handler, event in received)
+    for handler, events in by_handler(given).items():
         await handler.handle(tx, events)
 
 

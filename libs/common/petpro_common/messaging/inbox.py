@@ -40,10 +40,11 @@ def claiming(message_ids: Iterable[str]) -> BoundStatement:
 
 
 async def unknown(tx: Transaction, command_ids: Iterable[str], message_ids: Iterable[str] = ()) -> set[str]:
-    """Those of the commands that nobody has handled, nor will before this transaction ends; it stores what it handles.
+    """Those of these command ids that nobody has carried out and nobody else will before this transaction ends, and
+    those of the message ids that nobody has discarded.
 
-    With them those of the messages that they came in which nobody has discarded. As with `claim`, a copy that is
-    handled at the same instant waits here. Locks are taken in the order of the ids.
+    The caller stores what it carries out. As with `claim`, a copy that is handled at the same instant waits here. Locks
+    are taken in the order of the ids.
     """
     ids = sorted(command_ids)
     tx.write(_LOCK, {"command_ids": ids})

@@ -11,7 +11,7 @@ import orjson
 from google.protobuf.message import Message
 from sqlalchemy import text
 
-from petpro_common.db import LateWrite, Rows, Transaction, wake_relay_after_commit
+from petpro_common.db import LateWrite, Rows, Transaction
 from petpro_common.ids import new_id_text
 from petpro_common.messaging.subjects import event_subject
 from petpro_common.telemetry import trace_headers
@@ -58,7 +58,7 @@ def add(
     and committed.
     """
     tx.write_late(_WRITE, Outgoing(message_id, subject, aggregate, {**headers, **trace_headers()}, payload))
-    wake_relay_after_commit(tx)
+    tx.has_messages = True
 
 
 def _columns(messages: list[Outgoing]) -> Mapping[str, Any]:

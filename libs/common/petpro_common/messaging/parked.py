@@ -88,7 +88,7 @@ _TOLD_HEADERS = ("ce-id", "ce-type", "ce-source", "ce-subject", "ce-time", "cont
 
 async def look(database: Database) -> None:
     """Sets the gauges to how many messages wait for an operator, and for how long."""
-    async with database.transaction() as tx:
+    async with database.reading() as tx:
         found = (await tx.execute(_WAITING)).one()
     telemetry.PARKED_NOW.set(found.messages)
     telemetry.PARKED_OLDEST_SECONDS.set(found.oldest_seconds)

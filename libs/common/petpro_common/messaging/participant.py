@@ -8,8 +8,8 @@ A handler runs in the transaction that claims the command, and returns what it d
 
 With the reply, of the command is stored only whom to answer: what it says may be secret. A copy of the
 command gets the stored reply again, so a lost reply costs nothing but time, and a definite answer never changes. That
-a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again. (That
-one which goes ahead is pending, the answer to the one before tells.)
+a command is pending is told to its copies alone: mostly the definite answer is there before anybody asks again. (Only
+of a command that goes `ahead` is it told at once: with the answer to the command before it.)
 
 Commands that come in one message are carried out in one transaction, one after the other as far as each has succeeded,
 and are answered by one reply. One that goes ahead is taken on while that before it is pending, and waits for what that
@@ -38,6 +38,7 @@ from petpro_common.messaging import inbox, replies
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.consumer import Consumer, OutOfPlace, UnknownKind, Unprocessable, in_hand
 from petpro_common.messaging.subjects import COMMANDS, ID_HEADER, command_subject, is_reply_subject
+from petpro_common.together import Together, by_handler
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,9 @@ CommandHandler = Callable[[Transaction, str, Any], Awaitable[Answer]]
 """Is given the transaction, the command id (for `answer`) and the typed message."""
 
 
-@dataclass(frozen=True)
-class Together:
-    """A handler of all commands of one type that are at hand: an answer for each (command id, typed message), in order.
-
-    One that raises has each handled by itself.
-    """
-
-    handle: Callable[[Transaction, Sequence[tuple[str, Any]]], Awaitable[Sequence[Answer]]]
-
-
-Handler: TypeAlias = CommandHandler | Together
+CommandsHandler: TypeAlias = Together[tuple[str, Any], Sequence[Answer]]
+"""Takes all commands of one type that are at hand, each as (command id, typed message): an answer for each."""
+Handler: TypeAlias = CommandHandler | CommandsHandler
 _Kind: TypeAlias = tuple[type[Message], Handler, str]
 
 
@@ -208,12 +201,8 @@ def _in_hand(each: _Received, order: _Order, decided: Answer | None) -> Abstract
 
 async def _decide_together(tx: Transaction, orders: Sequence[_Order]) -> dict[str, Answer]:
     """The answers of those handlers that take all commands of their type at once."""
-    groups: dict[Together, list[tuple[str, Message]]] = {}
-    for order in orders:
-        if isinstance(order.handler, Together):
-            groups.setdefault(order.handler, []).append((order.id, order.payload))
     decided: dict[str, Answer] = {}
-    for handler, given in groups.items():
+    for handler, given in by_handler((order.handler, (order.id, order.payload)) for order in orders).items():
         answers = await handler.handle(tx, given)
         decided |= {command_id: answer for (command_id, _), answer in zip(given, answers, strict=True)}
     return decided

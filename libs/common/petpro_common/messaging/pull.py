@@ -8,6 +8,7 @@ import orjson
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from petpro_common import tasks
 from petpro_common.faults import OwnWords
 from petpro_common.messaging.broker import Broker
 
@@ -57,8 +58,7 @@ class Pull:
         try:
             while not (self._is_unknown or self._is_closing):
                 await self._ask()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), _LOOK_SECONDS)
+                await tasks.woken(self._woken, _LOOK_SECONDS)
                 if self._is_cut():
                     raise ConsumerLost("the connection has broken")
                 if _now() - self._heard_at > _SILENT_SECONDS:

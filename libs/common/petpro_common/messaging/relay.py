@@ -23,14 +23,13 @@ outbox still holds is published again.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from nats.errors import Error as NatsError
 from psycopg import Error as DatabaseError
 from sqlalchemy import text
 
-from petpro_common import kill_points, tasks, telemetry
+from petpro_common import kill_points, notices, tasks, telemetry
 from petpro_common.db import Database, Session
 from petpro_common.kill_points import Moment
 from petpro_common.messaging import data_loss
@@ -62,7 +61,6 @@ _LEAD = text("""
 """)
 # Beside the transaction that wrote: commits that notify would wait for each other.
 _TELL = text("SELECT pg_notify('outbox', '')")
-_LISTEN = text("LISTEN outbox")
 _UNPUBLISHED = text("""
     SELECT id, message_id, subject, aggregate, headers, payload FROM outbox
     WHERE published_at IS NULL ORDER BY id LIMIT :batch
@@ -123,14 +121,7 @@ class Relay:
 
     async def hear(self) -> None:
         """Has the relay look when another process has written something, until cancelled."""
-        while True:
-            try:
-                async with self._sessions.session() as session:
-                    async for _ in session.notifications(_LISTEN):
-                        self._look_soon()
-            except (DatabaseError, OSError) as fault:
-                self._seldom.warning("relay listens again", cause=type(fault).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
+        await notices.hear(self._sessions, "outbox", "relay", self._look_soon)
 
     async def _lead(self, session: Session) -> None:
         """Raises TimeoutError when the broker has been silent for so long that another should lead."""
@@ -155,7 +146,7 @@ class Relay:
         while not (self._draining.is_set() or await self._leads(session)):
             tried_at = _now()
             while _now() - tried_at < _POLL_SECONDS and not self._draining.is_set():
-                if await self._is_woken_within(_POLL_SECONDS):
+                if await tasks.woken(self._woken, _POLL_SECONDS):
                     self._woken.clear()
                     await session.execute(_TELL)
 
@@ -207,9 +198,9 @@ class Relay:
     async def _rest(self, session: Session) -> None:
         """Waits for something to do; what was published is marked meanwhile."""
         if self._acknowledged:
-            if not await self._is_woken_within(_IDLE_SECONDS):
+            if not await tasks.woken(self._woken, _IDLE_SECONDS):
                 await self._mark(session)
-        elif not await self._is_woken_within(_POLL_SECONDS):
+        elif not await tasks.woken(self._woken, _POLL_SECONDS):
             self._must_look = True
 
     def _take_over(self, messages: Sequence[Outgoing]) -> None:
@@ -224,7 +215,7 @@ class Relay:
                 self._handed.append(message)
         asyncio.get_running_loop().call_soon(self._woken.set)  # whoever waits for the commit goes on first
 
-    def _look_soon(self) -> None:
+    def _look_soon(self, _: Collection[str]) -> None:
         """Who does not lead hears what it has told itself, and must not tell it again."""
         self._must_look = True
         if self._is_leading:
@@ -237,12 +228,6 @@ class Relay:
 
     def _is_new_connection(self) -> bool:
         return self._broker.reconnects != self._connection
-
-    async def _is_woken_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        return self._woken.is_set()
 
     async def _check(self, session: Session) -> None:
         """Looks whether the broker has forgotten something; what it took is marked before, so that it is looked for."""

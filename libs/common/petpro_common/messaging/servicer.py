@@ -52,7 +52,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
         size = page_size(request.page_size)
         filters = _filters(request)
         key = astuple(filters)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await parked.page(tx, filters, _after(request.page_token, key), size + 1)
         next_token = write_token((rows[size - 1].id,), *key) if len(rows) > size else ""
         return messages_pb2.ListParkedMessagesResponse(messages=map(_message, rows[:size]), next_page_token=next_token)
@@ -62,7 +62,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
     ) -> messages_pb2.GetParkedMessageResponse:
         administrator()
         self._check(request.service)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             row = await parked.one(tx, request.id)
             redrives = await parked.redrives(tx, row.message_id)
         message = _message(row)
@@ -74,7 +74,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
     ) -> messages_pb2.RedriveParkedMessagesResponse:
         operator = administrator().id
         self._check(request.service)
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await _asked_for(tx, request)
         if request.dry_run:
             foreseen = [_result(row, messages_pb2.REDRIVE_OUTCOME_FORESEEN) for row in rows]
@@ -101,7 +101,7 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
             return messages_pb2.DiscardParkedMessagesResponse(results=results)
 
         if request.dry_run:  # a request id is kept for what changes something
-            async with self._database.transaction() as tx:
+            async with self._database.reading() as tx:
                 rows = await _asked_for(tx, request)
             foreseen = [_discarded(row, messages_pb2.REDRIVE_OUTCOME_FORESEEN) for row in rows]
             return messages_pb2.DiscardParkedMessagesResponse(results=foreseen)

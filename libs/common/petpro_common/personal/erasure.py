@@ -8,7 +8,6 @@ is nothing left to forget. Ids stay in `erased_users` for ever: by them who was 
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -17,7 +16,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import text
 
-from petpro_common import idempotency
+from petpro_common import idempotency, tasks
 from petpro_common.db import Database, Transaction
 from petpro_common.messaging.consumer import Unprocessable
 from petpro_common.messaging.events import Event, EventHandler
@@ -82,9 +81,7 @@ async def keep_forgetting(
         return _EVERY_SECONDS
 
     async def rest(seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await woken.wait()
+        await tasks.woken(woken, seconds)
         woken.clear()
 
     await in_rounds("erasures", one_round, after_a_fault_seconds=_EVERY_SECONDS, rest=rest)

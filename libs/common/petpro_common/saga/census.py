@@ -27,7 +27,7 @@ class Census:
 
     async def look(self) -> None:
         """Counts; where there are none any more the count is 0."""
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             rows = await store.standing(tx)
         found = {(row.saga_type, row.status, row.step): row for row in rows}
         self._known |= found.keys()

@@ -172,7 +172,7 @@ class SagaEngine:
                 await self.timer.run()
 
     async def _require_definitions(self) -> None:
-        async with self._database.transaction() as tx:
+        async with self._database.reading() as tx:
             in_flight = await store.in_flight(tx)
         missing = [row for row in in_flight if (row.saga_type, row.definition_version) not in self._sagas]
         if missing:

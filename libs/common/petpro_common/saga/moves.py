@@ -18,23 +18,16 @@ from petpro_common.db import Transaction
 from petpro_common.messaging.participant import Answer, Pending, Refused
 from petpro_common.saga import core
 from petpro_common.saga.model import Direction, Happening, Local, Order, Outcome, Reply, Saga, SagaState
+from petpro_common.together import Together, by_handler
 
 RepliesAtHand: TypeAlias = Mapping[tuple[str, Direction], Reply]
 """By step and direction."""
 OneByOne: TypeAlias = Callable[[Transaction, SagaState], Awaitable[Answer]]
 
 
-@dataclass(frozen=True)
-class AllAtHand:
-    """A handler of a local step for all sagas that are at it: an answer for each, in order.
-
-    What it does for one of them it does `on_behalf` of it.
-    """
-
-    handle: Callable[[Transaction, Sequence[SagaState]], Awaitable[Sequence[Answer]]]
-
-
-LocalHandler: TypeAlias = OneByOne | AllAtHand
+AllAtStep: TypeAlias = Together[SagaState, Sequence[Answer]]
+"""Takes all sagas that are at a local step: an answer for each. What it does for one it does `on_behalf` of it."""
+LocalHandler: TypeAlias = OneByOne | AllAtStep
 
 _places: ContextVar[Mapping[UUID, telemetry.Place]] = ContextVar("petpro_sagas", default=MappingProxyType({}))
 
@@ -80,7 +73,7 @@ class Move:
 
 @contextmanager
 def on_behalf(state: SagaState) -> Iterator[None]:
-    """Within a handler of `AllAtHand`: goes on in the trace of one of its sagas, which logs name."""
+    """Within a handler of all sagas at a step: goes on in the trace of one of its sagas, which logs name."""
     with (
         telemetry.back_in(_places.get()[state.id]),
         context.about(saga_id=state.id, booking_id=state.data.get("booking_id")),
@@ -104,28 +97,24 @@ async def _answers_at_hand(
 ) -> dict[UUID, Reply]:
     """By saga: the answer to an order that needs no command, a local step's or one that came along with another's."""
     answers: dict[UUID, Reply] = {}
-    together: dict[AllAtHand, list[Move]] = {}
+    here: list[tuple[LocalHandler, tuple[Move, Order]]] = []
     for move in moves:
-        if move.order is None:
-            continue
-        if not isinstance(move.order.action, Local):
-            if reply := move.replies.get((move.order.step.name, move.order.direction)):
-                answers[move.state.id] = reply
-            continue
-        handler = local[move.order.action.handler]
-        if isinstance(handler, AllAtHand):
-            together.setdefault(handler, []).append(move)
-            continue
-        with move.in_hand():
-            answers[move.state.id] = _reply_to(move.order, await handler(tx, move.state))
-    for handler, at_it in together.items():
-        for move, decided in zip(at_it, await _decided(tx, handler, at_it), strict=True):
-            assert move.order
-            answers[move.state.id] = _reply_to(move.order, decided)
+        if move.order and isinstance(move.order.action, Local):
+            here.append((local[move.order.action.handler], (move, move.order)))
+        elif move.order and (reply := move.replies.get((move.order.step.name, move.order.direction))):
+            answers[move.state.id] = reply
+    for handler, (move, order) in here:
+        if not isinstance(handler, Together):
+            with move.in_hand():
+                answers[move.state.id] = _reply_to(order, await handler(tx, move.state))
+    for together, at_it in by_handler(here).items():
+        decided = await _decided(tx, together, [move for move, _ in at_it])
+        for (move, order), answer in zip(at_it, decided, strict=True):
+            answers[move.state.id] = _reply_to(order, answer)
     return answers
 
 
-async def _decided(tx: Transaction, handler: AllAtHand, moves: Sequence[Move]) -> Sequence[Answer]:
+async def _decided(tx: Transaction, handler: AllAtStep, moves: Sequence[Move]) -> Sequence[Answer]:
     token = _places.set({move.state.id: move.place for move in moves})
     try:
         return await handler.handle(tx, [move.state for move in moves])

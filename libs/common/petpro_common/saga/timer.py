@@ -5,7 +5,6 @@ and died. A time that this process sets wakes it.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -13,7 +12,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from petpro_common import kill_points, telemetry
+from petpro_common import kill_points, tasks, telemetry
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.kill_points import Moment
 from petpro_common.rounds import in_rounds
@@ -82,5 +81,4 @@ class Timer:
 
     async def _sleep(self, seconds: float) -> None:
         self._looks_at = time.monotonic() + seconds
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+        await tasks.woken(self._woken, seconds)

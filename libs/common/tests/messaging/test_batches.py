@@ -12,9 +12,9 @@ from petpro_common.ids import new_id
 from petpro_common.messaging import consumer
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.events import Event, event_consumer
+from petpro_common.messaging.keyed_queue import KeyedQueue
 from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.relay import Relay
-from petpro_common.messaging.turns import Turns
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
 MANY = 60
@@ -105,35 +105,35 @@ async def test_a_slow_message_holds_up_no_other(
 
 @pytest.mark.unit
 async def test_messages_of_one_key_wait_for_each_other() -> None:
-    turns = Turns()
+    queue = KeyedQueue()
     for number, (key, name) in enumerate((("rex", "first"), ("rex", "second"), ("bello", "other"))):
-        turns.put(key, delivered(name, number))
-    taken = await turns.take(10)
+        queue.put(key, delivered(name, number))
+    taken = await queue.take(10)
     assert {key: message.subject for key, message in taken.items()} == {"rex": "first", "bello": "other"}
-    next_one = asyncio.create_task(turns.take(10))
+    next_one = asyncio.create_task(queue.take(10))
     await asyncio.sleep(0)
     assert not next_one.done()
-    turns.done("bello")
-    turns.done("rex")
+    queue.done("bello")
+    queue.done("rex")
     assert [message.subject for message in (await next_one).values()] == ["second"]
 
 
 @pytest.mark.unit
 async def test_of_a_message_that_comes_again_while_it_waits_one_copy_is_kept() -> None:
-    turns = Turns()
+    queue = KeyedQueue()
     for number, name in enumerate(("in hand", "second", "third")):
-        turns.put("rex", delivered(name, number))
-    await turns.take(10)
+        queue.put("rex", delivered(name, number))
+    await queue.take(10)
     for tries in (2, 3):
         for number, name in enumerate(("in hand", "second", "third")):
-            turns.put("rex", delivered(name, number, tries))
+            queue.put("rex", delivered(name, number, tries))
     left = []
     for _ in range(3):
-        turns.done("rex")
-        left += [(message.subject, message.metadata.num_delivered) for message in (await turns.take(10)).values()]
-    turns.done("rex")
+        queue.done("rex")
+        left += [(message.subject, message.metadata.num_delivered) for message in (await queue.take(10)).values()]
+    queue.done("rex")
     assert left == [("second", 3), ("third", 3), ("in hand", 3)]
-    assert not turns._waiting
+    assert not queue._waiting
 
 
 def delivered(subject: str, number: int, tries: int = 1) -> Msg:

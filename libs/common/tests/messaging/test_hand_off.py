@@ -27,6 +27,10 @@ _HEARING = text("""
     SELECT FROM pg_stat_activity
     WHERE datname = current_database() AND query = 'LISTEN outbox' AND state = 'idle'
 """)
+_END_LISTENERS = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND query = 'LISTEN outbox'
+""")
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +116,21 @@ async def test_nobody_waits_for_a_look(database_of: MakeDatabase, broker_of: Mak
                 await eventually(lambda: version in listener.heard)  # noqa: B023  # it is awaited here
 
 
+async def test_who_could_not_hear_looks_once_it_listens_again(database_of: MakeDatabase, broker_of: MakeBroker) -> None:
+    catalog, booking, listener = await database_of("catalog"), await database_of("booking"), Listener()
+    leading, other = Relay(catalog, await broker_of("catalog")), another(catalog)
+    async with running(leading.run(), leading.hear(), listener.consumer(booking, await broker_of("booking"))):
+        await until_leading(leading)
+        await until_hearing(catalog, processes=1)
+        await say(catalog, 1)
+        await eventually(lambda: listener.heard == [1])
+        await say(other, 2)  # which nobody tells of
+        async with other.reading() as reading:
+            await reading.execute(_END_LISTENERS)
+        await eventually(lambda: listener.heard == [1, 2])
+    await other.close()
+
+
 async def test_who_follows_tells_of_a_commit_once_though_it_hears_itself(
     database_of: MakeDatabase, broker_of: MakeBroker
 ) -> None:
@@ -124,7 +143,8 @@ async def test_who_follows_tells_of_a_commit_once_though_it_hears_itself(
 
             async def count() -> None:
                 nonlocal told
-                async for _ in listener.notifications(_LISTEN):
+                await listener.execute(_LISTEN)
+                async for _ in listener.notifications():
                     told += 1
 
             async with running(count()):

@@ -15,8 +15,9 @@ from petpro_common.messaging.outbox import add_event
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.saga import Local, Saga, SagaEngine, SagaState, Step, StepKind
 from petpro_common.saga.engine import Start
-from petpro_common.saga.moves import AllAtHand, LocalHandler, on_behalf
+from petpro_common.saga.moves import LocalHandler, on_behalf
 from petpro_common.testing.running import MakeDatabase
+from petpro_common.together import Together
 
 COMPENSATABLE, RETRIABLE = StepKind.COMPENSATABLE, StepKind.RETRIABLE
 PARADE = Saga(
@@ -41,10 +42,10 @@ class Parade:
     @property
     def engine(self) -> SagaEngine:
         handlers: dict[str, LocalHandler] = {
-            "line_up": AllAtHand(self._line_up),
+            "line_up": Together(self._line_up),
             "go_home": self._go_home,
             "ask": self._ask,
-            "march": AllAtHand(self._march),
+            "march": Together(self._march),
         }
         return SagaEngine(self.database, [PARADE], handlers)
 

@@ -28,7 +28,8 @@ from petpro_common.messaging.subjects import COMMANDS as COMMANDS_STREAM
 from petpro_common.messaging.subjects import REPLIES
 from petpro_common.saga.engine import SagaEngine
 from petpro_common.saga.model import Direction, Saga, SagaState, StepKind
-from petpro_common.saga.moves import AllAtHand, LocalHandler, OneByOne
+from petpro_common.saga.moves import AllAtStep, LocalHandler, OneByOne
+from petpro_common.together import Together
 
 Plans: TypeAlias = dict[tuple[str, str], "Plan"]
 VOID, PENDING, DONE, UNDONE = "called off", "pending", "done", "undone"
@@ -135,11 +136,11 @@ class Booking(Process):
         self.engine = SagaEngine(cast(Any, self.database), SAGAS, local)
         return self.engine.consumer(cast(Any, self.client))
 
-    def _together(self, step: str) -> AllAtHand:
+    def _together(self, step: str) -> AllAtStep:
         async def handle(tx: Any, states: Sequence[SagaState]) -> Sequence[Answer]:
             return [self.work.do(tx, str(state.id), state.business_key, step) for state in states]
 
-        return AllAtHand(handle)
+        return Together(handle)
 
     def _undone_by_itself(self, step: str) -> OneByOne:
         async def handle(tx: Any, state: SagaState) -> Answer:

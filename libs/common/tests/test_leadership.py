@@ -1,4 +1,4 @@
-"""Of several processes one has the turn, for as long as it lives."""
+"""Of several processes one leads, for as long as it lives."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from devstack.testing import MakeDatabase
 from petpro_common.db import Database
-from petpro_common.turn import Turn
+from petpro_common.leadership import Leadership
 
 END_WHO_HAS_IT = text("""
     SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON pg_database.oid = database
@@ -28,17 +28,17 @@ async def pools(database: MakeDatabase) -> AsyncIterator[tuple[Database, Databas
 
 
 async def test_the_next_has_it_once_it_is_given_up(pools: tuple[Database, Database]) -> None:
-    async with Turn(pools[1]) as other:
-        async with Turn(pools[0]) as one:
+    async with Leadership(pools[1]) as other:
+        async with Leadership(pools[0]) as one:
             assert await one.is_ours("sweep")
             assert await one.is_ours("sweep"), "it has it still"
             assert not await other.is_ours("sweep")
-            assert await other.is_ours("mop"), "another work is another's turn"
+            assert await other.is_ours("mop"), "in another work another may lead"
         assert await other.is_ours("sweep")
 
 
 async def test_who_loses_the_connection_has_lost_it(pools: tuple[Database, Database]) -> None:
-    async with Turn(pools[0]) as one, Turn(pools[1]) as other:
+    async with Leadership(pools[0]) as one, Leadership(pools[1]) as other:
         assert await one.is_ours("sweep")
         async with pools[1].transaction() as tx:
             assert len((await tx.execute(END_WHO_HAS_IT)).all()) == 1

@@ -1,7 +1,7 @@
 """Which of several processes does what one does for all: the first that asks, until it is gone.
 
-The turn is a lock of a connection beside the pool, and goes with it: whoever ends, dies or loses that connection has
-given it up, and the next who asks has it. So whoever had it may still be at work for a moment: what is done must bear
+To lead is to have a lock of a connection beside the pool, and goes with it: whoever ends, dies or loses that connection
+has given it up, and the next who asks has it. So whoever led may still be at work for a moment: what is done must bear
 that.
 """
 
@@ -17,8 +17,8 @@ from petpro_common.db import Database, Session
 _TAKE = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 3))")
 
 
-class Turn:
-    """Asks for turns by their names, among all processes of a service; given up when its block ends.
+class Leadership:
+    """Asks to lead in what has a name, among all processes of a service; given up when its block ends.
 
     `sessions` leads to the database without a pooler between: locks of sessions need it.
     """
@@ -37,7 +37,7 @@ class Turn:
         await self.give_up()
 
     async def is_ours(self, name: str) -> bool:
-        """Takes the turn, or finds that it is still had. Raises psycopg.Error, and it is given up."""
+        """Takes the lead, or finds that it still has it. Raises psycopg.Error, and it is given up."""
         is_ours = False
         try:
             if self._session is None:
@@ -49,6 +49,6 @@ class Turn:
         return is_ours
 
     async def give_up(self) -> None:
-        """Lets the next have it."""
+        """Lets the next lead."""
         self._session = None
         await self._kept.aclose()

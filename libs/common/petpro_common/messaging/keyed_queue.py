@@ -5,7 +5,7 @@ import asyncio
 from nats.aio.msg import Msg
 
 
-class Turns:
+class KeyedQueue:
     """A queue of messages that holds back what has the key of a message in hand."""
 
     def __init__(self) -> None:

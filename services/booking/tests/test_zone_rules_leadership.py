@@ -10,7 +10,7 @@ import pytest
 
 from petpro_booking import zone_rules
 from petpro_common.db import Database
-from petpro_common.turn import Turn
+from petpro_common.leadership import Leadership
 from services.booking.tests.clock_change import SEVEN_BEHIND, Government, generate, must_be_by
 from services.booking.tests.world import World
 
@@ -20,7 +20,7 @@ Looks = Counter[Database]
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
-    """How often each replica has looked; they ask for their turn all the time."""
+    """How often each replica has looked; they ask to lead all the time."""
     looks, move_all = Looks(), zone_rules.move_all
 
     async def count(database: Database) -> bool:
@@ -68,7 +68,7 @@ async def test_one_replica_looks_and_the_next_when_it_has_gone(
         assert sorted(looks.values()) == [1, 1]
 
 
-async def test_who_lost_the_connection_of_their_turn_leaves_the_looks_to_others(
+async def test_who_lost_the_connection_of_their_lead_leaves_the_looks_to_others(
     world: World, government: Government, connect: Connect, looks: Looks
 ) -> None:
     one, other = connect(), connect()
@@ -90,7 +90,7 @@ async def test_newer_rules_wait_for_no_replica_with_older_ones(
 ) -> None:
     await generate(world)
     government.decides(SEVEN_BEHIND, "2026b")
-    async with Turn(connect()) as old:
+    async with Leadership(connect()) as old:
         assert await old.is_ours("zone rules 2026a")
         async with running(new := connect()):
             await until(lambda: looks[new] == 1)

@@ -20,7 +20,7 @@ from petpro_common.db import Database
 from petpro_common.errors import invalid
 from petpro_payment import messages, store, store_ledger, store_refunds, webhooks
 from petpro_payment.clinics import Clinics
-from petpro_payment.domain import ClinicNotFound, PaymentNotFound
+from petpro_payment.errors import ClinicNotFound, PaymentNotFound
 from petpro_payment.providers.provider import Providers
 from petpro_payment.under_lock import UnderLock
 

@@ -32,8 +32,7 @@ from petpro_common.instants import timestamp
 from petpro_common.money import Money
 from petpro_payment import settlements, statements, store_journal, store_settlements
 from petpro_payment.clinics import Clinics
-from petpro_payment.domain import ClinicNotFound
-from petpro_payment.errors import SettlementNotFound
+from petpro_payment.errors import ClinicNotFound, SettlementNotFound
 
 _Context = aio.ServicerContext[Any, Any]
 

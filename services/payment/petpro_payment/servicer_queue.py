@@ -34,9 +34,9 @@ from petpro_common.db import Database, Row, Transaction
 from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
 from petpro_common.money import Money
-from petpro_payment import messages, refunds, store_queue, store_settlements
-from petpro_payment.domain import PaymentNotFound, RefundStatus
-from petpro_payment.errors import PaymentNotQuarantined
+from petpro_payment import messages, refunds, store_audit, store_queue
+from petpro_payment.domain import RefundStatus
+from petpro_payment.errors import PaymentNotFound, PaymentNotQuarantined
 from petpro_payment.providers.provider import Providers
 from petpro_payment.store_refunds import refund_of_row
 
@@ -79,7 +79,9 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         async def act(tx: Transaction) -> PayOutRefundResponse:
             refund = await refunds.pay_out(tx, refund_id, request.reference, dry_run=request.dry_run)
             if not request.dry_run:
-                store_settlements.note(tx, operator, "pay_out_refund", refund_id, request.reason, request.reference)
+                store_audit.record_operation(
+                    tx, operator, "pay_out_refund", refund_id, request.reason, request.reference
+                )
             return PayOutRefundResponse(refund=messages.refund_message(refund))
 
         return await once(self._database, request, PayOutRefundResponse, act, dry_run=request.dry_run)
@@ -91,7 +93,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         async def act(tx: Transaction) -> RetryRefundResponse:
             refund = await refunds.retry(tx, self._providers, refund_id, dry_run=request.dry_run)
             if not request.dry_run:
-                store_settlements.note(tx, operator, "retry_refund", refund_id, request.reason)
+                store_audit.record_operation(tx, operator, "retry_refund", refund_id, request.reason)
             return RetryRefundResponse(refund=messages.refund_message(refund))
 
         return await once(self._database, request, RetryRefundResponse, act, dry_run=request.dry_run)
@@ -120,7 +122,9 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
                     raise PaymentNotQuarantined
             if not request.dry_run:
                 store_queue.close_quarantine(tx, payment_id)
-                store_settlements.note(tx, operator, "close_quarantine", payment_id, request.reason, request.reference)
+                store_audit.record_operation(
+                    tx, operator, "close_quarantine", payment_id, request.reason, request.reference
+                )
             return CloseQuarantineResponse()
 
         return await once(self._database, request, CloseQuarantineResponse, act, dry_run=request.dry_run)

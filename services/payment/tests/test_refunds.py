@@ -12,8 +12,9 @@ from petpro_common.ids import new_id
 from petpro_common.money import Money
 from petpro_common.testing import eventually, running
 from petpro_payment import backlog, refunds
-from petpro_payment.domain import PaymentStatus, RefundStatus, TooLate
+from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errands import Errands
+from petpro_payment.errors import TooLate
 from petpro_payment.outcomes import RefundFailed
 from petpro_payment.refunds import Submission
 from services.payment.tests.played import PlayedProvider

@@ -68,9 +68,8 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         after = pages.read_moment(request.page_token, *filters)
         async with self._database.transaction() as tx:
             rows = await store_queue.waiting_refunds(tx, status, request.min_age_seconds, after, size + 1)
-        last = rows[size - 1] if len(rows) > size else None
-        token = pages.write_token((last.waits_since.isoformat(), last.refund_id), *filters) if last else ""
-        return ListManualRefundsResponse(refunds=map(_refund, rows[:size]), next_page_token=token)
+        shown, token = pages.cut(rows, size, lambda row: (row.waits_since, row.refund_id), *filters)
+        return ListManualRefundsResponse(refunds=map(_refund, shown), next_page_token=token)
 
     @ends_what_was_begun
     async def PayOutRefund(self, request: PayOutRefundRequest, context: _Context) -> PayOutRefundResponse:
@@ -106,9 +105,8 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         after = pages.read_moment(request.page_token, *filters)
         async with self._database.transaction() as tx:
             rows = await store_queue.quarantined(tx, request.min_age_seconds, after, size + 1)
-        last = rows[size - 1] if len(rows) > size else None
-        token = pages.write_token((last.quarantined_at.isoformat(), last.id), *filters) if last else ""
-        return ListQuarantinedPaymentsResponse(payments=map(_quarantined, rows[:size]), next_page_token=token)
+        shown, token = pages.cut(rows, size, lambda row: (row.quarantined_at, row.id), *filters)
+        return ListQuarantinedPaymentsResponse(payments=map(_quarantined, shown), next_page_token=token)
 
     @ends_what_was_begun
     async def CloseQuarantine(self, request: CloseQuarantineRequest, context: _Context) -> CloseQuarantineResponse:

@@ -1,4 +1,4 @@
-"""gRPC in and out."""
+"""NotificationService: what a person was told, and marking it as read."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""gRPC in and out."""
+"""PaymentService: a payment, a clinic's entries, webhooks in."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""gRPC in and out: settlements, their statements, and the journal."""
+"""LedgerService: settlements, their statements, and the journal."""
 
 from datetime import UTC
 from typing import Any

@@ -1,4 +1,4 @@
-"""gRPC in and out: money that waits for a person, and what persons did about it."""
+"""MoneyQueueService: money that waits for a person, and what persons do about it."""
 
 from decimal import Decimal
 from typing import Any

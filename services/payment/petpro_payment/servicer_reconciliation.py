@@ -1,4 +1,4 @@
-"""gRPC in and out: what providers say they did with money."""
+"""ReconciliationService: what providers say they did with money."""
 
 from datetime import UTC
 from typing import Any

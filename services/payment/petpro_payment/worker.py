@@ -102,7 +102,7 @@ class Worker:
     async def _due(self) -> list[Item]:
         """What is due, on lease, if it is time to look.
 
-        To what was handed over half of the places are left, and the only one: it has waited since one was free.
+        While something handed over waits, half of the free places are kept for it; a single free place is its own.
         """
         free = _AT_ONCE - self._busy
         most = free // 2 if self.errands.are_waiting else free

@@ -1,4 +1,4 @@
-"""What is counted as it happens; what waits is in `backlog`."""
+"""What is counted as it happens; what waits is in `waiting`."""
 
 from prometheus_client import Counter
 

@@ -42,7 +42,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
             payment = await store.find_payment(tx, payment_id)
             refunds = await store_refunds.refunds_of(tx, payment_id)
         is_own = payment is not None and str(payment.user_id) == caller.id
-        if payment is None or not (is_own or await self._clinics.acts_for(caller, payment.clinic_id)):
+        if payment is None or not (is_own or await self._clinics.sees_clinic(caller, payment.clinic_id)):
             raise PaymentNotFound
         return GetPaymentResponse(payment=messages.payment_message(payment, refunds, to_payer=is_own))
 
@@ -52,7 +52,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
         booking_id = optional_id("booking_id", request.booking_id)
         after = pages.read_moment(request.page_token, clinic_id, booking_id)
-        if not await self._clinics.acts_for(signed_in(), clinic_id):
+        if not await self._clinics.sees_clinic(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.reading() as tx:
             rows = await store_ledger.page(tx, clinic_id, booking_id, after, size + 1)

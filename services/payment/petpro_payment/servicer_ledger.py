@@ -47,7 +47,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     async def ListSettlements(self, request: ListSettlementsRequest, context: _Context) -> ListSettlementsResponse:
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
         before = pages.read_id(request.page_token, clinic_id)
-        if not await self._clinics.acts_for(signed_in(), clinic_id):
+        if not await self._clinics.sees_clinic(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.transaction() as tx:
             rows = await store_settlements.page(tx, clinic_id, before, size + 1)
@@ -59,7 +59,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         async with self._database.transaction() as tx:
             settlement = await store_settlements.find(tx, settlement_id)
             entries = await store_settlements.entries(tx, settlement_id)
-        if settlement is None or not await self._clinics.acts_for(caller, settlement.clinic_id):
+        if settlement is None or not await self._clinics.sees_clinic(caller, settlement.clinic_id):
             raise SettlementNotFound
         if request.format == STATEMENT_FORMAT_HTML:
             page = statements.as_html(settlement, entries)

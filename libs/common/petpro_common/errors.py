@@ -12,8 +12,9 @@
     ├── DeadlineExceeded      DEADLINE_EXCEEDED
     └── Unavailable           UNAVAILABLE          says when to try again
 
-A service subclasses these in its `domain.py`; the docstring of the subclass is the message that the caller reads and
-its `reason` is documented in the service's `error_reason.proto`. Only the edge (`rpc`) has them turned into `statuses`.
+A service subclasses these in its `domain.py` or `errors.py`; the docstring of the subclass is the message that the
+caller reads and its `reason` is documented in the service's `error_reason.proto`. Only the edge (`rpc`) has them turned
+into `statuses`.
 """
 
 from collections.abc import Mapping

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import uuid_utils
 
+from petpro_common.errors import invalid
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -36,6 +38,14 @@ def instant_of(id_: UUID) -> datetime:
     if id_.version != 7:
         raise ValueError("only a UUIDv7 carries its time")
     return _EPOCH + timedelta(milliseconds=id_.int >> 80)
+
+
+def optional_id(field: str, value: str) -> UUID | None:
+    """The id in a request's field that may be empty. Raises InvalidRequest when it is no UUID."""
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        raise invalid(field, "must be a UUID") from None
 
 
 def span(ids: Sequence[UUID]) -> tuple[UUID, UUID]:

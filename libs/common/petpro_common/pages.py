@@ -3,9 +3,9 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, overload
 from uuid import UUID
 
 import orjson
@@ -14,6 +14,11 @@ from petpro_common import context
 from petpro_common.errors import InvalidRequest, invalid
 
 DEFAULT_PAGE_SIZE = 20
+_MOMENT = (datetime.fromisoformat, UUID)
+
+_First = TypeVar("_First")
+_Second = TypeVar("_Second")
+_Row = TypeVar("_Row")
 
 
 class BadPageToken(InvalidRequest):
@@ -42,8 +47,21 @@ def write_token(key: tuple[Any, ...], *filters: Any) -> str:
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
 
 
-def read_token(token: str, *filters: Any) -> tuple[str, ...] | None:
-    """The sort key to go on from, as strings, or None for the first page. Raises BadPageToken."""
+@overload
+def read_key(token: str, reads: tuple[Callable[[str], _First]], *filters: Any) -> tuple[_First] | None: ...
+
+
+@overload
+def read_key(
+    token: str, reads: tuple[Callable[[str], _First], Callable[[str], _Second]], *filters: Any
+) -> tuple[_First, _Second] | None: ...
+
+
+def read_key(token: str, reads: Sequence[Callable[[str], Any]], *filters: Any) -> tuple[Any, ...] | None:
+    """The sort key to go on from, each part as its `read` makes it of text; None for the first page.
+
+    Raises BadPageToken, also for a key of other parts.
+    """
     if not token:
         return None
     try:
@@ -53,31 +71,40 @@ def read_token(token: str, *filters: Any) -> tuple[str, ...] | None:
         raise BadPageToken from None
     if fingerprint != _fingerprint(filters) or not all(isinstance(part, str) for part in key):
         raise BadPageToken
-    return tuple(key)
+    return _read(key, reads)
 
 
 def read_id(token: str, *filters: Any) -> UUID | None:
-    """As `read_token`, of a list whose sort key is one id. Raises BadPageToken also when it holds another thing."""
-    key = read_token(token, *filters)
-    if key is None:
-        return None
-    try:
-        (id_,) = key
-        return UUID(id_)
-    except ValueError:
-        raise BadPageToken from None
+    """As `read_key`, of a list whose sort key is one id."""
+    key = read_key(token, (UUID,), *filters)
+    return key and key[0]
 
 
 def read_moment(token: str, *filters: Any) -> tuple[datetime, UUID] | None:
-    """As `read_token`, of a list whose sort key is an instant and an id. Raises BadPageToken as `read_id` does."""
-    key = read_token(token, *filters)
-    return None if key is None else moment_of(key)
+    """As `read_key`, of a list whose sort key is an instant and an id."""
+    return read_key(token, _MOMENT, *filters)
 
 
-def moment_of(key: Iterable[str]) -> tuple[datetime, UUID]:
+def moment_of(key: Sequence[str]) -> tuple[datetime, UUID]:
     """The instant and the id of a sort key. Raises BadPageToken when it is of other things."""
+    at, id_ = _read(key, _MOMENT)
+    return at, id_
+
+
+def cut(
+    rows: Sequence[_Row], size: int, key: Callable[[_Row], tuple[Any, ...]], *filters: Any
+) -> tuple[Sequence[_Row], str]:
+    """The first `size` rows, and the token of the page after them; empty when there is none.
+
+    One row more than `size` is to be read, to know that.
+    """
+    if len(rows) <= size:
+        return rows, ""
+    return rows[:size], write_token(key(rows[size - 1]), *filters)
+
+
+def _read(key: Sequence[str], reads: Sequence[Callable[[str], Any]]) -> tuple[Any, ...]:
     try:
-        at, id_ = key
-        return datetime.fromisoformat(at), UUID(id_)
+        return tuple(read(part) for read, part in zip(reads, key, strict=True))
     except ValueError:
         raise BadPageToken from None

@@ -11,7 +11,7 @@ from petpro_account.domain import Pet, PetNotFound, UserNotFound, birthdate, fil
 from petpro_account.fields import Readers
 from petpro_common.db import Transaction
 from petpro_common.masks import to_edit
-from petpro_common.pages import read_id, write_token
+from petpro_common.pages import cut, read_id
 
 _FIRST = UUID(int=0)
 
@@ -54,10 +54,10 @@ async def get(tx: Transaction, pet_id: UUID, owner: UUID | None) -> Pet:
     return pet
 
 
-async def page(tx: Transaction, owner: UUID, size: int, token: str) -> tuple[list[Pet], str]:
+async def page(tx: Transaction, owner: UUID, size: int, token: str) -> tuple[Sequence[Pet], str]:
     """One page of the owner's pets, oldest first, and the token of the next one. Raises BadPageToken."""
     found = await store.pets(tx, owner, read_id(token, owner) or _FIRST, size + 1)
-    return found[:size], write_token((found[size - 1].id,), owner) if len(found) > size else ""
+    return cut(found, size, lambda pet: (pet.id,), owner)
 
 
 async def edit(tx: Transaction, pet_id: UUID, owner: UUID | None, columns: dict[str, Any]) -> Pet:

@@ -3,13 +3,11 @@
 from datetime import time
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from petpro.account.v1 import account_pb2
 from petpro.booking.v1 import booking_pb2
 from petpro_booking.refund_policy import Quote
 from petpro_common.db import Row
-from petpro_common.errors import invalid
 from petpro_common.instants import timestamp
 from petpro_common.money import Money
 
@@ -44,14 +42,6 @@ CANCELLATION_STATUS = {
     "cancelled": booking_pb2.CANCELLATION_STATUS_CANCELLED,
     "refused": booking_pb2.CANCELLATION_STATUS_REFUSED,
 }
-
-
-def optional_id(field: str, value: str) -> UUID | None:
-    """The id in a field that may be empty. Raises InvalidRequest."""
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        raise invalid(field, "must be a UUID") from None
 
 
 def slot(row: Row) -> booking_pb2.Slot:

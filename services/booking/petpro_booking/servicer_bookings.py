@@ -14,7 +14,8 @@ from petpro_common.context import CallContext, ends_what_was_begun, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.idempotency import claim_of, once, together
-from petpro_common.pages import page_size, read_id, write_token
+from petpro_common.ids import optional_id
+from petpro_common.pages import cut, page_size, read_id
 from petpro_common.saga import SagaEngine
 
 _BATCH = 64
@@ -37,14 +38,14 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         self, request: booking_pb2.ListBookingsRequest, context: Any
     ) -> booking_pb2.ListBookingsResponse:
         caller, size = signed_in(), page_size(request.page_size)
-        clinic_id = messages.optional_id("clinic_id", request.clinic_id)
+        clinic_id = optional_id("clinic_id", request.clinic_id)
         status = _STATUSES.get(request.status)
         filters = (caller.id, request.clinic_id, request.status)
         before = read_id(request.page_token, *filters)
         async with self._database.reading() as tx:
             rows = await bookings.page(tx, caller, clinic_id, status, before, size + 1)
-        next_token = write_token((rows[size - 1].id,), *filters) if len(rows) > size else ""
-        return booking_pb2.ListBookingsResponse(bookings=map(messages.booking, rows[:size]), next_page_token=next_token)
+        shown, next_token = cut(rows, size, lambda row: (row.id,), *filters)
+        return booking_pb2.ListBookingsResponse(bookings=map(messages.booking, shown), next_page_token=next_token)
 
     async def GetBooking(self, request: booking_pb2.GetBookingRequest, context: Any) -> booking_pb2.GetBookingResponse:
         caller = signed_in()

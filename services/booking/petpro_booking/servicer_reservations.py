@@ -17,7 +17,8 @@ from petpro_common.context import CallContext, Caller, ends_what_was_begun, sign
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.idempotency import claim_of, once, together
-from petpro_common.pages import page_size, read_id, write_token
+from petpro_common.ids import optional_id
+from petpro_common.pages import cut, page_size, read_id
 from petpro_common.saga import SagaEngine
 from petpro_common.sealing import Sealer
 
@@ -70,14 +71,15 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self, request: booking_pb2.ListReservationsRequest, context: Any
     ) -> booking_pb2.ListReservationsResponse:
         caller, size = signed_in(), page_size(request.page_size)
-        clinic_id = messages.optional_id("clinic_id", request.clinic_id)
+        clinic_id = optional_id("clinic_id", request.clinic_id)
         filters = (caller.id, request.clinic_id, request.status)
         before = read_id(request.page_token, *filters)
         async with self._database.reading() as tx:
             rows = await reservations.page(tx, caller, clinic_id, _STATUSES.get(request.status), before, size + 1)
+        shown, next_token = cut(rows, size, lambda row: (row.id,), *filters)
         return booking_pb2.ListReservationsResponse(
-            reservations=[messages.reservation(row, with_lock_id=str(row.user_id) == caller.id) for row in rows[:size]],
-            next_page_token=write_token((rows[size - 1].id,), *filters) if len(rows) > size else "",
+            reservations=[messages.reservation(row, with_lock_id=str(row.user_id) == caller.id) for row in shown],
+            next_page_token=next_token,
         )
 
     async def GetReservation(

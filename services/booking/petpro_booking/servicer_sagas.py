@@ -12,7 +12,7 @@ from petpro_common.context import administrator, ends_what_was_begun
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
-from petpro_common.pages import page_size, read_id, write_token
+from petpro_common.pages import cut, page_size, read_id
 from petpro_common.saga import SagaEngine, store
 from petpro_common.saga.operations import Operation, SagaNotFound, Verb
 
@@ -51,8 +51,8 @@ class SagaServicer(booking_pb2_grpc.SagaServiceServicer):
         after = read_id(request.page_token, *key)
         async with self._database.reading() as tx:
             rows = await store.page(tx, filters, after, size + 1)
-        next_token = write_token((rows[size - 1].id,), *key) if len(rows) > size else ""
-        return booking_pb2.ListSagasResponse(sagas=map(_saga, rows[:size]), next_page_token=next_token)
+        shown, next_token = cut(rows, size, lambda row: (row.id,), *key)
+        return booking_pb2.ListSagasResponse(sagas=map(_saga, shown), next_page_token=next_token)
 
     async def GetSaga(self, request: booking_pb2.GetSagaRequest, context: Any) -> booking_pb2.GetSagaResponse:
         administrator()

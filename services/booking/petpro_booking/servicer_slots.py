@@ -11,7 +11,8 @@ from petpro_booking.slots import Market
 from petpro_common.context import maybe_caller, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import answered, once
-from petpro_common.pages import page_size, read_moment, write_token
+from petpro_common.ids import optional_id
+from petpro_common.pages import cut, page_size, read_moment
 
 
 class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
@@ -28,7 +29,7 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
             return reply
         caller = signed_in()
         service_id = UUID(request.service_id)
-        staff_id = messages.optional_id("staff_id", request.staff_id)
+        staff_id = optional_id("staff_id", request.staff_id)
         timetable = await self._copies.timetable(service_id, staff_id)
         days = (request.from_date, request.to_date)
         plan = slots.plan(service_id, staff_id, days, request.capacity, timetable)
@@ -53,9 +54,8 @@ class SlotServicer(booking_pb2_grpc.SlotServiceServicer):
         wanted = (service_id, days, request.available_only, after, size + 1)
         async with self._database.reading() as tx:
             rows = await store_slots.page(tx, *wanted) if market.is_open else []
-        last = rows[size - 1] if len(rows) > size else None
-        next_token = write_token((last.starts_at.isoformat(), last.id), *filters) if last else ""
-        return booking_pb2.ListSlotsResponse(slots=map(messages.slot, rows[:size]), next_page_token=next_token)
+        shown, next_token = cut(rows, size, lambda row: (row.starts_at, row.id), *filters)
+        return booking_pb2.ListSlotsResponse(slots=map(messages.slot, shown), next_page_token=next_token)
 
     async def BlockSlot(self, request: booking_pb2.BlockSlotRequest, context: Any) -> booking_pb2.BlockSlotResponse:
         caller = signed_in()

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import TypeVar
-from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -23,7 +22,8 @@ from petpro_catalog.domain import (
     StaffMember,
 )
 from petpro_catalog.hours import Day, Week
-from petpro_common.errors import FieldViolation, InvalidRequest, invalid
+from petpro_common.errors import FieldViolation, InvalidRequest
+from petpro_common.ids import optional_id
 from petpro_common.instants import timestamp
 from petpro_common.masks import to_edit
 from petpro_common.money import Money
@@ -121,16 +121,8 @@ def staff_details(message: pb.Staff) -> StaffDetails:
         specialization=message.specialization.strip(),
         photo_url=message.photo_url.strip(),
         working_hours=_week(message.working_hours),
-        user_id=person_id("staff.user_id", message.user_id) if message.user_id else None,
+        user_id=optional_id("staff.user_id", message.user_id),
     )
-
-
-def person_id(field: str, value: str) -> UUID:
-    """A person's id. Raises InvalidRequest when it is no UUID."""
-    try:
-        return UUID(value)
-    except ValueError:
-        raise invalid(field, "must be a UUID") from None
 
 
 def status(value: pb.ClinicStatus.ValueType) -> ClinicStatus | None:

@@ -1,5 +1,6 @@
 """Calls about clinics."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -7,14 +8,15 @@ from uuid import UUID
 from grpc.aio import ServicerContext
 
 from petpro.catalog.v1 import catalog_pb2 as pb
-from petpro_catalog import clinics, messages, pages, rules, store_clinics
+from petpro_catalog import clinics, messages, rules, store_clinics
 from petpro_catalog.domain import Clinic, ClinicDetails, ClinicStatus, is_insider
 from petpro_catalog.store_clinics import Point, Wanted
 from petpro_common.context import Caller, administrator, maybe_caller, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.errors import Forbidden, invalid
 from petpro_common.idempotency import once
-from petpro_common.pages import page_size
+from petpro_common.ids import optional_id
+from petpro_common.pages import cut, page_size, read_key
 
 Context = ServicerContext[Any, Any]
 
@@ -30,8 +32,7 @@ class ClinicCalls:
 
     async def CreateClinic(self, request: pb.CreateClinicRequest, context: Context) -> pb.CreateClinicResponse:
         caller = signed_in()
-        asked_owner = request.clinic.owner_id
-        owner = messages.person_id("clinic.owner_id", asked_owner) if asked_owner else caller.user_id
+        owner = optional_id("clinic.owner_id", request.clinic.owner_id) or caller.user_id
 
         async def work(tx: Transaction) -> pb.CreateClinicResponse:
             clinic = await clinics.apply_for(tx, caller, owner, messages.clinic_details(request.clinic))
@@ -47,11 +48,11 @@ class ClinicCalls:
                 raise Forbidden
             wanted = replace(wanted, status=ClinicStatus.APPROVED)
         size = page_size(request.page_size)
-        read = pages.after_distance if wanted.near else pages.after_name
+        first: Callable[[str], str | float] = float if wanted.near else str
+        after = read_key(request.page_token, (first, UUID), wanted)
         async with self._database.reading() as tx:
-            after = read(request.page_token, wanted)
             found = await store_clinics.search(tx, wanted, clinics.viewer(caller), after, size + 1)
-        shown, token = pages.cut(found, size, lambda one: one.key, wanted)
+        shown, token = cut(found, size, lambda one: one.key, wanted)
         return pb.ListClinicsResponse(clinics=[_shown(one.clinic, caller) for one in shown], next_page_token=token)
 
     async def GetClinic(self, request: pb.GetClinicRequest, context: Context) -> pb.GetClinicResponse:

@@ -6,13 +6,13 @@ from uuid import UUID
 from grpc.aio import ServicerContext
 
 from petpro.catalog.v1 import catalog_pb2 as pb
-from petpro_catalog import clinics, messages, pages, reviews, rules, store_reviews
+from petpro_catalog import clinics, messages, reviews, rules, store_reviews
 from petpro_catalog.bookings import Bookings
 from petpro_catalog.domain import CompletedBooking
 from petpro_common.context import maybe_caller, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
-from petpro_common.pages import page_size, read_id
+from petpro_common.pages import cut, page_size, read_id
 
 Context = ServicerContext[Any, Any]
 
@@ -41,7 +41,7 @@ class ReviewCalls:
         async with self._database.reading() as tx:
             await clinics.visible(tx, clinic_id, maybe_caller())
             found = await store_reviews.published_reviews(tx, clinic_id, after, size + 1)
-        shown, token = pages.cut(found, size, lambda review: (review.id,), clinic_id)
+        shown, token = cut(found, size, lambda review: (review.id,), clinic_id)
         return pb.ListReviewsResponse(reviews=map(messages.review, shown), next_page_token=token)
 
     async def _completed_booking(self, booking_id: UUID) -> CompletedBooking | None:

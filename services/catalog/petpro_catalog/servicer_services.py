@@ -6,12 +6,12 @@ from uuid import UUID
 from grpc.aio import ServicerContext
 
 from petpro.catalog.v1 import catalog_pb2 as pb
-from petpro_catalog import clinics, messages, pages, services, store_services
+from petpro_catalog import clinics, messages, services, store_services
 from petpro_catalog.domain import Service, ServiceDetails, is_insider
 from petpro_common.context import maybe_caller, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
-from petpro_common.pages import page_size
+from petpro_common.pages import cut, page_size, read_key
 
 Context = ServicerContext[Any, Any]
 
@@ -34,12 +34,12 @@ class ServiceCalls:
     async def ListServices(self, request: pb.ListServicesRequest, context: Context) -> pb.ListServicesResponse:
         caller = maybe_caller()
         clinic_id, size = UUID(request.clinic_id), page_size(request.page_size)
-        after = pages.after_name(request.page_token, clinic_id)
+        after = read_key(request.page_token, (str, UUID), clinic_id)
         async with self._database.reading() as tx:
             clinic = await clinics.visible(tx, clinic_id, caller)
             only_available = not is_insider(clinic, caller)
             found = await store_services.services_of(tx, clinic_id, after, size + 1, only_available=only_available)
-        shown, token = pages.cut(found, size, lambda service: (service.details.name, service.id), clinic_id)
+        shown, token = cut(found, size, lambda service: (service.details.name, service.id), clinic_id)
         return pb.ListServicesResponse(services=map(messages.service, shown), next_page_token=token)
 
     async def GetService(self, request: pb.GetServiceRequest, context: Context) -> pb.GetServiceResponse:

@@ -6,12 +6,12 @@ from uuid import UUID
 from grpc.aio import ServicerContext
 
 from petpro.catalog.v1 import catalog_pb2 as pb
-from petpro_catalog import clinics, messages, pages, staff, store_staff
+from petpro_catalog import clinics, messages, staff, store_staff
 from petpro_catalog.domain import StaffDetails, StaffMember, is_insider
 from petpro_common.context import maybe_caller, signed_in, trusted
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
-from petpro_common.pages import page_size
+from petpro_common.pages import cut, page_size, read_key
 
 Context = ServicerContext[Any, Any]
 
@@ -33,11 +33,11 @@ class StaffCalls:
     async def ListStaff(self, request: pb.ListStaffRequest, context: Context) -> pb.ListStaffResponse:
         caller = maybe_caller()
         clinic_id, size = UUID(request.clinic_id), page_size(request.page_size)
-        after = pages.after_name(request.page_token, clinic_id)
+        after = read_key(request.page_token, (str, UUID), clinic_id)
         async with self._database.reading() as tx:
             clinic = await clinics.visible(tx, clinic_id, caller)
             found = await store_staff.staff_of(tx, clinic_id, after, size + 1)
-        shown, token = pages.cut(found, size, lambda member: (member.details.name, member.id), clinic_id)
+        shown, token = cut(found, size, lambda member: (member.details.name, member.id), clinic_id)
         insider = is_insider(clinic, caller)
         return pb.ListStaffResponse(staff=[messages.staff(member, insider) for member in shown], next_page_token=token)
 

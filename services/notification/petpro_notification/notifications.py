@@ -1,7 +1,7 @@
-"""Use cases: tell a person something, list what they were told, find what they missed, mark it as read."""
+"""Use cases: tell a person something, find what they missed, mark it as read."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
@@ -97,14 +97,6 @@ def about(facts: Any) -> tuple[UUID | None, UUID | None]:
     """The clinic and the service that the facts are about, where they say so."""
     clinic_id, service_id = facts.get("clinic_id"), facts.get("service_id")
     return UUID(clinic_id) if clinic_id else None, UUID(service_id) if service_id else None
-
-
-async def page(
-    tx: Transaction, user_id: UUID, unread_only: bool, after: tuple[datetime, UUID] | None, size: int
-) -> tuple[Sequence[Row], bool]:
-    """One page of a person's notifications, newest first, and whether more follow."""
-    rows = await store.page_of(tx, user_id, unread_only, after, size + 1)
-    return rows[:size], len(rows) > size
 
 
 async def missed(tx: Transaction, user_id: UUID, last_id: UUID, most: int) -> Sequence[Row]:

@@ -1,4 +1,4 @@
-"""gRPC in and out."""
+"""NotificationService: what a person was told, and marking it as read."""
 
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from petpro_common import pages
 from petpro_common.context import signed_in
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.idempotency import once
-from petpro_notification import notifications
+from petpro_notification import notifications, store
 
 
 class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
@@ -28,9 +28,9 @@ class NotificationServicer(notification_pb2_grpc.NotificationServiceServicer):
         after = pages.read_moment(request.page_token, *filters)
         size = pages.page_size(request.page_size)
         async with self._database.reading() as tx:
-            rows, more = await notifications.page(tx, user_id, request.unread_only, after, size)
-        token = pages.write_token((rows[-1].created_at.isoformat(), rows[-1].id), *filters) if more else ""
-        return pb.ListNotificationsResponse(notifications=map(to_proto, rows), next_page_token=token)
+            rows = await store.page_of(tx, user_id, request.unread_only, after, size + 1)
+        shown, token = pages.cut(rows, size, lambda row: (row.created_at, row.id), *filters)
+        return pb.ListNotificationsResponse(notifications=map(to_proto, shown), next_page_token=token)
 
     async def ReadNotification(
         self, request: pb.ReadNotificationRequest, context: aio.ServicerContext[Any, Any]

@@ -1,4 +1,4 @@
-"""gRPC in and out, about devices."""
+"""DeviceService: apps and browsers that a person is told things on."""
 
 from collections.abc import Collection
 from typing import Any, TypeAlias

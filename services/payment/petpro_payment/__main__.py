@@ -6,7 +6,7 @@ from petpro_common.messaging.participant import command_consumer
 from petpro_common.personal.erasure import keep_forgetting
 from petpro_common.sealing import Opener
 from petpro_common.service import Service, run
-from petpro_payment import backlog
+from petpro_payment import waiting
 from petpro_payment.asking import Timings
 from petpro_payment.clinics import Clinics
 from petpro_payment.consumer import EVENT_HANDLERS, command_handlers
@@ -50,7 +50,7 @@ async def main() -> None:
             worker.errands,
         )
         service.work(worker)
-        service.background(backlog.run(service.database))
+        service.background(waiting.run(service.database))
         service.background(keep_forgetting(service.database, forget))
         service.consume(command_consumer(service.database, service.broker, orders))
         service.consume(event_consumer(service.database, service.broker, EVENT_HANDLERS))

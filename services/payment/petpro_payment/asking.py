@@ -38,7 +38,7 @@ _Outcome = TypeVar("_Outcome")
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds; see the settings of the same names. `put_off` is the least until a refund is ordered again."""
+    """Seconds. `put_off`, no setting, is the least until a refund is ordered again; see the settings for the others."""
 
     lease: float = 30.0
     not_found_grace: float = 30.0

@@ -1,4 +1,4 @@
-"""Who acts for a clinic: its owner, and its staff with an account."""
+"""Who sees what is a clinic's: its owner, its staff with an account, administrators and services."""
 
 from uuid import UUID
 
@@ -18,7 +18,7 @@ class Clinics:
         self._database = database
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(catalog)
 
-    async def acts_for(self, caller: Caller, clinic_id: UUID) -> bool:
+    async def sees_clinic(self, caller: Caller, clinic_id: UUID) -> bool:
         """Whether the caller may see what is the clinic's; administrators and services may. No transaction is open."""
         if caller.is_trusted:
             return True

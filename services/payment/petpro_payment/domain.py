@@ -1,4 +1,4 @@
-"""What payments and refunds are, their statuses, and what orders about them are refused with."""
+"""What payments and refunds are, their statuses, and why orders about them are refused."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -6,28 +6,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from petpro_common.errors import NotFound, WrongState
 from petpro_common.money import Money
-
-
-class PaymentNotFound(NotFound):
-    """There is no such payment."""
-
-    reason = "PAYMENT_NOT_FOUND"
-
-
-class ClinicNotFound(NotFound):
-    """There is no such clinic."""
-
-    reason = "CLINIC_NOT_FOUND"
-
-
-class TooEarly(WrongState):
-    """What this order builds upon is not there yet; the order is tried again."""
-
-
-class TooLate(WrongState):
-    """What this order would undo can no longer be undone."""
 
 
 class Reason(StrEnum):

@@ -1,6 +1,26 @@
-"""What webhooks, and calls about settlements, the money queue and providers, are refused with."""
+"""The typed errors of calls, webhooks and orders."""
 
 from petpro_common.errors import InvalidRequest, NotFound, Unauthenticated, Unavailable, WrongState
+
+
+class PaymentNotFound(NotFound):
+    """There is no such payment."""
+
+    reason = "PAYMENT_NOT_FOUND"
+
+
+class ClinicNotFound(NotFound):
+    """There is no such clinic."""
+
+    reason = "CLINIC_NOT_FOUND"
+
+
+class TooEarly(WrongState):
+    """What this order builds upon is not there yet; the order is tried again."""
+
+
+class TooLate(WrongState):
+    """What this order would undo can no longer be undone."""
 
 
 class ProviderNotFound(NotFound):

@@ -11,7 +11,8 @@ from petpro_common.messaging.participant import Answer, Refused, Succeeded
 from petpro_common.money import Money
 from petpro_payment import store, store_ledger, store_refunds
 from petpro_payment.batches import require_different
-from petpro_payment.domain import Payment, PaymentStatus, Reason, Refund, RefundStatus, TooEarly, TooLate
+from petpro_payment.domain import Payment, PaymentStatus, Reason, Refund, RefundStatus
+from petpro_payment.errors import TooEarly, TooLate
 from petpro_payment.splitting import fee_split, refund_split
 from petpro_payment.store_ledger import BeforeRefund, NewEntry
 

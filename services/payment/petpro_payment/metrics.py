@@ -1,4 +1,4 @@
-"""What an operator is alarmed by."""
+"""What is counted as it happens; what waits is in `waiting`."""
 
 from prometheus_client import Counter
 

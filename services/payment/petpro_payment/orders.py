@@ -8,19 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message
-from sqlalchemy import text
 
-from petpro_common.db import LateWrite, Transaction
+from petpro_common.db import Transaction
 from petpro_common.messaging.participant import Answer, CommandHandler, CommandsHandler, Handler, Refused
 from petpro_common.together import Together
-
-_COLUMNS = ("ordered_by", "verb", "subject_id", "reason")
-# All of a transaction at once.
-_RECORD = text("""
-    INSERT INTO money_orders (ordered_by, verb, subject_id, reason)
-    SELECT * FROM unnest(CAST(:ordered_by AS text[]), CAST(:verb AS text[]), CAST(:subject_id AS uuid[]),
-                         CAST(:reason AS text[]))
-""")
+from petpro_payment import store_audit
 
 
 def kept(handlers: Mapping[type[Message], Handler]) -> Mapping[type[Message], Handler]:
@@ -49,7 +41,7 @@ def _all_kept(together: CommandsHandler) -> CommandsHandler:
 
 def _keep(tx: Transaction, command_id: str, order: Any, answer: Answer) -> None:
     if not isinstance(answer, Refused):
-        tx.write_late(_WRITE, (command_id, order.DESCRIPTOR.name, subject_of(order), _reason(order)))
+        store_audit.record_order(tx, command_id, order.DESCRIPTOR.name, subject_of(order), _reason(order))
 
 
 def subject_of(order: Any) -> UUID:
@@ -66,10 +58,3 @@ def _reason(order: Any) -> str:
         if about := getattr(order, name, ""):
             return f"{name.removesuffix('_id')} {about}"
     return f"payment {order.payment_id}"
-
-
-def _columns(rows: list[tuple[str, str, UUID, str]]) -> Mapping[str, Any]:
-    return dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
-
-
-_WRITE = LateWrite(_RECORD, _columns)

@@ -18,18 +18,16 @@ from petpro_common.messaging.participant import Answer, Pending, Refused, Succee
 from petpro_common.money import Money
 from petpro_payment import messages, metrics, store, store_ledger, store_moves, store_refunds
 from petpro_payment.batches import require_different
-from petpro_payment.domain import (
-    Disposition,
-    Origin,
-    Payment,
-    Reason,
-    Refund,
-    RefundStatus,
+from petpro_payment.domain import Disposition, Origin, Payment, Reason, Refund, RefundStatus
+from petpro_payment.errands import Errand, Errands
+from petpro_payment.errors import (
+    PaymentTakenBack,
+    RefundNotFound,
+    RefundNotManual,
+    RefundNotRetriable,
     TooEarly,
     TooLate,
 )
-from petpro_payment.errands import Errand, Errands
-from petpro_payment.errors import PaymentTakenBack, RefundNotFound, RefundNotManual, RefundNotRetriable
 from petpro_payment.moves import refund_move, set_aside
 from petpro_payment.outcomes import (
     RefundAccepted,

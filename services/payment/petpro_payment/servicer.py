@@ -1,4 +1,4 @@
-"""gRPC in and out."""
+"""PaymentService: a payment, a clinic's entries, webhooks in."""
 
 from typing import Any
 from uuid import UUID
@@ -17,10 +17,10 @@ from petpro.payment.v1.payment_pb2 import (
 from petpro_common import pages
 from petpro_common.context import ends_what_was_begun, signed_in
 from petpro_common.db import Database
-from petpro_common.errors import invalid
+from petpro_common.ids import optional_id
 from petpro_payment import messages, store, store_ledger, store_refunds, webhooks
 from petpro_payment.clinics import Clinics
-from petpro_payment.domain import ClinicNotFound, PaymentNotFound
+from petpro_payment.errors import ClinicNotFound, PaymentNotFound
 from petpro_payment.providers.provider import Providers
 from petpro_payment.under_lock import UnderLock
 
@@ -42,7 +42,7 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
             payment = await store.find_payment(tx, payment_id)
             refunds = await store_refunds.refunds_of(tx, payment_id)
         is_own = payment is not None and str(payment.user_id) == caller.id
-        if payment is None or not (is_own or await self._clinics.acts_for(caller, payment.clinic_id)):
+        if payment is None or not (is_own or await self._clinics.sees_clinic(caller, payment.clinic_id)):
             raise PaymentNotFound
         return GetPaymentResponse(payment=messages.payment_message(payment, refunds, to_payer=is_own))
 
@@ -50,18 +50,14 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
         self, request: ListFinancialEntriesRequest, context: _Context
     ) -> ListFinancialEntriesResponse:
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
-        booking_id = _booking(request.booking_id)
+        booking_id = optional_id("booking_id", request.booking_id)
         after = pages.read_moment(request.page_token, clinic_id, booking_id)
-        if not await self._clinics.acts_for(signed_in(), clinic_id):
+        if not await self._clinics.sees_clinic(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.reading() as tx:
             rows = await store_ledger.page(tx, clinic_id, booking_id, after, size + 1)
-        token = ""
-        if len(rows) > size:
-            last = rows[size - 1]
-            token = pages.write_token((last.created_at.isoformat(), last.id), clinic_id, booking_id)
-        entries = [messages.entry_message(row) for row in rows[:size]]
-        return ListFinancialEntriesResponse(entries=entries, next_page_token=token)
+        shown, token = pages.cut(rows, size, lambda row: (row.created_at, row.id), clinic_id, booking_id)
+        return ListFinancialEntriesResponse(entries=map(messages.entry_message, shown), next_page_token=token)
 
     @ends_what_was_begun
     async def ReceiveWebhook(self, request: ReceiveWebhookRequest, context: _Context) -> ReceiveWebhookResponse:
@@ -69,10 +65,3 @@ class PaymentServicer(payment_pb2_grpc.PaymentServiceServicer):
         headers = {key.lower(): value for key, value in metadata if isinstance(value, str)}
         await webhooks.receive(self._under_lock, self._providers, request.provider, headers, request.body.data)
         return ReceiveWebhookResponse()
-
-
-def _booking(value: str) -> UUID | None:
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        raise invalid("booking_id", "must be a UUID") from None

@@ -1,4 +1,4 @@
-"""gRPC in and out: settlements, their statements, and the journal."""
+"""LedgerService: settlements, their statements, and the journal."""
 
 from datetime import UTC
 from typing import Any
@@ -26,14 +26,13 @@ from petpro.type.v1.money_pb2 import Money as MoneyMessage
 from petpro_common import pages
 from petpro_common.context import administrator, signed_in
 from petpro_common.db import Database, Row, Transaction
-from petpro_common.errors import invalid
 from petpro_common.idempotency import go_on, once
+from petpro_common.ids import optional_id
 from petpro_common.instants import timestamp
 from petpro_common.money import Money
 from petpro_payment import settlements, statements, store_journal, store_settlements
 from petpro_payment.clinics import Clinics
-from petpro_payment.domain import ClinicNotFound
-from petpro_payment.errors import SettlementNotFound
+from petpro_payment.errors import ClinicNotFound, SettlementNotFound
 
 _Context = aio.ServicerContext[Any, Any]
 
@@ -48,19 +47,19 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     async def ListSettlements(self, request: ListSettlementsRequest, context: _Context) -> ListSettlementsResponse:
         clinic_id, size = UUID(request.clinic_id), pages.page_size(request.page_size)
         before = pages.read_id(request.page_token, clinic_id)
-        if not await self._clinics.acts_for(signed_in(), clinic_id):
+        if not await self._clinics.sees_clinic(signed_in(), clinic_id):
             raise ClinicNotFound
         async with self._database.reading() as tx:
             rows = await store_settlements.page(tx, clinic_id, before, size + 1)
-        token = pages.write_token((rows[size - 1].id,), clinic_id) if len(rows) > size else ""
-        return ListSettlementsResponse(settlements=map(_made, rows[:size]), next_page_token=token)
+        shown, token = pages.cut(rows, size, lambda row: (row.id,), clinic_id)
+        return ListSettlementsResponse(settlements=map(_made, shown), next_page_token=token)
 
     async def GetStatement(self, request: GetStatementRequest, context: _Context) -> GetStatementResponse:
         caller, settlement_id = signed_in(), UUID(request.settlement_id)
         async with self._database.reading() as tx:
             settlement = await store_settlements.find(tx, settlement_id)
             entries = await store_settlements.entries(tx, settlement_id)
-        if settlement is None or not await self._clinics.acts_for(caller, settlement.clinic_id):
+        if settlement is None or not await self._clinics.sees_clinic(caller, settlement.clinic_id):
             raise SettlementNotFound
         if request.format == STATEMENT_FORMAT_HTML:
             page = statements.as_html(settlement, entries)
@@ -74,7 +73,9 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         So a copy after a fault, or before the end, is told what is settled so far, and that there is more.
         """
         operator = administrator().id
-        due = await settlements.due(self._database, request.until.ToDatetime(UTC), _id(request.clinic_id))
+        due = await settlements.due(
+            self._database, request.until.ToDatetime(UTC), optional_id("clinic_id", request.clinic_id)
+        )
         if request.dry_run:
             foreseen = map(_settlement, due[: settlements.MOST])
             return RunSettlementsResponse(settlements=foreseen, has_more=len(due) > settlements.MOST)
@@ -107,9 +108,8 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         after = pages.read_moment(request.page_token, *window)
         async with self._database.reading() as tx:
             rows = await store_journal.page(tx, *window, after, size + 1)
-        last = rows[size - 1] if len(rows) > size else None
-        token = pages.write_token((last.posted_at.isoformat(), last.id), *window) if last else ""
-        return ListJournalResponse(transactions=map(_transaction, rows[:size]), next_page_token=token)
+        shown, token = pages.cut(rows, size, lambda row: (row.posted_at, row.id), *window)
+        return ListJournalResponse(transactions=map(_transaction, shown), next_page_token=token)
 
 
 def _made(row: Row) -> Settlement:
@@ -150,10 +150,3 @@ def _transaction(row: Row) -> JournalTransaction:
 
 def _instant(value: Any) -> Timestamp | None:
     return None if value is None else timestamp(value)
-
-
-def _id(value: str) -> UUID | None:
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        raise invalid("clinic_id", "must be a UUID") from None

@@ -1,4 +1,4 @@
-"""gRPC in and out: money that waits for a person, and what persons did about it."""
+"""MoneyQueueService: money that waits for a person, and what persons do about it."""
 
 from decimal import Decimal
 from typing import Any
@@ -34,9 +34,9 @@ from petpro_common.db import Database, Row, Transaction
 from petpro_common.idempotency import once
 from petpro_common.instants import timestamp
 from petpro_common.money import Money
-from petpro_payment import messages, refunds, store_queue, store_settlements
-from petpro_payment.domain import PaymentNotFound, RefundStatus
-from petpro_payment.errors import PaymentNotQuarantined
+from petpro_payment import messages, refunds, store_audit, store_queue
+from petpro_payment.domain import RefundStatus
+from petpro_payment.errors import PaymentNotFound, PaymentNotQuarantined
 from petpro_payment.providers.provider import Providers
 from petpro_payment.store_refunds import refund_of_row
 
@@ -68,9 +68,8 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         after = pages.read_moment(request.page_token, *filters)
         async with self._database.reading() as tx:
             rows = await store_queue.waiting_refunds(tx, status, request.min_age_seconds, after, size + 1)
-        last = rows[size - 1] if len(rows) > size else None
-        token = pages.write_token((last.waits_since.isoformat(), last.refund_id), *filters) if last else ""
-        return ListManualRefundsResponse(refunds=map(_refund, rows[:size]), next_page_token=token)
+        shown, token = pages.cut(rows, size, lambda row: (row.waits_since, row.refund_id), *filters)
+        return ListManualRefundsResponse(refunds=map(_refund, shown), next_page_token=token)
 
     @ends_what_was_begun
     async def PayOutRefund(self, request: PayOutRefundRequest, context: _Context) -> PayOutRefundResponse:
@@ -79,7 +78,9 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         async def act(tx: Transaction) -> PayOutRefundResponse:
             refund = await refunds.pay_out(tx, refund_id, request.reference, dry_run=request.dry_run)
             if not request.dry_run:
-                store_settlements.note(tx, operator, "pay_out_refund", refund_id, request.reason, request.reference)
+                store_audit.record_operation(
+                    tx, operator, "pay_out_refund", refund_id, request.reason, request.reference
+                )
             return PayOutRefundResponse(refund=messages.refund_message(refund))
 
         return await once(self._database, request, PayOutRefundResponse, act, dry_run=request.dry_run)
@@ -91,7 +92,7 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         async def act(tx: Transaction) -> RetryRefundResponse:
             refund = await refunds.retry(tx, self._providers, refund_id, dry_run=request.dry_run)
             if not request.dry_run:
-                store_settlements.note(tx, operator, "retry_refund", refund_id, request.reason)
+                store_audit.record_operation(tx, operator, "retry_refund", refund_id, request.reason)
             return RetryRefundResponse(refund=messages.refund_message(refund))
 
         return await once(self._database, request, RetryRefundResponse, act, dry_run=request.dry_run)
@@ -104,9 +105,8 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
         after = pages.read_moment(request.page_token, *filters)
         async with self._database.reading() as tx:
             rows = await store_queue.quarantined(tx, request.min_age_seconds, after, size + 1)
-        last = rows[size - 1] if len(rows) > size else None
-        token = pages.write_token((last.quarantined_at.isoformat(), last.id), *filters) if last else ""
-        return ListQuarantinedPaymentsResponse(payments=map(_quarantined, rows[:size]), next_page_token=token)
+        shown, token = pages.cut(rows, size, lambda row: (row.quarantined_at, row.id), *filters)
+        return ListQuarantinedPaymentsResponse(payments=map(_quarantined, shown), next_page_token=token)
 
     @ends_what_was_begun
     async def CloseQuarantine(self, request: CloseQuarantineRequest, context: _Context) -> CloseQuarantineResponse:
@@ -120,7 +120,9 @@ class MoneyQueueServicer(operations_pb2_grpc.MoneyQueueServiceServicer):
                     raise PaymentNotQuarantined
             if not request.dry_run:
                 store_queue.close_quarantine(tx, payment_id)
-                store_settlements.note(tx, operator, "close_quarantine", payment_id, request.reason, request.reference)
+                store_audit.record_operation(
+                    tx, operator, "close_quarantine", payment_id, request.reason, request.reference
+                )
             return CloseQuarantineResponse()
 
         return await once(self._database, request, CloseQuarantineResponse, act, dry_run=request.dry_run)

@@ -1,4 +1,4 @@
-"""gRPC in and out: what providers say they did with money."""
+"""ReconciliationService: what providers say they did with money."""
 
 from datetime import UTC
 from typing import Any
@@ -42,7 +42,7 @@ class ReconciliationServicer(reconciliation_pb2_grpc.ReconciliationServiceServic
             raise ProviderNotFound
         kind, since, until = _KINDS[request.kind], request.since.ToDatetime(UTC), request.until.ToDatetime(UTC)
         filters = ("movements", request.provider, kind, since, until)
-        (after,) = pages.read_token(request.page_token, *filters) or ("",)
+        (after,) = pages.read_key(request.page_token, (str,), *filters) or ("",)
         span = Span(kind, since, until, pages.page_size(request.page_size), after)
         page = await reconciliation.page(self._database, provider, span)
         return proto.ListProviderMovementsResponse(

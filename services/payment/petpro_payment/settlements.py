@@ -10,7 +10,7 @@ import structlog
 from petpro_common.db import Database, Row, Transaction
 from petpro_common.errors import invalid
 from petpro_common.ids import new_id
-from petpro_payment import store_settlements
+from petpro_payment import store_audit, store_settlements
 
 MOST = 100
 """Settlements of one call."""
@@ -36,7 +36,7 @@ async def settle(tx: Transaction, one: Row, operator: str, reason: str) -> Row |
     made = await store_settlements.settle(tx, new_id(), one.clinic_id, one.currency, one.until)
     if made is None:
         return None
-    store_settlements.note(tx, operator, "settle", made.id, reason)
+    store_audit.record_operation(tx, operator, "settle", made.id, reason)
     told = {"settlement_id": str(made.id), "clinic_id": str(made.clinic_id), "entries": made.entry_count}
     tx.after_commit(partial(_log.info, "settled", **told))
     return made

@@ -1,4 +1,4 @@
-"""Every statement on payments, on what providers told us, and on who acts for a clinic."""
+"""Statements on payments, and on who acts for a clinic."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -110,16 +110,6 @@ _QUARANTINE = text(f"""
         FROM quarantined WHERE quarantined_amount > 0
     ),
     {posted(provider_clearing="quarantined_amount", customer_liability="-quarantined_amount")}
-""")
-_WAITING_PAYMENTS = text("""
-    SELECT 'quarantined payment' AS what, count(*) AS found,
-        coalesce(extract(epoch FROM clock_timestamp() - min(quarantined_at)), 0) AS oldest_seconds
-    FROM payments WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL
-    UNION ALL
-    SELECT 'payment past its deadline', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(deadline)), 0)
-    FROM payments
-    WHERE status IN ('pending', 'processing', 'unknown')
-      AND deadline < clock_timestamp() - make_interval(secs => CAST(:seconds AS double precision))
 """)
 # Moves a payment's sums by those of its refunds (CTE `sums`), and the status with them; the CHECK
 # refunds_within_capture refuses what would exceed the captured amount, whatever the code believes.
@@ -253,15 +243,6 @@ def quarantine(tx: Transaction, payment_id: UUID, taken: Money) -> None:
     Below zero where that is less, or was taken back, and nothing is posted. Under the row lock.
     """
     tx.write(_QUARANTINE, {"id": payment_id, "amount": taken.amount, "currency": taken.currency})
-
-
-async def waiting(tx: Transaction, seconds: float) -> list[Row]:
-    """By what payments wait for: how many, and how long the oldest has.
-
-    Quarantined: a provider has another amount than was ordered. Past the deadline by `seconds`: their provider does
-    not say what it did.
-    """
-    return list(await tx.execute(_WAITING_PAYMENTS, {"seconds": seconds}))
 
 
 async def lock_all_of(

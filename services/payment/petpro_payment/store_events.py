@@ -1,6 +1,8 @@
 """What providers told us and answered, kept for ever: each event once, by its provider's name and its id."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from uuid import UUID
 
 import orjson
 from sqlalchemy import text
@@ -9,7 +11,8 @@ from petpro_common.db import LateWrite, Rows, Transaction
 from petpro_common.wire import BoundStatement
 from petpro_payment.batches import columns
 from petpro_payment.domain import Disposition
-from petpro_payment.providers.provider import ProviderEvent
+from petpro_payment.outcomes import PaymentOutcome, RefundOutcome
+from petpro_payment.providers.provider import ProviderEvent, Source
 
 _KNOWN_EVENTS = text("""
     SELECT provider, event_id FROM provider_events
@@ -53,6 +56,34 @@ def record(tx: Transaction, provider: str, event: ProviderEvent, disposition: Di
         "payload": orjson.dumps(dict(event.payload), default=str).decode(),
     }
     tx.write_late(_WRITE_EVENTS, row)
+
+
+def record_answer(
+    tx: Transaction,
+    provider: str,
+    reference: UUID,
+    attempt: int,
+    outcome: PaymentOutcome | RefundOutcome,
+    disposition: Disposition,
+) -> None:
+    """Keeps what a provider answered to the attempt on a payment or refund, if that changed anything.
+
+    What the customer has to do is left out: it may be a secret, and nobody could take it away again.
+    """
+    if disposition is Disposition.IGNORED:
+        return
+    kind = type(outcome).__name__
+    kept = {name: value for name, value in asdict(outcome).items() if name != "customer_action"}
+    event = ProviderEvent(
+        event_id=f"{reference}:{attempt}",
+        type=kind,
+        reference=str(reference),
+        outcome=outcome,
+        is_refund=kind.startswith("Refund"),
+        payload=kept,
+        source=Source.ANSWER,
+    )
+    record(tx, provider, event, disposition)
 
 
 _WRITE_EVENTS = LateWrite(_RECORD_EVENTS, columns)

@@ -1,4 +1,4 @@
-"""Every statement on money that waits for a person, or for a provider."""
+"""Every statement on money that waits for a person, or for a provider: lists, counts, what closes a quarantine."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ _WAITING = text(
 )
 _OPEN = {RefundStatus.UNKNOWN: _UNKNOWN, RefundStatus.WAITING: _WAITING}
 # By the partial indexes of what waits for a person, and of what a provider is asked about.
-_WAITING_REFUNDS = text("""
+_COUNTED = text("""
     SELECT 'refund for a person' AS what, count(*) AS found,
         coalesce(extract(epoch FROM clock_timestamp() - min(updated_at)), 0) AS oldest_seconds
     FROM refunds WHERE status = 'manual'
@@ -50,6 +50,15 @@ _WAITING_REFUNDS = text("""
     UNION ALL
     SELECT 'refund at the provider', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
     FROM refunds WHERE due_at IS NOT NULL AND status IN ('submitted', 'pending')
+    UNION ALL
+    SELECT 'quarantined payment', count(*),
+        coalesce(extract(epoch FROM clock_timestamp() - min(quarantined_at)), 0)
+    FROM payments WHERE quarantined_at IS NOT NULL AND quarantine_closed_at IS NULL
+    UNION ALL
+    SELECT 'payment past its deadline', count(*), coalesce(extract(epoch FROM clock_timestamp() - min(deadline)), 0)
+    FROM payments
+    WHERE status IN ('pending', 'processing', 'unknown')
+      AND deadline < clock_timestamp() - make_interval(secs => CAST(:seconds AS double precision))
 """)
 _QUARANTINED = text(f"""
     SELECT * FROM payments
@@ -105,6 +114,10 @@ def _window(min_age: int, after: tuple[datetime, UUID] | None, limit: int) -> di
     return {"min_age": min_age, "after_at": after_at, "after_id": after_id, "limit": limit}
 
 
-async def waiting(tx: Transaction) -> list[Row]:
-    """By what refunds wait for: how many, and how long the oldest has."""
-    return list(await tx.execute(_WAITING_REFUNDS))
+async def waiting(tx: Transaction, seconds: float) -> list[Row]:
+    """By what refunds and payments wait for: how many, and how long the oldest has.
+
+    Payments are quarantined, where a provider has another amount than was ordered, or past their deadline by `seconds`,
+    where it does not say what it did.
+    """
+    return list(await tx.execute(_COUNTED, {"seconds": seconds}))

@@ -1,4 +1,4 @@
-"""Every statement on refunds. Each change happens under the row lock of the refund's payment."""
+"""Adding, locking and submitting refunds, under their payments' row locks. How they move on is in `store_moves`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Every statement on settlements, and on who did what about money."""
+"""Every statement on settlements."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,10 +62,6 @@ _OF_CLINIC = text("""
       AND (CAST(:before AS uuid) IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit
 """)
 _ENTRIES = text("SELECT * FROM financial_entries WHERE settlement_id = :id ORDER BY created_at, id")
-_DONE = text("""
-    INSERT INTO money_operations (operator, verb, subject_id, reason, reference)
-    VALUES (:operator, :verb, :subject_id, :reason, :reference)
-""")
 
 
 async def foreseen(tx: Transaction, until: datetime, clinic_id: UUID | None) -> Sequence[Row]:
@@ -95,9 +91,3 @@ async def page(tx: Transaction, clinic_id: UUID, before: UUID | None, limit: int
 async def entries(tx: Transaction, settlement_id: UUID) -> Sequence[Row]:
     """The entries of a settlement, oldest first."""
     return (await tx.execute(_ENTRIES, {"id": settlement_id})).all()
-
-
-def note(tx: Transaction, operator: str, verb: str, subject_id: UUID, reason: str, reference: str = "") -> None:
-    """Keeps, for ever, who did what about money, and why."""
-    row = {"operator": operator, "verb": verb, "subject_id": subject_id, "reason": reason, "reference": reference}
-    tx.write(_DONE, row)

@@ -14,7 +14,7 @@ from petpro_common import context, telemetry
 from petpro_common.context import CallContext
 from petpro_common.db import Database, Transaction
 from petpro_common.sealing import Opener
-from petpro_payment import answers, payments, refunds, store, store_errands
+from petpro_payment import payments, refunds, store, store_errands, store_events
 from petpro_payment.asking import Asking, Timings
 from petpro_payment.domain import Disposition, Payment, Refund
 from petpro_payment.errands import Errands, Item, booking_of, call_of, traced
@@ -102,7 +102,7 @@ class Worker:
     async def _due(self) -> list[Item]:
         """What is due, on lease, if it is time to look.
 
-        To what was handed over half of the places are left, and the only one: it has waited since one was free.
+        While something handed over waits, half of the free places are kept for it; a single free place is its own.
         """
         free = _AT_ONCE - self._busy
         most = free // 2 if self.errands.are_waiting else free
@@ -160,7 +160,7 @@ class Worker:
             if payment is None:
                 return Disposition.IGNORED
             disposition = await payments.learn(tx, payment, outcome)
-            answers.keep(tx, payment.provider, payment.id, asked.attempts, outcome, disposition)
+            store_events.record_answer(tx, payment.provider, payment.id, asked.attempts, outcome, disposition)
             if pause is not None:
                 pause = 0.0 if payment.is_called_off and not asked.is_called_off else pause
                 store.postpone_payment(tx, asked.id, pause)
@@ -181,7 +181,7 @@ class Worker:
             if found is None:
                 return Disposition.IGNORED
             disposition = refunds.learn(tx, *found, outcome, pause)
-            answers.keep(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
+            store_events.record_answer(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
             return disposition
 
         await self._under_lock.on_refund(asked.id, record)

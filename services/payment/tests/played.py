@@ -47,10 +47,8 @@ class PlayedProvider:
 
     capabilities = Capabilities(
         name="played",
-        methods={"card": Method(asynchronous=False)},
+        methods={"card": Method()},
         currencies={"IDR": 2, "USD": 2, "JPY": 0},
-        cancels=True,
-        webhooks="signed",
         lists=False,
     )
 

@@ -39,7 +39,9 @@ async def listed(made: Made, *words: str) -> list[dict[str, Any]]:
 
 async def alarm(world: World) -> int:
     async with world.database.transaction() as tx:
-        return int(next(row.found for row in await store_queue.waiting(tx) if row.what == "refund at the provider"))
+        return int(
+            next(row.found for row in await store_queue.waiting(tx, 300.0) if row.what == "refund at the provider")
+        )
 
 
 async def sent_back(world: World, sale: Sale) -> Sale:

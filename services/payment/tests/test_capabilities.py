@@ -35,10 +35,10 @@ async def test_what_the_provider_cannot_take_is_refused_before_it_is_asked(
 @pytest.mark.parametrize(
     ("card", "cause"),
     [
-        (Method(asynchronous=False, refundable=False), "METHOD_NOT_REFUNDABLE"),
-        (Method(asynchronous=False, partial=False), "NO_PARTIAL_REFUNDS"),
-        (Method(asynchronous=False, refund_window=timedelta(0)), "REFUND_WINDOW_OVER"),
-        (Method(asynchronous=False), "AMOUNT_TOO_FINE"),
+        (Method(refundable=False), "METHOD_NOT_REFUNDABLE"),
+        (Method(partial=False), "NO_PARTIAL_REFUNDS"),
+        (Method(refund_window=timedelta(0)), "REFUND_WINDOW_OVER"),
+        (Method(), "AMOUNT_TOO_FINE"),
     ],
 )
 async def test_a_refund_that_the_provider_cannot_make_goes_to_a_person_whatever_dies(
@@ -68,7 +68,7 @@ async def test_a_window_that_closes_over_a_lost_answer_leaves_the_refund_with_th
     provider.refunds.clear()  # not listed yet
     (refund,), paid_at = await world.refunds(sale), (await world.payment(sale)).paid_at
     assert paid_at
-    card = Method(asynchronous=False, refund_window=refund.created_at - paid_at)
+    card = Method(refund_window=refund.created_at - paid_at)
     provider.capabilities = replace(provider.capabilities, methods={"card": card})
     await world.one_step()
     (refund,) = await world.refunds(sale)

@@ -28,9 +28,8 @@ from petpro.payment.v1 import commands_pb2
 from petpro_common.db import Transaction
 from petpro_common.ids import new_id
 from petpro_common.money import Money, minor_unit
-from petpro_payment import refunds, store, store_refunds, store_settlements, webhooks
-from petpro_payment.domain import TooLate
-from petpro_payment.errors import RefundNotRetriable
+from petpro_payment import refunds, store, store_audit, store_refunds, store_settlements, webhooks
+from petpro_payment.errors import RefundNotRetriable, TooLate
 from petpro_payment.outcomes import Captured, Declined, PaymentOutcome, Processing, RefundFailed, RefundOutcome
 from petpro_payment.providers.provider import ProviderEvent
 from services.payment.tests.money_model import (
@@ -252,7 +251,7 @@ class Trade(RuleBasedStateMachine):
             until = _LATER + timedelta(seconds=self.runs)  # no two settlements end at the same instant
             made = await store_settlements.settle(tx, new_id(), self.clinic, currency, until)
             if made is not None:
-                store_settlements.note(tx, "somebody", "settle", made.id, "the model says so")
+                store_audit.record_operation(tx, "somebody", "settle", made.id, "the model says so")
             return made
 
     @invariant()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from petpro.payment.v1.payment_pb2 import REFUND_STATUS_UNKNOWN, REFUND_STATUS_WAITING
-from petpro_payment import backlog, metrics
+from petpro_payment import metrics
 from petpro_payment.asking import Timings
 from petpro_payment.domain import Refund, RefundStatus
+from petpro_payment.waiting import WAITING, count
 from services.payment.tests.desk import Desk, open_desk
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import PENDING, SUCCEEDED, Sale, World
@@ -72,9 +73,9 @@ async def test_it_is_listed_as_waiting_with_the_provider_s_word(
     assert waiting.refund.status == REFUND_STATUS_WAITING
     assert [each.waits_since for each in since] == [waiting.waits_since]
     assert [await desk.waiting(status=status) for status in (0, REFUND_STATUS_UNKNOWN)] == [[], []]
-    await backlog.count(world.database)
+    await count(world.database)
     whats = ("refund put off", "refund of unknown outcome", "refund for a person")
-    assert [backlog.WAITING.labels(what)._value.get() for what in whats] == [1, 0, 0]
+    assert [WAITING.labels(what)._value.get() for what in whats] == [1, 0, 0]
 
 
 async def test_it_counts_as_no_unknown_outcome_and_is_kept_once(world: World, provider: PlayedProvider) -> None:

@@ -8,7 +8,7 @@ from psycopg import IntegrityError
 
 from petpro_common.ids import new_id
 from petpro_common.money import Money
-from petpro_payment.domain import TooEarly
+from petpro_payment.errors import TooEarly
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import REFUSED, SUCCEEDED, Sale, World
 

@@ -8,9 +8,9 @@ import pytest
 from psycopg import IntegrityError
 
 from petpro.payment.v1.payment_pb2 import REFUND_STATUS_MANUAL, REFUND_STATUS_REVERSED, REFUND_STATUS_UNKNOWN
-from petpro_payment import backlog
 from petpro_payment.domain import RefundStatus
 from petpro_payment.outcomes import RefundFailed
+from petpro_payment.waiting import OLDEST_SECONDS, WAITING, count
 from services.payment.tests.desk import Desk, open_desk
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.test_money_queue import stuck
@@ -80,10 +80,10 @@ async def test_each_is_counted_with_its_age(world: World, provider: PlayedProvid
     await reversed_(world, provider)
     await stuck(world, provider)
     await unknown(world, provider)
-    await backlog.count(world.database)
+    await count(world.database)
     whats = ("refund for a person", "reversed refund", "refund of unknown outcome")
-    assert [backlog.WAITING.labels(what)._value.get() for what in whats] == [2, 1, 1]
-    assert all(0 < backlog.OLDEST_SECONDS.labels(what)._value.get() < 60 for what in whats)
+    assert [WAITING.labels(what)._value.get() for what in whats] == [2, 1, 1]
+    assert all(0 < OLDEST_SECONDS.labels(what)._value.get() < 60 for what in whats)
 
 
 async def test_what_is_reversed_is_so_until_a_person_has_paid_it(

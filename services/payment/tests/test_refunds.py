@@ -11,11 +11,13 @@ from petpro.saga.v1 import saga_pb2
 from petpro_common.ids import new_id
 from petpro_common.money import Money
 from petpro_common.testing import eventually, running
-from petpro_payment import backlog, refunds
-from petpro_payment.domain import PaymentStatus, RefundStatus, TooLate
+from petpro_payment import refunds
+from petpro_payment.domain import PaymentStatus, RefundStatus
 from petpro_payment.errands import Errands
+from petpro_payment.errors import TooLate
 from petpro_payment.outcomes import RefundFailed
 from petpro_payment.refunds import Submission
+from petpro_payment.waiting import OLDEST_SECONDS, WAITING, count
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.world import PENDING, REFUSED, SUCCEEDED, Sale, World
 
@@ -206,12 +208,10 @@ async def test_what_waits_for_a_person_is_counted(world: World, provider: Played
         await world.order(sale.reserve("1000"))
         await world.order(sale.submit(must_succeed=True))
     await world.work()
-    await backlog.count(world.database)
-    waiting = {
-        what: backlog.WAITING.labels(what)._value.get() for what in ("refund for a person", "quarantined payment")
-    }
+    await count(world.database)
+    waiting = {what: WAITING.labels(what)._value.get() for what in ("refund for a person", "quarantined payment")}
     assert waiting == {"refund for a person": 2, "quarantined payment": 0}
-    assert 0 < backlog.OLDEST_SECONDS.labels("refund for a person")._value.get() < 60
+    assert 0 < OLDEST_SECONDS.labels("refund for a person")._value.get() < 60
 
 
 async def test_a_refund_of_unknown_outcome_is_never_guessed(world: World, provider: PlayedProvider) -> None:

@@ -21,7 +21,7 @@ from petpro_common.instants import timestamp
 from petpro_common.messaging import discards, parked
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.parked import ParkedMessageInHand, ParkedMessageNotFound
-from petpro_common.pages import BadPageToken, page_size, read_token, write_token
+from petpro_common.pages import cut, page_size, read_key
 
 _OUTCOMES = {
     "begun": messages_pb2.REDRIVE_OUTCOME_BEGUN,
@@ -52,10 +52,11 @@ class ParkedMessageServicer(messages_pb2_grpc.ParkedMessageServiceServicer):
         size = page_size(request.page_size)
         filters = _filters(request)
         key = astuple(filters)
+        (after,) = read_key(request.page_token, (int,), *key) or (0,)
         async with self._database.reading() as tx:
-            rows = await parked.page(tx, filters, _after(request.page_token, key), size + 1)
-        next_token = write_token((rows[size - 1].id,), *key) if len(rows) > size else ""
-        return messages_pb2.ListParkedMessagesResponse(messages=map(_message, rows[:size]), next_page_token=next_token)
+            rows = await parked.page(tx, filters, after, size + 1)
+        shown, next_token = cut(rows, size, lambda row: (row.id,), *key)
+        return messages_pb2.ListParkedMessagesResponse(messages=map(_message, shown), next_page_token=next_token)
 
     async def GetParkedMessage(
         self, request: messages_pb2.GetParkedMessageRequest, context: Any
@@ -162,17 +163,6 @@ async def _held(tx: Transaction, request: _Act) -> list[Row]:
 
 def _filters(request: messages_pb2.ListParkedMessagesRequest | _Act) -> parked.Filters:
     return parked.Filters(request.subject, request.error, request.min_age_seconds)
-
-
-def _after(token: str, filters: tuple[Any, ...]) -> int:
-    key = read_token(token, *filters)
-    if key is None:
-        return 0
-    try:
-        (last,) = key
-        return int(last)
-    except ValueError:
-        raise BadPageToken from None
 
 
 def _message(row: Row) -> messages_pb2.ParkedMessage:

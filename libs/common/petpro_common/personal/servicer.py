@@ -8,7 +8,8 @@ from petpro.personal.v1 import personal_pb2, personal_pb2_grpc
 from petpro_common.context import signed_in
 from petpro_common.db import Database
 from petpro_common.errors import Forbidden, invalid
-from petpro_common.pages import BadPageToken, page_size, read_token, write_token
+from petpro_common.ids import optional_id
+from petpro_common.pages import cut, page_size, read_key
 from petpro_common.personal import held
 from petpro_common.personal.held import Held
 
@@ -27,35 +28,20 @@ class PersonalDataServicer(personal_pb2_grpc.PersonalDataServiceServicer):
         user_id, size = _whose(request.user_id), page_size(request.page_size)
         if request.service != self._service:
             raise invalid("service", f"this is {self._service}")
-        after = _after(request.page_token, user_id)
+        after = read_key(request.page_token, (str, str), user_id)
         async with self._database.reading() as tx:
             found = await held.page(tx, self._tables, user_id, after, size + 1)
-        reply = personal_pb2.ExportPersonalDataResponse()
-        for row in found[:size]:
+        shown, token = cut(found, size, lambda row: (row.table, row.key), user_id)
+        reply = personal_pb2.ExportPersonalDataResponse(next_page_token=token)
+        for row in shown:
             reply.rows.add(table=row.table).values.update(row.values)
-        if len(found) > size:
-            reply.next_page_token = write_token((found[size - 1].table, found[size - 1].key), user_id)
         return reply
 
 
 def _whose(asked: str) -> UUID:
     """Whose data is asked for. Raises Forbidden where it is neither the caller's own nor the caller trusted."""
     caller = signed_in()
-    try:
-        user_id = UUID(asked) if asked else caller.user_id
-    except ValueError:
-        raise invalid("user_id", "must be a UUID") from None
+    user_id = optional_id("user_id", asked) or caller.user_id
     if not caller.is_trusted and user_id != caller.user_id:
         raise Forbidden
     return user_id
-
-
-def _after(token: str, user_id: UUID) -> tuple[str, str] | None:
-    key = read_token(token, user_id)
-    if key is None:
-        return None
-    try:
-        table, last = key
-    except ValueError:
-        raise BadPageToken from None
-    return table, last

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
 
 from petpro_common.money import Money
 from petpro_payment.domain import Reason
@@ -19,8 +18,6 @@ from petpro_payment.domain import Reason
 class Method:
     """What a provider can do with one way to pay."""
 
-    asynchronous: bool
-    """The customer pays by their own hand, after the provider has answered."""
     refundable: bool = True
     partial: bool = True
     """Less than the whole payment can be given back."""
@@ -37,10 +34,6 @@ class Capabilities:
     """By the payment method's name in our API: card, qris, virtual_account, e_wallet."""
     currencies: Mapping[str, int]
     """By ISO 4217 code: with how many fraction digits the provider counts."""
-    cancels: bool
-    """A payment that waits for the customer can be called off."""
-    webhooks: Literal["signed", "fetched"]
-    """Whether a webhook's own words are believed, or the object is fetched again."""
     lists: bool
     """It can list what it took and gave back within a span of time, whether that is ours or not."""
 

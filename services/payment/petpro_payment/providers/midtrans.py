@@ -42,14 +42,12 @@ from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, Pro
 CAPABILITIES = Capabilities(
     name="midtrans",
     methods={
-        "card": Method(asynchronous=True),
-        "qris": Method(asynchronous=True, refund_window=timedelta(days=7)),
-        "virtual_account": Method(asynchronous=True, refundable=False),
-        "e_wallet": Method(asynchronous=True, refund_window=timedelta(days=45)),
+        "card": Method(),
+        "qris": Method(refund_window=timedelta(days=7)),
+        "virtual_account": Method(refundable=False),
+        "e_wallet": Method(refund_window=timedelta(days=45)),
     },
     currencies={"IDR": 0},
-    cancels=True,
-    webhooks="fetched",
     lists=False,
 )
 

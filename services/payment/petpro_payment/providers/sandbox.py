@@ -74,14 +74,12 @@ class SandboxProvider:
     capabilities = Capabilities(
         name="sandbox",
         methods={
-            "card": Method(asynchronous=False),
-            "qris": Method(asynchronous=True),
-            "virtual_account": Method(asynchronous=True),
-            "e_wallet": Method(asynchronous=True),
+            "card": Method(),
+            "qris": Method(),
+            "virtual_account": Method(),
+            "e_wallet": Method(),
         },
         currencies={"IDR": 2, "USD": 2, "SGD": 2, "EUR": 2, "JPY": 0},
-        cancels=True,
-        webhooks="signed",
         lists=True,
     )
 

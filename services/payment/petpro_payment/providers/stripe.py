@@ -39,10 +39,8 @@ from petpro_payment.providers.stripe_calls import NO_MORE, Calls, definite, defi
 
 CAPABILITIES = Capabilities(
     name="stripe",
-    methods={"card": Method(asynchronous=False)},
+    methods={"card": Method()},
     currencies={"IDR": 2, "USD": 2, "SGD": 2, "EUR": 2, "JPY": 0},
-    cancels=True,
-    webhooks="signed",
     lists=True,
 )
 SIGNATURE_WINDOW_SECONDS = 300

@@ -46,14 +46,12 @@ from petpro_payment.providers.xendit_transactions import list_transactions
 CAPABILITIES = Capabilities(
     name="xendit",
     methods={
-        "card": Method(asynchronous=True),
-        "qris": Method(asynchronous=True, refund_window=timedelta(days=30)),
-        "virtual_account": Method(asynchronous=True, refundable=False),
-        "e_wallet": Method(asynchronous=True),
+        "card": Method(),
+        "qris": Method(refund_window=timedelta(days=30)),
+        "virtual_account": Method(refundable=False),
+        "e_wallet": Method(),
     },
     currencies={"IDR": 0},
-    cancels=True,
-    webhooks="fetched",
     lists=True,
 )
 

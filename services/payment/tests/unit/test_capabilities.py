@@ -25,18 +25,14 @@ WEEK = timedelta(days=7)
 BANK = Capabilities(
     name="bank",
     methods={
-        "card": Method(asynchronous=False),
-        "qris": Method(asynchronous=True, partial=False, refund_window=WEEK),
-        "virtual_account": Method(asynchronous=True, refundable=False),
+        "card": Method(),
+        "qris": Method(partial=False, refund_window=WEEK),
+        "virtual_account": Method(refundable=False),
     },
     currencies={"IDR": 0, "USD": 2, "JPY": 0},
-    cancels=True,
-    webhooks="signed",
     lists=True,
 )
-HUNDREDTHS = Capabilities(
-    "card people", {}, {"IDR": 2, "USD": 2, "JPY": 0}, cancels=True, webhooks="signed", lists=True
-)
+HUNDREDTHS = Capabilities("card people", {}, {"IDR": 2, "USD": 2, "JPY": 0}, lists=True)
 
 
 def money(amount: str, currency: str = "IDR") -> Money:

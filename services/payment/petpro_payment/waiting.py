@@ -4,7 +4,7 @@ from prometheus_client import Gauge
 
 from petpro_common.db import Database
 from petpro_common.saturation import keep_looking
-from petpro_payment import store, store_queue
+from petpro_payment import store_queue
 
 WAITING = Gauge("petpro_payment_waiting", "Payments and refunds that wait, by what they wait for", ["what"])
 OLDEST_SECONDS = Gauge(
@@ -21,7 +21,7 @@ async def run(database: Database) -> None:
 async def count(database: Database) -> None:
     """Sets the gauges to what waits now."""
     async with database.reading() as tx:
-        rows = [*await store_queue.waiting(tx), *await store.waiting(tx, _TOO_LONG_SECONDS)]
+        rows = await store_queue.waiting(tx, _TOO_LONG_SECONDS)
     for row in rows:
         WAITING.labels(row.what).set(row.found)
         OLDEST_SECONDS.labels(row.what).set(row.oldest_seconds)

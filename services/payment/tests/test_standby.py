@@ -9,7 +9,7 @@ from petpro.payment.v1.ledger_pb2 import STATEMENT_FORMAT_CSV, ListSettlementsRe
 from petpro.payment.v1.reconciliation_pb2 import MOVEMENT_KIND_CAPTURE, MOVEMENT_KIND_REFUND
 from petpro_common.context import Role
 from petpro_common.pool import CommitsWait, Pool
-from petpro_payment import backlog, settlements
+from petpro_payment import settlements, waiting
 from services.payment.tests.desk import open_desk
 from services.payment.tests.world import Sale, World
 
@@ -25,7 +25,7 @@ async def test_who_only_looks_is_answered_while_commits_wait(
         with pytest.raises(CommitsWait):
             await world.rows("SELECT 1")
 
-        await backlog.count(world.database)
+        await waiting.count(world.database)
         assert [await desk.settle(dry_run=True), await desk.waiting(), await desk.quarantined()] == [[], [], []]
         assert (await desk.statement(made.id, STATEMENT_FORMAT_CSV)).content
         assert len(await desk.journal()) == 3

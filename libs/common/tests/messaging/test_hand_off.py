@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from nats.errors import TimeoutError as NatsTimeout
 from sqlalchemy import text
 
+from libs.common.tests.messaging.faltering import Faltering, Mistaken
 from libs.common.tests.processes import another
 from petpro_common.db import Database, Transaction
 from petpro_common.ids import new_id
@@ -16,9 +16,7 @@ from petpro_common.messaging import outbox, relay
 from petpro_common.messaging.broker import Broker
 from petpro_common.messaging.events import Event, event_consumer
 from petpro_common.messaging.outbox import add_event
-from petpro_common.messaging.publisher import Taken
 from petpro_common.messaging.relay import Relay
-from petpro_common.messaging.subjects import EVENTS
 from petpro_common.testing.running import MakeBroker, MakeDatabase, eventually, running
 
 CLINIC = new_id()
@@ -48,33 +46,6 @@ class Listener:
 
     def consumer(self, database: Database, broker: Broker) -> Any:
         return event_consumer(database, broker, {"clinic.changed": self.on_clinic}).run()
-
-
-class Faltering:
-    """A broker that does not answer the first time that a message is published."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._failed: set[str] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._broker, name)
-
-    async def publish(self, subject: str, payload: bytes, headers: Any) -> Taken:
-        if len(self._failed) < 3 and headers["Nats-Msg-Id"] not in self._failed:
-            self._failed.add(headers["Nats-Msg-Id"])
-            raise NatsTimeout
-        return await self._broker.publish(subject, payload, headers)
-
-
-class Mistaken(Faltering):
-    """A broker that says of each message at first that it has it already, and has lost it."""
-
-    async def publish(self, subject: str, payload: bytes, headers: Any) -> Taken:
-        if headers["Nats-Msg-Id"] not in self._failed:
-            self._failed.add(headers["Nats-Msg-Id"])
-            return Taken(EVENTS, 1000 + len(self._failed), duplicate=True)
-        return await self._broker.publish(subject, payload, headers)
 
 
 async def say(database: Database, version: int) -> None:

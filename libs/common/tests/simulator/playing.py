@@ -9,7 +9,7 @@ from unittest import mock
 from uuid import UUID
 
 from libs.common.tests.simulator.pauses import Asyncio, Clock
-from petpro_common import seldom, telemetry
+from petpro_common import seldom, tasks, telemetry
 from petpro_common.messaging import consumer, data_loss, lanes, outbox, relay
 from petpro_common.saga import engine, timer
 
@@ -31,7 +31,7 @@ class Silence:
 def played(clock: Clock, dice: Random) -> Iterator[None]:
     """Has the code under test live by this clock and these dice."""
     replaced = {
-        **{(module, "asyncio"): Asyncio(clock, dice) for module in (relay, lanes, data_loss, consumer)},
+        **{(module, "asyncio"): Asyncio(clock, dice) for module in (relay, lanes, data_loss, consumer, tasks)},
         (engine, "_luck"): dice.random,
         (engine, "instant_of"): lambda _: _LONG_AGO,
         (engine, "new_id"): lambda: UUID(int=dice.getrandbits(128), version=4),

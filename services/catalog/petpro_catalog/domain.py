@@ -18,6 +18,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from petpro_catalog.exceptional_days import ExceptionalDays
 from petpro_catalog.hours import Week
 from petpro_catalog.policy import Policy
 from petpro_common.context import Caller, Role
@@ -141,6 +142,7 @@ class ServiceDetails:
     requires_approval: bool
     is_available: bool
     cancellation_policy: Policy | None
+    availability_exceptions: ExceptionalDays
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from petpro_catalog import hours, policy
+from petpro_catalog import exceptional_days, hours, policy
 from petpro_catalog.domain import ClinicDetails, ServiceDetails, StaffDetails
 from petpro_common import zones
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
@@ -39,7 +39,8 @@ def check_clinic(clinic: ClinicDetails) -> None:
 
 
 def check_service(service: ServiceDetails) -> None:
-    """A service has a name, takes from one minute to a day, and keeps the rules of policies where it has its own.
+    """A service has a name, takes from one minute to a day, keeps the rules of policies where it has its own, and names
+    each exceptional day once.
 
     Its price was checked when it was read, and its currency is by `check_currency`.
     """
@@ -48,6 +49,9 @@ def check_service(service: ServiceDetails) -> None:
         found.append(FieldViolation("service.duration_minutes", "must be from 1 to 1440"))
     if service.cancellation_policy:
         found.extend(policy.violations("service.cancellation_policy", service.cancellation_policy))
+    found.extend(exceptional_days.violations("service.availability_exceptions", service.availability_exceptions))
+    reasons = "".join(day.reason for day in service.availability_exceptions)
+    found.extend(_control("service.", "availability_exceptions", reasons))
     _refuse(*found)
 
 

@@ -34,9 +34,10 @@ class SlotServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SlotServiceAsyncStub: ...
     GenerateSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]
-    """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
+    """Makes the slots of a service for a range of dates from the hours of clinic and staff, and from those of the service's
+    availability_exceptions on their dates; for the clinic.
     Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
-    hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+    hours, exceptions, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
     the clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]
@@ -59,9 +60,10 @@ class SlotServiceAsyncStub(SlotServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]  # type: ignore[assignment]
-    """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
+    """Makes the slots of a service for a range of dates from the hours of clinic and staff, and from those of the service's
+    availability_exceptions on their dates; for the clinic.
     Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
-    hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+    hours, exceptions, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
     the clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]  # type: ignore[assignment]
@@ -87,9 +89,10 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.GenerateSlotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GenerateSlotsResponse, _abc.Awaitable[_booking_pb2.GenerateSlotsResponse]]:
-        """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
+        """Makes the slots of a service for a range of dates from the hours of clinic and staff, and from those of the service's
+        availability_exceptions on their dates; for the clinic.
         Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
-        hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+        hours, exceptions, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
         the clinic has been approved: only then is its time zone fixed.
         """
 

@@ -284,6 +284,42 @@ class Clinic(_message.Message):
 Global___Clinic: _TypeAlias = Clinic  # noqa: Y015
 
 @_typing.final
+class AvailabilityException(_message.Message):
+    """A date of a service that is not like its weekday: the clinic is closed on it, or has other hours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """ISO 8601, in the clinic's zone, and once at most. Hours belong to the date on which they begin: what a night has after
+    midnight goes with the evening before.
+    """
+    reason: _builtins.str
+    """For everybody who sees the service, for example Lebaran."""
+    @_builtins.property
+    def hours(self) -> Global___DayHours:
+        """What the clinic has on this date in place of its usual hours, for this service; closed where absent or not open. A
+        person serves as far as their own hours reach into these.
+        """
+
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        hours: Global___DayHours | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "hours", b"hours", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AvailabilityException: _TypeAlias = AvailabilityException  # noqa: Y015
+
+@_typing.final
 class Service(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -299,6 +335,7 @@ class Service(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CANCELLATION_POLICY_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_EXCEPTIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     clinic_id: _builtins.str
     name: _builtins.str
@@ -326,6 +363,13 @@ class Service(_message.Message):
         cancellation_policy in the update mask and leave it out of the service.
         """
 
+    @_builtins.property
+    def availability_exceptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityException]:
+        """Dates that are not like their weekdays, in their order. They bear on slots that are made from then on: those that
+        exist on such a date stand, and what is held or booked in them too. The clinic takes them away (RemoveSlot), off the
+        market (BlockSlot), or cancels what is booked (CancelBooking). Past ones need not be kept.
+        """
+
     def __init__(
         self,
         *,
@@ -341,10 +385,11 @@ class Service(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
         cancellation_policy: Global___CancellationPolicy | None = ...,
+        availability_exceptions: _abc.Iterable[Global___AvailabilityException] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "cancellation_policy", b"cancellation_policy", "created_at", b"created_at", "is_available", b"is_available", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "cancellation_policy", b"cancellation_policy", "clinic_id", b"clinic_id", "created_at", b"created_at", "description", b"description", "duration_minutes", b"duration_minutes", "id", b"id", "is_available", b"is_available", "name", b"name", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "availability_exceptions", b"availability_exceptions", "cancellation_policy", b"cancellation_policy", "clinic_id", b"clinic_id", "created_at", b"created_at", "description", b"description", "duration_minutes", b"duration_minutes", "id", b"id", "is_available", b"is_available", "name", b"name", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__is_available: _TypeAlias = _typing.Literal["is_available"]  # noqa: Y015
     _WhichOneofArgType__is_available: _TypeAlias = _typing.Literal["_is_available", b"_is_available"]  # noqa: Y015
@@ -975,8 +1020,9 @@ class UpdateServiceRequest(_message.Message):
     def service(self) -> Global___Service: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """name, description, price, duration_minutes, requires_approval, is_available, cancellation_policy; empty means all of
-        these that are set. duration_minutes, requires_approval and is_available need a value where they are named.
+        """name, description, price, duration_minutes, requires_approval, is_available, cancellation_policy,
+        availability_exceptions; empty means all of these that are set. duration_minutes, requires_approval and is_available
+        need a value where they are named. availability_exceptions is edited whole: named and left empty there are none.
         """
 
     def __init__(

@@ -1104,7 +1104,8 @@ class VisitorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetBookingVisitor(self, request, context):
-        """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too.
+        """Of a booking, with the pet's medical history while it is confirmed or in progress. BOOKING_NOT_FOUND to who does not
+        act for the clinic, its customer too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -449,7 +449,9 @@ class VisitorServiceStub:
     GetReservationVisitor: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationVisitorRequest, _booking_pb2.GetReservationVisitorResponse]
     """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
     GetBookingVisitor: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetBookingVisitorRequest, _booking_pb2.GetBookingVisitorResponse]
-    """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+    """Of a booking, with the pet's medical history while it is confirmed or in progress. BOOKING_NOT_FOUND to who does not
+    act for the clinic, its customer too.
+    """
 
 @_typing.type_check_only
 class VisitorServiceAsyncStub(VisitorServiceStub):
@@ -461,7 +463,9 @@ class VisitorServiceAsyncStub(VisitorServiceStub):
     GetReservationVisitor: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationVisitorRequest, _booking_pb2.GetReservationVisitorResponse]  # type: ignore[assignment]
     """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
     GetBookingVisitor: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetBookingVisitorRequest, _booking_pb2.GetBookingVisitorResponse]  # type: ignore[assignment]
-    """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+    """Of a booking, with the pet's medical history while it is confirmed or in progress. BOOKING_NOT_FOUND to who does not
+    act for the clinic, its customer too.
+    """
 
 class VisitorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
@@ -482,7 +486,9 @@ class VisitorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.GetBookingVisitorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GetBookingVisitorResponse, _abc.Awaitable[_booking_pb2.GetBookingVisitorResponse]]:
-        """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+        """Of a booking, with the pet's medical history while it is confirmed or in progress. BOOKING_NOT_FOUND to who does not
+        act for the clinic, its customer too.
+        """
 
 def add_VisitorServiceServicer_to_server(servicer: VisitorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -170,6 +170,7 @@ class StaffDetails:
     photo_url: str
     working_hours: Week | None
     user_id: UUID | None
+    qualifications: tuple[str, ...]
 
 
 @dataclass(frozen=True)

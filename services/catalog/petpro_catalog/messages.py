@@ -124,6 +124,7 @@ def staff_details(message: pb.Staff) -> StaffDetails:
         photo_url=message.photo_url.strip(),
         working_hours=_week(message.working_hours),
         user_id=optional_id("staff.user_id", message.user_id),
+        qualifications=tuple(each.strip() for each in message.qualifications),
     )
 
 
@@ -196,6 +197,7 @@ def staff(found: StaffMember, is_insider: bool) -> pb.Staff:
         specialization=details.specialization,
         photo_url=details.photo_url,
         working_hours=_days(details.working_hours or {}),
+        qualifications=details.qualifications,
         created_at=timestamp(found.created_at),
         updated_at=timestamp(found.updated_at),
         version=found.version,

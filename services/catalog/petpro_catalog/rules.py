@@ -17,7 +17,7 @@ _CONTROL_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _PROSE = frozenset({"address", "description", "comment"})
 """What may have several lines; everything else is one."""
 _LINK = re.compile(r"https?://[^\s/]+\S*")
-_FACILITY_LENGTH = 100
+_ENTRY_LENGTH = 100
 _DURATION = range(1, 1441)
 _NO_PLACE = "Factory"
 """What IANA has for machines whose zone nobody has set."""
@@ -32,7 +32,7 @@ def check_clinic(clinic: ClinicDetails) -> None:
         *_link("clinic.website", clinic.website),
         *_place(clinic.latitude, clinic.longitude),
         *hours.violations("clinic.operating_hours", clinic.operating_hours),
-        *_facilities(clinic.facilities),
+        *_entries("clinic.", "facilities", clinic.facilities),
         *policy.violations("clinic.cancellation_policy", clinic.cancellation_policy),
         *_zone(clinic.timezone),
     )
@@ -70,6 +70,7 @@ def check_staff(staff: StaffDetails) -> None:
         *_contact("staff.email", staff.email, "staff.phone", staff.phone),
         *_link("staff.photo_url", staff.photo_url),
         *hours.violations("staff.working_hours", staff.working_hours or {}),
+        *_entries("staff.", "qualifications", staff.qualifications),
     )
 
 
@@ -117,10 +118,10 @@ def _place(latitude: Decimal | None, longitude: Decimal | None) -> Iterator[Fiel
         yield FieldViolation("clinic.latitude", "latitude and longitude come together")
 
 
-def _facilities(facilities: tuple[str, ...]) -> Iterator[FieldViolation]:
-    if any(not 1 <= len(facility) <= _FACILITY_LENGTH for facility in facilities):
-        yield FieldViolation("clinic.facilities", f"each must have 1 to {_FACILITY_LENGTH} characters")
-    yield from _control("clinic.", "facilities", "".join(facilities))
+def _entries(prefix: str, name: str, entries: tuple[str, ...]) -> Iterator[FieldViolation]:
+    if any(not 1 <= len(entry) <= _ENTRY_LENGTH for entry in entries):
+        yield FieldViolation(f"{prefix}{name}", f"each must have 1 to {_ENTRY_LENGTH} characters")
+    yield from _control(prefix, name, "".join(entries))
 
 
 def _zone(name: str) -> Iterator[FieldViolation]:

@@ -440,6 +440,7 @@ class Staff(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    QUALIFICATIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     clinic_id: _builtins.str
     name: _builtins.str
@@ -460,6 +461,10 @@ class Staff(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def qualifications(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Degrees, licences and courses in the clinic's words, for everybody to see; each of 1 to 100 characters."""
+
     def __init__(
         self,
         *,
@@ -476,10 +481,11 @@ class Staff(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        qualifications: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "created_at", b"created_at", "email", b"email", "id", b"id", "name", b"name", "phone", b"phone", "photo_url", b"photo_url", "role", b"role", "specialization", b"specialization", "updated_at", b"updated_at", "user_id", b"user_id", "version", b"version", "working_hours", b"working_hours"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "created_at", b"created_at", "email", b"email", "id", b"id", "name", b"name", "phone", b"phone", "photo_url", b"photo_url", "qualifications", b"qualifications", "role", b"role", "specialization", b"specialization", "updated_at", b"updated_at", "user_id", b"user_id", "version", b"version", "working_hours", b"working_hours"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1208,7 +1214,9 @@ class UpdateStaffRequest(_message.Message):
     def staff(self) -> Global___Staff: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """name, email, phone, role, specialization, photo_url, working_hours, user_id; empty means all of these that are set."""
+        """name, email, phone, role, specialization, photo_url, working_hours, user_id, qualifications; empty means all of these
+        that are set. working_hours and qualifications are edited whole.
+        """
 
     def __init__(
         self,

@@ -197,16 +197,24 @@ class CompletedBooking:
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What a customer says in a review. `rating` is 1 to 5; `attachments` are https addresses."""
+
+    rating: int
+    comment: str
+    attachments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Review:
-    """What a customer says of a completed booking. `rating` is 1 to 5."""
+    """What a customer says of a completed booking."""
 
     id: UUID
     booking_id: UUID
     user_id: UUID
     clinic_id: UUID
     service_id: UUID
-    rating: int
-    comment: str
+    opinion: Opinion
     is_verified: bool
     created_at: datetime
 

@@ -66,7 +66,7 @@ def review_created(found: Review) -> dict[str, Any]:
         "review_id": found.id,
         "booking_id": found.booking_id,
         "clinic_id": found.clinic_id,
-        "rating": found.rating,
+        "rating": found.opinion.rating,
     }
 
 

@@ -215,8 +215,9 @@ def review(found: Review) -> pb.Review:
         user_id=str(found.user_id),
         clinic_id=str(found.clinic_id),
         service_id=str(found.service_id),
-        rating=found.rating,
-        comment=found.comment,
+        rating=found.opinion.rating,
+        comment=found.opinion.comment,
+        attachments=found.opinion.attachments,
         is_verified=found.is_verified,
         created_at=timestamp(found.created_at),
     )

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from petpro_catalog import events, store_clinics, store_reviews, store_staff
-from petpro_catalog.domain import AlreadyReviewed, BookingNotReviewable, CompletedBooking, Review
+from petpro_catalog.domain import AlreadyReviewed, BookingNotReviewable, CompletedBooking, Opinion, Review
 from petpro_common.db import Transaction
 from petpro_common.ids import instant_of, new_id
 from petpro_common.messaging import outbox
@@ -24,10 +24,10 @@ async def reviewable(tx: Transaction, booking: CompletedBooking | None, customer
     return booking
 
 
-async def write(tx: Transaction, booking: CompletedBooking, rating: int, comment: str) -> Review:
+async def write(tx: Transaction, booking: CompletedBooking, opinion: Opinion) -> Review:
     """Publishes a review and tells of it as review.created. Raises AlreadyReviewed."""
     store_reviews.add_completed_booking(tx, booking)
-    review = await store_reviews.add_review(tx, new_id(), booking, rating, comment)
+    review = await store_reviews.add_review(tx, new_id(), booking, opinion)
     if review is None:
         raise AlreadyReviewed
     outbox.add_event(tx, "catalog", "review.created", review.id, events.review_created(review))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from petpro_catalog import exceptional_days, hours, policy
-from petpro_catalog.domain import ClinicDetails, ServiceDetails, StaffDetails
+from petpro_catalog.domain import ClinicDetails, Opinion, ServiceDetails, StaffDetails
 from petpro_common import zones
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
 from petpro_common.money import CURRENCIES, Money
@@ -17,6 +17,7 @@ _CONTROL_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _PROSE = frozenset({"address", "description", "comment"})
 """What may have several lines; everything else is one."""
 _LINK = re.compile(r"https?://[^\s/]+\S*")
+_ATTACHMENT = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?", re.ASCII)
 _ENTRY_LENGTH = 100
 _DURATION = range(1, 1441)
 _NO_PLACE = "Factory"
@@ -71,6 +72,16 @@ def check_staff(staff: StaffDetails) -> None:
         *_link("staff.photo_url", staff.photo_url),
         *hours.violations("staff.working_hours", staff.working_hours or {}),
         *_entries("staff.", "qualifications", staff.qualifications),
+    )
+
+
+def check_opinion(opinion: Opinion) -> None:
+    """A review can be shown, and names pictures alone that apps may open."""
+    attachments = opinion.attachments
+    wrong = [one for one in attachments if not (one.isascii() and one.isprintable() and _ATTACHMENT.fullmatch(one))]
+    _refuse(
+        *_control("", "comment", opinion.comment),
+        *(FieldViolation("attachments", "must be https addresses, in ASCII") for _ in wrong[:1]),
     )
 
 

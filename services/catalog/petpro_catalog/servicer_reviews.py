@@ -8,7 +8,7 @@ from grpc.aio import ServicerContext
 from petpro.catalog.v1 import catalog_pb2 as pb
 from petpro_catalog import clinics, messages, reviews, rules, store_reviews
 from petpro_catalog.bookings import Bookings
-from petpro_catalog.domain import CompletedBooking
+from petpro_catalog.domain import CompletedBooking, Opinion
 from petpro_common.context import maybe_caller, signed_in
 from petpro_common.db import Database, Transaction
 from petpro_common.idempotency import once
@@ -25,12 +25,13 @@ class ReviewCalls:
 
     async def CreateReview(self, request: pb.CreateReviewRequest, context: Context) -> pb.CreateReviewResponse:
         customer = signed_in().user_id
-        rules.check_text("comment", request.comment)
+        opinion = Opinion(request.rating, request.comment.strip(), tuple(request.attachments))
+        rules.check_opinion(opinion)
         booking = await self._completed_booking(UUID(request.booking_id))
 
         async def work(tx: Transaction) -> pb.CreateReviewResponse:
             reviewable = await reviews.reviewable(tx, booking, customer)
-            review = await reviews.write(tx, reviewable, request.rating, request.comment.strip())
+            review = await reviews.write(tx, reviewable, opinion)
             return pb.CreateReviewResponse(review=messages.review(review))
 
         return await once(self._database, request, pb.CreateReviewResponse, work)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from petpro_catalog.domain import CompletedBooking, Review
+from petpro_catalog.domain import CompletedBooking, Opinion, Review
 from petpro_catalog.tables import completed_bookings, reviews
 from petpro_common.db import Row, Transaction
 
@@ -23,9 +23,7 @@ def add_completed_booking(tx: Transaction, booking: CompletedBooking) -> None:
     tx.write(insert(completed_bookings).values(**asdict(booking)).on_conflict_do_nothing())
 
 
-async def add_review(
-    tx: Transaction, review_id: UUID, booking: CompletedBooking, rating: int, comment: str
-) -> Review | None:
+async def add_review(tx: Transaction, review_id: UUID, booking: CompletedBooking, opinion: Opinion) -> Review | None:
     """A new review, or None when the booking has one: of two at the same instant one gets None."""
     statement = (
         insert(reviews)
@@ -35,8 +33,9 @@ async def add_review(
             user_id=booking.user_id,
             clinic_id=booking.clinic_id,
             service_id=booking.service_id,
-            rating=rating,
-            comment=comment or None,
+            rating=opinion.rating,
+            comment=opinion.comment or None,
+            attachments=list(opinion.attachments),
         )
         .on_conflict_do_nothing(index_elements=[reviews.c.booking_id])
         .returning(reviews)
@@ -61,8 +60,7 @@ def _review(row: Row) -> Review:
         user_id=row.user_id,
         clinic_id=row.clinic_id,
         service_id=row.service_id,
-        rating=row.rating,
-        comment=row.comment or "",
+        opinion=Opinion(row.rating, row.comment or "", tuple(row.attachments)),
         is_verified=row.is_verified,
         created_at=row.created_at,
     )

@@ -504,6 +504,7 @@ class Review(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     IS_VERIFIED_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     booking_id: _builtins.str
     user_id: _builtins.str
@@ -515,6 +516,10 @@ class Review(_message.Message):
     is_verified: _builtins.bool
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pictures of the visit, by their https addresses, in the author's order."""
+
     def __init__(
         self,
         *,
@@ -527,10 +532,11 @@ class Review(_message.Message):
         comment: _builtins.str = ...,
         is_verified: _builtins.bool = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        attachments: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "clinic_id", b"clinic_id", "comment", b"comment", "created_at", b"created_at", "id", b"id", "is_verified", b"is_verified", "rating", b"rating", "service_id", b"service_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "booking_id", b"booking_id", "clinic_id", b"clinic_id", "comment", b"comment", "created_at", b"created_at", "id", b"id", "is_verified", b"is_verified", "rating", b"rating", "service_id", b"service_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1262,10 +1268,15 @@ class CreateReviewRequest(_message.Message):
     RATING_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     booking_id: _builtins.str
     rating: _builtins.int
     comment: _builtins.str
     request_id: _builtins.str
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pictures of the visit: https addresses, each once. They lie with whoever keeps them for the app."""
+
     def __init__(
         self,
         *,
@@ -1273,10 +1284,11 @@ class CreateReviewRequest(_message.Message):
         rating: _builtins.int = ...,
         comment: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        attachments: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "comment", b"comment", "rating", b"rating", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "booking_id", b"booking_id", "comment", b"comment", "rating", b"rating", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

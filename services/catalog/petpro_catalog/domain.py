@@ -71,6 +71,12 @@ class AlreadyReviewed(AlreadyExists):
     reason = "ALREADY_REVIEWED"
 
 
+class ReviewNotFound(NotFound):
+    """There is no such review."""
+
+    reason = "REVIEW_NOT_FOUND"
+
+
 class ClinicStatus(StrEnum):
     """Where a clinic stands with PetPro."""
 
@@ -216,6 +222,7 @@ class Review:
     service_id: UUID
     opinion: Opinion
     is_verified: bool
+    is_published: bool
     created_at: datetime
 
 

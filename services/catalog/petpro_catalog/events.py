@@ -70,6 +70,11 @@ def review_created(found: Review) -> dict[str, Any]:
     }
 
 
+def review_changed(found: Review) -> dict[str, Any]:
+    """The fields of review.changed."""
+    return {**review_created(found), "is_published": found.is_published}
+
+
 def booking_completed(event: Mapping[str, Any]) -> CompletedBooking:
     """What booking.completed tells. Raises KeyError or ValueError when it does not tell it."""
     return CompletedBooking(

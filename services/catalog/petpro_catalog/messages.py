@@ -219,6 +219,7 @@ def review(found: Review) -> pb.Review:
         comment=found.opinion.comment,
         attachments=found.opinion.attachments,
         is_verified=found.is_verified,
+        is_published=found.is_published,
         created_at=timestamp(found.created_at),
     )
 

@@ -505,6 +505,7 @@ class Review(_message.Message):
     IS_VERIFIED_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    IS_PUBLISHED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     booking_id: _builtins.str
     user_id: _builtins.str
@@ -514,6 +515,10 @@ class Review(_message.Message):
     """1 to 5."""
     comment: _builtins.str
     is_verified: _builtins.bool
+    is_published: _builtins.bool
+    """Whether everybody sees it, and the clinic's rating counts it. An administrator can take it from the public, and give
+    it back.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -533,10 +538,11 @@ class Review(_message.Message):
         is_verified: _builtins.bool = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         attachments: _abc.Iterable[_builtins.str] | None = ...,
+        is_published: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "booking_id", b"booking_id", "clinic_id", b"clinic_id", "comment", b"comment", "created_at", b"created_at", "id", b"id", "is_verified", b"is_verified", "rating", b"rating", "service_id", b"service_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "booking_id", b"booking_id", "clinic_id", b"clinic_id", "comment", b"comment", "created_at", b"created_at", "id", b"id", "is_published", b"is_published", "is_verified", b"is_verified", "rating", b"rating", "service_id", b"service_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1315,25 +1321,70 @@ class CreateReviewResponse(_message.Message):
 Global___CreateReviewResponse: _TypeAlias = CreateReviewResponse  # noqa: Y015
 
 @_typing.final
+class GetReviewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    booking_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        booking_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewRequest: _TypeAlias = GetReviewRequest  # noqa: Y015
+
+@_typing.final
+class GetReviewResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def review(self) -> Global___Review: ...
+    def __init__(
+        self,
+        *,
+        review: Global___Review | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["review", b"review"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["review", b"review"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewResponse: _TypeAlias = GetReviewResponse  # noqa: Y015
+
+@_typing.final
 class ListReviewsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLINIC_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNPUBLISHED_FIELD_NUMBER: _builtins.int
     clinic_id: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
+    unpublished: _builtins.bool
+    """Those that an administrator took from the public, instead of published ones; for the clinic, administrators and
+    services.
+    """
     def __init__(
         self,
         *,
         clinic_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        unpublished: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "page_size", b"page_size", "page_token", b"page_token", "unpublished", b"unpublished"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -102,6 +102,34 @@ async def test_an_account_is_suspended_and_reinstated_with_who_and_why(world: Wo
     assert (await terminal.petproctl(world.stack, "users", "suspend", customer.id)).code == 2, "no reason"
 
 
+async def test_a_review_is_taken_from_the_public_and_given_back(world: World) -> None:
+    clinic, person = await world.clinic(), await world.customer()
+    booking = await world.book(person, clinic.slot())
+    await world.visit(clinic.owner, booking["id"])
+    written = {"rating": 1, "comment": "drh. Wayan is a crook", "attachments": ["https://photos.example/1.jpg"]}
+    mine, listed = f"/v1/bookings/{booking['id']}/review", f"/v1/clinics/{clinic.id}/reviews"
+    review = (await person.api.post(mine, written))["review"]
+    assert (review["is_published"], review["attachments"]) == (True, written["attachments"])
+    why = ("--reason", "names a person, ticket 47", "--json")
+    act = ("reviews", "unpublish", review["id"], *why)
+
+    foreseen = await terminal.petproctl(world.stack, *act, "--dry-run")
+    assert foreseen.json["is_published"] is False
+    assert [each["id"] for each in (await world.visitor.get(listed))["reviews"]] == [review["id"]]
+    assert (await terminal.petproctl(world.stack, *act)).json == foreseen.json
+
+    assert not (await world.visitor.get(listed)).get("reviews")
+    assert not (await person.api.get(mine))["review"].get("is_published")
+    (taken,) = (await clinic.owner.get(listed, unpublished="true"))["reviews"]
+    assert taken["id"] == review["id"]
+    said = await terminal.petproctl(world.stack, "reviews", "list", clinic.id, "--unpublished", "--json")
+    assert [each["id"] for each in said.json["reviews"]] == [review["id"]]
+    assert (await terminal.petproctl(world.stack, "reviews", "publish", review["id"], *why)).json["is_published"]
+    assert (await world.visitor.get(f"/v1/clinics/{clinic.id}"))["clinic"]["review_count"] == 1
+    nobody = await terminal.petproctl(world.stack, "reviews", "publish", str(new_id()), *why)
+    assert (nobody.code, "REVIEW_NOT_FOUND" in nobody.err) == (1, True)
+
+
 async def test_an_administrator_is_made_and_unmade(world: World) -> None:
     colleague = {"email": f"{uuid4().hex}@example.com", "password": uuid4().hex}
     named = {**colleague, "full_name": "Ani Putri", "phone_number": "+628123456789"}

@@ -49,6 +49,8 @@ INSERT INTO completed_bookings
 INSERT INTO reviews (id, booking_id, user_id, clinic_id, service_id, rating)
     SELECT made('review', n), made('booking', n), made('user', n), made('clinic', n), made('service', n), 1 + n % 5
     FROM generate_series(1, :bookings) AS n;
+INSERT INTO review_operations (operator, verb, review_id, user_id, reason)
+    SELECT 'somebody', 'publish', made('review', n), made('user', n), 'was right' FROM generate_series(1, :bookings) AS n;
 UPDATE clinics SET review_count = counted.reviews, rating_sum = counted.ratings
     FROM (SELECT clinic_id, count(*) AS reviews, sum(rating) AS ratings FROM reviews GROUP BY clinic_id) AS counted
     WHERE clinics.id = counted.clinic_id;

@@ -2,7 +2,7 @@
 
 import typer
 
-from petproctl import dev, messages, money, partitions, saga, settlement, status, users
+from petproctl import dev, messages, money, partitions, reviews, saga, settlement, status, users
 from petproctl.audit.command import command as audit
 
 app = typer.Typer(
@@ -21,4 +21,5 @@ app.command("partitions", epilog="petproctl partitions --dsn booking=postgresql:
     partitions.command
 )
 app.add_typer(users.app, name="users")
+app.add_typer(reviews.app, name="reviews")
 app.add_typer(dev.app, name="dev")

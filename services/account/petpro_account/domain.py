@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from petpro_common.context import Role
@@ -149,7 +151,7 @@ def anonymous(user: User) -> User:
 
 @dataclass(frozen=True)
 class Pet:
-    """A pet of a person. `weight` is in kilograms."""
+    """A pet of a person. `weight` is in kilograms; `medical_history` is empty in lists."""
 
     id: UUID
     user_id: UUID
@@ -165,6 +167,7 @@ class Pet:
     updated_at: datetime
     deleted_at: datetime | None
     version: int
+    medical_history: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

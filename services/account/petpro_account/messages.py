@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from petpro.account.v1 import account_pb2
+from petpro_account import medical_history
 from petpro_account.domain import ACCESS_TOKEN_LIFE, Pet, User
 from petpro_common.context import Role
 from petpro_common.db import Transaction
@@ -44,6 +45,7 @@ def pet_message(pet: Pet) -> account_pb2.Pet:
         microchip_id=pet.microchip_id or "",
         created_at=timestamp(pet.created_at),
         updated_at=timestamp(pet.updated_at),
+        medical_history=medical_history.message(pet.medical_history),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.account.v1 import account_pb2
-from petpro_account import fields, messages, store
+from petpro_account import fields, medical_history, messages, store
 from petpro_account.domain import Pet, PetNotFound, UserNotFound, birthdate, filled, photo_url, text, weight
 from petpro_account.fields import Readers
 from petpro_common.db import Transaction
@@ -22,6 +22,7 @@ _PET: Readers = {
     "birthdate": lambda pet: birthdate(pet.birthdate, datetime.now(UTC)),
     "weight": lambda pet: weight(pet.weight),
     "gender": lambda pet: messages.gender_of(pet.gender),
+    "medical_history": lambda pet: medical_history.read(pet.medical_history),
     "photo_url": lambda pet: photo_url(pet.photo_url),
     "microchip_id": lambda pet: text(pet.microchip_id, 50) or None,
 }

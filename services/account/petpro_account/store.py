@@ -17,6 +17,7 @@ from petpro_common.db import Row, Transaction
 
 USER_COLUMNS = [column for column in USERS.c if column.name not in ("password_hash", "last_login_at")]
 PET_COLUMNS = [column for column in PETS.c if column.name != "medical_history"]
+"""Of a pet in a list; its history is read of one pet at a time."""
 
 
 def user_of(row: Row) -> User:
@@ -126,14 +127,14 @@ async def add_pet(tx: Transaction, owner: UUID, values: Mapping[str, Any]) -> Pe
         .where(USERS.c.id == owner, USERS.c.account_status == "active")
         .with_for_update(read=True, key_share=True)
     )
-    statement = insert(PETS).from_select(columns, row, include_defaults=False).returning(*PET_COLUMNS)
+    statement = insert(PETS).from_select(columns, row, include_defaults=False).returning(*PETS.c)
     found = (await tx.execute(statement)).first()
     return Pet(**found._asdict()) if found else None
 
 
 async def pet(tx: Transaction, pet_id: UUID, owner: UUID | None) -> Pet | None:
     """The pet, when `owner` may see it. Takes no lock."""
-    row = (await tx.execute(select(*PET_COLUMNS).where(*_visible(pet_id, owner)))).first()
+    row = (await tx.execute(select(PETS).where(*_visible(pet_id, owner)))).first()
     return Pet(**row._asdict()) if row else None
 
 
@@ -157,7 +158,7 @@ async def edit_pet(tx: Transaction, pet_id: UUID, owner: UUID | None, values: Ma
         update(PETS)
         .where(*_visible(pet_id, owner))
         .values(**values, updated_at=func.current_timestamp(), version=PETS.c.version + 1)
-        .returning(*PET_COLUMNS)
+        .returning(*PETS.c)
     )
     row = (await tx.execute(statement)).first()
     return Pet(**row._asdict()) if row else None

@@ -161,7 +161,7 @@ async def test_an_edit_of_nothing_changes_nothing(account: AccountService, sari:
     assert len(await pet_events(account)) == 1
 
 
-@pytest.mark.parametrize("path", ["user_id", "id", "medical_history", "pet.name", "*"])
+@pytest.mark.parametrize("path", ["user_id", "id", "medical_history.notes", "pet.name", "*"])
 async def test_a_mask_names_only_what_can_be_edited(account: AccountService, sari: Person, path: str) -> None:
     miko = await account.add_pet(sari)
     with pytest.raises(aio.AioRpcError) as fault:

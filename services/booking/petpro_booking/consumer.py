@@ -28,7 +28,10 @@ async def clinic_changed(tx: Transaction, event: Event) -> None:
 
 
 async def service_changed(tx: Transaction, event: Event) -> None:
-    """catalog: what can be booked, for how much, and under a policy of its own. The release before told of none."""
+    """catalog: what can be booked, for how much, under a policy of its own, and on which dates otherwise than usual.
+
+    Releases before told of no policies, or of no such dates.
+    """
     service_id = UUID(event["service_id"])
     service = {
         "id": service_id,
@@ -43,6 +46,8 @@ async def service_changed(tx: Transaction, event: Event) -> None:
     }
     if "cancellation_policy" in event:
         service["cancellation_policy"] = refund_policy.of_service(service_id, event["cancellation_policy"])
+    if "availability_exceptions" in event:
+        service["availability_exceptions"] = event["availability_exceptions"]
     store_projections.keep_service(tx, service)
 
 

@@ -29,7 +29,11 @@ _Row: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Timetable:
-    """By what a service's slots are made. `staff_hours` is empty without a person, or without hours of their own."""
+    """By what a service's slots are made.
+
+    `clinic_hours` name the service's exceptional dates too; `staff_hours` are empty without a person, or without hours
+    of their own.
+    """
 
     clinic_id: UUID
     clinic_status: str
@@ -94,7 +98,7 @@ class Copies:
             clinic["status"],
             zones.zone(clinic["timezone"]),
             timedelta(minutes=service["duration_minutes"]),
-            clinic["operating_hours"],
+            {**clinic["operating_hours"], **{day["date"]: day for day in service["availability_exceptions"]}},
             staff["working_hours"] if staff else {},
         )
 
@@ -169,6 +173,7 @@ def _service_row(service: catalog_pb2.Service) -> _Row:
         "requires_approval": service.requires_approval,
         "is_available": service.is_available,
         "cancellation_policy": refund_policy.of_service(service_id, own),
+        "availability_exceptions": [{"date": one.date, **_plain(one.hours)} for one in service.availability_exceptions],
         "version": service.version,
     }
 

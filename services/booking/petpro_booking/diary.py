@@ -7,6 +7,7 @@ The clock on the wall is stepped from opening to closing; each slot lasts its fu
 - A start that the wall clock shows twice (it is put back) makes one slot, at the first of the two.
 - Closing at or before opening means closing on the next day, a Sunday's on Monday: a slot may cross midnight, and its
   date is its start's. From 00:00 to 00:00 is a whole day.
+- A date that the hours name goes by that in place of its weekday.
 - A person serves from the start to the end of a shift of theirs, as far as the clinic is open, be it since the evening
   before. A clinic's hours without a gap between them are one: a practice that never closes has no border at midnight.
 """
@@ -19,7 +20,9 @@ from typing import Any, TypeAlias
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 Hours = Mapping[str, Mapping[str, Any]]
-"""Opening hours by weekday: {"monday": {"open": "09:00", "close": "18:00", "is_open": true}, ...}."""
+"""Opening hours by weekday: {"monday": {"open": "09:00", "close": "18:00", "is_open": true}, ...}.
+
+A date that is not like its weekday is there too, by ISO date."""
 
 _Span: TypeAlias = tuple[datetime, datetime]
 """From opening to closing on the wall."""
@@ -107,7 +110,7 @@ def _open_around(day: date, clinic: Hours) -> Sequence[_Span]:
 
 def _span(day: date, hours: Hours) -> _Span | None:
     """Opening and closing of a day on the wall, or None when closed."""
-    of_day = hours.get(WEEKDAYS[day.weekday()]) or {}
+    of_day = hours.get(day.isoformat()) or hours.get(WEEKDAYS[day.weekday()]) or {}
     if not of_day.get("is_open") or not of_day.get("open") or not of_day.get("close"):
         return None
     opens = datetime.combine(day, time.fromisoformat(of_day["open"]))

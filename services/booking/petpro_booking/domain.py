@@ -226,3 +226,8 @@ def must_be_its_day(starts_at: datetime, zone: tzinfo, now: datetime) -> None:
 def new_reference_code() -> str:
     """What a person reads out at the desk: PP- and 8 letters and digits that nobody mixes up, one of 5 * 10^11."""
     return "PP-" + "".join(secrets.choice(_CODE_LETTERS) for _ in range(_CODE_LENGTH))
+
+
+def may_read_history(booking_status: str) -> bool:
+    """Whether the clinic may read what the customer told of the pet's health: while the visit is to come or goes on."""
+    return booking_status in ("confirmed", "in-progress")

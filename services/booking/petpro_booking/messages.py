@@ -108,7 +108,7 @@ def booking(row: Row) -> booking_pb2.Booking:
     )
 
 
-def visitor(person: account_pb2.User, pet: account_pb2.Pet) -> booking_pb2.Visitor:
+def visitor(person: account_pb2.User, pet: account_pb2.Pet, *, with_history: bool) -> booking_pb2.Visitor:
     """What a clinic is told of who comes; an empty pet is one that was deleted."""
     gender = account_pb2.Gender.Name(pet.gender).removeprefix("GENDER_").lower() if pet.gender else ""
     return booking_pb2.Visitor(
@@ -121,6 +121,7 @@ def visitor(person: account_pb2.User, pet: account_pb2.Pet) -> booking_pb2.Visit
         weight=pet.weight,
         gender=gender,
         microchip_id=pet.microchip_id,
+        medical_history=pet.medical_history if with_history and pet.HasField("medical_history") else None,
     )
 
 

@@ -181,6 +181,7 @@ catalog_services = Table(
     Column("is_available", Boolean, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("cancellation_policy", JSONB(none_as_null=True)),  # none: the clinic's holds
+    Column("availability_exceptions", JSONB, nullable=False, server_default="[]"),
 )
 
 catalog_staff = Table(

@@ -18,6 +18,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from petpro_catalog.exceptional_days import ExceptionalDays
 from petpro_catalog.hours import Week
 from petpro_catalog.policy import Policy
 from petpro_common.context import Caller, Role
@@ -68,6 +69,12 @@ class AlreadyReviewed(AlreadyExists):
     """The booking has a review already."""
 
     reason = "ALREADY_REVIEWED"
+
+
+class ReviewNotFound(NotFound):
+    """There is no such review."""
+
+    reason = "REVIEW_NOT_FOUND"
 
 
 class ClinicStatus(StrEnum):
@@ -141,6 +148,7 @@ class ServiceDetails:
     requires_approval: bool
     is_available: bool
     cancellation_policy: Policy | None
+    availability_exceptions: ExceptionalDays
 
 
 @dataclass(frozen=True)
@@ -168,6 +176,7 @@ class StaffDetails:
     photo_url: str
     working_hours: Week | None
     user_id: UUID | None
+    qualifications: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -194,17 +203,26 @@ class CompletedBooking:
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What a customer says in a review. `rating` is 1 to 5; `attachments` are https addresses."""
+
+    rating: int
+    comment: str
+    attachments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Review:
-    """What a customer says of a completed booking. `rating` is 1 to 5."""
+    """What a customer says of a completed booking."""
 
     id: UUID
     booking_id: UUID
     user_id: UUID
     clinic_id: UUID
     service_id: UUID
-    rating: int
-    comment: str
+    opinion: Opinion
     is_verified: bool
+    is_published: bool
     created_at: datetime
 
 

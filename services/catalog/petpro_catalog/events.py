@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from petpro_catalog import hours, policy
+from petpro_catalog import exceptional_days, hours, policy
 from petpro_catalog.domain import Clinic, CompletedBooking, Review, Service, StaffMember
 
 
@@ -42,6 +42,7 @@ def service_changed(found: Service) -> dict[str, Any]:
         "requires_approval": details.requires_approval,
         "is_available": details.is_available,
         "cancellation_policy": policy.to_json(own, found.policy_version) if own and found.policy_version else None,
+        "availability_exceptions": exceptional_days.to_json(details.availability_exceptions),
         "version": found.version,
     }
 
@@ -65,8 +66,13 @@ def review_created(found: Review) -> dict[str, Any]:
         "review_id": found.id,
         "booking_id": found.booking_id,
         "clinic_id": found.clinic_id,
-        "rating": found.rating,
+        "rating": found.opinion.rating,
     }
+
+
+def review_changed(found: Review) -> dict[str, Any]:
+    """The fields of review.changed."""
+    return {**review_created(found), "is_published": found.is_published}
 
 
 def booking_completed(event: Mapping[str, Any]) -> CompletedBooking:

@@ -44,13 +44,14 @@ def violations(field: str, week: Week) -> list[FieldViolation]:
     """What is wrong with the hours, by day."""
     found = {name: "is no weekday in lower-case English" for name in week if name not in WEEKDAYS}
     for name, day in week.items():
-        wrong = _wrong_with(day)
+        wrong = wrong_with(day)
         if wrong:
             found.setdefault(name, wrong)
     return [FieldViolation(f"{field}.{name}", wrong) for name, wrong in sorted(found.items())]
 
 
-def _wrong_with(day: Day) -> str:
+def wrong_with(day: Day) -> str:
+    """What is wrong with one day; empty when nothing is."""
     if not day.is_open:
         return "names hours although is_open is false" if day.opens or day.closes else ""
     return "" if day.opens and day.closes else "needs both open and close when it is open"
@@ -58,12 +59,19 @@ def _wrong_with(day: Day) -> str:
 
 def to_json(week: Week) -> dict[str, Any]:
     """As the database and events hold it."""
-    return {
-        name: {"open": day.opens or None, "close": day.closes or None, "is_open": day.is_open}
-        for name, day in week.items()
-    }
+    return {name: day_to_json(day) for name, day in week.items()}
+
+
+def day_to_json(day: Day) -> dict[str, Any]:
+    """One day, as the database and events hold it."""
+    return {"open": day.opens or None, "close": day.closes or None, "is_open": day.is_open}
 
 
 def from_json(stored: Mapping[str, Any]) -> Week:
     """What `to_json` wrote."""
-    return {name: Day(day["open"] or "", day["close"] or "", day["is_open"]) for name, day in stored.items()}
+    return {name: day_from_json(day) for name, day in stored.items()}
+
+
+def day_from_json(stored: Mapping[str, Any]) -> Day:
+    """What `day_to_json` wrote."""
+    return Day(stored["open"] or "", stored["close"] or "", stored["is_open"])

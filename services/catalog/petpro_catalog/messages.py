@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from petpro.catalog.v1 import catalog_pb2 as pb
-from petpro_catalog import hours, policy
+from petpro_catalog import exceptional_days, hours, policy
 from petpro_catalog.domain import (
     USUAL_COMMISSION,
     Clinic,
@@ -21,6 +21,7 @@ from petpro_catalog.domain import (
     StaffDetails,
     StaffMember,
 )
+from petpro_catalog.exceptional_days import ExceptionalDay, ExceptionalDays
 from petpro_catalog.hours import Day, Week
 from petpro_common.errors import FieldViolation, InvalidRequest
 from petpro_common.ids import optional_id
@@ -108,6 +109,7 @@ def service_details(message: pb.Service) -> ServiceDetails:
         requires_approval=message.requires_approval,
         is_available=message.is_available if message.HasField("is_available") else True,
         cancellation_policy=_policy_read(message),
+        availability_exceptions=_exceptions_read(message),
     )
 
 
@@ -122,6 +124,7 @@ def staff_details(message: pb.Staff) -> StaffDetails:
         photo_url=message.photo_url.strip(),
         working_hours=_week(message.working_hours),
         user_id=optional_id("staff.user_id", message.user_id),
+        qualifications=tuple(each.strip() for each in message.qualifications),
     )
 
 
@@ -175,6 +178,7 @@ def service(found: Service) -> pb.Service:
         requires_approval=details.requires_approval,
         is_available=details.is_available,
         cancellation_policy=_policy(details.cancellation_policy, found.policy_version),
+        availability_exceptions=_exceptions(details.availability_exceptions),
         created_at=timestamp(found.created_at),
         updated_at=timestamp(found.updated_at),
         version=found.version,
@@ -193,6 +197,7 @@ def staff(found: StaffMember, is_insider: bool) -> pb.Staff:
         specialization=details.specialization,
         photo_url=details.photo_url,
         working_hours=_days(details.working_hours or {}),
+        qualifications=details.qualifications,
         created_at=timestamp(found.created_at),
         updated_at=timestamp(found.updated_at),
         version=found.version,
@@ -210,9 +215,11 @@ def review(found: Review) -> pb.Review:
         user_id=str(found.user_id),
         clinic_id=str(found.clinic_id),
         service_id=str(found.service_id),
-        rating=found.rating,
-        comment=found.comment,
+        rating=found.opinion.rating,
+        comment=found.opinion.comment,
+        attachments=found.opinion.attachments,
         is_verified=found.is_verified,
+        is_published=found.is_published,
         created_at=timestamp(found.created_at),
     )
 
@@ -239,11 +246,30 @@ def _policy_read(message: pb.Clinic | pb.Service) -> policy.Policy | None:
 def _week(days: Mapping[str, pb.DayHours]) -> Week | None:
     if not days:
         return None
-    return hours.week_of({name: Day(day.open, day.close, day.is_open) for name, day in days.items()})
+    return hours.week_of({name: _day_read(day) for name, day in days.items()})
 
 
 def _days(week: Week) -> dict[str, pb.DayHours]:
-    return {name: pb.DayHours(open=day.opens, close=day.closes, is_open=day.is_open) for name, day in week.items()}
+    return {name: _day(day) for name, day in week.items()}
+
+
+def _day_read(day: pb.DayHours) -> Day:
+    return Day(day.open, day.close, day.is_open)
+
+
+def _day(day: Day) -> pb.DayHours:
+    return pb.DayHours(open=day.opens, close=day.closes, is_open=day.is_open)
+
+
+def _exceptions_read(message: pb.Service) -> ExceptionalDays:
+    named = message.availability_exceptions
+    return exceptional_days.in_order(
+        ExceptionalDay(one.date, _day_read(one.hours), one.reason.strip()) for one in named
+    )
+
+
+def _exceptions(days: ExceptionalDays) -> list[pb.AvailabilityException]:
+    return [pb.AvailabilityException(date=day.date, hours=_day(day.hours), reason=day.reason) for day in days]
 
 
 def _degrees(value: float) -> Decimal:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from petpro_catalog import hours, policy
-from petpro_catalog.domain import ClinicDetails, ServiceDetails, StaffDetails
+from petpro_catalog import exceptional_days, hours, policy
+from petpro_catalog.domain import ClinicDetails, Opinion, ServiceDetails, StaffDetails
 from petpro_common import zones
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
 from petpro_common.money import CURRENCIES, Money
@@ -17,7 +17,8 @@ _CONTROL_IN_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _PROSE = frozenset({"address", "description", "comment"})
 """What may have several lines; everything else is one."""
 _LINK = re.compile(r"https?://[^\s/]+\S*")
-_FACILITY_LENGTH = 100
+_ATTACHMENT = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?", re.ASCII)
+_ENTRY_LENGTH = 100
 _DURATION = range(1, 1441)
 _NO_PLACE = "Factory"
 """What IANA has for machines whose zone nobody has set."""
@@ -32,14 +33,15 @@ def check_clinic(clinic: ClinicDetails) -> None:
         *_link("clinic.website", clinic.website),
         *_place(clinic.latitude, clinic.longitude),
         *hours.violations("clinic.operating_hours", clinic.operating_hours),
-        *_facilities(clinic.facilities),
+        *_entries("clinic.", "facilities", clinic.facilities),
         *policy.violations("clinic.cancellation_policy", clinic.cancellation_policy),
         *_zone(clinic.timezone),
     )
 
 
 def check_service(service: ServiceDetails) -> None:
-    """A service has a name, takes from one minute to a day, and keeps the rules of policies where it has its own.
+    """A service has a name, takes from one minute to a day, keeps the rules of policies where it has its own, and names
+    each exceptional day once.
 
     Its price was checked when it was read, and its currency is by `check_currency`.
     """
@@ -48,6 +50,9 @@ def check_service(service: ServiceDetails) -> None:
         found.append(FieldViolation("service.duration_minutes", "must be from 1 to 1440"))
     if service.cancellation_policy:
         found.extend(policy.violations("service.cancellation_policy", service.cancellation_policy))
+    found.extend(exceptional_days.violations("service.availability_exceptions", service.availability_exceptions))
+    reasons = "".join(day.reason for day in service.availability_exceptions)
+    found.extend(_control("service.", "availability_exceptions", reasons))
     _refuse(*found)
 
 
@@ -66,6 +71,17 @@ def check_staff(staff: StaffDetails) -> None:
         *_contact("staff.email", staff.email, "staff.phone", staff.phone),
         *_link("staff.photo_url", staff.photo_url),
         *hours.violations("staff.working_hours", staff.working_hours or {}),
+        *_entries("staff.", "qualifications", staff.qualifications),
+    )
+
+
+def check_opinion(opinion: Opinion) -> None:
+    """A review can be shown, and names pictures alone that apps may open."""
+    attachments = opinion.attachments
+    wrong = [one for one in attachments if not (one.isascii() and one.isprintable() and _ATTACHMENT.fullmatch(one))]
+    _refuse(
+        *_control("", "comment", opinion.comment),
+        *(FieldViolation("attachments", "must be https addresses, in ASCII") for _ in wrong[:1]),
     )
 
 
@@ -113,10 +129,10 @@ def _place(latitude: Decimal | None, longitude: Decimal | None) -> Iterator[Fiel
         yield FieldViolation("clinic.latitude", "latitude and longitude come together")
 
 
-def _facilities(facilities: tuple[str, ...]) -> Iterator[FieldViolation]:
-    if any(not 1 <= len(facility) <= _FACILITY_LENGTH for facility in facilities):
-        yield FieldViolation("clinic.facilities", f"each must have 1 to {_FACILITY_LENGTH} characters")
-    yield from _control("clinic.", "facilities", "".join(facilities))
+def _entries(prefix: str, name: str, entries: tuple[str, ...]) -> Iterator[FieldViolation]:
+    if any(not 1 <= len(entry) <= _ENTRY_LENGTH for entry in entries):
+        yield FieldViolation(f"{prefix}{name}", f"each must have 1 to {_ENTRY_LENGTH} characters")
+    yield from _control(prefix, name, "".join(entries))
 
 
 def _zone(name: str) -> Iterator[FieldViolation]:

@@ -31,6 +31,7 @@ HELD = (
         "id, booking_id, user_id, clinic_id, service_id, rating, comment, attachments, is_verified, is_published,"
         " created_at, updated_at",
     ),
+    Held("review_operations", "id, at, verb, review_id, user_id, reason", secrets="operator"),
     Held("completed_bookings", "booking_id, user_id, clinic_id, service_id, completed_at", key="booking_id"),
     erasure.HELD,
 )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, and_, func, insert, literal, select, tuple_, update
 
+from petpro_catalog import exceptional_days
 from petpro_catalog.domain import Service, ServiceDetails, ServiceNotFound
 from petpro_catalog.policy import Policy, tiers_from_json, tiers_to_json
 from petpro_catalog.tables import service_policies, services
@@ -93,6 +94,7 @@ def _columns(details: ServiceDetails) -> dict[str, Any]:
         "duration_minutes": details.duration_minutes,
         "requires_approval": details.requires_approval,
         "is_available": details.is_available,
+        "availability_exceptions": exceptional_days.to_json_with_reasons(details.availability_exceptions),
     }
 
 
@@ -106,5 +108,6 @@ def _service(row: Row) -> Service:
         requires_approval=row.requires_approval,
         is_available=row.is_available,
         cancellation_policy=own,
+        availability_exceptions=exceptional_days.from_json(row.availability_exceptions),
     )
     return Service(row.id, row.clinic_id, details, row.policy_version, row.version, row.created_at, row.updated_at)

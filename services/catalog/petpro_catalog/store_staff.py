@@ -58,6 +58,7 @@ def _columns(details: StaffDetails) -> dict[str, Any]:
         "photo_url": details.photo_url or None,
         "working_hours": None if details.working_hours is None else hours.to_json(details.working_hours),
         "user_id": details.user_id,
+        "qualifications": list(details.qualifications),
     }
 
 
@@ -72,5 +73,6 @@ def member_of(row: Row) -> StaffMember:
         photo_url=row.photo_url or "",
         working_hours=None if row.working_hours is None else hours.from_json(row.working_hours),
         user_id=row.user_id,
+        qualifications=tuple(row.qualifications),
     )
     return StaffMember(row.id, row.clinic_id, details, row.version, row.created_at, row.updated_at)

@@ -190,3 +190,17 @@ completed_bookings = Table(
     Column("service_id", Uuid, nullable=False),
     Column("completed_at", DateTime(timezone=True), nullable=False),
 )
+
+review_operations = Table(
+    "review_operations",
+    metadata,
+    _id(),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=text("CURRENT_TIMESTAMP")),
+    Column("operator", Text, nullable=False),
+    Column("verb", String(30), nullable=False),
+    Column("review_id", Uuid, nullable=False),
+    Column("user_id", Uuid, nullable=False),  # whose review it is
+    Column("reason", Text, nullable=False),
+    ForeignKeyConstraint(["review_id"], ["reviews.id"], name="fk_review", ondelete="RESTRICT"),
+)
+"""What administrators did about reviews; only added to."""

@@ -8,8 +8,13 @@ from grpc import aio
 
 from devstack.testing import MakeDatabase
 from petpro.catalog.v1.catalog_pb2_grpc import CatalogServiceStub, add_CatalogServiceServicer_to_server
+from petpro.catalog.v1.operations_pb2_grpc import (
+    ReviewOperationsServiceStub,
+    add_ReviewOperationsServiceServicer_to_server,
+)
 from petpro_catalog.bookings import Bookings
 from petpro_catalog.servicer import CatalogServicer
+from petpro_catalog.servicer_operations import OperationsServicer
 from petpro_common.db import Database
 from petpro_common.testing import KeyRing, serving
 from services.catalog.tests.people import Catalog, PlayedBookings
@@ -30,6 +35,8 @@ async def catalog(own_database: Database, tmp_path: Path) -> AsyncIterator[Catal
 
         def register(server: aio.Server) -> None:
             add_CatalogServiceServicer_to_server(CatalogServicer(own_database, Bookings(booking)), server)
+            add_ReviewOperationsServiceServicer_to_server(OperationsServicer(own_database), server)
 
         async with serving("catalog", keys.verifier(), register) as channel:
-            yield Catalog(CatalogServiceStub(channel), own_database, keys, played)
+            stubs = CatalogServiceStub(channel), ReviewOperationsServiceStub(channel)
+            yield Catalog(*stubs, own_database, keys, played)

@@ -21,6 +21,7 @@ from petpro_common.testing import KeyRing
 
 if TYPE_CHECKING:
     from petpro.catalog.v1.catalog_pb2_grpc import CatalogServiceAsyncStub
+    from petpro.catalog.v1.operations_pb2_grpc import ReviewOperationsServiceAsyncStub
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -71,6 +72,7 @@ class Catalog:
     """The catalog, and who uses it: an owner with a clinic in Jakarta, another owner, a customer, an administrator."""
 
     api: "CatalogServiceAsyncStub"
+    operations: "ReviewOperationsServiceAsyncStub"
     database: Database
     keys: KeyRing
     played: PlayedBookings

@@ -77,6 +77,7 @@ async def test_others_learn_of_a_service_and_of_each_edit(catalog: Catalog) -> N
         "requires_approval": True,
         "is_available": True,
         "cancellation_policy": None,
+        "availability_exceptions": [],
         "version": 2,
     }
 

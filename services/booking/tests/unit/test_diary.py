@@ -45,6 +45,53 @@ def test_closed_days_have_no_slots() -> None:
     assert {opening.starts.date() for opening in found} == {MONDAY + timedelta(days=1)}
 
 
+CLOSED = {"open": None, "close": None, "is_open": False}
+
+
+def on_date(day: date, opens: str, closes: str) -> Hours:
+    return {day.isoformat(): {"date": day.isoformat(), "open": opens, "close": closes, "is_open": True}}
+
+
+def test_a_date_that_is_named_goes_by_its_own_hours_and_the_days_around_it_by_theirs() -> None:
+    sunday = MONDAY - timedelta(days=1)
+    clinic = {**every_day("09:00", "10:00"), "sunday": CLOSED}
+
+    assert on(MONDAY, {**clinic, MONDAY.isoformat(): CLOSED}) == []
+    assert starts(on(MONDAY + timedelta(days=1), {**clinic, MONDAY.isoformat(): CLOSED})) == ["09:00", "09:30"]
+    assert starts(on(MONDAY + timedelta(days=7), {**clinic, MONDAY.isoformat(): CLOSED})) == ["09:00", "09:30"]
+    assert starts(on(MONDAY, {**clinic, **on_date(MONDAY, "14:00", "15:00")})) == ["14:00", "14:30"]
+    assert on(sunday, clinic) == []
+    assert starts(on(sunday, {**clinic, **on_date(sunday, "14:00", "15:00")})) == ["14:00", "14:30"]
+
+
+def test_a_night_goes_with_the_date_on_which_it_begins() -> None:
+    nights = every_day("23:00", "01:00")
+    closed = {**nights, MONDAY.isoformat(): CLOSED}
+
+    night_of_sunday = on(MONDAY - timedelta(days=1), closed)
+    assert [opening.starts.strftime("%a %H:%M") for opening in night_of_sunday[-2:]] == ["Mon 00:00", "Mon 00:30"]
+    assert on(MONDAY, closed) == []
+    assert starts(on(MONDAY + timedelta(days=1), closed)) == ["23:00", "23:30", "00:00", "00:30"]
+
+
+def test_on_a_date_that_is_named_a_person_serves_as_far_as_their_own_hours_reach() -> None:
+    clinic = {**every_day("09:00", "12:00"), **on_date(MONDAY, "11:00", "14:00")}
+    tuesday = MONDAY + timedelta(days=1)
+
+    assert starts(on(MONDAY, clinic, every_day("10:00", "12:00"))) == ["11:00", "11:30"]
+    assert on(MONDAY, clinic, {"tuesday": every_day("10:00", "12:00")["tuesday"]}) == []
+    assert on(tuesday, {**clinic, tuesday.isoformat(): CLOSED}, every_day("10:00", "12:00")) == []
+
+
+def test_yesterday_is_over_where_its_night_did_not_begin() -> None:
+    nights, tuesday = every_day("20:00", "04:00"), MONDAY + timedelta(days=1)
+    now = datetime.combine(tuesday, time(1), JAKARTA).astimezone(UTC)
+
+    assert first_day(now, nights, {}, JAKARTA) == MONDAY
+    assert first_day(now, {**nights, MONDAY.isoformat(): CLOSED}, {}, JAKARTA) == tuesday
+    assert first_day(now, {**nights, tuesday.isoformat(): CLOSED}, {}, JAKARTA) == MONDAY
+
+
 def test_a_person_serves_while_both_they_work_and_the_clinic_is_open() -> None:
     clinic = every_day("09:00", "12:00")
     mornings_on_monday = {"monday": {"open": "08:00", "close": "10:00", "is_open": True}}

@@ -144,6 +144,78 @@ class User(_message.Message):
 Global___User: _TypeAlias = User  # noqa: Y015
 
 @_typing.final
+class MedicalHistory(_message.Message):
+    """What a vet should know of a pet, in its owner's words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    ALLERGIES_FIELD_NUMBER: _builtins.int
+    MEDICATIONS_FIELD_NUMBER: _builtins.int
+    VACCINATIONS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    notes: _builtins.str
+    """What does not fit above; it may have several lines."""
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For example diabetes."""
+
+    @_builtins.property
+    def allergies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For example penicillin."""
+
+    @_builtins.property
+    def medications(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it is given now."""
+
+    @_builtins.property
+    def vaccinations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vaccination]: ...
+    def __init__(
+        self,
+        *,
+        conditions: _abc.Iterable[_builtins.str] | None = ...,
+        allergies: _abc.Iterable[_builtins.str] | None = ...,
+        medications: _abc.Iterable[_builtins.str] | None = ...,
+        vaccinations: _abc.Iterable[Global___Vaccination] | None = ...,
+        notes: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allergies", b"allergies", "conditions", b"conditions", "medications", b"medications", "notes", b"notes", "vaccinations", b"vaccinations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MedicalHistory: _TypeAlias = MedicalHistory  # noqa: Y015
+
+@_typing.final
+class Vaccination(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    GIVEN_ON_FIELD_NUMBER: _builtins.int
+    DUE_ON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Against what, or with what."""
+    given_on: _builtins.str
+    """ISO 8601 date; empty when unknown."""
+    due_on: _builtins.str
+    """When it is to be given again, ISO 8601 date; empty when unknown."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        given_on: _builtins.str = ...,
+        due_on: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_on", b"due_on", "given_on", b"given_on", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Vaccination: _TypeAlias = Vaccination  # noqa: Y015
+
+@_typing.final
 class Pet(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,6 +231,7 @@ class Pet(_message.Message):
     MICROCHIP_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    MEDICAL_HISTORY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     user_id: _builtins.str
     name: _builtins.str
@@ -175,6 +248,12 @@ class Pet(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def medical_history(self) -> Global___MedicalHistory:
+        """Absent where nothing was told, and from lists. It is for the owner, administrators and services, and the clinic of a
+        booking that is confirmed or in progress reads it with who comes (VisitorService.GetBookingVisitor).
+        """
+
     def __init__(
         self,
         *,
@@ -190,10 +269,11 @@ class Pet(_message.Message):
         microchip_id: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        medical_history: Global___MedicalHistory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "medical_history", b"medical_history", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["birthdate", b"birthdate", "breed", b"breed", "created_at", b"created_at", "gender", b"gender", "id", b"id", "microchip_id", b"microchip_id", "name", b"name", "photo_url", b"photo_url", "species", b"species", "updated_at", b"updated_at", "user_id", b"user_id", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["birthdate", b"birthdate", "breed", b"breed", "created_at", b"created_at", "gender", b"gender", "id", b"id", "medical_history", b"medical_history", "microchip_id", b"microchip_id", "name", b"name", "photo_url", b"photo_url", "species", b"species", "updated_at", b"updated_at", "user_id", b"user_id", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1070,8 +1150,8 @@ class UpdatePetRequest(_message.Message):
     def pet(self) -> Global___Pet: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """name, species, breed, birthdate, weight, gender, photo_url, microchip_id; a named field that is empty is cleared.
-        Empty means all of these that are set.
+        """name, species, breed, birthdate, weight, gender, medical_history, photo_url, microchip_id; a named field that is empty
+        is cleared. Empty means all of these that are set. medical_history is edited whole: no part of it can be named.
         """
 
     def __init__(

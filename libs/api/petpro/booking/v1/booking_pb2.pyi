@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from petpro.account.v1 import account_pb2 as _account_pb2
 from petpro.type.v1 import money_pb2 as _money_pb2
 import builtins as _builtins
 import sys
@@ -364,6 +365,7 @@ class Visitor(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     GENDER_FIELD_NUMBER: _builtins.int
     MICROCHIP_ID_FIELD_NUMBER: _builtins.int
+    MEDICAL_HISTORY_FIELD_NUMBER: _builtins.int
     full_name: _builtins.str
     phone_number: _builtins.str
     """E.164, for example +628123456789."""
@@ -378,6 +380,10 @@ class Visitor(_message.Message):
     gender: _builtins.str
     """male, female or unknown; empty when not told."""
     microchip_id: _builtins.str
+    @_builtins.property
+    def medical_history(self) -> _account_pb2.MedicalHistory:
+        """What the customer has told of the pet's health: of a booking, while it is confirmed or in progress."""
+
     def __init__(
         self,
         *,
@@ -390,10 +396,11 @@ class Visitor(_message.Message):
         weight: _builtins.str = ...,
         gender: _builtins.str = ...,
         microchip_id: _builtins.str = ...,
+        medical_history: _account_pb2.MedicalHistory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["medical_history", b"medical_history"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["birthdate", b"birthdate", "breed", b"breed", "full_name", b"full_name", "gender", b"gender", "microchip_id", b"microchip_id", "pet_name", b"pet_name", "phone_number", b"phone_number", "species", b"species", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["birthdate", b"birthdate", "breed", b"breed", "full_name", b"full_name", "gender", b"gender", "medical_history", b"medical_history", "microchip_id", b"microchip_id", "pet_name", b"pet_name", "phone_number", b"phone_number", "species", b"species", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

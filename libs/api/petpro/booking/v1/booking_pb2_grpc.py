@@ -67,9 +67,10 @@ class SlotServiceServicer(object):
     """
 
     def GenerateSlots(self, request, context):
-        """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
+        """Makes the slots of a service for a range of dates from the hours of clinic and staff, and from those of the service's
+        availability_exceptions on their dates; for the clinic.
         Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
-        hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+        hours, exceptions, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
         the clinic has been approved: only then is its time zone fixed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1103,7 +1104,8 @@ class VisitorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetBookingVisitor(self, request, context):
-        """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too.
+        """Of a booking, with the pet's medical history while it is confirmed or in progress. BOOKING_NOT_FOUND to who does not
+        act for the clinic, its customer too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,9 +34,10 @@ class SlotServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SlotServiceAsyncStub: ...
     GenerateSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]
-    """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
+    """Makes the slots of a service for a range of dates from the hours of clinic and staff, and from those of the service's
+    availability_exceptions on their dates; for the clinic.
     Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
-    hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+    hours, exceptions, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
     the clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]
@@ -59,9 +60,10 @@ class SlotServiceAsyncStub(SlotServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.GenerateSlotsRequest, _booking_pb2.GenerateSlotsResponse]  # type: ignore[assignment]
-    """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
+    """Makes the slots of a service for a range of dates from the hours of clinic and staff, and from those of the service's
+    availability_exceptions on their dates; for the clinic.
     Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
-    hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+    hours, exceptions, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
     the clinic has been approved: only then is its time zone fixed.
     """
     ListSlots: _aio.UnaryUnaryMultiCallable[_booking_pb2.ListSlotsRequest, _booking_pb2.ListSlotsResponse]  # type: ignore[assignment]
@@ -87,9 +89,10 @@ class SlotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.GenerateSlotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GenerateSlotsResponse, _abc.Awaitable[_booking_pb2.GenerateSlotsResponse]]:
-        """Makes the slots of a service for a range of dates from the hours of clinic and staff; for the clinic.
+        """Makes the slots of a service for a range of dates from the hours of clinic and staff, and from those of the service's
+        availability_exceptions on their dates; for the clinic.
         Slots that exist, or that would double-book the person, are left out and counted. Slots stay as they were made when
-        hours, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
+        hours, exceptions, duration or staff change later: remove those that are wrong, and make them again. SERVICE_UNAVAILABLE until
         the clinic has been approved: only then is its time zone fixed.
         """
 
@@ -446,7 +449,9 @@ class VisitorServiceStub:
     GetReservationVisitor: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetReservationVisitorRequest, _booking_pb2.GetReservationVisitorResponse]
     """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
     GetBookingVisitor: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetBookingVisitorRequest, _booking_pb2.GetBookingVisitorResponse]
-    """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+    """Of a booking, with the pet's medical history while it is confirmed or in progress. BOOKING_NOT_FOUND to who does not
+    act for the clinic, its customer too.
+    """
 
 @_typing.type_check_only
 class VisitorServiceAsyncStub(VisitorServiceStub):
@@ -458,7 +463,9 @@ class VisitorServiceAsyncStub(VisitorServiceStub):
     GetReservationVisitor: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetReservationVisitorRequest, _booking_pb2.GetReservationVisitorResponse]  # type: ignore[assignment]
     """Of a reservation. RESERVATION_NOT_FOUND to who does not act for the clinic, its customer too."""
     GetBookingVisitor: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetBookingVisitorRequest, _booking_pb2.GetBookingVisitorResponse]  # type: ignore[assignment]
-    """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+    """Of a booking, with the pet's medical history while it is confirmed or in progress. BOOKING_NOT_FOUND to who does not
+    act for the clinic, its customer too.
+    """
 
 class VisitorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who comes to a clinic, and with which pet; for the clinic and administrators. It is asked of account at that moment and
@@ -479,7 +486,9 @@ class VisitorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.GetBookingVisitorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.GetBookingVisitorResponse, _abc.Awaitable[_booking_pb2.GetBookingVisitorResponse]]:
-        """Of a booking. BOOKING_NOT_FOUND to who does not act for the clinic, its customer too."""
+        """Of a booking, with the pet's medical history while it is confirmed or in progress. BOOKING_NOT_FOUND to who does not
+        act for the clinic, its customer too.
+        """
 
 def add_VisitorServiceServicer_to_server(servicer: VisitorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -284,6 +284,42 @@ class Clinic(_message.Message):
 Global___Clinic: _TypeAlias = Clinic  # noqa: Y015
 
 @_typing.final
+class AvailabilityException(_message.Message):
+    """A date of a service that is not like its weekday: the clinic is closed on it, or has other hours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """ISO 8601, in the clinic's zone, and once at most. Hours belong to the date on which they begin: what a night has after
+    midnight goes with the evening before.
+    """
+    reason: _builtins.str
+    """For everybody who sees the service, for example Lebaran."""
+    @_builtins.property
+    def hours(self) -> Global___DayHours:
+        """What the clinic has on this date in place of its usual hours, for this service; closed where absent or not open. A
+        person serves as far as their own hours reach into these.
+        """
+
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        hours: Global___DayHours | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "hours", b"hours", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AvailabilityException: _TypeAlias = AvailabilityException  # noqa: Y015
+
+@_typing.final
 class Service(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -299,6 +335,7 @@ class Service(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CANCELLATION_POLICY_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_EXCEPTIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     clinic_id: _builtins.str
     name: _builtins.str
@@ -326,6 +363,13 @@ class Service(_message.Message):
         cancellation_policy in the update mask and leave it out of the service.
         """
 
+    @_builtins.property
+    def availability_exceptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___AvailabilityException]:
+        """Dates that are not like their weekdays, in their order. They bear on slots that are made from then on: those that
+        exist on such a date stand, and what is held or booked in them too. The clinic takes them away (RemoveSlot), off the
+        market (BlockSlot), or cancels what is booked (CancelBooking). Past ones need not be kept.
+        """
+
     def __init__(
         self,
         *,
@@ -341,10 +385,11 @@ class Service(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
         cancellation_policy: Global___CancellationPolicy | None = ...,
+        availability_exceptions: _abc.Iterable[Global___AvailabilityException] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "cancellation_policy", b"cancellation_policy", "created_at", b"created_at", "is_available", b"is_available", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "cancellation_policy", b"cancellation_policy", "clinic_id", b"clinic_id", "created_at", b"created_at", "description", b"description", "duration_minutes", b"duration_minutes", "id", b"id", "is_available", b"is_available", "name", b"name", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_available", b"_is_available", "_requires_approval", b"_requires_approval", "availability_exceptions", b"availability_exceptions", "cancellation_policy", b"cancellation_policy", "clinic_id", b"clinic_id", "created_at", b"created_at", "description", b"description", "duration_minutes", b"duration_minutes", "id", b"id", "is_available", b"is_available", "name", b"name", "price", b"price", "requires_approval", b"requires_approval", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__is_available: _TypeAlias = _typing.Literal["is_available"]  # noqa: Y015
     _WhichOneofArgType__is_available: _TypeAlias = _typing.Literal["_is_available", b"_is_available"]  # noqa: Y015
@@ -395,6 +440,7 @@ class Staff(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    QUALIFICATIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     clinic_id: _builtins.str
     name: _builtins.str
@@ -415,6 +461,10 @@ class Staff(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def qualifications(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Degrees, licences and courses in the clinic's words, for everybody to see; each of 1 to 100 characters."""
+
     def __init__(
         self,
         *,
@@ -431,10 +481,11 @@ class Staff(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        qualifications: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "created_at", b"created_at", "email", b"email", "id", b"id", "name", b"name", "phone", b"phone", "photo_url", b"photo_url", "role", b"role", "specialization", b"specialization", "updated_at", b"updated_at", "user_id", b"user_id", "version", b"version", "working_hours", b"working_hours"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "created_at", b"created_at", "email", b"email", "id", b"id", "name", b"name", "phone", b"phone", "photo_url", b"photo_url", "qualifications", b"qualifications", "role", b"role", "specialization", b"specialization", "updated_at", b"updated_at", "user_id", b"user_id", "version", b"version", "working_hours", b"working_hours"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -453,6 +504,8 @@ class Review(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     IS_VERIFIED_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    IS_PUBLISHED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     booking_id: _builtins.str
     user_id: _builtins.str
@@ -462,8 +515,16 @@ class Review(_message.Message):
     """1 to 5."""
     comment: _builtins.str
     is_verified: _builtins.bool
+    is_published: _builtins.bool
+    """Whether everybody sees it, and the clinic's rating counts it. An administrator can take it from the public, and give
+    it back.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pictures of the visit, by their https addresses, in the author's order."""
+
     def __init__(
         self,
         *,
@@ -476,10 +537,12 @@ class Review(_message.Message):
         comment: _builtins.str = ...,
         is_verified: _builtins.bool = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        attachments: _abc.Iterable[_builtins.str] | None = ...,
+        is_published: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "clinic_id", b"clinic_id", "comment", b"comment", "created_at", b"created_at", "id", b"id", "is_verified", b"is_verified", "rating", b"rating", "service_id", b"service_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "booking_id", b"booking_id", "clinic_id", b"clinic_id", "comment", b"comment", "created_at", b"created_at", "id", b"id", "is_published", b"is_published", "is_verified", b"is_verified", "rating", b"rating", "service_id", b"service_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -975,8 +1038,9 @@ class UpdateServiceRequest(_message.Message):
     def service(self) -> Global___Service: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """name, description, price, duration_minutes, requires_approval, is_available, cancellation_policy; empty means all of
-        these that are set. duration_minutes, requires_approval and is_available need a value where they are named.
+        """name, description, price, duration_minutes, requires_approval, is_available, cancellation_policy,
+        availability_exceptions; empty means all of these that are set. duration_minutes, requires_approval and is_available
+        need a value where they are named. availability_exceptions is edited whole: named and left empty there are none.
         """
 
     def __init__(
@@ -1162,7 +1226,9 @@ class UpdateStaffRequest(_message.Message):
     def staff(self) -> Global___Staff: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """name, email, phone, role, specialization, photo_url, working_hours, user_id; empty means all of these that are set."""
+        """name, email, phone, role, specialization, photo_url, working_hours, user_id, qualifications; empty means all of these
+        that are set. working_hours and qualifications are edited whole.
+        """
 
     def __init__(
         self,
@@ -1208,10 +1274,15 @@ class CreateReviewRequest(_message.Message):
     RATING_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     booking_id: _builtins.str
     rating: _builtins.int
     comment: _builtins.str
     request_id: _builtins.str
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pictures of the visit: https addresses, each once. They lie with whoever keeps them for the app."""
+
     def __init__(
         self,
         *,
@@ -1219,10 +1290,11 @@ class CreateReviewRequest(_message.Message):
         rating: _builtins.int = ...,
         comment: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        attachments: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "comment", b"comment", "rating", b"rating", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "booking_id", b"booking_id", "comment", b"comment", "rating", b"rating", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1249,25 +1321,70 @@ class CreateReviewResponse(_message.Message):
 Global___CreateReviewResponse: _TypeAlias = CreateReviewResponse  # noqa: Y015
 
 @_typing.final
+class GetReviewRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOKING_ID_FIELD_NUMBER: _builtins.int
+    booking_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        booking_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewRequest: _TypeAlias = GetReviewRequest  # noqa: Y015
+
+@_typing.final
+class GetReviewResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def review(self) -> Global___Review: ...
+    def __init__(
+        self,
+        *,
+        review: Global___Review | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["review", b"review"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["review", b"review"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewResponse: _TypeAlias = GetReviewResponse  # noqa: Y015
+
+@_typing.final
 class ListReviewsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLINIC_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNPUBLISHED_FIELD_NUMBER: _builtins.int
     clinic_id: _builtins.str
     page_size: _builtins.int
     page_token: _builtins.str
+    unpublished: _builtins.bool
+    """Those that an administrator took from the public, instead of published ones; for the clinic, administrators and
+    services.
+    """
     def __init__(
         self,
         *,
         clinic_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        unpublished: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clinic_id", b"clinic_id", "page_size", b"page_size", "page_token", b"page_token", "unpublished", b"unpublished"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -115,6 +115,11 @@ class CatalogServiceStub(object):
                 request_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.CreateReviewRequest.SerializeToString,
                 response_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.CreateReviewResponse.FromString,
                 _registered_method=True)
+        self.GetReview = channel.unary_unary(
+                '/petpro.catalog.v1.CatalogService/GetReview',
+                request_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetReviewRequest.SerializeToString,
+                response_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetReviewResponse.FromString,
+                _registered_method=True)
         self.ListReviews = channel.unary_unary(
                 '/petpro.catalog.v1.CatalogService/ListReviews',
                 request_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.ListReviewsRequest.SerializeToString,
@@ -244,6 +249,14 @@ class CatalogServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetReview(self, request, context):
+        """The review of a booking, published or not; for its author, the clinic, administrators and services. REVIEW_NOT_FOUND
+        to everybody else, and where there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReviews(self, request, context):
         """Published reviews of a clinic, newest first.
         """
@@ -333,6 +346,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.CreateReview,
                     request_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.CreateReviewRequest.FromString,
                     response_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.CreateReviewResponse.SerializeToString,
+            ),
+            'GetReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReview,
+                    request_deserializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetReviewRequest.FromString,
+                    response_serializer=petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetReviewResponse.SerializeToString,
             ),
             'ListReviews': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReviews,
@@ -773,6 +791,33 @@ class CatalogService(object):
             '/petpro.catalog.v1.CatalogService/CreateReview',
             petpro_dot_catalog_dot_v1_dot_catalog__pb2.CreateReviewRequest.SerializeToString,
             petpro_dot_catalog_dot_v1_dot_catalog__pb2.CreateReviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/petpro.catalog.v1.CatalogService/GetReview',
+            petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetReviewRequest.SerializeToString,
+            petpro_dot_catalog_dot_v1_dot_catalog__pb2.GetReviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -75,6 +75,10 @@ class CatalogServiceStub:
     booked as such: what counts is whether the account stood in a staff entry when they booked, whatever became of it
     since.
     """
+    GetReview: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetReviewRequest, _catalog_pb2.GetReviewResponse]
+    """The review of a booking, published or not; for its author, the clinic, administrators and services. REVIEW_NOT_FOUND
+    to everybody else, and where there is none.
+    """
     ListReviews: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]
     """Published reviews of a clinic, newest first."""
 
@@ -124,6 +128,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
     booked as such: what counts is whether the account stood in a staff entry when they booked, whatever became of it
     since.
+    """
+    GetReview: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetReviewRequest, _catalog_pb2.GetReviewResponse]  # type: ignore[assignment]
+    """The review of a booking, published or not; for its author, the clinic, administrators and services. REVIEW_NOT_FOUND
+    to everybody else, and where there is none.
     """
     ListReviews: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListReviewsRequest, _catalog_pb2.ListReviewsResponse]  # type: ignore[assignment]
     """Published reviews of a clinic, newest first."""
@@ -267,6 +275,16 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reviews the caller's own completed booking, once. The owner of a clinic does not review it, nor do staff what they
         booked as such: what counts is whether the account stood in a staff entry when they booked, whatever became of it
         since.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReview(
+        self,
+        request: _catalog_pb2.GetReviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.GetReviewResponse, _abc.Awaitable[_catalog_pb2.GetReviewResponse]]:
+        """The review of a booking, published or not; for its author, the clinic, administrators and services. REVIEW_NOT_FOUND
+        to everybody else, and where there is none.
         """
 
     @_abc_1.abstractmethod

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$petpro/catalog/v1/error_reason.proto\x12\x11petpro.catalog.v1*\xae\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_CLINIC_NOT_FOUND\x10\x01\x12\"\n\x1e\x45RROR_REASON_SERVICE_NOT_FOUND\x10\x02\x12 \n\x1c\x45RROR_REASON_STAFF_NOT_FOUND\x10\x03\x12$\n ERROR_REASON_WRONG_CLINIC_STATUS\x10\x04\x12\'\n#ERROR_REASON_BOOKING_NOT_REVIEWABLE\x10\x05\x12!\n\x1d\x45RROR_REASON_ALREADY_REVIEWED\x10\x06\x12&\n\"ERROR_REASON_CLINIC_TIMEZONE_FIXED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$petpro/catalog/v1/error_reason.proto\x12\x11petpro.catalog.v1*\xd1\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_CLINIC_NOT_FOUND\x10\x01\x12\"\n\x1e\x45RROR_REASON_SERVICE_NOT_FOUND\x10\x02\x12 \n\x1c\x45RROR_REASON_STAFF_NOT_FOUND\x10\x03\x12$\n ERROR_REASON_WRONG_CLINIC_STATUS\x10\x04\x12\'\n#ERROR_REASON_BOOKING_NOT_REVIEWABLE\x10\x05\x12!\n\x1d\x45RROR_REASON_ALREADY_REVIEWED\x10\x06\x12&\n\"ERROR_REASON_CLINIC_TIMEZONE_FIXED\x10\x07\x12!\n\x1d\x45RROR_REASON_REVIEW_NOT_FOUND\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petpro.catalog.v1.error_rea
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=60
-  _globals['_ERRORREASON']._serialized_end=362
+  _globals['_ERRORREASON']._serialized_end=397
 # @@protoc_insertion_point(module_scope)

@@ -42,6 +42,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     (FAILED_PRECONDITION). One that moves to another zone applies anew for the new place, and is suspended at the old
     one once its last booking is over.
     """
+    ERROR_REASON_REVIEW_NOT_FOUND: _ErrorReason.ValueType  # 8
+    """No such review, or it is not visible to the caller (NOT_FOUND)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons in google.rpc.ErrorInfo with domain "catalog.petpro"."""
@@ -66,4 +68,6 @@ ERROR_REASON_CLINIC_TIMEZONE_FIXED: ErrorReason.ValueType  # 7
 (FAILED_PRECONDITION). One that moves to another zone applies anew for the new place, and is suspended at the old
 one once its last booking is over.
 """
+ERROR_REASON_REVIEW_NOT_FOUND: ErrorReason.ValueType  # 8
+"""No such review, or it is not visible to the caller (NOT_FOUND)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

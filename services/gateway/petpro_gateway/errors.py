@@ -21,14 +21,19 @@ DOMAIN = "gateway.petpro"
 
 @dataclass(frozen=True)
 class GatewayError:
-    """One kind of failure. `grpc_code` is what Envoy tells a gRPC client for this HTTP status."""
+    """One kind of failure. Who speaks gRPC is told `grpc_code` where that is another."""
 
     http_status: int
     code: grpc.StatusCode
-    grpc_code: grpc.StatusCode
     reason: str
     message: str
     retry_seconds: int = 0
+    grpc_code: grpc.StatusCode | None = None
+
+    @property
+    def status_over_grpc(self) -> int:
+        """The number of the code that a gRPC client is told: Envoy by itself would go by the HTTP status."""
+        return int((self.grpc_code or self.code).value[0])
 
     @property
     def details(self) -> list[Config]:
@@ -39,7 +44,7 @@ class GatewayError:
 
     def details_bin(self) -> str:
         """The whole google.rpc.Status as a value of `grpc-status-details-bin`."""
-        status = status_pb2.Status(code=self.grpc_code.value[0], message=self.message)
+        status = status_pb2.Status(code=self.status_over_grpc, message=self.message)
         status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN))
         if self.retry_seconds:
             delay = Duration(seconds=self.retry_seconds)
@@ -50,21 +55,21 @@ class GatewayError:
 _C = grpc.StatusCode
 
 ERRORS = (
-    GatewayError(400, _C.INVALID_ARGUMENT, _C.INTERNAL, "INVALID_REQUEST", "The request cannot be read."),
-    GatewayError(401, _C.UNAUTHENTICATED, _C.UNAUTHENTICATED, "UNAUTHENTICATED", "A valid access token is needed."),
-    GatewayError(403, _C.PERMISSION_DENIED, _C.PERMISSION_DENIED, "FORBIDDEN", "The caller may not do this."),
-    GatewayError(404, _C.NOT_FOUND, _C.UNIMPLEMENTED, "ROUTE_NOT_FOUND", "There is nothing at this path."),
-    GatewayError(405, _C.UNIMPLEMENTED, _C.UNKNOWN, "METHOD_NOT_ALLOWED", "This path has other methods; see Allow."),
-    GatewayError(408, _C.DEADLINE_EXCEEDED, _C.UNKNOWN, "REQUEST_TIMED_OUT", "The request took too long to arrive."),
-    GatewayError(413, _C.INVALID_ARGUMENT, _C.UNKNOWN, "BODY_TOO_LARGE", "The body of the request is too large."),
-    GatewayError(426, _C.UNIMPLEMENTED, _C.UNKNOWN, "HTTP_VERSION_TOO_OLD", "HTTP/1.1 or later is needed."),
-    GatewayError(429, _C.RESOURCE_EXHAUSTED, _C.RESOURCE_EXHAUSTED, "RATE_LIMITED", "Too many calls.", 1),
-    GatewayError(431, _C.INVALID_ARGUMENT, _C.UNKNOWN, "HEADERS_TOO_LARGE", "Address and headers are too large."),
-    GatewayError(500, _C.INTERNAL, _C.UNKNOWN, "INTERNAL", "A fault of ours; quote X-Request-Id to support."),
-    GatewayError(501, _C.UNIMPLEMENTED, _C.UNKNOWN, "NOT_IMPLEMENTED", "The body may come whole or in chunks only."),
-    GatewayError(502, _C.UNAVAILABLE, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
-    GatewayError(503, _C.UNAVAILABLE, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
-    GatewayError(504, _C.DEADLINE_EXCEEDED, _C.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "A service took too long."),
+    GatewayError(400, _C.INVALID_ARGUMENT, "INVALID_REQUEST", "The request cannot be read."),
+    GatewayError(401, _C.UNAUTHENTICATED, "UNAUTHENTICATED", "A valid access token is needed."),
+    GatewayError(403, _C.PERMISSION_DENIED, "FORBIDDEN", "The caller may not do this."),
+    GatewayError(404, _C.NOT_FOUND, "ROUTE_NOT_FOUND", "There is nothing at this path.", grpc_code=_C.UNIMPLEMENTED),
+    GatewayError(405, _C.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", "This path has other methods; see Allow."),
+    GatewayError(408, _C.DEADLINE_EXCEEDED, "REQUEST_TIMED_OUT", "The request took too long to arrive."),
+    GatewayError(413, _C.INVALID_ARGUMENT, "BODY_TOO_LARGE", "The body of the request is too large."),
+    GatewayError(426, _C.UNIMPLEMENTED, "HTTP_VERSION_TOO_OLD", "HTTP/1.1 or later is needed."),
+    GatewayError(429, _C.RESOURCE_EXHAUSTED, "RATE_LIMITED", "Too many calls.", 1),
+    GatewayError(431, _C.INVALID_ARGUMENT, "HEADERS_TOO_LARGE", "Address and headers are too large."),
+    GatewayError(500, _C.INTERNAL, "INTERNAL", "A fault of ours; quote X-Request-Id to support."),
+    GatewayError(501, _C.UNIMPLEMENTED, "NOT_IMPLEMENTED", "The body may come whole or in chunks only."),
+    GatewayError(502, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
+    GatewayError(503, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
+    GatewayError(504, _C.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "A service took too long."),
 )
 
 OTHERWISE_SAID = {
@@ -101,7 +106,10 @@ def _grpc_mapper(error: GatewayError, condition: Config) -> Config:
     return {
         "filter": {"and_filter": {"filters": [condition, _speaks_grpc()]}},
         "body_format_override": {"text_format_source": {"inline_string": error.message}},
-        "headers_to_add": [header("grpc-status-details-bin", error.details_bin())],
+        "headers_to_add": [
+            header("grpc-status", str(error.status_over_grpc)),
+            header("grpc-status-details-bin", error.details_bin()),
+        ],
     }
 
 

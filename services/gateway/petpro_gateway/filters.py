@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import grpc
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 from google.rpc import error_details_pb2, status_pb2
@@ -18,12 +19,17 @@ JWKS_PATH = "/.well-known/jwks.json"
 JWKS_CLUSTER = "gateway-keys"
 _TYPES = "type.googleapis.com/envoy.extensions.filters.http"
 _NOT_FROM_OUTSIDE = ("x-petpro-", "x-envoy-", "x-forwarded-host", "x-original-", "x-real-ip", "forwarded")
+_OF_GRPC_ALONE = ("grpc-status", "grpc-message", "grpc-previous-rpc-attempts", "grpc-retry-pushback-ms")
+_DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+_IS_GRPC = "request.headers['content-type'].startsWith('application/grpc')"
+_GRPC_TIMEOUT = "^[0-9]{1,8}[HMSmun]$"
+"""As gRPC's protocol over HTTP/2 has it: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md."""
 
 
 def public_filters(contracts: Contracts, methods: Sequence[Method], policy: Policy) -> list[Config]:
     """Strip, CORS, gRPC-Web, health, what was left unread, rate limits, tokens, body limit, JSON, router."""
     return [
-        _filter("header_mutation", "HeaderMutation", {"mutations": {"request_mutations": _only_ours()}}),
+        _filter("header_mutation", "HeaderMutation", {"mutations": _only_ours()}),
         _filter("cors", "Cors"),
         _filter("grpc_web", "GrpcWeb"),
         _health(),
@@ -81,29 +87,55 @@ def router() -> Config:
     return _filter("router", "Router", {"suppress_envoy_headers": True})
 
 
-def _only_ours() -> list[Config]:
-    """Headers that only we may set are removed from what comes in."""
-    return [{"remove_on_match": {"key_matcher": {"prefix": name, "ignore_case": True}}} for name in _NOT_FROM_OUTSIDE]
+def _only_ours() -> Config:
+    """Headers that only we may set are removed from what comes in, and those that a service's gRPC library reads by
+    itself and nobody needs to send: of a value that it cannot read it resets the call, as if the service were away.
+
+    Over gRPC-Web Envoy tells of a service that took too long as of one that is away, which clients try again.
+    """
+    matchers = [
+        *({"prefix": name, "ignore_case": True} for name in _NOT_FROM_OUTSIDE),
+        *({"exact": name} for name in _OF_GRPC_ALONE),
+        {"suffix": "-bin", "ignore_case": True},
+    ]
+    too_long = f"%CEL(response.code in [408, 504] && 'grpc-status' in response.headers ? '{_DEADLINE_EXCEEDED}' : '')%"
+    return {
+        "request_mutations": [{"remove_on_match": {"key_matcher": matcher}} for matcher in matchers],
+        "response_mutations": [{"append": header("grpc-status", too_long)}],
+    }
 
 
 def early_mutations() -> list[Config]:
-    """What is done before a request gets its id: a client's own is dropped, and ours takes its place, unless it can be
-    passed on as gRPC metadata, which are printable ASCII, and is no longer than 128 characters.
+    """What is done before a request gets its id: what a client sent is dropped unless it is fit.
 
-    A value that is empty changes no header, so what is kept goes through one that nobody else can have set.
+    Of an id, whose place ours takes: it is passed on as gRPC metadata, which are printable ASCII, and is no longer than
+    128 characters. Of what gRPC sends by itself: the service's library reads it. A time-out that it cannot read is
+    worse than refused: calls of all callers share a connection, whose compression of headers remembers that one, and
+    for a while all of them failed.
     """
-    given, kept = "request.headers['x-request-id']", "x-petpro-kept-request-id"
-    fit = f"size({given}) <= 128 && {given}.matches('^[ -~]+$')"
     mutations = [
-        {"remove": kept},
-        {"append": header(kept, f"%CEL({fit} ? {given} : '')%")},
-        {"remove": "x-request-id"},
-        {"append": header("x-request-id", f"%REQ({kept})%")},
-        {"remove": kept},
+        *_kept_if("x-request-id", lambda given: f"size({given}) <= 128 && {given}.matches('^[ -~]+$')"),
+        *_kept_if("grpc-timeout", lambda given: f"{_IS_GRPC} && {given}.matches('{_GRPC_TIMEOUT}')"),
+        *_kept_if("grpc-encoding", lambda given: f"{_IS_GRPC} && {given} in ['identity', 'gzip', 'deflate']"),
     ]
     kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     typed = {"@type": f"type.googleapis.com/{kind}", "mutations": mutations}
     return [{"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": typed}]
+
+
+def _kept_if(name: str, fit: Callable[[str], str]) -> list[Config]:
+    """Mutations that drop a header unless the expression of its value holds.
+
+    A value that is empty changes no header, so what is kept goes through one that nobody else can have set.
+    """
+    given, kept = f"request.headers['{name}']", f"x-petpro-kept-{name}"
+    return [
+        {"remove": kept},
+        {"append": header(kept, f"%CEL({fit(given)} ? {given} : '')%")},
+        {"remove": name},
+        {"append": header(name, f"%REQ({kept})%")},
+        {"remove": kept},
+    ]
 
 
 def _health() -> Config:

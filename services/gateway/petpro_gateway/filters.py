@@ -23,7 +23,7 @@ _NOT_FROM_OUTSIDE = ("x-petpro-", "x-envoy-", "x-forwarded-host", "x-original-",
 def public_filters(contracts: Contracts, methods: Sequence[Method], policy: Policy) -> list[Config]:
     """Strip, CORS, gRPC-Web, health, what was left unread, rate limits, tokens, body limit, JSON, router."""
     return [
-        _filter("header_mutation", "HeaderMutation", {"mutations": {"request_mutations": _only_ours()}}),
+        _filter("header_mutation", "HeaderMutation", {"mutations": _only_ours()}),
         _filter("cors", "Cors"),
         _filter("grpc_web", "GrpcWeb"),
         _health(),
@@ -81,29 +81,50 @@ def router() -> Config:
     return _filter("router", "Router", {"suppress_envoy_headers": True})
 
 
-def _only_ours() -> list[Config]:
-    """Headers that only we may set are removed from what comes in."""
-    return [{"remove_on_match": {"key_matcher": {"prefix": name, "ignore_case": True}}} for name in _NOT_FROM_OUTSIDE]
+def _only_ours() -> Config:
+    """Headers that only we may set are removed from what comes in. Of trailers, which no contract has, nothing stays."""
+    return {
+        "request_mutations": [_removed({"prefix": name, "ignore_case": True}) for name in _NOT_FROM_OUTSIDE],
+        "request_trailers_mutations": [_removed({"safe_regex": {"regex": ".*"}})],
+    }
 
 
 def early_mutations() -> list[Config]:
-    """What is done before a request gets its id: a client's own is dropped, and ours takes its place, unless it can be
-    passed on as gRPC metadata, which are printable ASCII, and is no longer than 128 characters.
+    """What is done before a request gets its id and its deadline.
 
-    A value that is empty changes no header, so what is kept goes through one that nobody else can have set.
+    A client's own id is dropped, and ours takes its place, unless it can be passed on as gRPC metadata, which are
+    printable ASCII, and is no longer than 128 characters. Their deadline is dropped unless it is one: a service that
+    cannot read it would refuse the calls of others too, which come over the same connection.
     """
-    given, kept = "request.headers['x-request-id']", "x-petpro-kept-request-id"
-    fit = f"size({given}) <= 128 && {given}.matches('^[ -~]+$')"
+    given = "request.headers['{}']"
+    request_id, timeout = given.format("x-request-id"), given.format("grpc-timeout")
     mutations = [
-        {"remove": kept},
-        _overwritten(kept, f"%CEL({fit} ? {given} : '')%"),
-        {"remove": "x-request-id"},
-        _overwritten("x-request-id", f"%REQ({kept})%"),
-        {"remove": kept},
+        *_kept_if("x-request-id", f"size({request_id}) <= 128 && {request_id}.matches('^[ -~]+$')"),
+        *_kept_if("grpc-timeout", f"{timeout}.matches('^[0-9]{{1,8}}[HMSmun]$')"),
     ]
     kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     typed = {"@type": f"type.googleapis.com/{kind}", "mutations": mutations}
     return [{"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": typed}]
+
+
+def _kept_if(header: str, fit: str) -> list[Config]:
+    """Removes this header unless the CEL expression holds.
+
+    A value that is empty changes no header, so what is kept goes through one that nobody else can have set.
+    """
+    kept = f"x-petpro-kept-{header}"
+    return [
+        {"remove": kept},
+        _overwritten(kept, f"%CEL({fit} ? request.headers['{header}'] : '')%"),
+        {"remove": header},
+        _overwritten(header, f"%REQ({kept})%"),
+        {"remove": kept},
+    ]
+
+
+def _removed(name: Config) -> Config:
+    """Removes every header whose name fits."""
+    return {"remove_on_match": {"key_matcher": name}}
 
 
 def _overwritten(key: str, value: str) -> Config:

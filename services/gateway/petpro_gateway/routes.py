@@ -99,7 +99,10 @@ def _http_route(binding: Binding, method: Method, service: str, policy: Policy) 
 
 
 def _grpc_route(method: Method, policy: Policy) -> Config:
-    """For gRPC and gRPC-Web, both told by their content type. A client's own shorter deadline counts."""
+    """For gRPC and gRPC-Web, both told by their content type. A client's own shorter deadline counts.
+
+    What they say of trailers does not: a service that cannot read it would refuse the calls of others too.
+    """
     grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
     default = {
         "header": {"key": "grpc-timeout", "value": f"{round(policy.timeout_seconds(method) * 1000)}m"},
@@ -111,7 +114,7 @@ def _grpc_route(method: Method, policy: Policy) -> Config:
     rules = {**route["typed_per_filter_config"], _BUFFER: _buffer(disabled=True)}
     return {
         **route,
-        **({} if method.streaming else {"request_headers_to_add": [default]}),
+        "request_headers_to_add": [_set("te", "trailers"), *([] if method.streaming else [default])],
         "typed_per_filter_config": rules,
     }
 

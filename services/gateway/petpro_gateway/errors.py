@@ -17,18 +17,24 @@ Config = dict[str, Any]
 """A piece of Envoy configuration, as it will stand in YAML."""
 
 DOMAIN = "gateway.petpro"
+CODE = "x-petpro-grpc-status"
+"""The response header that holds the code until Envoy's filters have put in one of their own; see `filters`."""
 
 
 @dataclass(frozen=True)
 class GatewayError:
-    """One kind of failure. `grpc_code` is what Envoy tells a gRPC client for this HTTP status."""
+    """One kind of failure."""
 
     http_status: int
     code: grpc.StatusCode
-    grpc_code: grpc.StatusCode
     reason: str
     message: str
     retry_seconds: int = 0
+
+    @property
+    def grpc_code(self) -> grpc.StatusCode:
+        """What a gRPC client is told: to it a path is a method."""
+        return grpc.StatusCode.UNIMPLEMENTED if self.http_status == 404 else self.code
 
     @property
     def details(self) -> list[Config]:
@@ -50,21 +56,21 @@ class GatewayError:
 _C = grpc.StatusCode
 
 ERRORS = (
-    GatewayError(400, _C.INVALID_ARGUMENT, _C.INTERNAL, "INVALID_REQUEST", "The request cannot be read."),
-    GatewayError(401, _C.UNAUTHENTICATED, _C.UNAUTHENTICATED, "UNAUTHENTICATED", "A valid access token is needed."),
-    GatewayError(403, _C.PERMISSION_DENIED, _C.PERMISSION_DENIED, "FORBIDDEN", "The caller may not do this."),
-    GatewayError(404, _C.NOT_FOUND, _C.UNIMPLEMENTED, "ROUTE_NOT_FOUND", "There is nothing at this path."),
-    GatewayError(405, _C.UNIMPLEMENTED, _C.UNKNOWN, "METHOD_NOT_ALLOWED", "This path has other methods; see Allow."),
-    GatewayError(408, _C.DEADLINE_EXCEEDED, _C.UNKNOWN, "REQUEST_TIMED_OUT", "The request took too long to arrive."),
-    GatewayError(413, _C.INVALID_ARGUMENT, _C.UNKNOWN, "BODY_TOO_LARGE", "The body of the request is too large."),
-    GatewayError(426, _C.UNIMPLEMENTED, _C.UNKNOWN, "HTTP_VERSION_TOO_OLD", "HTTP/1.1 or later is needed."),
-    GatewayError(429, _C.RESOURCE_EXHAUSTED, _C.RESOURCE_EXHAUSTED, "RATE_LIMITED", "Too many calls.", 1),
-    GatewayError(431, _C.INVALID_ARGUMENT, _C.UNKNOWN, "HEADERS_TOO_LARGE", "Address and headers are too large."),
-    GatewayError(500, _C.INTERNAL, _C.UNKNOWN, "INTERNAL", "A fault of ours; quote X-Request-Id to support."),
-    GatewayError(501, _C.UNIMPLEMENTED, _C.UNKNOWN, "NOT_IMPLEMENTED", "The body may come whole or in chunks only."),
-    GatewayError(502, _C.UNAVAILABLE, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
-    GatewayError(503, _C.UNAVAILABLE, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
-    GatewayError(504, _C.DEADLINE_EXCEEDED, _C.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "A service took too long."),
+    GatewayError(400, _C.INVALID_ARGUMENT, "INVALID_REQUEST", "The request cannot be read."),
+    GatewayError(401, _C.UNAUTHENTICATED, "UNAUTHENTICATED", "A valid access token is needed."),
+    GatewayError(403, _C.PERMISSION_DENIED, "FORBIDDEN", "The caller may not do this."),
+    GatewayError(404, _C.NOT_FOUND, "ROUTE_NOT_FOUND", "There is nothing at this path."),
+    GatewayError(405, _C.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", "This path has other methods; see Allow."),
+    GatewayError(408, _C.DEADLINE_EXCEEDED, "REQUEST_TIMED_OUT", "The request took too long to arrive."),
+    GatewayError(413, _C.INVALID_ARGUMENT, "BODY_TOO_LARGE", "The body of the request is too large."),
+    GatewayError(426, _C.UNIMPLEMENTED, "HTTP_VERSION_TOO_OLD", "HTTP/1.1 or later is needed."),
+    GatewayError(429, _C.RESOURCE_EXHAUSTED, "RATE_LIMITED", "Too many calls.", 1),
+    GatewayError(431, _C.INVALID_ARGUMENT, "HEADERS_TOO_LARGE", "Address and headers are too large."),
+    GatewayError(500, _C.INTERNAL, "INTERNAL", "A fault of ours; quote X-Request-Id to support."),
+    GatewayError(501, _C.UNIMPLEMENTED, "NOT_IMPLEMENTED", "The body may come whole or in chunks only."),
+    GatewayError(502, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
+    GatewayError(503, _C.UNAVAILABLE, "UNAVAILABLE", "A service is away; try again later.", 1),
+    GatewayError(504, _C.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "A service took too long."),
 )
 
 OTHERWISE_SAID = {
@@ -101,7 +107,10 @@ def _grpc_mapper(error: GatewayError, condition: Config) -> Config:
     return {
         "filter": {"and_filter": {"filters": [condition, _speaks_grpc()]}},
         "body_format_override": {"text_format_source": {"inline_string": error.message}},
-        "headers_to_add": [_header("grpc-status-details-bin", error.details_bin())],
+        "headers_to_add": [
+            _header(CODE, str(error.grpc_code.value[0])),
+            _header("grpc-status-details-bin", error.details_bin()),
+        ],
     }
 
 

@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.rpc import error_details_pb2, status_pb2
 
 from petpro_gateway.descriptors import Contracts, Method
-from petpro_gateway.errors import Config
+from petpro_gateway.errors import CODE, Config
 from petpro_gateway.policy import Cors, Policy, Tokens
 from petpro_gateway.routes import MAY_HAVE_TOKEN, NEEDS_TOKEN, rate_limit
 
@@ -23,7 +23,7 @@ _NOT_FROM_OUTSIDE = ("x-petpro-", "x-envoy-", "x-forwarded-host", "x-original-",
 def public_filters(contracts: Contracts, methods: Sequence[Method], policy: Policy) -> list[Config]:
     """Strip, CORS, gRPC-Web, health, what was left unread, rate limits, tokens, body limit, JSON, router."""
     return [
-        _filter("header_mutation", "HeaderMutation", {"mutations": _only_ours()}),
+        _filter("header_mutation", "HeaderMutation", {"mutations": {**_only_ours(), **_our_code()}}),
         _filter("cors", "Cors"),
         _filter("grpc_web", "GrpcWeb"),
         _health(),
@@ -82,11 +82,16 @@ def router() -> Config:
 
 
 def _only_ours() -> Config:
-    """Headers that only we may set are removed from what comes in. Of trailers, which no contract has, nothing stays."""
+    """Headers that only we may set are removed from what comes in. Of trailers, which no contract has, none stays."""
     return {
         "request_mutations": [_removed({"prefix": name, "ignore_case": True}) for name in _NOT_FROM_OUTSIDE],
         "request_trailers_mutations": [_removed({"safe_regex": {"regex": ".*"}})],
     }
+
+
+def _our_code() -> Config:
+    """Done last of all: Envoy chooses a code by the HTTP status, which over gRPC-Web calls a deadline UNAVAILABLE."""
+    return {"response_mutations": [_overwritten("grpc-status", f"%RESP({CODE})%"), {"remove": CODE}]}
 
 
 def early_mutations() -> list[Config]:

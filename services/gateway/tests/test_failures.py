@@ -129,6 +129,10 @@ async def test_a_frozen_service_is_504_over_http_and_deadline_exceeded_over_grpc
     async with running(policy, addresses, tmp_path) as edge:
         async with httpx.AsyncClient(base_url=edge.url, trust_env=False, timeout=20) as web:
             answer = await web.get(NEVER_ANSWERED, headers=dewi)
+            headers = dewi | {"content-type": "application/grpc-web+proto"}
+            path = f"/{LIST_BOOKINGS}"
+            from_page = await web.post(path, content=bytes(5), headers=headers)
+        assert (from_page.headers["grpc-status"], "x-petpro-grpc-status" in from_page.headers) == ("4", False)
         assert answer.status_code == 504
         assert answer.json()["details"][0]["reason"] == "DEADLINE_EXCEEDED"
         async with aio.insecure_channel(edge.address, options=[("grpc.enable_http_proxy", 0)]) as channel:

@@ -18,6 +18,11 @@ JWKS_PATH = "/.well-known/jwks.json"
 JWKS_CLUSTER = "gateway-keys"
 _TYPES = "type.googleapis.com/envoy.extensions.filters.http"
 _NOT_FROM_OUTSIDE = ("x-petpro-", "x-envoy-", "x-forwarded-host", "x-original-", "x-real-ip", "forwarded")
+_NOT_FOR_SERVICES: Sequence[Config] = (
+    {"prefix": "grpc-"},
+    {"suffix": "-bin"},
+    {"safe_regex": {"regex": "[^:].*[^a-z0-9_.-].*|[^:a-z0-9_.-].*"}},
+)
 
 
 def public_filters(contracts: Contracts, methods: Sequence[Method], policy: Policy) -> list[Config]:
@@ -100,31 +105,39 @@ def early_mutations() -> list[Config]:
     A client's own id is dropped, and ours takes its place, unless it can be passed on as gRPC metadata, which are
     printable ASCII, and is no longer than 128 characters. Their deadline is dropped unless it is one: a service that
     cannot read it would refuse the calls of others too, which come over the same connection.
+    Of gRPC's other headers a known encoding stays. Binary metadata and names that gRPC does not have do not: what it
+    cannot read it breaks off, and the gateway would take the service for away.
     """
     given = "request.headers['{}']"
-    request_id, timeout = given.format("x-request-id"), given.format("grpc-timeout")
+    request_id, timeout, encoding = map(given.format, ("x-request-id", "grpc-timeout", "grpc-encoding"))
+    fit = {
+        "x-request-id": f"size({request_id}) <= 128 && {request_id}.matches('^[ -~]+$')",
+        "grpc-timeout": f"{timeout}.matches('^[0-9]{{1,8}}[HMSmun]$')",
+        "grpc-encoding": f"{encoding}.matches('^(identity|gzip|deflate)$')",
+    }
     mutations = [
-        *_kept_if("x-request-id", f"size({request_id}) <= 128 && {request_id}.matches('^[ -~]+$')"),
-        *_kept_if("grpc-timeout", f"{timeout}.matches('^[0-9]{{1,8}}[HMSmun]$')"),
+        *(step for header, rule in fit.items() for step in _put_aside(header, rule)),
+        *(_removed(name) for name in _NOT_FOR_SERVICES),
+        *(step for header in fit for step in _put_back(header)),
     ]
     kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     typed = {"@type": f"type.googleapis.com/{kind}", "mutations": mutations}
     return [{"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": typed}]
 
 
-def _kept_if(header: str, fit: str) -> list[Config]:
-    """Removes this header unless the CEL expression holds.
-
-    A value that is empty changes no header, so what is kept goes through one that nobody else can have set.
-    """
+def _put_aside(header: str, rule: str) -> list[Config]:
+    """Where the CEL expression holds, under a name that nobody else can have set; an empty value changes no header."""
     kept = f"x-petpro-kept-{header}"
     return [
         {"remove": kept},
-        _overwritten(kept, f"%CEL({fit} ? request.headers['{header}'] : '')%"),
+        _overwritten(kept, f"%CEL({rule} ? request.headers['{header}'] : '')%"),
         {"remove": header},
-        _overwritten(header, f"%REQ({kept})%"),
-        {"remove": kept},
     ]
+
+
+def _put_back(header: str) -> list[Config]:
+    kept = f"x-petpro-kept-{header}"
+    return [_overwritten(header, f"%REQ({kept})%"), {"remove": kept}]
 
 
 def _removed(name: Config) -> Config:

@@ -23,7 +23,7 @@ _RETRIES = {
 """Only what has certainly not reached a service is sent again."""
 
 _EVENTS: Config = {
-    "request_headers_to_remove": ["grpc-timeout"],
+    "request_headers_to_remove": ["grpc-timeout", "grpc-encoding"],
     "response_headers_to_add": [
         {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
         for key, value in (("cache-control", "no-store"), ("x-accel-buffering", "no"))
@@ -95,6 +95,7 @@ def _http_route(binding: Binding, method: Method, service: str, policy: Policy) 
     return {
         **_route(match, method, service, policy, limits),
         "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
+        "request_headers_to_remove": ["grpc-encoding"],
     }
 
 

@@ -204,6 +204,23 @@ async def test_a_deadline_that_is_none_ends_nobodys_call(
     assert await calls_of_others(gateway) == {200}
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["a-bin", "-bin", "grpc-trace-bin", "grpc-encoding", "grpc-status", "grpc-previous-rpc-attempts", "x!y", "~", "x~"],
+)
+@pytest.mark.parametrize("kind", ["application/json", "application/grpc-web+proto"])
+async def test_a_header_that_grpc_cannot_read_does_not_make_a_service_seem_away(
+    stranger: httpx.AsyncClient, header: str, kind: str
+) -> None:
+    verb, path, body = ("GET", KEYS, b"") if kind == "application/json" else ("POST", GET_KEYS, EMPTY_MESSAGE)
+    answer = await stranger.request(verb, path, content=body, headers={"content-type": kind, header: "x"})
+    assert (answer.status_code, answer.headers.get("grpc-status", "0")) == (200, "0")
+
+
+async def test_a_json_call_is_not_compressed_whatever_it_says(stranger: httpx.AsyncClient) -> None:
+    assert (await stranger.get(KEYS, headers={"grpc-encoding": "gzip"})).status_code == 200
+
+
 @pytest.mark.parametrize("wanted", ["", "x", "gzip"])
 async def test_what_a_caller_says_of_trailers_ends_nobodys_call(
     gateway: Edge, stranger: httpx.AsyncClient, wanted: str

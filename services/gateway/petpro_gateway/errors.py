@@ -116,11 +116,13 @@ def _grpc_mapper(error: GatewayError, condition: Config) -> Config:
 
 def _json_mapper(error: GatewayError, condition: Config, message: str) -> Config:
     body = {"code": error.code.value[0], "message": message, "details": error.details}
-    retry = [_header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
+    headers = [_header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
+    if error.http_status == 401:  # RFC 9110, 15.5.2
+        headers.append(_header("www-authenticate", "Bearer"))
     return {
         "filter": condition,
         "body_format_override": {"json_format": body, "content_type": "application/json"},
-        "headers_to_add": retry,
+        "headers_to_add": headers,
     }
 
 

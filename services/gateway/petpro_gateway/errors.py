@@ -17,11 +17,13 @@ Config = dict[str, Any]
 """A piece of Envoy configuration, as it will stand in YAML."""
 
 DOMAIN = "gateway.petpro"
+CODE = "x-petpro-grpc-status"
+"""The response header that holds the code until Envoy's filters have put in one of their own; see `filters`."""
 
 
 @dataclass(frozen=True)
 class GatewayError:
-    """One kind of failure. Who speaks gRPC is told `grpc_code` where that is another."""
+    """One kind of failure."""
 
     http_status: int
     code: grpc.StatusCode
@@ -34,6 +36,11 @@ class GatewayError:
     def status_over_grpc(self) -> int:
         """The number of the code that a gRPC client is told: Envoy by itself would go by the HTTP status."""
         return int((self.grpc_code or self.code).value[0])
+
+    @property
+    def grpc_code(self) -> grpc.StatusCode:
+        """What a gRPC client is told: to it a path is a method."""
+        return grpc.StatusCode.UNIMPLEMENTED if self.http_status == 404 else self.code
 
     @property
     def details(self) -> list[Config]:
@@ -58,7 +65,7 @@ ERRORS = (
     GatewayError(400, _C.INVALID_ARGUMENT, "INVALID_REQUEST", "The request cannot be read."),
     GatewayError(401, _C.UNAUTHENTICATED, "UNAUTHENTICATED", "A valid access token is needed."),
     GatewayError(403, _C.PERMISSION_DENIED, "FORBIDDEN", "The caller may not do this."),
-    GatewayError(404, _C.NOT_FOUND, "ROUTE_NOT_FOUND", "There is nothing at this path.", grpc_code=_C.UNIMPLEMENTED),
+    GatewayError(404, _C.NOT_FOUND, "ROUTE_NOT_FOUND", "There is nothing at this path."),
     GatewayError(405, _C.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", "This path has other methods; see Allow."),
     GatewayError(408, _C.DEADLINE_EXCEEDED, "REQUEST_TIMED_OUT", "The request took too long to arrive."),
     GatewayError(413, _C.INVALID_ARGUMENT, "BODY_TOO_LARGE", "The body of the request is too large."),
@@ -107,19 +114,21 @@ def _grpc_mapper(error: GatewayError, condition: Config) -> Config:
         "filter": {"and_filter": {"filters": [condition, _speaks_grpc()]}},
         "body_format_override": {"text_format_source": {"inline_string": error.message}},
         "headers_to_add": [
-            header("grpc-status", str(error.status_over_grpc)),
-            header("grpc-status-details-bin", error.details_bin()),
+            _header(CODE, str(error.grpc_code.value[0])),
+            _header("grpc-status-details-bin", error.details_bin()),
         ],
     }
 
 
 def _json_mapper(error: GatewayError, condition: Config, message: str) -> Config:
     body = {"code": error.code.value[0], "message": message, "details": error.details}
-    retry = [header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
+    headers = [_header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
+    if error.http_status == 401:  # RFC 9110, 15.5.2
+        headers.append(_header("www-authenticate", "Bearer"))
     return {
         "filter": condition,
         "body_format_override": {"json_format": body, "content_type": "application/json"},
-        "headers_to_add": retry,
+        "headers_to_add": headers,
     }
 
 

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.rpc import error_details_pb2, status_pb2
 
 from petpro_gateway.descriptors import Contracts, Method
-from petpro_gateway.errors import Config, header
+from petpro_gateway.errors import CODE, Config
 from petpro_gateway.policy import Cors, Policy, Tokens
 from petpro_gateway.routes import MAY_HAVE_TOKEN, NEEDS_TOKEN, rate_limit
 
@@ -19,17 +19,17 @@ JWKS_PATH = "/.well-known/jwks.json"
 JWKS_CLUSTER = "gateway-keys"
 _TYPES = "type.googleapis.com/envoy.extensions.filters.http"
 _NOT_FROM_OUTSIDE = ("x-petpro-", "x-envoy-", "x-forwarded-host", "x-original-", "x-real-ip", "forwarded")
-_OF_GRPC_ALONE = ("grpc-status", "grpc-message", "grpc-previous-rpc-attempts", "grpc-retry-pushback-ms")
-_DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
-_IS_GRPC = "request.headers['content-type'].startsWith('application/grpc')"
-_GRPC_TIMEOUT = "^[0-9]{1,8}[HMSmun]$"
-"""As gRPC's protocol over HTTP/2 has it: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md."""
+_NOT_FOR_SERVICES: Sequence[Config] = (
+    {"prefix": "grpc-"},
+    {"suffix": "-bin"},
+    {"safe_regex": {"regex": "[^:].*[^a-z0-9_.-].*|[^:a-z0-9_.-].*"}},
+)
 
 
 def public_filters(contracts: Contracts, methods: Sequence[Method], policy: Policy) -> list[Config]:
     """Strip, CORS, gRPC-Web, health, what was left unread, rate limits, tokens, body limit, JSON, router."""
     return [
-        _filter("header_mutation", "HeaderMutation", {"mutations": _only_ours()}),
+        _filter("header_mutation", "HeaderMutation", {"mutations": {**_only_ours(), **_our_code()}}),
         _filter("cors", "Cors"),
         _filter("grpc_web", "GrpcWeb"),
         _health(),
@@ -88,54 +88,66 @@ def router() -> Config:
 
 
 def _only_ours() -> Config:
-    """Headers that only we may set are removed from what comes in, and those that a service's gRPC library reads by
-    itself and nobody needs to send: of a value that it cannot read it resets the call, as if the service were away.
-
-    Over gRPC-Web Envoy tells of a service that took too long as of one that is away, which clients try again.
-    """
-    matchers = [
-        *({"prefix": name, "ignore_case": True} for name in _NOT_FROM_OUTSIDE),
-        *({"exact": name} for name in _OF_GRPC_ALONE),
-        {"suffix": "-bin", "ignore_case": True},
-    ]
-    too_long = f"%CEL(response.code in [408, 504] && 'grpc-status' in response.headers ? '{_DEADLINE_EXCEEDED}' : '')%"
+    """Headers that only we may set are removed from what comes in. Of trailers, which no contract has, none stays."""
     return {
-        "request_mutations": [{"remove_on_match": {"key_matcher": matcher}} for matcher in matchers],
-        "response_mutations": [{"append": header("grpc-status", too_long)}],
+        "request_mutations": [_removed({"prefix": name, "ignore_case": True}) for name in _NOT_FROM_OUTSIDE],
+        "request_trailers_mutations": [_removed({"safe_regex": {"regex": ".*"}})],
     }
 
 
-def early_mutations() -> list[Config]:
-    """What is done before a request gets its id: what a client sent is dropped unless it is fit.
+def _our_code() -> Config:
+    """Done last of all: Envoy chooses a code by the HTTP status, which over gRPC-Web calls a deadline UNAVAILABLE."""
+    return {"response_mutations": [_overwritten("grpc-status", f"%RESP({CODE})%"), {"remove": CODE}]}
 
-    Of an id, whose place ours takes: it is passed on as gRPC metadata, which are printable ASCII, and is no longer than
-    128 characters. Of what gRPC sends by itself: the service's library reads it. A time-out that it cannot read is
-    worse than refused: calls of all callers share a connection, whose compression of headers remembers that one, and
-    for a while all of them failed.
+
+def early_mutations() -> list[Config]:
+    """What is done before a request gets its id and its deadline.
+
+    A client's own id is dropped, and ours takes its place, unless it can be passed on as gRPC metadata, which are
+    printable ASCII, and is no longer than 128 characters. Their deadline is dropped unless it is one: a service that
+    cannot read it would refuse the calls of others too, which come over the same connection.
+    Of gRPC's other headers a known encoding stays. Binary metadata and names that gRPC does not have do not: what it
+    cannot read it breaks off, and the gateway would take the service for away.
     """
+    given = "request.headers['{}']"
+    request_id, timeout, encoding = map(given.format, ("x-request-id", "grpc-timeout", "grpc-encoding"))
+    fit = {
+        "x-request-id": f"size({request_id}) <= 128 && {request_id}.matches('^[ -~]+$')",
+        "grpc-timeout": f"{timeout}.matches('^[0-9]{{1,8}}[HMSmun]$')",
+        "grpc-encoding": f"{encoding}.matches('^(identity|gzip|deflate)$')",
+    }
     mutations = [
-        *_kept_if("x-request-id", lambda given: f"size({given}) <= 128 && {given}.matches('^[ -~]+$')"),
-        *_kept_if("grpc-timeout", lambda given: f"{_IS_GRPC} && {given}.matches('{_GRPC_TIMEOUT}')"),
-        *_kept_if("grpc-encoding", lambda given: f"{_IS_GRPC} && {given} in ['identity', 'gzip', 'deflate']"),
+        *(step for header, rule in fit.items() for step in _put_aside(header, rule)),
+        *(_removed(name) for name in _NOT_FOR_SERVICES),
+        *(step for header in fit for step in _put_back(header)),
     ]
     kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     typed = {"@type": f"type.googleapis.com/{kind}", "mutations": mutations}
     return [{"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": typed}]
 
 
-def _kept_if(name: str, fit: Callable[[str], str]) -> list[Config]:
-    """Mutations that drop a header unless the expression of its value holds.
-
-    A value that is empty changes no header, so what is kept goes through one that nobody else can have set.
-    """
-    given, kept = f"request.headers['{name}']", f"x-petpro-kept-{name}"
+def _put_aside(header: str, rule: str) -> list[Config]:
+    """Where the CEL expression holds, under a name that nobody else can have set; an empty value changes no header."""
+    kept = f"x-petpro-kept-{header}"
     return [
         {"remove": kept},
-        {"append": header(kept, f"%CEL({fit(given)} ? {given} : '')%")},
-        {"remove": name},
-        {"append": header(name, f"%REQ({kept})%")},
-        {"remove": kept},
+        _overwritten(kept, f"%CEL({rule} ? request.headers['{header}'] : '')%"),
+        {"remove": header},
     ]
+
+
+def _put_back(header: str) -> list[Config]:
+    kept = f"x-petpro-kept-{header}"
+    return [_overwritten(header, f"%REQ({kept})%"), {"remove": kept}]
+
+
+def _removed(name: Config) -> Config:
+    """Removes every header whose name fits."""
+    return {"remove_on_match": {"key_matcher": name}}
+
+
+def _overwritten(key: str, value: str) -> Config:
+    return {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
 
 
 def _health() -> Config:

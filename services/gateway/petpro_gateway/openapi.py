@@ -18,10 +18,10 @@ Book visits at pet clinics: find a clinic, hold a slot for a pet, pay, be booked
 
 **Tokens.** Sign in with `POST /v1/auth/token` and send `Authorization: Bearer <access token>`.
 
-**Again, safely.** Every change but signing in takes the header `Idempotency-Key`. The same key with the same request
-returns the stored answer; with another request it is refused with `REQUEST_ID_REUSED`. Send a key of its own with each
-`POST /v1/auth/refresh`, which then gives the same refresh token again for a minute; a refresh token that comes again
-without its key ends the session.
+**Again, safely.** Every change whose parameters list it takes the header `Idempotency-Key`. The same key with the same
+request returns the stored answer; with another request it is refused with `REQUEST_ID_REUSED`. Send a key of its own
+with each `POST /v1/auth/refresh`, which then gives the same refresh token again for a minute; a refresh token that
+comes again without its key ends the session.
 
 **Errors** all have one shape, `google.rpc.Status`: look at the `reason` of `google.rpc.ErrorInfo` in `details`.
 `google.rpc.BadRequest` lists every field that breaks a rule, and `google.rpc.RetryInfo` says when to try again.

@@ -23,8 +23,11 @@ _RETRIES = {
 """Only what has certainly not reached a service is sent again."""
 
 _EVENTS: Config = {
-    "request_headers_to_remove": ["grpc-timeout"],
-    "response_headers_to_add": [header("cache-control", "no-store"), header("x-accel-buffering", "no")],
+    "request_headers_to_remove": ["grpc-timeout", "grpc-encoding"],
+    "response_headers_to_add": [
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in (("cache-control", "no-store"), ("x-accel-buffering", "no"))
+    ],
 }
 """A stream has no deadline, and nobody on its way may keep it back."""
 
@@ -91,12 +94,16 @@ def _http_route(binding: Binding, method: Method, service: str, policy: Policy) 
     limits = {"timeout": f"{seconds:g}s"}
     return {
         **_route(match, method, service, policy, limits),
-        "request_headers_to_add": [header("grpc-timeout", f"{round(seconds * 1000)}m")],
+        "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
+        "request_headers_to_remove": ["grpc-encoding"],
     }
 
 
 def _grpc_route(method: Method, policy: Policy) -> Config:
-    """For gRPC and gRPC-Web, both told by their content type. A client's own shorter deadline counts."""
+    """For gRPC and gRPC-Web, both told by their content type. A client's own shorter deadline counts.
+
+    What they say of trailers does not: a service that cannot read it would refuse the calls of others too.
+    """
     grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
     default = {
         "header": {"key": "grpc-timeout", "value": f"{round(policy.timeout_seconds(method) * 1000)}m"},
@@ -108,7 +115,7 @@ def _grpc_route(method: Method, policy: Policy) -> Config:
     rules = {**route["typed_per_filter_config"], _BUFFER: _buffer(disabled=True)}
     return {
         **route,
-        **({} if method.streaming else {"request_headers_to_add": [default]}),
+        "request_headers_to_add": [_set("te", "trailers"), *([] if method.streaming else [default])],
         "typed_per_filter_config": rules,
     }
 

@@ -7,7 +7,7 @@ from typing import cast
 import grpc
 import httpx
 import pytest
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
 
@@ -19,6 +19,7 @@ from services.gateway.tests.servicers import BEGUN_BOOKING, Upstream, token
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BOOKING = "0195e5b4-8d2a-7c3e-9f10-2b6f4c1d7a66"
+LIST_BOOKINGS = "/petpro.booking.v1.BookingService/ListBookings"
 GET_BOOKING = "/petpro.booking.v1.BookingService/GetBooking"
 Metadata = tuple[tuple[str, str], ...]
 
@@ -130,6 +131,13 @@ async def test_grpc_web_without_token_is_refused_as_grpc(web: httpx.AsyncClient)
     assert (answer.headers["grpc-status"], answer.headers["grpc-message"]) == ("16", "A valid access token is needed.")
     assert "grpc-status-details-bin" in answer.headers
     assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+
+
+async def test_a_deadline_that_is_over_is_one_over_grpc_web_too(web: httpx.AsyncClient, dewi: dict[str, str]) -> None:
+    headers = dewi | {"content-type": "application/grpc-web+proto", "grpc-timeout": "0m"}
+    answer = await web.post(LIST_BOOKINGS, content=bytes(5), headers=headers)
+    status = status_pb2.Status.FromString(base64.b64decode(answer.headers["grpc-status-details-bin"] + "=="))
+    assert (answer.headers["grpc-status"], status.code) == ("4", 4)
 
 
 def _framed(booking_id: str) -> bytes:

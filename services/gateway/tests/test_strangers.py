@@ -24,11 +24,14 @@ from petpro_common.testing import KeyRing, eventually
 from petpro_gateway.policy import Policy
 from services.gateway.tests.edge import SERVICES, Edge, running
 from services.gateway.tests.servicer_account import Account
+from services.gateway.tests.test_memory import frame, text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ME = "/v1/users/me"
+KEYS, GET_KEYS = "/.well-known/jwks.json", "/petpro.account.v1.AccountService/GetJwks"
+EMPTY_MESSAGE = bytes(5)
 BOMB = """
 import sys, grpc
 options = [("grpc.enable_http_proxy", 0), ("grpc.max_send_message_length", -1)]
@@ -151,7 +154,7 @@ async def test_a_request_id_that_cannot_be_passed_on_is_replaced(
     """Gateway, service and client know the call by the same one."""
     written = given.encode("latin-1")
     token = siti["authorization"].encode()
-    headers = {b"authorization": token, b"x-request-id": written, b"x-petpro-kept-request-id": written}
+    headers = {b"authorization": token, b"x-request-id": written, b"x-petpro-kept-x-request-id": written}
     answer = await stranger.get(ME, headers=headers)
     assert answer.status_code == 200
     assert UUID.fullmatch(answer.headers["x-request-id"])
@@ -182,3 +185,65 @@ async def test_a_service_takes_every_header_that_the_gateway_takes(
 ) -> None:
     answers = [await stranger.get(ME, headers=siti | headers) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
+
+
+async def calls_of_others(gateway: Edge) -> set[int]:
+    """How as many calls end as a connection to a service needs to forget all headers of the calls before."""
+    async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=20) as others:
+        return {(await others.get(KEYS, headers={"x-number": f"{n}" * 50})).status_code for n in range(60)}
+
+
+@pytest.mark.parametrize("deadline", ["1.5S", "x", "1x", "-5m", "5000", "", "999999999m", "5S, 5S", "\xff"])
+async def test_a_deadline_that_is_none_ends_nobodys_call(
+    gateway: Edge, stranger: httpx.AsyncClient, deadline: str
+) -> None:
+    """The service would break off calls of others on the same connection, whose deadlines it could read no more."""
+    headers = {b"content-type": b"application/grpc-web+proto", b"grpc-timeout": deadline.encode("latin-1")}
+    answer = await stranger.post(GET_KEYS, content=EMPTY_MESSAGE, headers=headers)
+    assert (answer.status_code, b"grpc-status:0" in answer.content) == (200, True)
+    assert await calls_of_others(gateway) == {200}
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["a-bin", "-bin", "grpc-trace-bin", "grpc-encoding", "grpc-status", "grpc-previous-rpc-attempts", "x!y", "~", "x~"],
+)
+@pytest.mark.parametrize("kind", ["application/json", "application/grpc-web+proto"])
+async def test_a_header_that_grpc_cannot_read_does_not_make_a_service_seem_away(
+    stranger: httpx.AsyncClient, header: str, kind: str
+) -> None:
+    verb, path, body = ("GET", KEYS, b"") if kind == "application/json" else ("POST", GET_KEYS, EMPTY_MESSAGE)
+    answer = await stranger.request(verb, path, content=body, headers={"content-type": kind, header: "x"})
+    assert (answer.status_code, answer.headers.get("grpc-status", "0")) == (200, "0")
+
+
+async def test_a_json_call_is_not_compressed_whatever_it_says(stranger: httpx.AsyncClient) -> None:
+    assert (await stranger.get(KEYS, headers={"grpc-encoding": "gzip"})).status_code == 200
+
+
+@pytest.mark.parametrize("wanted", ["", "x", "gzip"])
+async def test_what_a_caller_says_of_trailers_ends_nobodys_call(
+    gateway: Edge, stranger: httpx.AsyncClient, wanted: str
+) -> None:
+    headers = {"content-type": "application/grpc", "te": wanted}
+    answer = await stranger.post(GET_KEYS, content=EMPTY_MESSAGE, headers=headers)
+    assert (answer.status_code, answer.headers.get("grpc-status", "0")) == (200, "0")
+    assert await calls_of_others(gateway) == {200}
+
+
+@pytest.mark.parametrize("trailer", ["grpc-timeout", "a-bin", "x!"])
+async def test_what_comes_after_a_body_ends_nobodys_call(gateway: Edge, trailer: str) -> None:
+    asks = b"\x83\x86\x04" + text(GET_KEYS) + b"\x01" + text("petpro") + b"\x0f\x10" + text("application/grpc")
+    ends = b"\x00" + text(trailer) + text("1.5S")
+    said = [frame(4, 0, 0), frame(1, 4, 1, asks), frame(0, 0, 1, EMPTY_MESSAGE), frame(1, 5, 1, ends)]
+    host, _, port = gateway.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"".join(said))
+    answered = False
+    while not answered:
+        head = await reader.readexactly(9)
+        await reader.readexactly(int.from_bytes(head[:3], "big"))
+        answered = head[3] == 0  # a message, which no refusal has
+        assert not (head[3] == 1 and head[4] & 1), "refused"
+    writer.close()
+    assert await calls_of_others(gateway) == {200}

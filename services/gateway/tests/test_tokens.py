@@ -112,3 +112,7 @@ async def _until(web: httpx.AsyncClient, key: ECKey, status: int) -> None:
     async with asyncio.timeout(60):
         while (await web.get(ME, headers=signed_in(token(key, jti=str(uuid4()))))).status_code != status:
             await asyncio.sleep(0.1)
+
+
+async def test_who_is_refused_is_told_what_to_show(web: httpx.AsyncClient) -> None:
+    assert (await web.get("/v1/users/me")).headers["www-authenticate"] == "Bearer"

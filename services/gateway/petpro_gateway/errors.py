@@ -30,12 +30,6 @@ class GatewayError:
     reason: str
     message: str
     retry_seconds: int = 0
-    grpc_code: grpc.StatusCode | None = None
-
-    @property
-    def status_over_grpc(self) -> int:
-        """The number of the code that a gRPC client is told: Envoy by itself would go by the HTTP status."""
-        return int((self.grpc_code or self.code).value[0])
 
     @property
     def grpc_code(self) -> grpc.StatusCode:
@@ -51,7 +45,7 @@ class GatewayError:
 
     def details_bin(self) -> str:
         """The whole google.rpc.Status as a value of `grpc-status-details-bin`."""
-        status = status_pb2.Status(code=self.status_over_grpc, message=self.message)
+        status = status_pb2.Status(code=self.grpc_code.value[0], message=self.message)
         status.details.add().Pack(error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN))
         if self.retry_seconds:
             delay = Duration(seconds=self.retry_seconds)
@@ -114,17 +108,17 @@ def _grpc_mapper(error: GatewayError, condition: Config) -> Config:
         "filter": {"and_filter": {"filters": [condition, _speaks_grpc()]}},
         "body_format_override": {"text_format_source": {"inline_string": error.message}},
         "headers_to_add": [
-            _header(CODE, str(error.grpc_code.value[0])),
-            _header("grpc-status-details-bin", error.details_bin()),
+            header(CODE, str(error.grpc_code.value[0])),
+            header("grpc-status-details-bin", error.details_bin()),
         ],
     }
 
 
 def _json_mapper(error: GatewayError, condition: Config, message: str) -> Config:
     body = {"code": error.code.value[0], "message": message, "details": error.details}
-    headers = [_header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
+    headers = [header("retry-after", str(error.retry_seconds))] if error.retry_seconds else []
     if error.http_status == 401:  # RFC 9110, 15.5.2
-        headers.append(_header("www-authenticate", "Bearer"))
+        headers.append(header("www-authenticate", "Bearer"))
     return {
         "filter": condition,
         "body_format_override": {"json_format": body, "content_type": "application/json"},

@@ -2,15 +2,14 @@
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import grpc
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 from google.rpc import error_details_pb2, status_pb2
 
 from petpro_gateway.descriptors import Contracts, Method
-from petpro_gateway.errors import CODE, Config
+from petpro_gateway.errors import CODE, Config, header
 from petpro_gateway.policy import Cors, Policy, Tokens
 from petpro_gateway.routes import MAY_HAVE_TOKEN, NEEDS_TOKEN, rate_limit
 
@@ -97,7 +96,7 @@ def _only_ours() -> Config:
 
 def _our_code() -> Config:
     """Done last of all: Envoy chooses a code by the HTTP status, which over gRPC-Web calls a deadline UNAVAILABLE."""
-    return {"response_mutations": [_overwritten("grpc-status", f"%RESP({CODE})%"), {"remove": CODE}]}
+    return {"response_mutations": [{"append": header("grpc-status", f"%RESP({CODE})%")}, {"remove": CODE}]}
 
 
 def early_mutations() -> list[Config]:
@@ -117,37 +116,33 @@ def early_mutations() -> list[Config]:
         "grpc-encoding": f"{encoding}.matches('^(identity|gzip|deflate)$')",
     }
     mutations = [
-        *(step for header, rule in fit.items() for step in _put_aside(header, rule)),
-        *(_removed(name) for name in _NOT_FOR_SERVICES),
-        *(step for header in fit for step in _put_back(header)),
+        *(step for name, rule in fit.items() for step in _put_aside(name, rule)),
+        *(_removed(matcher) for matcher in _NOT_FOR_SERVICES),
+        *(step for name in fit for step in _put_back(name)),
     ]
     kind = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     typed = {"@type": f"type.googleapis.com/{kind}", "mutations": mutations}
     return [{"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": typed}]
 
 
-def _put_aside(header: str, rule: str) -> list[Config]:
+def _put_aside(name: str, rule: str) -> list[Config]:
     """Where the CEL expression holds, under a name that nobody else can have set; an empty value changes no header."""
-    kept = f"x-petpro-kept-{header}"
+    kept = f"x-petpro-kept-{name}"
     return [
         {"remove": kept},
-        _overwritten(kept, f"%CEL({rule} ? request.headers['{header}'] : '')%"),
-        {"remove": header},
+        {"append": header(kept, f"%CEL({rule} ? request.headers['{name}'] : '')%")},
+        {"remove": name},
     ]
 
 
-def _put_back(header: str) -> list[Config]:
-    kept = f"x-petpro-kept-{header}"
-    return [_overwritten(header, f"%REQ({kept})%"), {"remove": kept}]
+def _put_back(name: str) -> list[Config]:
+    kept = f"x-petpro-kept-{name}"
+    return [{"append": header(name, f"%REQ({kept})%")}, {"remove": kept}]
 
 
-def _removed(name: Config) -> Config:
+def _removed(matcher: Config) -> Config:
     """Removes every header whose name fits."""
-    return {"remove_on_match": {"key_matcher": name}}
-
-
-def _overwritten(key: str, value: str) -> Config:
-    return {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+    return {"remove_on_match": {"key_matcher": matcher}}
 
 
 def _health() -> Config:

@@ -24,10 +24,7 @@ _RETRIES = {
 
 _EVENTS: Config = {
     "request_headers_to_remove": ["grpc-timeout", "grpc-encoding"],
-    "response_headers_to_add": [
-        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        for key, value in (("cache-control", "no-store"), ("x-accel-buffering", "no"))
-    ],
+    "response_headers_to_add": [header("cache-control", "no-store"), header("x-accel-buffering", "no")],
 }
 """A stream has no deadline, and nobody on its way may keep it back."""
 
@@ -94,7 +91,7 @@ def _http_route(binding: Binding, method: Method, service: str, policy: Policy) 
     limits = {"timeout": f"{seconds:g}s"}
     return {
         **_route(match, method, service, policy, limits),
-        "request_headers_to_add": [_set("grpc-timeout", f"{round(seconds * 1000)}m")],
+        "request_headers_to_add": [header("grpc-timeout", f"{round(seconds * 1000)}m")],
         "request_headers_to_remove": ["grpc-encoding"],
     }
 
@@ -115,7 +112,7 @@ def _grpc_route(method: Method, policy: Policy) -> Config:
     rules = {**route["typed_per_filter_config"], _BUFFER: _buffer(disabled=True)}
     return {
         **route,
-        "request_headers_to_add": [_set("te", "trailers"), *([] if method.streaming else [default])],
+        "request_headers_to_add": [header("te", "trailers"), *([] if method.streaming else [default])],
         "typed_per_filter_config": rules,
     }
 

@@ -87,7 +87,10 @@ class BackgroundFailed(OwnWords, RuntimeError):
 
 
 class Service:
-    """Everything that a service's composition root builds upon. `held` are its tables that are about people."""
+    """Everything that a service's composition root builds upon. `held` are its tables that are about people.
+
+    Raises BadServiceKey.
+    """
 
     def __init__(self, package: str, settings: ServiceSettings, held: Sequence[Held] = ()) -> None:
         self.name = settings.service
@@ -108,6 +111,7 @@ class Service:
         )
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
+        self.verifier.require_known(self.tokens)
         edge = rpc.Edge(self.name, self.verifier, settings.most_calls, settings.most_streams)
         self.server = rpc.server(edge)
         saturation.CALLS_IN_HAND.set_function(lambda: edge.calls.in_hand)

@@ -23,6 +23,7 @@ from petpro_common.db import Database
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.subjects import EVENTS
 from petpro_common.service import BackgroundFailed, Service
+from petpro_common.service_keys import BadServiceKey
 from petpro_common.settings import ServiceSettings
 from petpro_common.testing import KeyRing, eventually
 from petpro_common.testing.certificates import Authority
@@ -136,6 +137,16 @@ async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
         break_down.set()
         with pytest.raises(BackgroundFailed):
             await serving
+
+
+async def test_a_key_that_others_would_not_believe_ends_it_at_its_start(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    (tmp_path / "elsewhere").mkdir()
+    for held in ("woof", KeyRing(tmp_path / "elsewhere").service_key("notification")):
+        with pytest.raises(BadServiceKey):
+            Service("petpro_notification", settings.model_copy(update={"service_key": SecretStr(held)}))
 
 
 async def test_with_certificates_probes_are_answered_in_clear_text_and_nobody_else(

@@ -244,8 +244,7 @@ class Service:
 
     def _open(self, url: str) -> Database:
         settings = self.settings
-        password = settings.database_password.get_secret_value()
-        return Database(url, password, settings.database_pool_size, settings.plans_by_key)
+        return Database(url, settings.database_password_now, settings.database_pool_size, settings.plans_by_key)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         fault = asyncio.CancelledError() if task.cancelled() else task.exception()

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import jwt
 from petpro_common.context import Caller, Role
 from petpro_common.errors import Unauthenticated
 from petpro_common.seldom import Seldom
+from petpro_common.service_keys import BadServiceKey, read_private_keys
 
 AUDIENCE = "petpro"
 ACCOUNT_ISSUER = "petpro:account"
@@ -46,11 +47,12 @@ def read_jwks(keys: list[dict[str, Any]]) -> Keys:
 
 
 class ServiceTokens:
-    """Makes this service's own tokens for its calls to others."""
+    """Makes this service's own tokens for its calls to others, by the first key of its secret. Raises BadServiceKey."""
 
-    def __init__(self, service: str, private_key: str) -> None:
-        self._service = service
-        self._private_key = private_key
+    def __init__(self, service: str, service_key: str) -> None:
+        self.service = service
+        self._private_key, *_ = read_private_keys(service_key)
+        self.public_key = self._private_key.public_key()
         self._token = ""
         self._signed_at = 0.0
 
@@ -63,14 +65,14 @@ class ServiceTokens:
 
     def _sign(self, now: int) -> str:
         claims = {
-            "iss": f"petpro:{self._service}",
-            "sub": self._service,
+            "iss": f"petpro:{self.service}",
+            "sub": self.service,
             "aud": AUDIENCE,
             "role": Role.SERVICE.value,
             "iat": now,
             "exp": now + _SERVICE_TOKEN_SECONDS,
         }
-        return jwt.encode(claims, self._private_key, algorithm="ES256", headers={"kid": self._service})
+        return jwt.encode(claims, self._private_key, algorithm="ES256", headers={"kid": self.service})
 
 
 class _Seen(NamedTuple):
@@ -99,6 +101,13 @@ class Verifier:
         self._seldom = Seldom()
         self._seen: dict[str, _Seen] = {}
 
+    def require_known(self, tokens: ServiceTokens) -> None:
+        """Raises BadServiceKey when others, who have the same file of service keys, would not believe these tokens."""
+        if all(known.key != tokens.public_key for known in self._service_keys.get(tokens.service, ())):
+            raise BadServiceKey(
+                "the public half of service_key is not among this service's in the file of service keys"
+            )
+
     async def caller(self, token: str) -> Caller:
         """The caller behind `token`. Raises Unauthenticated when it is malformed, out of date or not ours."""
         known = self._seen.get(token)
@@ -111,14 +120,14 @@ class Verifier:
         return caller
 
     async def _verify(self, token: str) -> Caller:
-        try:
+        with _bad_token():
             header = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})
             kid, issuer = str(header.get("kid")), str(unverified.get("iss"))
-            claims = _claims(token, await self._keys(kid, issuer), issuer)
+        keys = await self._keys(kid, issuer)  # what goes wrong here is no fault of the caller's
+        with _bad_token():
+            claims = _claims(token, keys, issuer)
             caller = Caller(str(claims["sub"]), Role(claims["role"]), float(claims["exp"]))
-        except (jwt.PyJWTError, KeyError, ValueError, TypeError):
-            raise Unauthenticated from None
         by_service = self._is_services(kid, issuer)
         if caller != Caller(kid, Role.SERVICE) if by_service else caller.role is Role.SERVICE:
             raise Unauthenticated
@@ -129,16 +138,21 @@ class Verifier:
         return issuer == f"petpro:{kid}" and kid in self._service_keys
 
     async def _keys(self, kid: str, issuer: str) -> tuple[jwt.PyJWK, ...]:
-        """The keys of which one must have signed. A service's key vouches for that service alone."""
+        """The keys of which one must have signed. A service's key vouches for that service alone.
+
+        Raises Unauthenticated when nobody whom we know has such a key.
+        """
         if self._is_services(kid, issuer):
             return self._service_keys[kid]
         if issuer != ACCOUNT_ISSUER:
-            raise KeyError(kid)
+            raise Unauthenticated
         if kid not in self._account_keys:
             await self._refresh()
         elif time.monotonic() - max(self._fetched_at, self._asked_again_at) > _ASK_AGAIN_SECONDS:
             self._asked_again_at = time.monotonic()
             self._asking_again = asyncio.create_task(self._ask_again())
+        if kid not in self._account_keys:
+            raise Unauthenticated
         return self._account_keys[kid]
 
     async def _ask_again(self) -> None:
@@ -153,6 +167,15 @@ class Verifier:
                 return
             self._account_keys = read_jwks(await self._fetch())
             self._fetched_at = time.monotonic()
+
+
+@contextlib.contextmanager
+def _bad_token() -> Iterator[None]:
+    """What reading a token raises, as the typed error that its bearer gets."""
+    try:
+        yield
+    except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+        raise Unauthenticated from None
 
 
 def _claims(token: str, keys: tuple[jwt.PyJWK, ...], issuer: str) -> dict[str, Any]:

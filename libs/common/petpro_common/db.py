@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from psycopg import InterfaceError, OperationalError
-from psycopg.conninfo import make_conninfo
 from psycopg.errors import InFailedSqlTransaction
 from sqlalchemy import ClauseElement, text
 
@@ -208,15 +207,20 @@ class Database:
     Tables are read by their indexes: a plan is kept, and one made while a table was small would go on reading the whole
     of it. With `plans_by_key` statements are moreover planned once for all values, to find few rows by their keys:
     planning costs several times what most of them take.
+
+    `password`: itself, or what tells the one that is good now.
     """
 
-    def __init__(self, database_url: str, password: str, pool_size: int = 10, plans_by_key: bool = True) -> None:
+    def __init__(
+        self, database_url: str, password: str | Callable[[], str], pool_size: int = 10, plans_by_key: bool = True
+    ) -> None:
         settings = {
             "options": f"{_OPTIONS} {PEER_MAY_VANISH} {_INDEXES_ONLY} {_BY_KEY if plans_by_key else ''}".strip(),
             "connect_timeout": 5,
             **SERVER_MAY_VANISH,
         }
-        self.pool = Pool(make_conninfo(database_url, password=password), pool_size, _CHECKOUT_SECONDS, settings)
+        ask = password if callable(password) else lambda: password
+        self.pool = Pool(database_url, ask, pool_size, _CHECKOUT_SECONDS, settings)
         self.before_messages: list[Callable[[], None]] = []
         self.on_messages: list[Callable[[list[Any]], None]] = []
         self._listeners: dict[str, list[Listener]] = {}

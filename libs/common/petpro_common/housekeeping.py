@@ -2,7 +2,7 @@
 
 | table | kept for | because |
 |---|---|---|
-| `outbox` | 7 days | it fills a broker that forgot; JetStream itself keeps messages for 3 |
+| `outbox` | 7 days | it fills a broker that forgot; JetStream itself keeps messages for as long |
 | `inbox` | 60 days | what is published or asked again must be known as a copy; some steps are asked for 30 |
 | `idempotency_keys` | 7 days | a client that is still trying then has other troubles |
 | `sagas`, `saga_timeline` | 180 days after the end | cards are disputed for up to 120, and somebody asks then |

@@ -39,7 +39,7 @@ def jobs_of(package: str) -> Mapping[str, Job]:
 async def run(package: str, name: str, settings: ServiceSettings) -> None:
     """Does one job with the settings of its service, on one connection. Raises KeyError when there is no such job."""
     job = jobs_of(package)[name]
-    database = Database(settings.database_url, settings.database_password.get_secret_value(), 1, settings.plans_by_key)
+    database = Database(settings.database_url, settings.database_password_now, 1, settings.plans_by_key)
     started = time.monotonic()
     try:
         await job(database)

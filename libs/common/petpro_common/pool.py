@@ -7,11 +7,14 @@ A commit that waits for a standby cannot be called back. When its caller goes aw
 the others until the server answers, and with callers or without there are never more than `size` that may commit. A
 server that is stopped, and whose place another has taken, never answers: so the one that is there is asked now and then
 whether anything still commits.
+
+The password is asked for with each connection, since it may be changed at any time. One that is refused may be ahead of
+the server: then the last that was taken is tried too.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from traceback import clear_frames
 from typing import Any
@@ -47,8 +50,13 @@ class NotConnected(OwnWords, OperationalError):
 class Pool:
     """At most `size` connections to `url` in use; a caller waits `patience` seconds for one of them."""
 
-    def __init__(self, url: str, size: int, patience: float, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, url: str, password: Callable[[], str], size: int, patience: float, settings: Mapping[str, Any]
+    ) -> None:
         self._url = url
+        self._password = password
+        self._taken = ""
+        """The password that the server took the last time."""
         self._patience = patience
         self._settings = settings
         self._size = size
@@ -88,13 +96,26 @@ class Pool:
                 await self._take_back(wire)
 
     async def connect(self) -> Wire:
-        """A connection beside the pool, which the caller closes. Raises NotConnected.
-
-        One that is given up half made is closed at once. psycopg leaves it in the frames of the error, which is often
-        part of a cycle: it would take a place at the server until garbage is collected.
-        """
+        """A connection beside the pool, which the caller closes. Raises NotConnected."""
+        password = self._password()
         try:
-            return Wire(await AsyncConnection.connect(self._url, autocommit=True, **self._settings))
+            wire = await self._connect(password)
+        except NotConnected:
+            if self._taken in ("", password):
+                raise
+            return await self._connect(self._taken)
+        self._taken = password
+        return wire
+
+    async def _connect(self, password: str) -> Wire:
+        """One that is given up half made is closed at once.
+
+        psycopg leaves it in the frames of the error, which is often part of a cycle: it would take a place at the
+        server until garbage is collected.
+        """
+        opening = AsyncConnection.connect(self._url, password=password, autocommit=True, **self._settings)
+        try:
+            return Wire(await opening)
         except BaseException as fault:
             clear_frames(fault.__traceback__)
             if isinstance(fault, OperationalError):

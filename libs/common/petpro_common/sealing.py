@@ -7,21 +7,19 @@ It says nothing of who sealed it.
 
 import contextlib
 import json
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from petpro_common.auth import read_jwks
+from petpro_common.service_keys import read_private_keys
 
 _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 _MARK = "sealed.1."
 _INFO = "petpro sealed 1: "
-_PEM = re.compile(r"-----BEGIN .+?-----END [A-Z ]+-----", re.DOTALL)
 
 
 class SealBroken(Exception):
@@ -44,10 +42,13 @@ class Sealer:
 
 
 class Opener:
-    """Opens what was sealed for this service, by its private key and those of before that stand behind it."""
+    """Opens what was sealed for this service, by its private key and those of before that stand behind it.
+
+    Raises BadServiceKey.
+    """
 
     def __init__(self, service_key: str) -> None:
-        self._keys = [_private(pem) for pem in _PEM.findall(service_key) or [service_key]]
+        self._keys = read_private_keys(service_key)
 
     def open(self, sealed: str, purpose: str) -> str:
         """The secret; what was never sealed is its own. Raises SealBroken."""
@@ -58,10 +59,3 @@ class Opener:
                 body = urlsafe_b64decode(sealed.removeprefix(_MARK))
                 return _SUITE.decrypt(body, key, (_INFO + purpose).encode()).decode()
         raise SealBroken
-
-
-def _private(pem: str) -> ec.EllipticCurvePrivateKey:
-    key = load_pem_private_key(pem.encode(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError("a service's key is of an elliptic curve")
-    return key

@@ -37,7 +37,6 @@ from google.protobuf import descriptor_pool
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from psycopg import Error as DatabaseError
 
 from petpro.account.v1 import account_pb2, account_pb2_grpc
 from petpro.messaging.v1 import messages_pb2, messages_pb2_grpc
@@ -67,7 +66,7 @@ from petpro_common.messaging.relay import Relay
 from petpro_common.messaging.servicer import ParkedMessageServicer
 from petpro_common.personal.held import Held
 from petpro_common.personal.servicer import PersonalDataServicer
-from petpro_common.seldom import Seldom
+from petpro_common.readiness import Readiness
 from petpro_common.settings import ServiceSettings
 
 LIVENESS = "liveness"
@@ -87,7 +86,10 @@ class BackgroundFailed(OwnWords, RuntimeError):
 
 
 class Service:
-    """Everything that a service's composition root builds upon. `held` are its tables that are about people."""
+    """Everything that a service's composition root builds upon. `held` are its tables that are about people.
+
+    Raises BadServiceKey.
+    """
 
     def __init__(self, package: str, settings: ServiceSettings, held: Sequence[Held] = ()) -> None:
         self.name = settings.service
@@ -108,6 +110,7 @@ class Service:
         )
         self.tokens = ServiceTokens(self.name, settings.service_key.get_secret_value())
         self.verifier = Verifier(settings.service_jwks_file, self._account_keys)
+        self.verifier.require_known(self.tokens)
         edge = rpc.Edge(self.name, self.verifier, settings.most_calls, settings.most_streams)
         self.server = rpc.server(edge)
         saturation.CALLS_IN_HAND.set_function(lambda: edge.calls.in_hand)
@@ -115,6 +118,7 @@ class Service:
         saturation.watch_pool(self.database.pool, settings.database_pool_size)
         self._account = self.channel(settings.account_address)
         self._package = package
+        self._readiness = Readiness(self.database, self.sessions, package)
         self._held = held
         self._health = health.aio.HealthServicer()
         self._probes = aio.server(options=rpc.WHAT_IS_TAKEN)
@@ -127,7 +131,6 @@ class Service:
         self._stopping = asyncio.Event()
         self._migrated = asyncio.Event()
         self._failed = self._is_ending = False
-        self._seldom = Seldom()
 
     async def __aenter__(self) -> Self:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
@@ -241,8 +244,7 @@ class Service:
 
     def _open(self, url: str) -> Database:
         settings = self.settings
-        password = settings.database_password.get_secret_value()
-        return Database(url, password, settings.database_pool_size, settings.plans_by_key)
+        return Database(url, settings.database_password_now, settings.database_pool_size, settings.plans_by_key)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         fault = asyncio.CancelledError() if task.cancelled() else task.exception()
@@ -266,21 +268,12 @@ class Service:
         """Looks at the database each second; more often while it is about to begin, or to come back."""
         looks = 0
         while True:
-            ready = await self._is_migrated() and self.broker.has_connected
+            if is_migrated := await self._readiness.look():
+                self._migrated.set()
+            ready = is_migrated and self.broker.has_connected
             await self._set_readiness(ready and not self._stopping.is_set())
             looks = 0 if ready else looks + 1
             await asyncio.sleep(_FIRST_LOOKS_EVERY_SECONDS if 0 < looks <= _FIRST_LOOKS else _READY_EVERY_SECONDS)
-
-    async def _is_migrated(self) -> bool:
-        try:
-            async with asyncio.timeout(_READY_EVERY_SECONDS * 3):
-                is_migrated = await versions.is_migrated(self.database, self._package)
-        except (DatabaseError, OSError, TimeoutError) as fault:
-            self._seldom.warning("database is not ready", cause=faults.told(fault))
-            return False
-        if is_migrated:
-            self._migrated.set()
-        return is_migrated
 
     async def _set_readiness(self, ready: bool) -> None:
         telemetry.READY.set(ready)

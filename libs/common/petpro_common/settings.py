@@ -1,4 +1,5 @@
-"""Settings come from the environment, secrets from files; both are read once, at start."""
+"""Settings come from the environment, secrets from files; both are read at start, and the database's password again
+with each connection: whoever gives out passwords changes the role's at once, and restarts nobody."""
 
 import os
 from pathlib import Path
@@ -21,9 +22,14 @@ class EnvironmentSettings(BaseModel):
     def load(cls, **overrides: Any) -> Self:
         """Reads environment and secret files. Raises pydantic's ValidationError, naming every missing setting."""
         prefix = f"petpro_{cls.service}_"
-        folder = os.environ.get(f"{prefix}secrets_dir".upper())
-        told = {field: _told(prefix + field, folder) for field in cls.model_fields}
+        told = {field: _told(prefix + field, _folder(cls.service)) for field in cls.model_fields}
         return cls.model_validate({field: value for field, value in told.items() if value is not None} | overrides)
+
+    def secret_now(self, field: str) -> str:
+        """A secret as it is told now, or as it was at the start where nothing tells it any more."""
+        told = _told(f"petpro_{self.service}_{field}", _folder(self.service))
+        at_start: SecretStr = getattr(self, field)
+        return at_start.get_secret_value() if told is None else told
 
 
 class ServiceSettings(EnvironmentSettings):
@@ -71,6 +77,15 @@ class ServiceSettings(EnvironmentSettings):
     otlp_endpoint: str | None = None
     kill_at: str = ""
     kill_on: int = 1
+
+    def database_password_now(self) -> str:
+        """The database's password as its file says now."""
+        return self.secret_now("database_password")
+
+
+def _folder(service: str) -> str | None:
+    """Where the files of a service's secrets are."""
+    return os.environ.get(f"petpro_{service}_secrets_dir".upper())
 
 
 def _told(name: str, folder: str | None) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from petpro_common.db import Database
+from petpro_common.db import Session
 
 _HAS_VERSIONS = text("SELECT to_regclass('alembic_version') IS NOT NULL")
 _VERSION = text("SELECT version_num FROM alembic_version")
@@ -26,14 +26,13 @@ def versions_of(package: str) -> tuple[str, ...]:
     return tuple(sorted(file.name.partition("_")[0] for file in migrations_of(package).glob("versions/[0-9]*.py")))
 
 
-async def is_migrated(database: Database, package: str) -> bool:
+async def is_migrated(session: Session, package: str) -> bool:
     """Whether the database has what the code needs: its newest version, or a later one that the code does not know.
 
     Migrations only add until the code that needs what they remove is gone, so old replicas serve on while new ones
     come up.
     """
-    async with database.reading() as tx:
-        if not (await tx.execute(_HAS_VERSIONS)).scalar_one():
-            return False
-        found = (await tx.execute(_VERSION)).scalar()
+    if not (await session.execute(_HAS_VERSIONS)).scalar_one():
+        return False
+    found = (await session.execute(_VERSION)).scalar()
     return found is not None and found not in versions_of(package)[:-1]

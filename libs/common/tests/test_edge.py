@@ -167,6 +167,21 @@ async def test_a_flood_of_tokens_of_unheard_of_keys_is_no_flood_of_fetches(tmp_p
     assert fetches == 1
 
 
+@pytest.mark.parametrize("fault", [ValueError(SECRET), jwt.InvalidKeyError(SECRET), KeyError("kid"), TypeError(SECRET)])
+async def test_what_goes_wrong_while_keys_are_fetched_is_no_fault_of_the_callers(
+    pets: Pets, keys: KeyRing, fault: Exception
+) -> None:
+    async def fetch() -> list[dict[str, Any]]:
+        raise fault
+
+    def register(server: aio.Server) -> None:
+        account_pb2_grpc.add_PetServiceServicer_to_server(pets, server)
+
+    async with serving("account", Verifier(keys.service_jwks_file, fetch), register) as channel:
+        asked = await refused(ask(account_pb2_grpc.PetServiceStub(channel), bearer(keys.person(new_id()))))
+    assert (asked.code(), reason_of(asked)) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
 def test_the_calls_of_half_a_minute_share_a_token_and_later_ones_have_another(
     keys: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

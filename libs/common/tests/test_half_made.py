@@ -32,7 +32,7 @@ async def test_the_server_is_left_at_once_whoever_keeps_the_error(
     """Every database of a server is held up by who authenticates anywhere on it: DROP DATABASE waits for all."""
     made, other = await empty_database("booking"), await empty_database("booking")
     async with _withheld(made.url) as (url, has_answered):
-        pool = Pool(make_conninfo(url, password=made.password), 1, 60, {"connect_timeout": 2})
+        pool = Pool(url, lambda: made.password, 1, 60, {"connect_timeout": 2})
         connecting = asyncio.create_task(pool.connect())
         await has_answered.wait()
         if how == "cancelled":

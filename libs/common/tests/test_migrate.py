@@ -14,13 +14,18 @@ from petpro_common.migrate import UnsuitableDatabase, config_of, sqlalchemy_url,
 from petpro_common.versions import is_migrated, versions_of
 
 
+async def _is_ready(database: Database) -> bool:
+    async with database.reading() as tx:
+        return await is_migrated(tx, "petpro_notification")
+
+
 @pytest.mark.parametrize("version", [versions_of("petpro_notification")[-1], "9999"])
 async def test_its_own_version_and_later_ones_will_do(database: testing.MakeDatabase, version: str) -> None:
     made = await database("notification")
     connected = Database(made.url, made.password)
     async with connected.transaction() as tx:
         await tx.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
-    assert await is_migrated(connected, "petpro_notification")
+    assert await _is_ready(connected)
     await connected.close()
 
 
@@ -29,7 +34,7 @@ async def test_an_earlier_version_will_not(database: testing.MakeDatabase) -> No
     connected = Database(made.url, made.password)
     async with connected.transaction() as tx:
         await tx.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    is_ready = await is_migrated(connected, "petpro_notification")
+    is_ready = await _is_ready(connected)
     await connected.close()
     assert not is_ready
 
@@ -37,7 +42,7 @@ async def test_an_earlier_version_will_not(database: testing.MakeDatabase) -> No
 async def test_a_database_that_was_never_migrated_will_not(empty_database: testing.MakeDatabase) -> None:
     made = await empty_database("notification")
     connected = Database(made.url, made.password)
-    assert not await is_migrated(connected, "petpro_notification")
+    assert not await _is_ready(connected)
     await connected.close()
 
 

@@ -23,6 +23,7 @@ from petpro_common.db import Database
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.subjects import EVENTS
 from petpro_common.service import BackgroundFailed, Service
+from petpro_common.service_keys import BadServiceKey
 from petpro_common.settings import ServiceSettings
 from petpro_common.testing import KeyRing, eventually
 from petpro_common.testing.certificates import Authority
@@ -112,6 +113,27 @@ async def test_it_stays_ready_while_the_broker_is_away(
         await serving
 
 
+async def test_it_stays_ready_while_callers_have_all_connections(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    async with Service("petpro_notification", settings.model_copy(update={"database_pool_size": 1})) as service:
+        serving = asyncio.create_task(service.serve())
+
+        async def is_ready() -> bool:
+            return await health(settings.grpc_address, "readiness") == health_pb2.HealthCheckResponse.SERVING
+
+        await eventually(is_ready)
+        async with service.database.transaction() as tx:
+            await tx.execute(text("SELECT 1"))
+            until = time.monotonic() + 6
+            while time.monotonic() < until:
+                assert await is_ready()
+                await asyncio.sleep(0.1)
+        service._stopping.set()
+        await serving
+
+
 @pytest.mark.parametrize("fault", [RuntimeError("the kennel has burnt down"), asyncio.CancelledError()])
 async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: BaseException
@@ -136,6 +158,16 @@ async def test_it_becomes_ready_and_a_background_fault_ends_it_with_an_error(
         break_down.set()
         with pytest.raises(BackgroundFailed):
             await serving
+
+
+async def test_a_key_that_others_would_not_believe_ends_it_at_its_start(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    (tmp_path / "elsewhere").mkdir()
+    for held in ("woof", KeyRing(tmp_path / "elsewhere").service_key("notification")):
+        with pytest.raises(BadServiceKey):
+            Service("petpro_notification", settings.model_copy(update={"service_key": SecretStr(held)}))
 
 
 async def test_with_certificates_probes_are_answered_in_clear_text_and_nobody_else(

@@ -55,6 +55,19 @@ def test_the_environment_goes_before_a_secret_file(told: Path, monkeypatch: pyte
     assert Settings.load().nats_password.get_secret_value() == "a stick"
 
 
+def test_a_password_that_was_changed_is_told_when_it_is_asked_for(told: Path) -> None:
+    settings = Settings.load()
+    (told / "petpro_kennel_database_password").write_text("a bigger bone\n")
+    assert settings.database_password_now() == "a bigger bone"
+    assert settings.database_password.get_secret_value() == "a bone"
+
+
+def test_a_file_that_has_gone_tells_what_it_told_at_the_start(told: Path) -> None:
+    settings = Settings.load()
+    (told / "petpro_kennel_database_password").unlink()
+    assert settings.database_password_now() == "a bone"
+
+
 def test_every_missing_setting_is_named_and_no_secret_is_told(told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PETPRO_KENNEL_NATS_URL")
     (told / "petpro_kennel_service_key").unlink()

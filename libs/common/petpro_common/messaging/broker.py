@@ -23,7 +23,7 @@ from petpro_common.messaging.subjects import STREAMS
 from petpro_common.seldom import Seldom
 
 DUPLICATE_WINDOW_SECONDS = 120
-MAX_AGE_SECONDS = 3 * 24 * 3600
+MAX_AGE_SECONDS = 7 * 24 * 3600  # as long as outboxes keep what was published: who is away for less misses nothing
 REQUEST_SECONDS = 5.0
 _CONNECT_SECONDS = 2
 _PING_SECONDS = 10

@@ -18,10 +18,11 @@ from sqlalchemy import text
 
 from petpro_common import telemetry
 from petpro_common.db import Row, Session
-from petpro_common.messaging.broker import MAX_AGE_SECONDS, REQUEST_SECONDS, Broker
+from petpro_common.messaging.broker import REQUEST_SECONDS, Broker
 from petpro_common.messaging.subjects import ID_HEADER, STREAMS
 
 _AGE_MARGIN_SECONDS = 3600  # clocks of two machines
+_FOR_EVER_SECONDS = 10 * 365 * 24 * 3600.0
 _UNMARK_BATCH = 5_000
 
 _SEEN = text("SELECT created, first_seq, holes FROM broker_memory WHERE stream = :stream")
@@ -56,6 +57,8 @@ class Look:
     created: datetime | None
     first_seq: int
     holes: int
+    max_age: float
+    """Seconds for which it keeps messages: what whoever made it asked for, which may have been an earlier release."""
 
 
 async def republish_forgotten(session: Session, broker: Broker) -> None:
@@ -91,7 +94,7 @@ async def look(broker: Broker, stream: str) -> Look:
             continue
         state = info.state
         holes = state.last_seq - state.first_seq + 1 - state.messages if state.messages else 0
-        return Look(info.created, state.first_seq, holes)
+        return Look(info.created, state.first_seq, holes, info.config.max_age or _FOR_EVER_SECONDS)
 
 
 async def has_forgotten(session: Session, broker: Broker, stream: str, now: Look) -> bool:
@@ -118,7 +121,7 @@ async def _went_too_early(session: Session, stream: str, seen: Row, now: Look) -
         "stream": stream,
         "seen_first": seen.first_seq,
         "first_seq": now.first_seq,
-        "seconds": MAX_AGE_SECONDS - _AGE_MARGIN_SECONDS,
+        "seconds": now.max_age - _AGE_MARGIN_SECONDS,
     }
     return (await session.execute(_GONE_TOO_EARLY, row)).first() is not None
 

@@ -11,7 +11,7 @@ from nats.errors import TimeoutError as NatsTimeout
 from nats.js.errors import NoStreamResponseError, NotFoundError
 
 from libs.common.tests.simulator.pauses import Clock, Pause
-from petpro_common.messaging.broker import DUPLICATE_WINDOW_SECONDS
+from petpro_common.messaging.broker import DUPLICATE_WINDOW_SECONDS, MAX_AGE_SECONDS
 from petpro_common.messaging.pull import ACK_WAIT_SECONDS
 from petpro_common.messaging.subjects import STREAMS
 
@@ -231,7 +231,7 @@ class Client:
         stream = self._server.streams[name]
         first = min(stream.messages, default=stream.last_seq + 1)
         state = SimpleNamespace(first_seq=first, last_seq=stream.last_seq, messages=len(stream.messages))
-        return SimpleNamespace(created=stream.created, state=state)
+        return SimpleNamespace(created=stream.created, state=state, config=SimpleNamespace(max_age=MAX_AGE_SECONDS))
 
     async def get_msg(self, name: str, seq: int) -> Stored:
         stream = self._server.streams.get(name)

@@ -34,6 +34,13 @@ def test_the_log_is_kept_outside_of_the_cluster(production: Manifests) -> None:
     assert _cluster(production)["postgresql"]["parameters"]["archive_timeout"] == "5min"
 
 
+def test_a_standby_that_is_away_does_not_fill_the_volume_of_the_log(production: Manifests) -> None:
+    spec = _cluster(production)
+    kept = _gigabytes(spec["postgresql"]["parameters"]["max_slot_wal_keep_size"])
+    # What checkpoints let the log grow to, twice, and what waits for the archive, have to fit beside it.
+    assert 0 < kept <= 0.7 * _gigabytes(spec["walStorage"]["size"])
+
+
 def test_slow_statements_are_logged_without_what_they_were_given(production: Manifests) -> None:
     parameters = _cluster(production)["postgresql"]["parameters"]
     for name in ("log_min_duration_statement", "log_parameter_max_length"):
@@ -96,3 +103,8 @@ def test_the_pooler_takes_a_silent_machine_for_gone_as_services_do(production: M
 def _cluster(production: Manifests) -> Manifest:
     spec: Manifest = production.get("Cluster", "postgres")["spec"]
     return spec
+
+
+def _gigabytes(size: str) -> int:
+    """PostgreSQL's GB is the Gi of Kubernetes."""
+    return int(size.removesuffix("GB").removesuffix("Gi"))

@@ -52,6 +52,7 @@ OF_PRODUCTION = {
     *((job, "postgres-pooler", 5432) for job in JOBS),
 }
 OF_OPERATORS = ("postgres", "postgres-join", "postgres-pooler")
+METRICS_OF_PRODUCTION = {("postgres", 9187), ("postgres-pooler", 9127)}
 
 
 def _calls() -> set[tuple[str, str, int]]:
@@ -110,6 +111,7 @@ def test_others_reach_the_gateway_alone(rendered: Manifests) -> None:
 def test_prometheus_reaches_the_metrics(rendered: Manifests) -> None:
     reached = {each[1:] for each in connections(rendered, (PROMETHEUS,)) if each[0] == "prometheus"}
     wanted = {(service, 9100) for service in SERVICES} | {("gateway", 9102)}
+    wanted |= METRICS_OF_PRODUCTION if rendered.name == "production" else set()
     assert wanted <= reached
     # The ports are named together for all of them; these two are open with nobody behind.
     unused = {(service, 9102) for service in SERVICES} | {("gateway", 9100)}

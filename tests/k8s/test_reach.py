@@ -88,6 +88,17 @@ def test_a_look_at_the_status_reaches_every_address_that_it_knows(
     assert {("status", *_behind(dev, url)) for url in urls} == OF_STATUS
 
 
+def test_a_look_at_the_status_finds_replicas_that_are_not_ready(
+    rendered: Manifests, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(places.CONFIG, raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    for said in places.platform(tmp_path)["services"].values():
+        spec = rendered.get("Service", str(urlsplit(said["metrics"]).hostname))["spec"]
+        assert spec["clusterIP"] == "None"
+        assert spec["publishNotReadyAddresses"] is True
+
+
 def _behind(manifests: Manifests, url: str) -> tuple[str, int]:
     """The pods' name and port behind a Service's URL."""
     parts = urlsplit(url)

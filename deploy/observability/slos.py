@@ -53,6 +53,8 @@ _FAULTS = 'code=~"INTERNAL|UNKNOWN|UNAVAILABLE|DEADLINE_EXCEEDED|DATA_LOSS"'
 _PUBLIC = 'envoy_http_conn_manager_prefix="public"'
 # Answers of services, but for streams, which last by design. A request that ran into its time-out is a failed one.
 _ANSWERED = 'envoy_cluster_name!~".*-streams|gateway-.*"'
+# Envoy says le="500", and Prometheus 3 keeps it as 500.0.
+_HALF_A_SECOND = 'le=~"500|500[.]0"'
 OBJECTIVES = (
     Objective(
         name="gateway_errors",
@@ -68,7 +70,7 @@ OBJECTIVES = (
         promise="99 % of requests at the gateway are answered within 500 ms",
         good=0.99,
         bad=f"sum(rate(envoy_cluster_upstream_rq_time_count{{{_ANSWERED}}}[WINDOW]))"
-        f' - sum(rate(envoy_cluster_upstream_rq_time_bucket{{{_ANSWERED},le="500"}}[WINDOW]))',
+        f" - sum(rate(envoy_cluster_upstream_rq_time_bucket{{{_ANSWERED},{_HALF_A_SECOND}}}[WINDOW]))",
         all=f"sum(rate(envoy_cluster_upstream_rq_time_count{{{_ANSWERED}}}[WINDOW]))",
     ),
     Objective(

@@ -62,7 +62,7 @@ def connections(manifests: Manifests, others: tuple[Pod, ...] = ()) -> set[tuple
     return {
         (caller.name, called.name, port)
         for called in everybody
-        for port in (2525, 4222, 5432, 6222, 8000, 8080, 8222, 9100, 9102, 9901, 50051)
+        for port in (2525, 4222, 5432, 6222, 8000, 8080, 8222, 9100, 9102, 9127, 9187, 9901, 50051)
         for caller in (*everybody, *others)
         if _allowed(policies, "Egress", caller, called, port) and _allowed(policies, "Ingress", called, caller, port)
     }

@@ -5,8 +5,10 @@ from datetime import datetime
 import pytest
 import yaml
 
+from devstack.layout import SERVICES
 from devstack.postgres import SETTINGS
 from petpro_common.db import SERVER_MAY_VANISH
+from petpro_common.settings import ServiceSettings
 from petpro_common.wire import _MOST_PREPARED
 from tests.k8s.reach import pods, selects
 from tests.k8s.rendering import K8S, Manifest, Manifests, name_of
@@ -14,6 +16,12 @@ from tests.k8s.rendering import K8S, Manifest, Manifests, name_of
 pytestmark = pytest.mark.unit
 
 PLUGIN = "barman-cloud.cloudnative-pg.io"
+SESSIONS_BESIDES = {"booking": 1, "notification": 1}
+"""Booking asks whose turn it is to look at zone rules, and notification listens for its streams."""
+
+BACKEND_MIB = 7
+"""What a process of the largest service, booking, has of its own (5.8 MB in the mean), and 1 MiB of page tables."""
+
 RECOVERY = K8S / "overlays/production/recovery/cluster.yaml"
 
 
@@ -32,6 +40,13 @@ def test_the_log_is_kept_outside_of_the_cluster(production: Manifests) -> None:
     assert plugin["isWALArchiver"] is True
     assert plugin["parameters"]["barmanObjectName"] == name_of(store)
     assert _cluster(production)["postgresql"]["parameters"]["archive_timeout"] == "5min"
+
+
+def test_a_standby_that_is_away_does_not_fill_the_volume_of_the_log(production: Manifests) -> None:
+    spec = _cluster(production)
+    kept = _gigabytes(spec["postgresql"]["parameters"]["max_slot_wal_keep_size"])
+    # What checkpoints let the log grow to, twice, and what waits for the archive, have to fit beside it.
+    assert 0 < kept <= 0.7 * _gigabytes(spec["walStorage"]["size"])
 
 
 def test_slow_statements_are_logged_without_what_they_were_given(production: Manifests) -> None:
@@ -77,6 +92,31 @@ def test_the_pooler_hands_out_connections_by_the_transaction(production: Manifes
     assert name_of(pooler) in _cluster(production)["certificates"]["serverAltDNSNames"], "services verify the name"
 
 
+def test_the_pooler_takes_all_that_the_most_replicas_open(production: Manifests) -> None:
+    (pooler,) = production.of("Pooler")
+    pool = ServiceSettings.model_fields["database_pool_size"].default
+    with_those_that_commit_for_nobody = 2 * pool
+    replicas = 2 * sum(_most_replicas(production).values())  # in an upgrade at the most
+    most = int(pooler["spec"]["pgbouncer"]["parameters"]["max_client_conn"])
+    assert with_those_that_commit_for_nobody * replicas <= most
+
+
+def test_a_third_of_the_connections_is_left_at_the_most_replicas(production: Manifests) -> None:
+    """For the pods that an upgrade adds, migrations, the auditor, the operator, and people."""
+    most = int(_cluster(production)["postgresql"]["parameters"]["max_connections"])
+    assert _connections(production) <= most * 2 / 3
+
+
+def test_the_server_has_the_memory_for_them(production: Manifests) -> None:
+    spec = _cluster(production)
+    buffers = int(spec["postgresql"]["parameters"]["shared_buffers"].removesuffix("MB"))
+    limit = spec["resources"]["limits"]["memory"]
+    # The rest is for sorts and vacuum, and keeps pages of files.
+    assert _connections(production) * BACKEND_MIB + buffers <= _gigabytes(limit) * 1024 * 3 / 4
+    restored = yaml.safe_load(RECOVERY.read_text())
+    assert restored["spec"]["resources"] == spec["resources"], "services may be led to it"
+
+
 def test_the_poolers_are_kept_apart_and_one_at_a_time_is_lost(production: Manifests) -> None:
     (pooler,) = production.of("Pooler")
     affinity = pooler["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
@@ -93,6 +133,26 @@ def test_the_pooler_takes_a_silent_machine_for_gone_as_services_do(production: M
     assert [int(parameters[name]) for name in names] == list(SERVER_MAY_VANISH.values())
 
 
+def _most_replicas(production: Manifests) -> dict[str, int]:
+    return {
+        service: production.get("HorizontalPodAutoscaler", f"petpro-{service}")["spec"]["maxReplicas"]
+        for service in SERVICES
+    }
+
+
+def _connections(production: Manifests) -> int:
+    """Of the poolers, and past them: of each replica the relay's two, and what SESSIONS_BESIDES says."""
+    (pooler,) = production.of("Pooler")
+    pools = int(pooler["spec"]["pgbouncer"]["parameters"]["default_pool_size"]) * len(SERVICES)
+    past = sum(most * (2 + SESSIONS_BESIDES.get(name, 0)) for name, most in _most_replicas(production).items())
+    return int(pooler["spec"]["instances"]) * pools + past
+
+
 def _cluster(production: Manifests) -> Manifest:
     spec: Manifest = production.get("Cluster", "postgres")["spec"]
     return spec
+
+
+def _gigabytes(size: str) -> int:
+    """PostgreSQL's GB is the Gi of Kubernetes."""
+    return int(size.removesuffix("GB").removesuffix("Gi"))

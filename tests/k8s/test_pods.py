@@ -167,7 +167,8 @@ def test_migrations_are_jobs_that_end(rendered: Manifests) -> None:
         (container,) = pod(job)["containers"]
         assert container["command"] == ["migrate"]
         assert job["spec"]["activeDeadlineSeconds"] > 0
-        assert pod(job)["restartPolicy"] == "OnFailure"
+        # A pod that has failed stays with its log; one that is started again in place goes with the Job's end.
+        assert pod(job)["restartPolicy"] == "Never"
 
 
 def test_a_migration_runs_the_image_and_the_settings_of_its_service(rendered: Manifests) -> None:
@@ -214,7 +215,7 @@ def test_production_names_images_by_digest(production: Manifests) -> None:
     assert not [image for image in images if not re.search(r"@sha256:[0-9a-f]{64}$", image)]
 
 
-def test_production_grows_with_the_work_and_its_database_bears_it(production: Manifests) -> None:
+def test_production_grows_with_the_work(production: Manifests) -> None:
     scaled = {each["spec"]["scaleTargetRef"]["name"]: each["spec"] for each in production.of("HorizontalPodAutoscaler")}
     assert scaled.keys() == {name_of(workload) for workload in _of(production, *SCALED)}
     assert all(each["minReplicas"] >= 2 for each in scaled.values())
@@ -224,18 +225,6 @@ def test_production_grows_with_the_work_and_its_database_bears_it(production: Ma
         in_hand = "envoy_cluster_upstream_rq_active" if name == "petpro-gateway" else of_services.name
         assert by == ["cpu", in_hand], name
         assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300, name
-
-    (cluster,), (pooler,) = production.of("Cluster"), production.of("Pooler")
-    replicas = {
-        service: scaled[f"petpro-{service}"]["maxReplicas"] + 1 for service in SERVICES
-    }  # one more in an upgrade
-    pool = ServiceSettings.model_fields["database_pool_size"].default
-    of_the_relays = 2 * sum(replicas.values()) + replicas["notification"]  # which listens for its streams too
-    pgbouncer, instances = pooler["spec"]["pgbouncer"], pooler["spec"]["instances"]
-    shared = instances * len(SERVICES) * int(pgbouncer["parameters"]["default_pool_size"])
-    with_those_that_commit_for_nobody = 2 * pool
-    assert with_those_that_commit_for_nobody * sum(replicas.values()) <= int(pgbouncer["parameters"]["max_client_conn"])
-    assert shared + of_the_relays < int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
 
 
 def _of(manifests: Manifests, *components: str) -> list[Manifest]:

@@ -52,6 +52,7 @@ OF_PRODUCTION = {
     *((job, "postgres-pooler", 5432) for job in JOBS),
 }
 OF_OPERATORS = ("postgres", "postgres-join", "postgres-pooler")
+METRICS_OF_PRODUCTION = {("postgres", 9187), ("postgres-pooler", 9127)}
 
 
 def _calls() -> set[tuple[str, str, int]]:
@@ -87,6 +88,17 @@ def test_a_look_at_the_status_reaches_every_address_that_it_knows(
     assert {("status", *_behind(dev, url)) for url in urls} == OF_STATUS
 
 
+def test_a_look_at_the_status_finds_replicas_that_are_not_ready(
+    rendered: Manifests, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(places.CONFIG, raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    for said in places.platform(tmp_path)["services"].values():
+        spec = rendered.get("Service", str(urlsplit(said["metrics"]).hostname))["spec"]
+        assert spec["clusterIP"] == "None"
+        assert spec["publishNotReadyAddresses"] is True
+
+
 def _behind(manifests: Manifests, url: str) -> tuple[str, int]:
     """The pods' name and port behind a Service's URL."""
     parts = urlsplit(url)
@@ -110,6 +122,7 @@ def test_others_reach_the_gateway_alone(rendered: Manifests) -> None:
 def test_prometheus_reaches_the_metrics(rendered: Manifests) -> None:
     reached = {each[1:] for each in connections(rendered, (PROMETHEUS,)) if each[0] == "prometheus"}
     wanted = {(service, 9100) for service in SERVICES} | {("gateway", 9102)}
+    wanted |= METRICS_OF_PRODUCTION if rendered.name == "production" else set()
     assert wanted <= reached
     # The ports are named together for all of them; these two are open with nobody behind.
     unused = {(service, 9102) for service in SERVICES} | {("gateway", 9100)}

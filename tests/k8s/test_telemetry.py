@@ -23,6 +23,26 @@ def test_every_replica_is_scraped_once_by_the_name_of_its_part(production: Manif
     assert sorted(_scraped(production)) == sorted([*expected, ("petpro-gateway", "petpro-gateway", 9102)])
 
 
+def test_every_server_and_pooler_of_the_database_is_scraped_once(production: Manifests) -> None:
+    scraped = [
+        each.name
+        for monitor in production.of("PodMonitor")
+        for each in pods(production)
+        if selects(monitor["spec"]["selector"], each)
+    ]
+    assert sorted(scraped) == ["postgres", "postgres-pooler"]
+    endpoints = [each for monitor in production.of("PodMonitor") for each in monitor["spec"]["podMetricsEndpoints"]]
+    assert {each["port"] for each in endpoints} == {"metrics"}, "as CloudNativePG names 9187 and 9127"
+
+
+def test_the_rules_know_the_volumes_of_the_database_by_their_names(production: Manifests) -> None:
+    (cluster,) = production.of("Cluster")
+    known = re.findall(r'persistentvolumeclaim=~"([^"]+)"', "\n".join(expressions()))
+    made = [f"{name_of(cluster)}-{number}-wal" for number in range(1, cluster["spec"]["instances"] + 1)]
+    assert known
+    assert all(re.fullmatch(each, name) for each in known for name in made)
+
+
 def test_rules_and_dashboards_ask_for_jobs_that_there_are(production: Manifests) -> None:
     asked = set(re.findall(r'job="([^"$]+)"', "\n".join(expressions())))
     assert asked == {f"petpro-{service}" for service in SERVICES}

@@ -24,7 +24,9 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool
 
+from petpro_common import logs
 from petpro_common.db import PEER_MAY_VANISH, SERVER_MAY_VANISH, Database
+from petpro_common.faults import OwnWords
 from petpro_common.settings import ServiceSettings
 from petpro_common.versions import migrations_of
 
@@ -50,7 +52,7 @@ _KEEP_WHAT_WAS_ASKED = text("""
 """)
 
 
-class UnsuitableDatabase(Exception):
+class UnsuitableDatabase(OwnWords):
     """The database knows small and capital letters of ASCII alone; make it with the locale builtin C.UTF-8."""
 
     def __init__(self) -> None:
@@ -104,9 +106,10 @@ def run_env() -> None:
 
 
 def main(package: str) -> None:
-    """Migrates with the settings of the service that `package` is."""
+    """Migrates with the settings of the service that `package` is; a fault ends the process with an error."""
     settings_module = importlib.import_module(f"{package}.settings")
     settings: ServiceSettings = settings_module.Settings.load()
+    logs.configure(settings.service, settings.log_level)
     server, password = settings.database_session_url, settings.database_password.get_secret_value()
     upgrade(package, sqlalchemy_url(server or settings.database_url, password))
     if server:

@@ -1,6 +1,8 @@
 """A chain of migrations, each in a transaction of its own: what is done stays done, and the next goes on there."""
 
 import asyncio
+import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,22 @@ def upgrade():
                   current_setting('enable_seqscan'), pg_current_xact_id(), pg_backend_pid())""")
     op.execute("""{then}""")
 '''
+SETTINGS = """
+from typing import ClassVar
+from petpro_common.settings import ServiceSettings
+
+class Settings(ServiceSettings):
+    service: ClassVar[str] = "kennel"
+"""
+NOT_ASKED = (
+    "GRPC_ADDRESS",
+    "METRICS_ADDRESS",
+    "NATS_URL",
+    "NATS_PASSWORD",
+    "ACCOUNT_ADDRESS",
+    "SERVICE_JWKS_FILE",
+    "SERVICE_KEY",
+)
 RAN = "CREATE TABLE ran (version text, lock_timeout text, seq_scan text, in_turn xid8, by integer)"
 HURRIED = "SET LOCAL lock_timeout = '300ms'; {}"
 CHAIN = {
@@ -42,6 +60,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     versions = tmp_path / name / "migrations/versions"
     versions.mkdir(parents=True)
     (tmp_path / name / "__init__.py").touch()
+    (tmp_path / name / "settings.py").write_text(SETTINGS)
     (versions.parent / "env.py").write_text("from petpro_common.migrate import run_env\nrun_env()\n")
     before = None
     for revision, (first, then) in CHAIN.items():
@@ -90,6 +109,29 @@ async def test_one_that_fails_leaves_those_before_it_done_and_the_next_start_goe
     assert await column(made, "SELECT version_num FROM alembic_version") == ["0004"]
     assert await column(made, "SELECT version FROM ran ORDER BY version") == list(CHAIN)
     assert len(await column(made, "SELECT DISTINCT in_turn FROM ran")) == len(CHAIN)
+
+
+async def test_the_last_line_of_the_log_names_the_kind_of_fault_and_where_it_arose(
+    made: testing.Database, package: str, tmp_path: Path
+) -> None:
+    """And no statement: it may quote a row."""
+    told = {"DATABASE_URL": made.url, "DATABASE_PASSWORD": made.password, **dict.fromkeys(NOT_ASKED, "none")}
+    environment = {f"PETPRO_KENNEL_{name}": value for name, value in told.items()}
+    async with await connected(made) as busy:
+        await busy.execute("LOCK TABLE kennels IN SHARE MODE")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "petpro_common.migrate", package),
+            env=os.environ | environment | {"PYTHONPATH": str(tmp_path)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    lines = [json.loads(line) for line in output.splitlines()]
+    (_, cause) = lines[-1]["exception"]
+    assert cause["kind"] == "psycopg.errors.LockNotAvailable"
+    assert any(frame.startswith("versions/0003_next.py:") for frame in lines[-1]["exception"][0]["frames"])
+    assert b"ALTER TABLE" not in output
 
 
 async def test_while_one_migrates_others_wait_until_all_is_done(made: testing.Database, package: str) -> None:

@@ -31,7 +31,8 @@ CONFIG = "PETPROCTL_CONFIG"
 _CLUSTER: Json = {
     "gateway_url": "http://petpro-gateway",
     "nats_url": "nats://nats:4222",
-    "services": {name: {"metrics": f"http://petpro-{name}:9100/metrics"} for name in Service},
+    # The names that lead to replicas that are not ready, too.
+    "services": {name: {"metrics": f"http://petpro-replicas-{name}:9100/metrics"} for name in Service},
 }
 
 

@@ -66,6 +66,13 @@ class Standing:
     oldest_seconds: float
 
 
+_NOWHERE = """\
+No dev stack in {run}. A cluster is asked by a Job of its own:
+    look=look-$(date +%s)
+    kubectl -n petpro create job --from=cronjob/petpro-status $look
+    kubectl -n petpro logs -f job/$look
+Any other platform is named by {config}."""
+
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
@@ -79,7 +86,7 @@ def command(as_json: AsJson = False, run: RunFolder = Path(".run")) -> None:
     except places.Nowhere as reason:
         raise _unknown(str(reason)) from reason
     if not known.get("services"):
-        raise _unknown(f"No dev stack in {run}; name a platform by {places.CONFIG}")
+        raise _unknown(_NOWHERE.format(run=run, config=places.CONFIG))
     seen, sagas = look(known)
     answer = {
         "ready": all(each.is_ready for each in seen),

@@ -27,6 +27,11 @@ def test_nothing_known_of_a_platform_is_exit_code_3(tmp_path: Path, words: list[
     assert said.stderr
 
 
+def test_who_stands_outside_of_a_cluster_is_told_how_to_ask_it(tmp_path: Path) -> None:
+    said = petproctl("status", "--run", str(tmp_path))
+    assert "kubectl -n petpro create job --from=cronjob/petpro-status" in said.stderr
+
+
 def test_a_platform_that_is_down_is_told_part_by_part_and_is_exit_code_1(tmp_path: Path) -> None:
     config = tmp_path / "platform.json"
     services = {"booking": {"metrics": "http://127.0.0.1:1/metrics"}}
@@ -58,7 +63,7 @@ def test_the_config_goes_before_the_dev_stack_and_that_before_the_cluster(
 ) -> None:
     monkeypatch.delenv(places.CONFIG, raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert places.platform(tmp_path)["services"]["booking"]["metrics"] == "http://petpro-booking:9100/metrics"
+    assert places.platform(tmp_path)["services"]["booking"]["metrics"] == "http://petpro-replicas-booking:9100/metrics"
     (tmp_path / "stack.json").write_text('{"gateway_url": "http://dev"}')
     assert places.platform(tmp_path)["gateway_url"] == "http://dev"
     monkeypatch.setenv(places.CONFIG, str(tmp_path / "none.json"))

@@ -72,7 +72,10 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
     async def _cancel(
         self, requests: Sequence[CancellationRequest]
     ) -> Sequence[booking_pb2.CancelBookingResponse | PetProError]:
-        return await together(self._database, _CANCELLING, lambda tx: cancellation.request(tx, self._engine, requests))
+        async def work(tx: Transaction) -> list[booking_pb2.CancelBookingResponse | PetProError]:
+            return await cancellation.request(tx, self._engine, requests)
+
+        return await together(self._database, _CANCELLING, work, len(requests))
 
     async def RescheduleBooking(
         self, request: booking_pb2.RescheduleBookingRequest, context: Any

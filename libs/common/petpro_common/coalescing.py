@@ -13,6 +13,8 @@ A call that comes alone and takes more than a second is left to itself in the sa
 
 That is done beside the batches that follow, which leave out what is about the same, or has the same key: so one locked
 row keeps only those who need it waiting, and they take one connection.
+
+Where the database went away a batch may have been committed. Then only what may be done twice is tried again.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ import contextvars
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
+from petpro_common.db import is_away
 from petpro_common.errors import PetProError, Unavailable
 
 _APART_AT_ONCE = 4
@@ -35,8 +38,9 @@ class Coalescer(Generic[Request, Outcome]):
     """Has `carry_out` work on batches of at most `batch` requests, one batch at a time.
 
     It returns for each request an outcome, or the error that its caller gets. Requests of one key, unless it is None,
-    are never in one batch. `about_of`: the row that a request may have to wait for, where that is not its key. How many
-    wait is bounded by the calls that the edge lets in: who gives up is taken out.
+    are never in one batch. `about_of`: the row that a request may have to wait for, where that is not its key.
+    `may_repeat`: whether a request that was carried out is known again, so that trying it once more changes nothing.
+    How many wait is bounded by the calls that the edge lets in: who gives up is taken out.
     """
 
     def __init__(
@@ -45,10 +49,12 @@ class Coalescer(Generic[Request, Outcome]):
         key_of: Callable[[Request], Hashable],
         batch: int,
         about_of: Callable[[Request], Hashable] | None = None,
+        may_repeat: Callable[[Request], bool] = lambda _: True,
     ) -> None:
         self._carry_out = carry_out
         self._key_of = key_of
         self._about_of = about_of or key_of
+        self._may_repeat = may_repeat
         self._batch = batch
         self._waiting: dict[asyncio.Future[Outcome], Request] = {}
         self._work: asyncio.Task[None] | None = None
@@ -143,15 +149,22 @@ class Coalescer(Generic[Request, Outcome]):
             settled = await self._carry_out(list(batch.values()))
         except Exception as fault:  # noqa: BLE001  # it is the callers' to hear
             if len(batch) > 1 and not isinstance(fault, PetProError):
+                self._tell_who_may_be_done(batch, fault)
                 return False
             settled = [fault] * len(batch)
         for outcome, result in zip(batch, settled, strict=True):
             _tell(outcome, result)
         return True
 
+    def _tell_who_may_be_done(self, batch: _Requests[Outcome, Request], fault: Exception) -> None:
+        """Whoever cannot be tried again hears that nobody knows, as each who comes alone does."""
+        for outcome, request in batch.items():
+            if is_away(fault) and not self._may_repeat(request):
+                _tell(outcome, fault)
+
     def _take_apart(self, batch: _Requests[Outcome, Request]) -> None:
         groups: dict[Hashable, dict[asyncio.Future[Outcome], Request]] = {}
-        for outcome, request in batch.items():
+        for outcome, request in _still_there(batch).items():
             groups.setdefault(self._about(outcome, request), {})[outcome] = request
         for about, group in groups.items():
             task = asyncio.create_task(self._do_apart(about, group, is_part=len(groups) > 1))
@@ -162,8 +175,8 @@ class Coalescer(Generic[Request, Outcome]):
         try:
             async with self._places:
                 left = _still_there(group)
-                if is_part and len(left) > 1 and await self._is_settled(left):
-                    return
+                if is_part and len(left) > 1:
+                    await self._is_settled(left)
                 while left := _still_there(group):
                     await self._is_settled(dict([next(iter(left.items()))]))
         except asyncio.CancelledError:

@@ -30,7 +30,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         self._copies = copies
         self._engine = engine
         self._cancellations: Coalescer[CancellationRequest, booking_pb2.CancelBookingResponse] = Coalescer(
-            self._cancel, lambda request: request.about, _BATCH
+            self._cancel, lambda request: request.about, _BATCH, may_repeat=lambda request: request.claim is not None
         )
 
     async def ListBookings(

@@ -43,10 +43,14 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self._engine = engine
         self._terms = terms
         self._holds: Coalescer[HoldRequest, booking_pb2.CreateReservationResponse] = Coalescer(
-            self._hold, lambda request: request.user_id, _BATCH, about_of=lambda request: request.slot_id
+            self._hold,
+            lambda request: request.user_id,
+            _BATCH,
+            about_of=lambda request: request.slot_id,
+            may_repeat=lambda request: request.claim is not None,
         )
         self._checkouts: Coalescer[CheckoutRequest, booking_pb2.CheckoutReservationResponse] = Coalescer(
-            self._check_out, lambda request: request.about, _BATCH
+            self._check_out, lambda request: request.about, _BATCH, may_repeat=lambda request: request.claim is not None
         )
 
     async def CreateReservation(

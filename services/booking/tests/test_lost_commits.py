@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from grpc import aio
 
 from petpro.booking.v1 import booking_pb2
 from petpro_common import db
@@ -41,7 +42,7 @@ async def all_at_once(calls: Sequence[Coroutine[Any, Any, Any]], monkeypatch: py
         patched.setattr(db, "kill_points", cut)
         told = await asyncio.gather(*calls, return_exceptions=True)
     assert cut.commits >= 2
-    return [reason_of(each) if isinstance(each, BaseException) else "" for each in told]
+    return [reason_of(each) if isinstance(each, aio.AioRpcError) else "" for each in told]
 
 
 @pytest.mark.parametrize("has_id", [True, False])

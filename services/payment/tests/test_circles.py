@@ -53,8 +53,7 @@ async def test_a_copy_of_a_pending_order_and_the_word_that_answers_it(world: Wor
     await world.run(_LATER, id=waits.payment_id)
     await world.order(done.take())
     await world.worker().round()
-    words, orders = [waits, done], [[waits.take()], [done.fee()]]
-    both = are_captured(world, words), world.order_together(*orders)
+    both = are_captured(world, [waits, done]), world.order_together([waits.take()], [done.fee()])
     await one_after_the_other(world, done.payment_id, *both)
     assert (await world.answer(waits.take())).outcome == SUCCEEDED
     assert (await world.answer(done.fee())).outcome == SUCCEEDED

@@ -44,6 +44,7 @@ _AWAY = ("08", "28", "53", "57P", "58")
 _BEGIN, _COMMIT, _SAVEPOINT, _ROLL_BACK_TO_SAVEPOINT, _RELEASE = (
     (text(command), dict[str, Any]()) for command in ("BEGIN", COMMIT, "SAVEPOINT p", "ROLLBACK TO p", "RELEASE p")
 )
+_WAIT_BRIEFLY = text("SET LOCAL lock_timeout = 1000")
 
 
 class Session:
@@ -97,6 +98,10 @@ class Transaction(Session):
         It costs no round trip. What it raises, these raise.
         """
         self._ahead.append((statement, values or {}))
+
+    def wait_briefly(self) -> None:
+        """From here on no lock is waited for longer than a second, in place of five: for work that others wait for."""
+        self.write(_WAIT_BRIEFLY)
 
     def tell(self, topic: str, about: Iterable[str] = ()) -> None:
         """Has those who listen to `topic` (`Database.listen`) called after the commit, with what it is about."""

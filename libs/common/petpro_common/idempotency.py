@@ -151,20 +151,28 @@ async def was_used(database: Database, request: Message) -> bool:
         return (await tx.execute(_STORED, claim.name)).first() is not None
 
 
-async def together(database: Database, call: CallContext, work: Callable[[Transaction], Awaitable[Done]]) -> Done:
-    """Runs `work` in a transaction for several calls at once, as `call`; it looks up and keeps replies by itself.
+async def together(
+    database: Database, call: CallContext, work: Callable[[Transaction], Awaitable[Done]], calls: int
+) -> Done:
+    """Runs `work` in a transaction for so many calls at once, as `call`; it looks up and keeps replies by itself.
 
-    It runs once more where another transaction has answered one of the same requests since it looked.
+    It runs once more where another transaction has answered one of the same requests since it looked. Several wait for
+    a lock only briefly: whoever does not need it waits with them.
     """
+
+    async def run() -> Done:
+        async with database.transaction() as tx:
+            if calls > 1:
+                tx.wait_briefly()
+            return await work(tx)
+
     with context.within(call):
         try:
-            async with database.transaction() as tx:
-                return await work(tx)
+            return await run()
         except UniqueViolation as fault:
             if fault.diag.table_name != "idempotency_keys":
                 raise
-        async with database.transaction() as tx:
-            return await work(tx)
+        return await run()
 
 
 def looking_up(claims: Iterable[Claim | None]) -> BoundStatement:

@@ -17,11 +17,16 @@ class Kitchen:
     """Carries out what is ordered, a batch at a time; opens when it is told to."""
 
     is_open: asyncio.Event = field(default_factory=asyncio.Event)
+    is_thawed: asyncio.Event = field(default_factory=asyncio.Event)
     batches: list[list[str]] = field(default_factory=list)
 
     async def cook(self, orders: Sequence[str]) -> list[str | PetProError]:
         self.batches.append(list(orders))
         await self.is_open.wait()
+        if any(order.startswith("frozen") for order in orders):
+            if len(orders) > 1:
+                raise RuntimeError("somebody has it")
+            await self.is_thawed.wait()
         if "burnt" in orders:
             raise RuntimeError("fire")
         if "closed" in orders:
@@ -118,3 +123,36 @@ async def test_when_the_work_is_cancelled_from_within_nobody_waits_for_ever(
     async with asyncio.timeout(60):
         assert [type(outcome) for outcome in await first + await later] == [Unavailable] * 3
     assert await counter.do("tea") == "TEA"
+
+
+async def test_what_is_kept_from_its_row_keeps_only_those_who_need_it(kitchen: Kitchen) -> None:
+    counter = Coalescer(kitchen.cook, lambda _: None, batch=4, about_of=lambda order: order.split()[0])
+    kitchen.is_open.set()
+    stuck = [asyncio.create_task(counter.do(f"frozen {name}")) for name in "ab"]
+    assert await (await order(counter, "tea a", "tea b")) == ["TEA A", "TEA B"]
+    stuck.append(asyncio.create_task(counter.do("frozen c")))
+    assert await (await order(counter, "tea c", "cake")) == ["TEA C", "CAKE"]
+    kitchen.is_thawed.set()
+    assert await asyncio.gather(*stuck) == ["FROZEN A", "FROZEN B", "FROZEN C"]
+
+
+async def test_who_has_gone_is_not_served_when_a_batch_is_taken_apart(kitchen: Kitchen) -> None:
+    counter = Coalescer(kitchen.cook, lambda _: None, batch=4, about_of=lambda order: order.split()[0])
+    kitchen.is_open.set()
+    stuck = [asyncio.create_task(counter.do(f"frozen {name}")) for name in "abc"]
+    tea = asyncio.create_task(counter.do("tea"))
+    assert await tea == "TEA"
+    later = asyncio.create_task(counter.do("frozen d"))
+    await asyncio.sleep(0.01)
+    for gone in stuck[1:]:
+        gone.cancel()
+    await asyncio.sleep(0)
+    kitchen.is_thawed.set()
+    assert (await stuck[0], await later) == ("FROZEN A", "FROZEN D")
+    assert kitchen.batches == [
+        ["frozen a", "frozen b", "frozen c", "tea"],
+        ["frozen a", "frozen b", "frozen c"],
+        ["frozen a"],
+        ["tea"],
+        ["frozen d"],
+    ]

@@ -31,7 +31,7 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
         self._copies = copies
         self._engine = engine
         self._cancellations: Coalescer[CancellationRequest, booking_pb2.CancelBookingResponse] = Coalescer(
-            self._cancel, lambda request: request.about, _BATCH
+            self._cancel, lambda request: request.about, _BATCH, may_repeat=lambda request: request.claim is not None
         )
 
     async def ListBookings(
@@ -73,7 +73,10 @@ class BookingServicer(booking_pb2_grpc.BookingServiceServicer):
     async def _cancel(
         self, requests: Sequence[CancellationRequest]
     ) -> Sequence[booking_pb2.CancelBookingResponse | PetProError]:
-        return await together(self._database, _CANCELLING, lambda tx: cancellation.request(tx, self._engine, requests))
+        async def work(tx: Transaction) -> list[booking_pb2.CancelBookingResponse | PetProError]:
+            return await cancellation.request(tx, self._engine, requests)
+
+        return await together(self._database, _CANCELLING, work, len(requests))
 
     async def RescheduleBooking(
         self, request: booking_pb2.RescheduleBookingRequest, context: Any

@@ -44,10 +44,14 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         self._engine = engine
         self._terms = terms
         self._holds: Coalescer[HoldRequest, booking_pb2.CreateReservationResponse] = Coalescer(
-            self._hold, lambda request: request.user_id, _BATCH
+            self._hold,
+            lambda request: request.user_id,
+            _BATCH,
+            about_of=lambda request: request.slot_id,
+            may_repeat=lambda request: request.claim is not None,
         )
         self._checkouts: Coalescer[CheckoutRequest, booking_pb2.CheckoutReservationResponse] = Coalescer(
-            self._check_out, lambda request: request.about, _BATCH
+            self._check_out, lambda request: request.about, _BATCH, may_repeat=lambda request: request.claim is not None
         )
 
     async def CreateReservation(
@@ -65,7 +69,10 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
     async def _hold(
         self, requests: Sequence[HoldRequest]
     ) -> Sequence[booking_pb2.CreateReservationResponse | PetProError]:
-        return await together(self._database, _HOLDING, lambda tx: holds.hold(tx, requests, self._terms))
+        async def work(tx: Transaction) -> list[booking_pb2.CreateReservationResponse | PetProError]:
+            return await holds.hold(tx, requests, self._terms)
+
+        return await together(self._database, _HOLDING, work, len(requests))
 
     async def ListReservations(
         self, request: booking_pb2.ListReservationsRequest, context: Any
@@ -112,7 +119,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         async def work(tx: Transaction) -> list[booking_pb2.CheckoutReservationResponse | PetProError]:
             return await checkout.start(tx, self._engine, requests, self._for_payment, self._terms.most_unpaid)
 
-        return await together(self._database, _CHECKING_OUT, work)
+        return await together(self._database, _CHECKING_OUT, work, len(requests))
 
     @ends_what_was_begun
     async def CancelReservation(

@@ -49,8 +49,19 @@ _SAGAS = text("""
 _FORGET_IN_SAGAS = text("""
     UPDATE sagas SET data = jsonb_set(jsonb_set(data, '{reason}', to_jsonb(CAST(:erased AS text)), false),
                                       '{notes}', to_jsonb(CAST(:erased AS text)), false)
-    WHERE id = ANY(CAST(:saga_ids AS uuid[])) AND status IN ('running', 'compensating', 'parked')
+    WHERE id = ANY(ARRAY(SELECT id FROM sagas WHERE id = ANY(CAST(:saga_ids AS uuid[])) ORDER BY id FOR UPDATE))
+      AND status IN ('running', 'compensating', 'parked')
       AND (data->>'reason' NOT IN ('', :erased) OR data->>'notes' NOT IN ('', :erased))
+""")
+# In the order of the ids, as all who lock several do. An UPDATE by itself locks them as it comes upon them.
+_LOCK_RESERVATIONS = text("""
+    SELECT id FROM reservations WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND notes IS NOT NULL
+    ORDER BY id FOR UPDATE
+""")
+_LOCK_BOOKINGS = text("""
+    SELECT id FROM bookings WHERE user_id = ANY(CAST(:user_ids AS uuid[]))
+      AND (notes IS NOT NULL OR cancellation_reason NOT IN ('', :erased))
+    ORDER BY id FOR UPDATE
 """)
 _FORGET_IN_RESERVATIONS = text("""
     UPDATE reservations SET notes = NULL WHERE user_id = ANY(CAST(:user_ids AS uuid[])) AND notes IS NOT NULL
@@ -79,14 +90,17 @@ _TO_COME = text("""
 async def forget(tx: Transaction, user_ids: Sequence[UUID]) -> None:
     """Leaves no words of people who were erased, nor those that sagas under way would write.
 
-    Locks are taken in the order of everybody: sagas, reservations, bookings.
+    Locks are taken in the order of everybody: sagas, reservations, bookings, each by id.
     """
     people = {"user_ids": list(user_ids)}
     saga_ids = list((await tx.execute(_SAGAS, people)).scalars())
     if saga_ids:
         tx.write(_FORGET_IN_SAGAS, {"saga_ids": saga_ids, "erased": ERASED})
+    words = {**people, "erased": ERASED}
+    tx.write(_LOCK_RESERVATIONS, people)
     tx.write(_FORGET_IN_RESERVATIONS, people)
-    tx.write(_FORGET_IN_BOOKINGS, {**people, "erased": ERASED})
+    tx.write(_LOCK_BOOKINGS, words)
+    tx.write(_FORGET_IN_BOOKINGS, words)
 
 
 async def holds(tx: Transaction, user_ids: Sequence[UUID]) -> Sequence[Row]:

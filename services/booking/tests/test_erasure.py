@@ -1,11 +1,17 @@
 """People who were erased: what is to come ends as if they had asked, and none of their words stays, however late."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
+from sqlalchemy import text
+
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import erasure, store_personal
+from petpro_booking import erasure, store_personal, store_sagas
 from petpro_booking.consumer import HANDLERS
+from petpro_common.db import Database
 from petpro_common.ids import new_id
 from petpro_common.personal.erasure import forget_again
 from petpro_common.testing import eventually
@@ -43,6 +49,34 @@ async def words(world: World) -> str:
 
 async def statuses(world: World, statement: str) -> list[str]:
     return [row.status for row in await world.sql(statement)]
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+async def test_who_forgets_and_who_cancels_do_not_wait_in_a_circle(
+    world: World, connect: Callable[[], Database], moved: int
+) -> None:
+    """A booking that was changed last lies behind the other in the table."""
+    budi, slot = new_id(), await world.open_slot(timedelta(days=2), capacity=10)
+    ids = sorted([await world.book(budi, slot), await world.book(budi, slot)])
+    await world.sql("UPDATE bookings SET notes = 'limps' RETURNING 1")
+    await world.sql("UPDATE bookings SET status = 'completed' WHERE id = :id RETURNING 1", id=ids[moved])
+
+    async def cancels() -> None:
+        async with connect().transaction() as tx:
+            await tx.execute(*store_sagas.locking_bookings_for([(id_, budi) for id_ in ids]))
+
+    async def forgets() -> None:
+        async with connect().transaction() as tx:
+            await store_personal.forget(tx, [budi])
+
+    async with connect().transaction() as tx:
+        await tx.execute(text("SELECT FROM bookings WHERE id = :id FOR UPDATE"), {"id": ids[0]})
+        first = asyncio.create_task(cancels())
+        await asyncio.sleep(0.5)
+        second = asyncio.create_task(forgets())
+        await asyncio.sleep(0.5)
+    await asyncio.gather(first, second)
+    assert not await world.sql("SELECT FROM bookings WHERE notes IS NOT NULL")
 
 
 async def test_holds_are_given_back_and_bookings_cancelled_under_their_policy(desk: Desk) -> None:

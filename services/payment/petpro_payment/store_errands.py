@@ -10,23 +10,34 @@ from petpro_payment.errands import Errand, Item
 from petpro_payment.store import PAYMENT_COLUMNS, WORK, payment_of_row
 from petpro_payment.store_refunds import REFUND_COLUMNS, both_of_row
 
-# SKIP LOCKED: what another worker takes is its own. One that is not called off counts as asked from now on.
+# Both kinds in one order: while more payments were due than there are places, no refund's turn ever came. SKIP LOCKED:
+# what another worker takes is its own, and what is locked and not taken here it finds when it looks again. One that is
+# not called off counts as asked from now on.
 _CLAIM = text(f"""
-    WITH taken AS (
+    WITH due_payments AS (
+        SELECT id, due_at FROM payments WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ),
+    due_refunds AS (
+        SELECT id, due_at FROM refunds WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ),
+    due AS MATERIALIZED (
+        SELECT id, due_at FROM due_payments UNION ALL SELECT id, due_at FROM due_refunds ORDER BY due_at LIMIT :limit
+    ),
+    taken AS (
         UPDATE payments
         SET status = CASE status WHEN 'pending' THEN 'processing' ELSE status END, attempts = attempts + 1,
             asked_at = CASE WHEN cancel_requested_at IS NOT NULL OR deadline <= clock_timestamp() THEN asked_at
                             ELSE clock_timestamp() END,
             due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
-        WHERE id = ANY(ARRAY(SELECT id FROM payments WHERE due_at <= statement_timestamp() ORDER BY due_at LIMIT :limit
-                             FOR UPDATE SKIP LOCKED))
+        WHERE id = ANY(ARRAY(SELECT id FROM due))
         RETURNING {PAYMENT_COLUMNS}
     ),
     claimed AS (
         UPDATE refunds SET attempts = refunds.attempts + 1,
             due_at = clock_timestamp() + make_interval(secs => CAST(:lease AS double precision))
-        WHERE id = ANY(ARRAY(SELECT id FROM refunds WHERE due_at <= statement_timestamp() ORDER BY due_at
-                             LIMIT :limit - (SELECT count(*) FROM taken) FOR UPDATE SKIP LOCKED))
+        WHERE id = ANY(ARRAY(SELECT id FROM due))
         RETURNING {REFUND_COLUMNS}
     )
     SELECT taken.*, {", ".join(f"NULL AS refund_{name}" for name in Refund._fields)} FROM taken
@@ -57,7 +68,7 @@ _GIVE_BACK_REFUNDS = text("""
 
 
 async def claim(database: Database, lease_seconds: float, limit: int) -> tuple[list[Item], float | None]:
-    """Takes up to so many due payments and refunds on lease, skipping those that another worker holds.
+    """Takes so many payments and refunds at most on lease, those due first, skipping those that another worker holds.
 
     The payments count as asked from then on. Beside them: the seconds until the next one is due, None when none waits.
     """

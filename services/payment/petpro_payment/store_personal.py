@@ -44,7 +44,12 @@ _OF_REFUNDS = """
     WHERE payments.user_id = ANY(CAST(:user_ids AS uuid[])) AND refunds.origin = 'cancellation'
       AND refunds.reason NOT IN ('', 'no-show')
 """
-_FORGET_IN_REFUNDS = text(f"UPDATE refunds SET reason = 'erased' WHERE id IN ({_OF_REFUNDS}) AND reason <> 'erased'")
+# In the order in which all who lock several do; an UPDATE by itself locks them as it comes upon them.
+_FORGET_IN_REFUNDS = text(f"""
+    UPDATE refunds SET reason = 'erased'
+    WHERE id = ANY(ARRAY({_OF_REFUNDS} AND refunds.reason <> 'erased' ORDER BY payments.id, refunds.id
+                         FOR UPDATE OF refunds))
+""")
 _FORGET_IN_ORDERS = text(f"""
     UPDATE money_orders SET reason = 'erased'
     WHERE subject_id IN ({_OF_REFUNDS}) AND verb = 'ReserveRefund' AND reason <> 'erased'

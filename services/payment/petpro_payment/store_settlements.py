@@ -33,7 +33,10 @@ _FORESEEN = text(f"""
                                 AND s.currency = sums.currency AND s.until >= :until)
     ORDER BY clinic_id, currency
 """)
-# One clinic and currency, in one statement. Two at once: the second waits for the entries' locks and finds none left.
+# A statement of its own: what the one after it reads is as of when this lock was to be had. By the entries' locks alone
+# whoever waited knew nothing of the settlement that was made meanwhile, and the periods of the two overlapped.
+_IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended(:settled, 2))")
+# One clinic and currency, in one statement, under its lock: the second of two at once finds what the first has left.
 _SETTLE = text(f"""
     WITH due AS ({_DUE} AND e.clinic_id = :clinic_id AND e.currency = :currency FOR UPDATE OF e),
     sums AS (SELECT {_SUMS} FROM due),
@@ -74,6 +77,7 @@ async def settle(tx: Transaction, id_: UUID, clinic_id: UUID, currency: str, unt
 
     None when nothing is due, when refunds exceed what was earned, and when it is settled until then already.
     """
+    tx.write(_IN_TURN, {"settled": f"{clinic_id} {currency}"})
     tx.write(_SETTLE, {"id": id_, "clinic_id": clinic_id, "currency": currency, "until": until})
     return await find(tx, id_)
 

@@ -48,13 +48,17 @@ class UnderLock:
 
     Work is given the locked rows, or None where there are none, and whether an event was recorded before. What is about
     one payment is done in the order in which it came. What raises undoes what it shares a transaction with, and then
-    each is done by itself.
+    each is done by itself; a payment that somebody has locked keeps waiting what is about others for a second.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._payments: Coalescer[_Request, Disposition] = Coalescer(self._on_payments, lambda _: None, _BATCH)
-        self._refunds: Coalescer[_Request, Disposition] = Coalescer(self._on_refunds, lambda _: None, _BATCH)
+        self._payments: Coalescer[_Request, Disposition] = Coalescer(
+            self._on_payments, lambda _: None, _BATCH, about_of=lambda request: request.id
+        )
+        self._refunds: Coalescer[_Request, Disposition] = Coalescer(
+            self._on_refunds, lambda _: None, _BATCH, about_of=lambda request: request.id
+        )
 
     async def on_payment(self, payment_id: UUID, work: _OnPayment, event: EventName | None = None) -> Disposition:
         """What work on a payment has come to."""
@@ -67,12 +71,16 @@ class UnderLock:
     async def _on_payments(self, requests: Sequence[_Request]) -> Sequence[Disposition]:
         with _as_one_call(requests):
             async with self._database.transaction() as tx:
+                if len(requests) > 1:
+                    tx.wait_briefly()
                 found, known = await store.lock_all_of(tx, _ids(requests), _events(requests))
                 return await _in_turn(tx, requests, found, known, store.lock_payments, lambda payment: payment.id)
 
     async def _on_refunds(self, requests: Sequence[_Request]) -> Sequence[Disposition]:
         with _as_one_call(requests):
             async with self._database.transaction() as tx:
+                if len(requests) > 1:
+                    tx.wait_briefly()
                 found, known = await store_refunds.lock_all_of(tx, _ids(requests), _events(requests))
                 return await _in_turn(tx, requests, found, known, store_refunds.lock_all, lambda rows: rows[0].id)
 

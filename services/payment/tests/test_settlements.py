@@ -67,6 +67,28 @@ async def test_two_who_settle_at_once_pay_once(world: World, desk: Desk) -> None
     assert paid.sum == -3 * 225000
 
 
+async def test_the_later_of_two_who_settle_at_once_begins_where_the_earlier_ends(world: World) -> None:
+    clinic = new_id()
+    await world.paid(Sale(clinic_id=clinic))
+    earlier = datetime.now(UTC)
+    await world.paid(Sale(clinic_id=clinic))
+    later = datetime.now(UTC)
+
+    async def settle_later() -> Row | None:
+        async with world.database.transaction() as tx:
+            return await store_settlements.settle(tx, new_id(), clinic, "IDR", later)
+
+    async with world.database.transaction() as tx:
+        first = await store_settlements.settle(tx, new_id(), clinic, "IDR", earlier)
+        waiting = asyncio.create_task(settle_later())
+        await eventually(world.somebody_waits)
+    second = await waiting
+    assert first is not None
+    assert second is not None
+    assert (first.entry_count, second.entry_count) == (1, 1)
+    assert (first.begins, first.until, second.begins, second.until) == (None, earlier, earlier, later)
+
+
 async def test_who_settles_until_a_later_instant_waits_and_finds_nothing_left(world: World) -> None:
     sale, until = await world.paid(Sale()), datetime.now(UTC)
 

@@ -124,3 +124,14 @@ async def test_replicas_wait_for_each_other(world: World) -> None:
     learned = await asyncio.gather(*(each.on_refund(sale.refund_id, succeed) for each in replicas))
     assert sorted(learned) == sorted([Disposition.APPLIED, *[Disposition.IGNORED] * 7])
     assert (await world.payment(sale)).refund_done == Decimal(100000)
+
+
+async def test_a_payment_that_somebody_keeps_locked_keeps_no_other_waiting(world: World) -> None:
+    kept, free = await taken_on(world, 2)
+    async with world.database.transaction() as frozen:
+        await frozen.execute(text("SELECT FROM payments WHERE id = :id FOR UPDATE"), {"id": kept.payment_id})
+        waiting = asyncio.create_task(world.under_lock.on_refund(kept.refund_id, succeed))
+        async with asyncio.timeout(3.5):  # who is alone waits for a lock for five
+            assert await world.under_lock.on_refund(free.refund_id, succeed) == Disposition.APPLIED
+            assert await world.under_lock.on_refund(free.refund_id, succeed) == Disposition.IGNORED
+    assert await waiting == Disposition.APPLIED

@@ -151,7 +151,7 @@ def command_consumer(database: Database, broker: Broker, handlers: Mapping[type[
             published = {each.message_id for each in received} - {""}
             unknown = await inbox.unknown(tx, ids, published)
             known, discarded = ids - unknown, published - unknown
-            stored = await replies.find(tx, known) if known else {}
+            stored = await replies.known(tx, known) if known else {}
             while due := [each for each in received if each.goes_on and each.message_id not in discarded]:
                 await _carry_out(tx, due, stored)
 

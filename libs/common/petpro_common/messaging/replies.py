@@ -26,6 +26,7 @@ _CHANGE = text(f"""
     FROM {_GIVEN}
     WHERE message_id = given.command_id AND message_id = ANY(CAST(:command_ids AS text[]))
 """)  # noqa: S608
+_KNOWN = text("SELECT message_id, command, reply FROM inbox WHERE message_id = ANY(:command_ids)")
 # In the order of `inbox.unknown`.
 _LOCKED = text("""
     SELECT message_id, command, reply FROM inbox WHERE message_id = ANY(:command_ids) ORDER BY message_id FOR UPDATE
@@ -45,8 +46,17 @@ def store(tx: Transaction, write: LateWrite, command: saga_pb2.Command, reply: s
     tx.write_late(write, (command.command_id, command.SerializeToString(), reply.SerializeToString()))
 
 
+async def known(tx: Transaction, command_ids: Iterable[str]) -> dict[str, Row]:
+    """What is stored of commands that were carried out before, by their ids, as of now.
+
+    For copies. They lock nothing: one that tells of a pending command while the definite answer is being given tells
+    what was true when it came, and the saga hears that answer beside it.
+    """
+    return {row.message_id: row for row in await tx.execute(_KNOWN, {"command_ids": list(command_ids)})}
+
+
 async def find(tx: Transaction, command_ids: Iterable[str]) -> dict[str, Row]:
-    """What is stored of commands that were carried out before, by their ids, locked."""
+    """What `known` gives, locked, for whoever is to change it."""
     return {row.message_id: row for row in await tx.execute(_LOCKED, {"command_ids": list(command_ids)})}
 
 

@@ -224,6 +224,7 @@ class Trade(RuleBasedStateMachine):
         with pytest.raises(RefundNotRetriable) if refund.status == "reversed" else nullcontext():
             self.do(self._within(lambda tx: refunds.retry(tx, self.world.providers, refund.id, dry_run=False)))
             refund.status, refund.must_succeed, refund.retries = "submitted", True, refund.retries + 1
+            refund.over |= {refund.there} - {""}
 
     @rule(currency=st.sampled_from(["IDR", "USD", "JPY"]))
     def settle(self, currency: str) -> None:

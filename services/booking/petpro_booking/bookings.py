@@ -18,6 +18,7 @@ from petpro_booking.domain import (
     SlotNotFound,
     must_be,
     must_be_its_day,
+    must_be_movable,
     must_have_begun,
     new_reference_code,
 )
@@ -101,21 +102,21 @@ async def page(
 
 
 async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id: UUID) -> Row:
-    """Moves a confirmed booking to another slot of its service; price and policy stay.
+    """Moves a booking to another slot of its service, where it is confirmed; price and policy stay.
 
     When a customer moves it, cancelling later gives back no more than it would have at the move; when somebody moves it
     for the clinic, no less.
 
-    A customer may move it until it begins, and where it could be booked without asking; the clinic also later, and
-    whatever it takes at present. Both slots are locked in the order of their ids, so two that swap wait for each other
-    in turn. Raises what `take_seat` raises, BookingNotFound, WrongBookingStatus, CancellationInProgress,
+    A customer may move it until it begins, checked in or not, and where it could be booked without asking; the clinic
+    also later, and whatever it takes at present. Both slots are locked in the order of their ids, so two that swap wait
+    for each other in turn. Raises what `take_seat` raises, BookingNotFound, WrongBookingStatus, CancellationInProgress,
     BookingHasBegun, OtherService, ServiceUnavailable or ApprovalRequired.
     """
     booking = await _lock(tx, booking_id)
     acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
     if str(booking.user_id) != caller.id and not acts_for_clinic:
         raise BookingNotFound
-    must_be("confirmed", booking.status, booking.cancellation_status)
+    must_be_movable(booking.status, booking.cancellation_status, booking.starts_at, booking.now)
     if booking.now >= booking.starts_at and not acts_for_clinic:
         raise BookingHasBegun
     if slot_id == booking.slot_id:

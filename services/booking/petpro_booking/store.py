@@ -86,8 +86,8 @@ _GET_BOOKINGS = ForEach("SELECT * FROM bookings WHERE {theirs}", "bookings", id=
 _LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS} FOR UPDATE")
 _LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
 _MOVE_BOOKING = text(f"""
-    UPDATE bookings SET slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at, ends_at = :ends_at,
-        refund_floor = :floor, refund_ceiling = :ceiling, updated_at = CURRENT_TIMESTAMP,
+    UPDATE bookings SET status = 'confirmed', slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at,
+        ends_at = :ends_at, refund_floor = :floor, refund_ceiling = :ceiling, updated_at = CURRENT_TIMESTAMP,
         start_told_at = CURRENT_TIMESTAMP
     WHERE {_THIS} RETURNING *
 """)
@@ -229,7 +229,7 @@ async def look_at_booking(tx: Transaction, booking_id: UUID) -> Row | None:
 
 
 async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, bounds: Bounds) -> Row:
-    """Puts a booking into another slot; the caller holds the booking's lock and the seat.
+    """Puts a booking into another slot, in which it is confirmed; the caller holds the booking's lock and the seat.
 
     From then on what goes back lies within `bounds`.
     """

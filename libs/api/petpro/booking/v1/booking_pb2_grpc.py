@@ -716,18 +716,19 @@ class BookingServiceServicer(object):
 
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-        what is in progress.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
+        also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RescheduleBooking(self, request, context):
-        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
-        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
-        never makes more go back, and one for the clinic never less.
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
+        or not, while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any, also one that has begun and was not checked in. Afterwards it is confirmed.
+        The policy then counts from the new start, but a move by the customer never makes more go back, and one for the
+        clinic never less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -281,14 +281,15 @@ class BookingServiceStub:
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-    what is in progress.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
+    also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
-    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
-    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-    (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
-    never makes more go back, and one for the clinic never less.
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
+    or not, while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any, also one that has begun and was not checked in. Afterwards it is confirmed.
+    The policy then counts from the new start, but a move by the customer never makes more go back, and one for the
+    clinic never less.
     """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
     """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
@@ -320,14 +321,15 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-    what is in progress.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
+    also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
-    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
-    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-    (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
-    never makes more go back, and one for the clinic never less.
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
+    or not, while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any, also one that has begun and was not checked in. Afterwards it is confirmed.
+    The policy then counts from the new start, but a move by the customer never makes more go back, and one for the
+    clinic never less.
     """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
     """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
@@ -380,8 +382,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CancelBookingResponse, _abc.Awaitable[_booking_pb2.CancelBookingResponse]]:
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-        what is in progress.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
+        also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
         """
 
     @_abc_1.abstractmethod
@@ -390,10 +392,11 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.RescheduleBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.RescheduleBookingResponse, _abc.Awaitable[_booking_pb2.RescheduleBookingResponse]]:
-        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
-        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
-        never makes more go back, and one for the clinic never less.
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
+        or not, while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any, also one that has begun and was not checked in. Afterwards it is confirmed.
+        The policy then counts from the new start, but a move by the customer never makes more go back, and one for the
+        clinic never less.
         """
 
     @_abc_1.abstractmethod

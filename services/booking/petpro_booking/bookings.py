@@ -38,6 +38,8 @@ class Paid:
     reservation: Row
     booking_id: UUID
     payment_id: UUID | None
+    refund_floor: int = 0
+    """Percent of the price of which no less goes back."""
     place: telemetry.Place = field(default_factory=telemetry.place)
 
 
@@ -69,7 +71,8 @@ async def _made(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, Row]
 
 def _draft(paid: Paid) -> store_confirm.Draft:
     held = paid.reservation
-    return store_confirm.Draft(held.id, held.slot_id, paid.booking_id, paid.payment_id, new_reference_code())
+    code = new_reference_code()
+    return store_confirm.Draft(held.id, held.slot_id, paid.booking_id, paid.payment_id, paid.refund_floor, code)
 
 
 async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:

@@ -142,6 +142,35 @@ async def test_a_refund_that_is_refused_late_costs_the_customer_nothing(desk: De
     assert booking.refund_amount.amount == PRICE
 
 
+async def approved(desk: Desk, starts_by_then: str) -> UUID:
+    """A booking that was asked for 25 hours before its start, and whose clinic says yes so long before it."""
+    world = desk.world
+    world.catalog.services[str(world.service_id)].requires_approval = True
+    held = await desk.pay(await desk.hold(await world.open_slot(timedelta(hours=25))))
+    await world.sql(f"UPDATE slots SET starts_at = clock_timestamp() + interval '{starts_by_then}'")  # noqa: S608
+    await world.sql(f"UPDATE reservations SET starts_at = clock_timestamp() + interval '{starts_by_then}'")  # noqa: S608
+    yes = booking_pb2.ApproveReservationRequest(reservation_id=held.id)
+    await world.reservations.ApproveReservation(yes, metadata=world.as_ani)
+    ended = await desk.until_checkout(held.id, booking_pb2.CHECKOUT_STATUS_CONFIRMED)
+    return UUID(ended.booking_id)
+
+
+@pytest.mark.parametrize("by_then", ["10 hours", "5 hours"])
+async def test_a_clinic_that_takes_its_time_to_approve_takes_nothing_of_what_goes_back(
+    desk: Desk, by_then: str
+) -> None:
+    booking_id, mine = await approved(desk, by_then), desk.world.signed_in(desk.budi)
+    assert await quoted(desk.world, booking_id, mine) == (PRICE, PRICE, 100, False)
+    await desk.cancel(str(booking_id))
+    booking = await desk.until_cancellation(str(booking_id), Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert booking.refund_amount.amount == PRICE
+
+
+async def test_a_clinic_that_approves_in_time_owes_what_the_policy_says(desk: Desk) -> None:
+    booking_id = await approved(desk, "24 hours 30 minutes")
+    assert await quoted(desk.world, booking_id, desk.world.signed_in(desk.budi)) == (PRICE, "0.00", 100, True)
+
+
 async def test_who_could_not_cancel_in_time_and_does_not_come_gets_back_what_was_frozen(world: World) -> None:
     budi = new_id()
     booking_id = await world.book(budi, await world.open_slot(timedelta(hours=10)))

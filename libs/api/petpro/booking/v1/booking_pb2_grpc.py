@@ -375,7 +375,8 @@ class ReservationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ApproveReservation(self, request, context):
-        """Says yes to a reservation of a service that requires approval; for the clinic.
+        """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
+        cancelling than when it was asked for, that much is the least that does.
         SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -708,7 +709,7 @@ class BookingServiceServicer(object):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
         CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
-        or when they asked for a cancellation since whose refund was refused.
+        when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

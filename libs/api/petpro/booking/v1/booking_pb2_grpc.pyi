@@ -157,7 +157,8 @@ class ReservationServiceStub:
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]
-    """Says yes to a reservation of a service that requires approval; for the clinic.
+    """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
+    cancelling than when it was asked for, that much is the least that does.
     SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
     """
     DeclineReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]
@@ -186,7 +187,8 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]  # type: ignore[assignment]
-    """Says yes to a reservation of a service that requires approval; for the clinic.
+    """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
+    cancelling than when it was asked for, that much is the least that does.
     SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
     """
     DeclineReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]  # type: ignore[assignment]
@@ -248,7 +250,8 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ApproveReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ApproveReservationResponse, _abc.Awaitable[_booking_pb2.ApproveReservationResponse]]:
-        """Says yes to a reservation of a service that requires approval; for the clinic.
+        """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
+        cancelling than when it was asked for, that much is the least that does.
         SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
 
@@ -277,7 +280,7 @@ class BookingServiceStub:
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
     CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
-    or when they asked for a cancellation since whose refund was refused.
+    when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
@@ -317,7 +320,7 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
     CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
-    or when they asked for a cancellation since whose refund was refused.
+    when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
@@ -372,7 +375,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
         CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
-        or when they asked for a cancellation since whose refund was refused.
+        when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
         """
 
     @_abc_1.abstractmethod

@@ -42,7 +42,7 @@ from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, Pro
 CAPABILITIES = Capabilities(
     name="midtrans",
     methods={
-        "card": Method(asynchronous=True),
+        "card": Method(asynchronous=True, refund_window=timedelta(days=365)),
         "qris": Method(asynchronous=True, refund_window=timedelta(days=7)),
         "virtual_account": Method(asynchronous=True, refundable=False),
         "e_wallet": Method(asynchronous=True, refund_window=timedelta(days=45)),

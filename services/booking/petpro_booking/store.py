@@ -83,7 +83,8 @@ _NEXT_EXPIRY = text("""
 
 _GET_BOOKING = text(f"SELECT * FROM bookings WHERE {_THIS}")
 _GET_BOOKINGS = ForEach("SELECT * FROM bookings WHERE {theirs}", "bookings", id="uuid")
-_LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS} FOR UPDATE")
+# When the transaction began, however long it waits for the lock: that is when somebody asked.
+_LOCK_BOOKING = text(f"SELECT *, CURRENT_TIMESTAMP AS now FROM bookings WHERE {_THIS} FOR UPDATE")
 _LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {_THIS}")
 _MOVE_BOOKING = text(f"""
     UPDATE bookings SET status = 'confirmed', slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at,
@@ -219,7 +220,7 @@ def getting_bookings(booking_ids: Iterable[UUID]) -> BoundStatement:
 
 
 async def lock_booking(tx: Transaction, booking_id: UUID) -> Row | None:
-    """A booking with its row lock; adds `now`."""
+    """A booking with its row lock; adds `now`, when the transaction began."""
     return (await tx.execute(_LOCK_BOOKING, {"id": booking_id})).first()
 
 

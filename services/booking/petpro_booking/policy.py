@@ -8,8 +8,8 @@ A move by the customer never improves this: what would have come back at the ins
 most that does (`Bounds.ceiling`). Else a late cancellation would be free by way of a move into the far future.
 
 Nobody else's act or delay makes it less (`Bounds.floor`): what would have come back when the clinic moved the booking,
-or when one was asked for that the clinic approved late, or was frozen by a cancellation that was refused later, is the
-least that does until the customer moves the booking.
+when a government did by its clock, or when one was asked for that the clinic approved late, or was frozen by a
+cancellation that was refused later, is the least that does until the customer moves the booking.
 
 Who does not come pays `no_show_fee_percent` of the price, all of it where the policy tells no fee, and gets the rest
 back, within the same bounds: whoever moved late does not gain by staying away.

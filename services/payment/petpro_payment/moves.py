@@ -66,13 +66,19 @@ def held(payment: Payment, outcome: PaymentOutcome) -> Money | None:
     None where it does not say.
     """
     match outcome:
-        case outcomes.Captured(money=money):
-            return money
+        case outcomes.Captured(external_reference=name, money=money):
+            return Money(payment.captured + money.amount, money.currency) if _is_second(payment, name, money) else money
         case outcomes.Declined() | outcomes.CalledOff() if outcome.is_current and payment.captured:
             is_the_same = outcome.external_reference == payment.external_reference
             return Money(Decimal(0), payment.currency) if is_the_same else None
         case _:
             return None
+
+
+def _is_second(payment: Payment, name: str, money: Money) -> bool:
+    """Whether it was taken beside what was captured: the provider has another name for it."""
+    is_other = bool(name and payment.external_reference and name != payment.external_reference)
+    return is_other and payment.captured > 0 and money.currency == payment.currency
 
 
 def _is_known(payment: Payment, outcome: outcomes.Processing) -> bool:

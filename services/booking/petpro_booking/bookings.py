@@ -10,7 +10,6 @@ from uuid import UUID
 from petpro_booking import access, events, policy, store, store_confirm, store_pages, store_projections
 from petpro_booking.domain import (
     ApprovalRequired,
-    BookingHasBegun,
     BookingNotFound,
     ClinicNotFound,
     OtherService,
@@ -20,6 +19,7 @@ from petpro_booking.domain import (
     must_be_its_day,
     must_be_movable,
     must_have_begun,
+    must_not_have_begun,
     new_reference_code,
 )
 from petpro_common import telemetry, zones
@@ -120,8 +120,8 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
     if str(booking.user_id) != caller.id and not acts_for_clinic:
         raise BookingNotFound
     must_be_movable(booking.status, booking.cancellation_status, booking.starts_at, booking.now)
-    if booking.now >= booking.starts_at and not acts_for_clinic:
-        raise BookingHasBegun
+    if not acts_for_clinic:
+        must_not_have_begun(booking.starts_at, booking.now)
     if slot_id == booking.slot_id:
         raise invalid("slot_id", "is the slot that the booking has already")
     if not acts_for_clinic:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import access, events, messages, policy, starting, store, store_sagas
-from petpro_booking.domain import BookingHasBegun, BookingNotFound, CancellationInProgress, WrongBookingStatus
+from petpro_booking.domain import BookingNotFound, CancellationInProgress, WrongBookingStatus, must_not_have_begun
 from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
 from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
@@ -146,8 +146,8 @@ def _who_may_cancel(caller: Caller, booking: Any, *, acts_for_clinic: bool) -> s
         raise WrongBookingStatus(status=booking.status)
     if booking.cancellation_status == "requested":
         raise CancellationInProgress
-    if not acts_for_clinic and booking.now >= booking.starts_at:
-        raise BookingHasBegun
+    if not acts_for_clinic:
+        must_not_have_begun(booking.starts_at, booking.now)
     return CLINIC if acts_for_clinic else CUSTOMER
 
 

@@ -203,7 +203,7 @@ def must_be_movable(status: str, cancellation_status: str, starts_at: datetime, 
 
     Raises WrongBookingStatus or CancellationInProgress.
     """
-    must_be("in-progress" if status == "in-progress" and now < starts_at else "confirmed", status, cancellation_status)
+    must_be("in-progress" if status == "in-progress" and now <= starts_at else "confirmed", status, cancellation_status)
 
 
 def must_be_free_to_cancel(status: str, checkout_status: str) -> None:
@@ -214,6 +214,15 @@ def must_be_free_to_cancel(status: str, checkout_status: str) -> None:
         raise ReservationNotPending(status=status)
     if checkout_status == "awaiting_payment":
         raise CheckoutInProgress
+
+
+def must_not_have_begun(starts_at: datetime, now: datetime) -> None:
+    """Lets a customer cancel or move up to the instant of the start, until which a quote may hold.
+
+    Raises BookingHasBegun.
+    """
+    if now > starts_at:
+        raise BookingHasBegun
 
 
 def must_have_begun(starts_at: datetime, now: datetime) -> None:

@@ -707,7 +707,7 @@ class BookingServiceServicer(object):
 
     def QuoteRefund(self, request, context):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
         when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
         """

@@ -278,7 +278,7 @@ class BookingServiceStub:
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
     when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
     """
@@ -318,7 +318,7 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
     when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
     """
@@ -373,7 +373,7 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
         when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
         """

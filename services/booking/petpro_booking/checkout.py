@@ -19,18 +19,7 @@ from secrets import compare_digest
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import (
-    access,
-    bookings,
-    events,
-    messages,
-    policy,
-    starting,
-    store,
-    store_projections,
-    store_sagas,
-    unpaid,
-)
+from petpro_booking import access, bookings, events, messages, starting, store, store_projections, store_sagas, unpaid
 from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
@@ -45,6 +34,7 @@ from petpro_booking.domain import (
     SlotNotFound,
     WrongLockId,
 )
+from petpro_booking.policy import percent_of_hold
 from petpro_booking.saga import CHECKOUT
 from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
@@ -136,13 +126,8 @@ def _decide(request: CheckoutRequest, reservation: Row | None, for_payment: Seal
         "notes": request.tender.notes,
     }
     if reservation.requires_approval:
-        data["owed_percent"] = _owed_percent(reservation)
+        data["owed_percent"] = percent_of_hold(reservation)
     return Start(CHECKOUT.type, f"checkout:{reservation.id}:{reservation.checkout_count + 1}", data, request.place)
-
-
-def _owed_percent(reservation: Row) -> int:
-    """How much of the price a cancellation would give back now, if the reservation were a booking."""
-    return int(policy.refund_percent(reservation.cancellation_policy, reservation.starts_at, reservation.now))
 
 
 async def approve(
@@ -160,7 +145,7 @@ async def approve(
         raise ServiceUnavailable
     pay_until = await store_sagas.set_time_to_pay(tx, reservation_id, time_to_pay)
     owed = saga.data.get("owed_percent", 0)
-    floor = owed if owed > _owed_percent(held) else 0
+    floor = owed if owed > percent_of_hold(held) else 0
     yes = Succeeded(learned={"pay_until": pay_until.isoformat(), "refund_floor": floor})
     if not await engine.answer(tx, saga.id, "approve", yes):
         raise NotAwaitingApproval

@@ -78,6 +78,11 @@ def terms_of(booking: Any) -> tuple[Mapping[str, Any], datetime, datetime, Bound
     return booking.cancellation_policy, booking.starts_at, booking.now, bounds_of(booking)
 
 
+def percent_of_hold(reservation: Any) -> int:
+    """How much of the price cancelling would give back now, if the reservation, a row with `now`, were a booking."""
+    return int(refund_percent(reservation.cancellation_policy, reservation.starts_at, reservation.now))
+
+
 def refund_percent(policy: Mapping[str, Any], starts_at: datetime, now: datetime, bounds: Bounds = UNBOUND) -> Decimal:
     """Percent of the price, 0 to 100, that goes back to a customer who cancels at `now`."""
     met = (percent for min_hours, percent in _tiers(policy) if starts_at - now >= min_hours)

@@ -140,6 +140,11 @@ class Refund:
         else:
             self.hear(known, is_current=True)
 
+    def try_again(self) -> None:
+        """A person has it sent once more."""
+        self.status, self.must_succeed, self.retries = "submitted", True, self.retries + 1
+        self.over |= {self.there} - {""}
+
     def is_of_earlier(self, told: RefundOutcome, *, is_current: bool) -> bool:
         """Whether this is about an attempt that was over before the one in hand."""
         name, has_failed = getattr(told, "external_reference", None), isinstance(told, RefundFailed)

@@ -75,7 +75,7 @@ def pay_out(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say that you have paid a customer in another way. The refund has succeeded, and its saga goes on."""
+    """Say that you pay a customer in another way, before you do. The refund has succeeded, and its saga goes on."""
     body = {"reference": reference, "reason": reason, "dry_run": dry_run}
     with session(context) as gateway:
         refund = gateway.post(f"{OPERATIONS}/refunds/{refund_id}:payOut", body)["refund"]

@@ -10,7 +10,6 @@ from uuid import UUID
 from petpro_booking import access, events, refund_policy, store, store_confirm, store_pages, store_projections
 from petpro_booking.domain import (
     ApprovalRequired,
-    BookingHasBegun,
     BookingNotFound,
     ClinicNotFound,
     OtherService,
@@ -18,7 +17,9 @@ from petpro_booking.domain import (
     SlotNotFound,
     must_be,
     must_be_its_day,
+    must_be_movable,
     must_have_begun,
+    must_not_have_begun,
     new_reference_code,
 )
 from petpro_common import telemetry, zones
@@ -37,6 +38,8 @@ class Paid:
     reservation: Row
     booking_id: UUID
     payment_id: UUID | None
+    refund_floor: int = 0
+    """Percent of the price of which no less goes back."""
     place: telemetry.Place = field(default_factory=telemetry.place)
 
 
@@ -68,7 +71,8 @@ async def _made(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, Row]
 
 def _draft(paid: Paid) -> store_confirm.Draft:
     held = paid.reservation
-    return store_confirm.Draft(held.id, held.slot_id, paid.booking_id, paid.payment_id, new_reference_code())
+    code = new_reference_code()
+    return store_confirm.Draft(held.id, held.slot_id, paid.booking_id, paid.payment_id, paid.refund_floor, code)
 
 
 async def get(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
@@ -101,23 +105,23 @@ async def page(
 
 
 async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id: UUID) -> Row:
-    """Moves a confirmed booking to another slot of its service; price and policy stay.
+    """Moves a booking to another slot of its service, where it is confirmed; price and policy stay.
 
     When a customer moves it, cancelling later gives back no more than it would have at the move; when somebody moves it
     for the clinic, no less.
 
-    A customer may move it until it begins, and where it could be booked without asking; the clinic also later, and
-    whatever it takes at present. Both slots are locked in the order of their ids, so two that swap wait for each other
-    in turn. Raises what `take_seat` raises, BookingNotFound, WrongBookingStatus, CancellationInProgress,
+    A customer may move it until it begins, checked in or not, and where it could be booked without asking; the clinic
+    also later, and whatever it takes at present. Both slots are locked in the order of their ids, so two that swap wait
+    for each other in turn. Raises what `take_seat` raises, BookingNotFound, WrongBookingStatus, CancellationInProgress,
     BookingHasBegun, OtherService, ServiceUnavailable or ApprovalRequired.
     """
     booking = await _lock(tx, booking_id)
     acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
     if str(booking.user_id) != caller.id and not acts_for_clinic:
         raise BookingNotFound
-    must_be("confirmed", booking.status, booking.cancellation_status)
-    if booking.now >= booking.starts_at and not acts_for_clinic:
-        raise BookingHasBegun
+    must_be_movable(booking.status, booking.cancellation_status, booking.starts_at, booking.now)
+    if not acts_for_clinic:
+        must_not_have_begun(booking.starts_at, booking.now)
     if slot_id == booking.slot_id:
         raise invalid("slot_id", "is the slot that the booking has already")
     if not acts_for_clinic:

@@ -4,7 +4,9 @@
           ^                              |
           +-------- refused -------------+        a customer's only; a clinic's always goes through
 
-A clinic also cancels what is in progress: who was checked in by mistake, or sent home.
+What is in progress is cancelled too, and stands as before likewise: by a clinic, who was checked in by mistake, or sent
+home; by its customer until it begins, since a clinic may check in from the morning on, and no check-in takes from
+anybody what they are owed.
 `cancellation_status = 'requested'` is the semantic lock: while it stands no other cancellation, move or check-in
 begins. What goes back is decided at the request, by the policy snapshot of the booking, and does not change after.
 """
@@ -17,7 +19,7 @@ from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import access, events, messages, refund_policy, starting, store, store_sagas
-from petpro_booking.domain import BookingHasBegun, BookingNotFound, CancellationInProgress, WrongBookingStatus
+from petpro_booking.domain import BookingNotFound, CancellationInProgress, WrongBookingStatus, must_not_have_begun
 from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
 from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
@@ -143,12 +145,12 @@ def _who_may_cancel(caller: Caller, booking: Any, *, acts_for_clinic: bool) -> s
     """As whom the caller cancels a booking. Raises what speaks against it."""
     if not acts_for_clinic and str(booking.user_id) != caller.id:
         raise BookingNotFound
-    if booking.status not in (("confirmed", "in-progress") if acts_for_clinic else ("confirmed",)):
+    if booking.status not in ("confirmed", "in-progress"):
         raise WrongBookingStatus(status=booking.status)
     if booking.cancellation_status == "requested":
         raise CancellationInProgress
-    if not acts_for_clinic and booking.now >= booking.starts_at:
-        raise BookingHasBegun
+    if not acts_for_clinic:
+        must_not_have_begun(booking.starts_at, booking.now)
     return CLINIC if acts_for_clinic else CUSTOMER
 
 

@@ -44,6 +44,7 @@ from petpro_booking.domain import (
     SlotNotFound,
     WrongLockId,
 )
+from petpro_booking.refund_policy import percent_of_hold
 from petpro_booking.saga import CHECKOUT
 from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
@@ -135,6 +136,8 @@ def _decide(request: CheckoutRequest, reservation: Row | None, for_payment: Seal
         "payment_token": for_payment.seal(request.tender.payment_token, payment_id),
         "notes": request.tender.notes,
     }
+    if reservation.requires_approval:
+        data["owed_percent"] = percent_of_hold(reservation)
     return Start(CHECKOUT.type, f"checkout:{reservation.id}:{reservation.checkout_count + 1}", data, request.place)
 
 
@@ -143,15 +146,19 @@ async def approve(
 ) -> None:
     """The clinic says yes; from now the customer's means of payment is charged.
 
-    Raises as `decline` does, and ServiceUnavailable where the service or the clinic takes no bookings any more.
+    Where less would go back by now than when they asked, that much is the least that does: it was the clinic that took
+    its time. Raises as `decline` does, and ServiceUnavailable where the service or the clinic takes no bookings any
+    more.
     """
-    saga_id, service_id = await _saga_awaiting_approval(tx, caller, reservation_id)
-    offer = await store_projections.offer(tx, service_id)
+    saga, held = await _awaiting_approval(tx, caller, reservation_id)
+    offer = await store_projections.offer(tx, held.service_id)
     if offer is None or not offer.is_offered:
         raise ServiceUnavailable
     pay_until = await store_sagas.set_time_to_pay(tx, reservation_id, time_to_pay)
-    yes = Succeeded(learned={"pay_until": pay_until.isoformat()})
-    if not await engine.answer(tx, saga_id, "approve", yes):
+    owed = saga.data.get("owed_percent", 0)
+    floor = owed if owed > percent_of_hold(held) else 0
+    yes = Succeeded(learned={"pay_until": pay_until.isoformat(), "refund_floor": floor})
+    if not await engine.answer(tx, saga.id, "approve", yes):
         raise NotAwaitingApproval
     store_sagas.set_checkout_status(tx, reservation_id, "awaiting_payment")
 
@@ -161,22 +168,21 @@ async def decline(tx: Transaction, engine: SagaEngine, caller: Caller, reservati
 
     Raises ReservationNotFound to whoever does not act for the clinic, NotAwaitingApproval when it is not asked.
     """
-    saga_id, _ = await _saga_awaiting_approval(tx, caller, reservation_id)
-    if not await engine.answer(tx, saga_id, "approve", Refused(DECLINED_BY_CLINIC)):
+    saga, _ = await _awaiting_approval(tx, caller, reservation_id)
+    if not await engine.answer(tx, saga.id, "approve", Refused(DECLINED_BY_CLINIC)):
         raise NotAwaitingApproval
 
 
-async def _saga_awaiting_approval(tx: Transaction, caller: Caller, reservation_id: UUID) -> tuple[UUID, UUID]:
-    """The saga, locked, and the service that is asked for."""
+async def _awaiting_approval(tx: Transaction, caller: Caller, reservation_id: UUID) -> tuple[Row, Row]:
+    """The saga and the reservation, both locked."""
     reservation = await reservations.for_clinic(tx, caller, reservation_id)
     if reservation.checkout_status != "awaiting_approval":
         raise NotAwaitingApproval
-    saga_id: UUID = reservation.checkout_saga_id
-    await saga_store.lock(tx, [saga_id])
+    sagas = await saga_store.lock(tx, [reservation.checkout_saga_id])
     held = await store.lock_reservation(tx, reservation_id)  # its customer or its time may have ended it meanwhile
     if held is None or held.status != "pending" or held.has_run_out:
         raise NotAwaitingApproval
-    return saga_id, held.service_id
+    return sagas[reservation.checkout_saga_id], held
 
 
 def local_handlers(time_to_approve: timedelta, most_unpaid: int) -> Mapping[str, LocalHandler]:
@@ -255,7 +261,8 @@ async def confirm_bookings(tx: Transaction, states: Sequence[SagaState], most_un
         if reservation and not refused:
             payment_id = None if state.data.get("at_clinic") else _id(state, "payment_id")
             with on_behalf(state):
-                all_paid.append(Paid(reservation, _id(state, "booking_id"), payment_id))
+                floor = state.data.get("refund_floor", 0)
+                all_paid.append(Paid(reservation, _id(state, "booking_id"), payment_id, floor))
     if all_paid:
         await bookings.confirm(tx, all_paid)
     return [answers[state.id] for state in states]

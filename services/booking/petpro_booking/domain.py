@@ -3,9 +3,9 @@
 slot          available <-> booked (every seat taken);  any <-> blocked (the clinic's word);
               removed by the clinic while nobody has held or booked it
 reservation   pending -> confirmed | cancelled | expired;  expired -> confirmed (paid late, seat still free)
-booking       confirmed -> in-progress -> completed
-                  |  |         |
-                  |  |         +--> cancelled (by the clinic)
+booking       confirmed <-> in-progress -> completed
+                  |  |          |     and back where it is moved before it begins
+                  |  |          +--> cancelled (by its customer until it begins, by the clinic also later)
                   |  +---> no-show
                   +------> cancelled
 """
@@ -198,6 +198,14 @@ def must_be(wanted: str, status: str, cancellation_status: str) -> None:
         raise CancellationInProgress
 
 
+def must_be_movable(status: str, cancellation_status: str, starts_at: datetime, now: datetime) -> None:
+    """Lets a booking move that is confirmed; also one that was checked in, as long as it has not begun.
+
+    Raises WrongBookingStatus or CancellationInProgress.
+    """
+    must_be("in-progress" if status == "in-progress" and now <= starts_at else "confirmed", status, cancellation_status)
+
+
 def must_be_free_to_cancel(status: str, checkout_status: str) -> None:
     """Lets a customer give a hold back. Raises ReservationExpired, ReservationNotPending or CheckoutInProgress."""
     if status == "expired":
@@ -206,6 +214,15 @@ def must_be_free_to_cancel(status: str, checkout_status: str) -> None:
         raise ReservationNotPending(status=status)
     if checkout_status == "awaiting_payment":
         raise CheckoutInProgress
+
+
+def must_not_have_begun(starts_at: datetime, now: datetime) -> None:
+    """Lets a customer cancel or move up to the instant of the start, until which a quote may hold.
+
+    Raises BookingHasBegun.
+    """
+    if now > starts_at:
+        raise BookingHasBegun
 
 
 def must_have_begun(starts_at: datetime, now: datetime) -> None:

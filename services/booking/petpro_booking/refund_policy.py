@@ -8,7 +8,8 @@ A move by the customer never improves this: what would have come back at the ins
 most that does (`Bounds.ceiling`). Else a late cancellation would be free by way of a move into the far future.
 
 Nobody else's act or delay makes it less (`Bounds.floor`): what would have come back when the clinic moved the booking,
-or was frozen by a cancellation that was refused later, is the least that does until the customer moves the booking.
+when a government did by its clock, or when one was asked for that the clinic approved late, or was frozen by a
+cancellation that was refused later, is the least that does until the customer moves the booking.
 
 Who does not come pays `no_show_fee_percent` of the price, all of it where the policy tells no fee, and gets the rest
 back, within the same bounds: whoever moved late does not gain by staying away.
@@ -75,6 +76,11 @@ def bounds_after_move(booking: Any, *, by_clinic: bool) -> Bounds:
 def terms_of(booking: Any) -> tuple[Mapping[str, Any], datetime, datetime, Bounds]:
     """What decides on a refund, of a booking's row with `now`."""
     return booking.cancellation_policy, booking.starts_at, booking.now, bounds_of(booking)
+
+
+def percent_of_hold(reservation: Any) -> int:
+    """How much of the price cancelling would give back now, if the reservation, a row with `now`, were a booking."""
+    return int(refund_percent(reservation.cancellation_policy, reservation.starts_at, reservation.now))
 
 
 def refund_percent(policy: Mapping[str, Any], starts_at: datetime, now: datetime, bounds: Bounds = UNBOUND) -> Decimal:

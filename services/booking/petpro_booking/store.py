@@ -78,11 +78,12 @@ _NEXT_EXPIRY = text("""
 
 _GET_BOOKING = text(f"SELECT * FROM bookings WHERE {THIS}")
 _GET_BOOKINGS = ForEach("SELECT * FROM bookings WHERE {theirs}", "bookings", id="uuid")
-_LOCK_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {THIS} FOR UPDATE")
+# When the transaction began, however long it waits for the lock: that is when somebody asked.
+_LOCK_BOOKING = text(f"SELECT *, CURRENT_TIMESTAMP AS now FROM bookings WHERE {THIS} FOR UPDATE")
 _LOOK_AT_BOOKING = text(f"SELECT *, clock_timestamp() AS now FROM bookings WHERE {THIS}")
 _MOVE_BOOKING = text(f"""
-    UPDATE bookings SET slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at, ends_at = :ends_at,
-        refund_floor = :floor, refund_ceiling = :ceiling, updated_at = CURRENT_TIMESTAMP,
+    UPDATE bookings SET status = 'confirmed', slot_id = :slot_id, slot_date = :slot_date, starts_at = :starts_at,
+        ends_at = :ends_at, refund_floor = :floor, refund_ceiling = :ceiling, updated_at = CURRENT_TIMESTAMP,
         start_told_at = CURRENT_TIMESTAMP
     WHERE {THIS} RETURNING *
 """)
@@ -214,7 +215,7 @@ def getting_bookings(booking_ids: Iterable[UUID]) -> BoundStatement:
 
 
 async def lock_booking(tx: Transaction, booking_id: UUID) -> Row | None:
-    """A booking with its row lock; adds `now`."""
+    """A booking with its row lock; adds `now`, when the transaction began."""
     return (await tx.execute(_LOCK_BOOKING, {"id": booking_id})).first()
 
 
@@ -224,7 +225,7 @@ async def look_at_booking(tx: Transaction, booking_id: UUID) -> Row | None:
 
 
 async def move_booking(tx: Transaction, booking_id: UUID, slot: Row, bounds: Bounds) -> Row:
-    """Puts a booking into another slot; the caller holds the booking's lock and the seat.
+    """Puts a booking into another slot, in which it is confirmed; the caller holds the booking's lock and the seat.
 
     From then on what goes back lies within `bounds`.
     """

@@ -29,10 +29,10 @@ _INSERT_BOOKINGS = ForEach(
     ), made AS (
         INSERT INTO bookings (id, created_at, reservation_id, user_id, pet_id, clinic_id, service_id, slot_id,
             slot_date, starts_at, ends_at, timezone, payment_id, reference_code, amount, currency, commission_rate,
-            cancellation_policy, notes)
+            cancellation_policy, refund_floor, notes)
         SELECT booking_id, uuid_extract_timestamp(booking_id), reservation_id, user_id, pet_id, clinic_id, service_id,
             slot_id, slot_date, starts_at, ends_at, timezone, payment_id, reference_code, price, currency,
-            commission_rate, cancellation_policy, notes
+            commission_rate, cancellation_policy, refund_floor, notes
         FROM paid WHERE booking_id IN (SELECT booking_id FROM claimed)
         RETURNING id, user_id, pet_id, clinic_id, service_id, slot_date, starts_at, ends_at, reference_code, amount,
             currency
@@ -43,6 +43,7 @@ _INSERT_BOOKINGS = ForEach(
     slot_id="uuid",
     booking_id="uuid",
     payment_id="uuid",
+    refund_floor="smallint",
     reference_code="text",
 )
 _CONFIRM_RESERVATIONS = ForEach(
@@ -66,6 +67,7 @@ class Draft:
     slot_id: UUID
     booking_id: UUID
     payment_id: UUID | None
+    refund_floor: int
     reference_code: str
 
 

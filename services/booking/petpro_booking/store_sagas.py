@@ -57,7 +57,7 @@ _CANCEL_RESERVATION = text(f"""
 # OFFSET 0, here and below: PostgreSQL might read all services, clinics and staff, to look them up in memory.
 _LOCK_RESERVATIONS_TO_PAY = ForEach(
     """
-    SELECT held.*, clock_timestamp() AS now, held.expires_at <= clock_timestamp() AS has_run_out,
+    SELECT held.*, CURRENT_TIMESTAMP AS now, held.expires_at <= clock_timestamp() AS has_run_out,
         EXISTS (SELECT FROM catalog_services WHERE id = held.service_id AND is_available OFFSET 0)
         AND EXISTS (SELECT FROM catalog_clinics WHERE id = held.clinic_id AND status = 'approved' OFFSET 0)
             AS is_offered
@@ -66,9 +66,10 @@ _LOCK_RESERVATIONS_TO_PAY = ForEach(
     "reservations",
     id="uuid",
 )
+# What was asked counts as asked when the transaction began, as the saga's `created_at` says, not once the lock was had.
 _LOCK_BOOKINGS_FOR = ForEach(
     """
-    SELECT booking.*, clock_timestamp() AS now,
+    SELECT booking.*, CURRENT_TIMESTAMP AS now,
         EXISTS (SELECT FROM catalog_clinics WHERE id = booking.clinic_id AND owner_id = given.user_id OFFSET 0)
         OR EXISTS (SELECT FROM catalog_staff WHERE user_id = given.user_id AND clinic_id = booking.clinic_id OFFSET 0)
             AS is_of_clinic

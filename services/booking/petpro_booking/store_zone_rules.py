@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from petpro_booking.diary import Opening
+from petpro_booking.partitioned import ForEach
 from petpro_common.db import Row, Transaction
 
 # Who takes over waits for those who move slots by the rules of before.
@@ -87,8 +88,14 @@ _FOLLOW_BOOKED = text(f"""
     FROM {_MOVED} AS moved(slot_id, starts_at, ends_at)
     WHERE bookings.slot_id = moved.slot_id AND bookings.slot_id = ANY(CAST(:ids AS uuid[]))
       AND bookings.status <> 'cancelled'
-    RETURNING bookings.*
+    RETURNING bookings.*, old.starts_at AS was_at, CURRENT_TIMESTAMP AS now
 """)  # of the constant above
+_SET_FLOORS = ForEach(
+    "UPDATE bookings SET refund_floor = given.refund_floor FROM {given} WHERE bookings.id = given.id AND {theirs}",
+    "bookings",
+    id="uuid",
+    refund_floor="smallint",
+)
 _BLOCK = text("""
     UPDATE slots SET status = 'blocked', updated_at = CURRENT_TIMESTAMP
     WHERE id = ANY(CAST(:ids AS uuid[])) AND slot_date BETWEEN :first AND :last AND status <> 'blocked'
@@ -152,7 +159,7 @@ async def move(tx: Transaction, slot: Row, to: Opening) -> bool:
 
 
 async def follow(tx: Transaction, moved: Sequence[tuple[Row, Opening]]) -> Sequence[Row]:
-    """Has holds and bookings follow their slots, all of which are locked; the bookings."""
+    """Has holds and bookings follow their slots, all of which are locked; the bookings, with `was_at` and `now`."""
     row = {
         "ids": [slot.id for slot, _ in moved],
         "starts": [to.starts_at for _, to in moved],
@@ -160,6 +167,12 @@ async def follow(tx: Transaction, moved: Sequence[tuple[Row, Opening]]) -> Seque
     }
     _, booked = await tx.execute_all([(_FOLLOW_HELD, row), (_FOLLOW_BOOKED, row)])
     return booked.all()
+
+
+def set_floors(tx: Transaction, floors: Mapping[UUID, int]) -> None:
+    """Has no less than so many percent of their prices go back of bookings, which are locked."""
+    if floors:
+        tx.write(*_SET_FLOORS.bound({"id": id_, "refund_floor": floor} for id_, floor in floors.items()))
 
 
 async def block(tx: Transaction, slots: Sequence[Row]) -> Mapping[UUID, int]:

@@ -3,6 +3,7 @@
 Slots to come whose instants are not what their local times and zones mean now are moved, with their holds and bookings;
 who is booked hears of it as of any move.
 
+- What would have come back right before of a booking that begins earlier now is from then on the least that does.
 - Nobody is moved onto something else of the same person. Such a slot is taken off the market, named in the log, and
   counted as long as somebody is booked in it, whatever else of the person is in hand; not one that waits for what is.
 - Of the releases of zone rules that run side by side in an update the newest alone moves slots.
@@ -21,7 +22,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Gauge
 
-from petpro_booking import diary, events, zone_rules_stuck
+from petpro_booking import diary, events, refund_policy, zone_rules_stuck
 from petpro_booking import store_zone_rules as store
 from petpro_booking.diary import Opening
 from petpro_booking.zone_rules_stuck import Stale
@@ -142,10 +143,20 @@ async def move(tx: Transaction, whose: UUID, wanted: Sequence[Stale]) -> tuple[i
     in_hand = await store.lock(tx, [slot for slot, _ in wanted])
     moved = [(slot, to) for slot, to in wanted if slot.id not in in_hand and await store.move(tx, slot, to)]
     starts = {slot.id: slot.slot_start_time for slot, _ in moved}
-    for booking in await store.follow(tx, moved) if moved else ():
+    followed = await store.follow(tx, moved) if moved else ()
+    store.set_floors(
+        tx, {each.id: _owed(each) for each in followed if each.payment_id and each.starts_at < each.was_at}
+    )
+    for booking in followed:
         if booking.status == "confirmed":
             events.booking_rescheduled(tx, booking, starts[booking.slot_id])
     return len(moved), in_hand
+
+
+def _owed(booking: Row) -> int:
+    """How much of the price would have come back right before it moved."""
+    bounds = refund_policy.bounds_of(booking)
+    return int(refund_policy.refund_percent(booking.cancellation_policy, booking.was_at, booking.now, bounds))
 
 
 async def _give_up(database: Database, whose: UUID, stuck: Sequence[Stale]) -> int:

@@ -141,7 +141,7 @@ async def test_who_was_checked_in_by_mistake_gets_all_back_from_those_who_act_fo
     await desk.world.sql("UPDATE bookings SET starts_at = clock_timestamp()")
     check_in = booking_pb2.CheckInBookingRequest(booking_id=booking_id)
     await desk.world.bookings.CheckInBooking(check_in, metadata=desk.world.as_ani)
-    assert await reason(desk.cancel(booking_id)) == "WRONG_BOOKING_STATUS"
+    assert await reason(desk.cancel(booking_id)) == "BOOKING_HAS_BEGUN"
 
     await desk.cancel(booking_id, desk.world.as_ani if by == "clinic" else desk.world.signed_in(new_id(), Role.ADMIN))
 

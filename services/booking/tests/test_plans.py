@@ -113,7 +113,13 @@ def _call(statement: ForEach, ids: list[UUID], slot_id: UUID) -> str:
 
 
 def _value(column: str, id_: UUID, slot_id: UUID) -> UUID | str:
-    known: dict[str, UUID | str] = {"id": id_, "reservation_id": id_, "slot_id": slot_id, **OWN_WORDS}
+    known: dict[str, UUID | str] = {
+        "id": id_,
+        "reservation_id": id_,
+        "slot_id": slot_id,
+        "refund_floor": "0",
+        **OWN_WORDS,
+    }
     return known.get(column) or (new_id() if column.endswith("_id") else id_.hex[-12:])
 
 

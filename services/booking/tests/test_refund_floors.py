@@ -14,7 +14,7 @@ from services.booking.tests.desk import Desk
 from services.booking.tests.test_bookings import get, move
 from services.booking.tests.test_no_show import mark
 from services.booking.tests.test_refund_quotes import cancel, quote
-from services.booking.tests.world import Metadata, World
+from services.booking.tests.world import Metadata, World, reason
 
 Cancellation = booking_pb2.CancellationStatus
 PRICE = "150000.00"
@@ -70,6 +70,55 @@ async def test_who_then_moves_it_themselves_has_what_the_policy_says_of_the_time
     assert (await quote(world, booking_id, mine)).refund_amount.amount == back
 
 
+async def checked_in(world: World, booking_id: UUID) -> None:
+    """The clinic says before the visit begins that the pet is here."""
+    ask = booking_pb2.CheckInBookingRequest(booking_id=str(booking_id))
+    await world.bookings.CheckInBooking(ask, metadata=world.as_ani)
+
+
+async def test_a_check_in_before_the_visit_takes_nothing_of_what_goes_back(world: World) -> None:
+    budi = new_id()
+    mine = world.signed_in(budi)
+    world.catalog.clinics[str(world.clinic_id)].cancellation_policy.tiers.add(min_hours_before=1, refund_percent=20)
+    moved = await world.book(budi, await world.open_slot(timedelta(days=30)))
+    await move(world, moved, await world.open_slot(timedelta(minutes=90)), world.as_ani)
+    soon = await world.book(budi, await world.open_slot(timedelta(minutes=90)))
+    for booking_id, back in ((moved, PRICE), (soon, "30000.00")):
+        await checked_in(world, booking_id)
+        assert (await quote(world, booking_id, mine)).refund_amount.amount == back
+        await cancel(world, booking_id, mine)
+        assert (await get(world, booking_id, mine)).refund_amount.amount == back
+
+
+async def test_who_was_checked_in_moves_until_it_begins_and_is_confirmed_again(world: World) -> None:
+    budi = new_id()
+    mine = world.signed_in(budi)
+    booking_id = await world.book(budi, await world.open_slot(timedelta(minutes=90)))
+    await checked_in(world, booking_id)
+    moved = await move(world, booking_id, await world.open_slot(timedelta(minutes=100)), mine)
+    assert moved.status == booking_pb2.BOOKING_STATUS_CONFIRMED
+    await checked_in(world, booking_id)
+    await world.sql("UPDATE bookings SET starts_at = clock_timestamp()")
+    free = await world.open_slot(timedelta(days=3))
+    for who in (mine, world.as_ani):
+        assert await reason(move(world, booking_id, free, who)) == "WRONG_BOOKING_STATUS"
+    for act in (cancel, quote):
+        assert await reason(act(world, booking_id, mine)) == "BOOKING_HAS_BEGUN"
+
+
+async def test_who_was_checked_in_and_is_refused_their_refund_is_checked_in_still(desk: Desk) -> None:
+    booking_id = await desk.book(await desk.world.open_slot(timedelta(hours=25)))
+    await desk.world.sql("UPDATE bookings SET status = 'in-progress'")
+    desk.payment.refuse["SubmitRefund"] = "REFUND_REFUSED"
+    await desk.cancel(booking_id)
+    booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_REFUSED)
+    assert booking.status == booking_pb2.BOOKING_STATUS_IN_PROGRESS
+    desk.payment.refuse.clear()
+    await desk.cancel(booking_id)
+    booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert (booking.status, booking.refund_amount.amount) == (booking_pb2.BOOKING_STATUS_CANCELLED, PRICE)
+
+
 async def test_a_late_move_of_ones_own_is_not_made_good_by_one_of_the_clinic(world: World) -> None:
     budi = new_id()
     mine = world.signed_in(budi)
@@ -91,6 +140,35 @@ async def test_a_refund_that_is_refused_late_costs_the_customer_nothing(desk: De
     await desk.cancel(booking_id)
     booking = await desk.until_cancellation(booking_id, Cancellation.CANCELLATION_STATUS_CANCELLED)
     assert booking.refund_amount.amount == PRICE
+
+
+async def approved(desk: Desk, starts_by_then: str) -> UUID:
+    """A booking that was asked for 25 hours before its start, and whose clinic says yes so long before it."""
+    world = desk.world
+    world.catalog.services[str(world.service_id)].requires_approval = True
+    held = await desk.pay(await desk.hold(await world.open_slot(timedelta(hours=25))))
+    await world.sql(f"UPDATE slots SET starts_at = clock_timestamp() + interval '{starts_by_then}'")  # noqa: S608
+    await world.sql(f"UPDATE reservations SET starts_at = clock_timestamp() + interval '{starts_by_then}'")  # noqa: S608
+    yes = booking_pb2.ApproveReservationRequest(reservation_id=held.id)
+    await world.reservations.ApproveReservation(yes, metadata=world.as_ani)
+    ended = await desk.until_checkout(held.id, booking_pb2.CHECKOUT_STATUS_CONFIRMED)
+    return UUID(ended.booking_id)
+
+
+@pytest.mark.parametrize("by_then", ["10 hours", "5 hours"])
+async def test_a_clinic_that_takes_its_time_to_approve_takes_nothing_of_what_goes_back(
+    desk: Desk, by_then: str
+) -> None:
+    booking_id, mine = await approved(desk, by_then), desk.world.signed_in(desk.budi)
+    assert await quoted(desk.world, booking_id, mine) == (PRICE, PRICE, 100, False)
+    await desk.cancel(str(booking_id))
+    booking = await desk.until_cancellation(str(booking_id), Cancellation.CANCELLATION_STATUS_CANCELLED)
+    assert booking.refund_amount.amount == PRICE
+
+
+async def test_a_clinic_that_approves_in_time_owes_what_the_policy_says(desk: Desk) -> None:
+    booking_id = await approved(desk, "24 hours 30 minutes")
+    assert await quoted(desk.world, booking_id, desk.world.signed_in(desk.budi)) == (PRICE, "0.00", 100, True)
 
 
 async def test_who_could_not_cancel_in_time_and_does_not_come_gets_back_what_was_frozen(world: World) -> None:

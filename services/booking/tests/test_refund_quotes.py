@@ -1,15 +1,19 @@
 """What cancelling would give back: told beforehand, and exactly what is then given."""
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from petpro.booking.v1 import booking_pb2
 from petpro_common.ids import new_id
 from petpro_common.pool import Pool
 from services.booking.tests.test_bookings import get, move
-from services.booking.tests.world import Metadata, World, reason
+from services.booking.tests.world import Metadata, World, reason, until_somebody_waits
 
 
 async def quote(world: World, booking_id: UUID, metadata: Metadata) -> booking_pb2.QuoteRefundResponse:
@@ -51,6 +55,39 @@ async def test_a_quote_says_how_long_it_holds(world: World) -> None:
     starts = (await get(world, booking_id, world.signed_in(budi))).starts_at.ToDatetime(UTC)
     assert told.valid_until.ToDatetime(UTC) == starts - timedelta(hours=24)
     assert (told.refund_percent, told.kept_amount.amount, told.policy_version) == (100, "0.00", 1)
+
+
+async def ask_in_time_and_wait(world: World, asking: Coroutine[Any, Any, object], until_start: str) -> None:
+    """Somebody else has the booking in hand until a boundary has passed that was still ahead when it was asked for."""
+    async with world.database.transaction() as tx:
+        await tx.execute(text("SELECT FROM bookings FOR UPDATE"))
+        asked = asyncio.create_task(asking)
+        await until_somebody_waits(world, 1)
+        await tx.execute(text(f"UPDATE bookings SET starts_at = clock_timestamp() + interval '{until_start}'"))  # noqa: S608
+    await asked
+
+
+async def test_what_was_asked_in_time_is_judged_as_asked_and_not_as_its_turn_came(world: World) -> None:
+    """By the same instant that the auditor takes, the beginning of the saga."""
+    budi = new_id()
+    mine = world.signed_in(budi)
+    booking_id = await world.book(budi, await world.open_slot(timedelta(hours=25)))
+    await ask_in_time_and_wait(world, cancel(world, booking_id, mine), "24 hours")
+    [row] = await world.sql(
+        "SELECT refund_amount, bookings.starts_at - sagas.created_at AS ahead FROM bookings JOIN sagas"
+        " ON sagas.id = cancellation_saga_id"
+    )
+    assert (str(row.refund_amount), row.ahead >= timedelta(hours=24)) == ("150000.00", True)
+
+
+@pytest.mark.parametrize("act", ["cancel", "move"])
+async def test_who_asks_before_it_begins_is_not_late_because_they_had_to_wait(world: World, act: str) -> None:
+    budi = new_id()
+    mine = world.signed_in(budi)
+    booking_id = await world.book(budi, await world.open_slot(timedelta(hours=25)))
+    moving = move(world, booking_id, await world.open_slot(timedelta(days=9)), mine)
+    await ask_in_time_and_wait(world, cancel(world, booking_id, mine) if act == "cancel" else moving, "0 hours")
+    moving.close()
 
 
 async def test_the_clinic_is_told_that_it_gives_everything_back(world: World) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -23,6 +23,7 @@ from services.booking.tests.clock_change import (
     generate,
     must_be_by,
 )
+from services.booking.tests.test_refund_quotes import quote
 from services.booking.tests.world import World
 
 Connect = Callable[[], Database]
@@ -57,6 +58,31 @@ async def test_slots_that_touch_around_the_clock_all_move_in_small_batches(
     await must_be_by(offset, world)
     assert [each["slots"] for each in log if "slots" in each] == [144], "each made room for the next"
     assert {slot.status for slot in await all_slots(world)} == {"available"}
+
+
+@pytest.mark.parametrize(("offset", "back"), [(SEVEN_BEHIND, 100), (timedelta(hours=-9), 0)])
+async def test_what_was_owed_stays_owed_of_what_begins_earlier(
+    world: World, government: Government, offset: timedelta, back: int
+) -> None:
+    """An hour earlier it is past the tier's boundary. What begins later, nobody loses."""
+    await generate(world)
+    first, *_ = await all_slots(world)
+    budi = new_id()
+    booking_id, unpaid = await world.book(budi, first.id), (await all_slots(world))[1]
+    await world.book(budi, unpaid.id, is_paid=False)
+    hours = (first.starts_at - datetime.now(UTC)) // timedelta(hours=1)
+    tiers = f'[{{"min_hours_before": {hours}, "refund_percent": 100}}]'
+    await world.sql(
+        "UPDATE bookings SET cancellation_policy = jsonb_set(cancellation_policy, '{tiers}', CAST(:tiers AS jsonb))"
+        " RETURNING id",
+        tiers=tiers,
+    )
+    government.decides(offset, "2026b")
+    assert not await zone_rules.move_all(world.database)
+    told = await quote(world, booking_id, world.signed_in(budi))
+    assert told.refund_percent == 100
+    kept = await world.sql("SELECT refund_floor FROM bookings ORDER BY starts_at")
+    assert [row.refund_floor for row in kept] == [back, 0]
 
 
 async def test_holds_and_bookings_follow_and_who_is_booked_hears_of_it(world: World, government: Government) -> None:

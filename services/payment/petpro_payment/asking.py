@@ -138,7 +138,7 @@ def refund_order(errand: Errand) -> RefundOrder:
 async def _refund_outcome(provider: Provider, errand: Errand) -> RefundOutcome:
     order = refund_order(errand)
     found = await provider.find_refund(order) if errand.refund.attempts > 1 else None
-    if found is not None and not is_of_earlier(errand.refund, found):
+    if found is not None and not is_of_earlier(errand.refund, found, is_current=True):
         return found
     if not errand.refund.status.is_submitted:
         return Unknown("a refund that the provider had taken on is not there")

@@ -170,6 +170,7 @@ class Refund(NamedTuple):
     reason: str
     must_succeed: bool
     external_reference: str | None
+    failed_references: list[str]
     failure_reason: str | None
     command_id: str | None
     settle_command_id: str | None

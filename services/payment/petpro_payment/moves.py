@@ -66,13 +66,19 @@ def held(payment: Payment, outcome: PaymentOutcome) -> Money | None:
     None where it does not say.
     """
     match outcome:
-        case outcomes.Captured(money=money):
-            return money
+        case outcomes.Captured(external_reference=name, money=money):
+            return Money(payment.captured + money.amount, money.currency) if _is_second(payment, name, money) else money
         case outcomes.Declined() | outcomes.CalledOff() if outcome.is_current and payment.captured:
             is_the_same = outcome.external_reference == payment.external_reference
             return Money(Decimal(0), payment.currency) if is_the_same else None
         case _:
             return None
+
+
+def _is_second(payment: Payment, name: str, money: Money) -> bool:
+    """Whether it was taken beside what was captured: the provider has another name for it."""
+    is_other = bool(name and payment.external_reference and name != payment.external_reference)
+    return is_other and payment.captured > 0 and money.currency == payment.currency
 
 
 def _is_known(payment: Payment, outcome: outcomes.Processing) -> bool:
@@ -93,9 +99,12 @@ def _held(payment: Payment, money: Money) -> Move:
     return STAY
 
 
-def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
-    """The refund's next status, or None when `outcome` brings nothing new. A provider's failure is final."""
-    if is_of_earlier(refund, outcome):
+def refund_move(refund: Refund, outcome: RefundOutcome, *, is_current: bool = False) -> RefundStatus | None:
+    """The refund's next status, or None when `outcome` brings nothing new. A provider's failure is final.
+
+    `is_current`: the provider was asked since the attempt in hand began, and this is no older word that comes late.
+    """
+    if is_of_earlier(refund, outcome, is_current=is_current):
         return None
     if refund.status.is_submitted:
         return _submitted_move(refund, outcome)
@@ -110,12 +119,17 @@ def refund_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:
             return None
 
 
-def is_of_earlier(refund: Refund, outcome: RefundOutcome) -> bool:
-    """Whether this is about an attempt that has failed, after which a person had the refund tried again."""
-    if not refund.retries or not isinstance(outcome, outcomes.RefundFailed):
-        return False
-    is_known = outcome.external_reference == refund.external_reference
-    return is_known if refund.status.is_submitted else not is_known
+def is_of_earlier(refund: Refund, outcome: RefundOutcome, *, is_current: bool) -> bool:
+    """Whether this is about an attempt that has failed, after which a person had the refund tried again.
+
+    Until another has been taken on, one of which the provider says now that it is being made, is in hand: two would be
+    paid.
+    """
+    name, has_failed = getattr(outcome, "external_reference", None), isinstance(outcome, outcomes.RefundFailed)
+    is_over = name in refund.failed_references
+    if refund.status.is_submitted:
+        return is_over and (has_failed or not is_current)
+    return name != refund.external_reference and (is_over or (has_failed and refund.retries > 0))
 
 
 def _submitted_move(refund: Refund, outcome: RefundOutcome) -> RefundStatus | None:

@@ -183,15 +183,21 @@ async def give_back(tx: Transaction, payment: Payment, origin: Origin) -> Decima
 
 
 def learn(
-    tx: Transaction, payment: Payment, refund: Refund, outcome: RefundOutcome, pause: float | None = None
+    tx: Transaction,
+    payment: Payment,
+    refund: Refund,
+    outcome: RefundOutcome,
+    pause: float | None = None,
+    *,
+    is_current: bool = False,
 ) -> Disposition:
     """Makes of a refund what the outcome says, under its payment's lock, and answers whoever waits for it.
 
     If it is on its way then, it is looked at after `pause` seconds, where that is told. What it becomes is written with
-    the commit.
+    the commit. `is_current` as with `refund_move`.
     """
     _watch(refund, outcome)
-    status = refund_move(refund, outcome)
+    status = refund_move(refund, outcome, is_current=is_current)
     is_still = status is None or refund.paid_out_reference  # what a person has paid, no word on the own attempt undoes
     if pause is not None and (is_still or status in (RefundStatus.UNKNOWN, RefundStatus.WAITING)):
         store_moves.postpone_refund(tx, refund.id, pause)

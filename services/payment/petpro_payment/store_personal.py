@@ -21,6 +21,7 @@ HELD = (
     Held(
         "refunds",
         "id, payment_id, booking_id, origin, amount, currency, status, reason, must_succeed, external_reference,"
+        " failed_references,"
         " failure_reason, paid_out_reference, created_at, updated_at, unknown_since, waiting_since,"
         " reversed_at, state",
         secrets="command_id, settle_command_id, settle_entry_id, attempts, due_at, retries, postponements, trace",

@@ -195,6 +195,7 @@ def _added(new: NewRefund) -> tuple[Payment, Refund]:
         reason=new.reason,
         must_succeed=new.origin is not Origin.CANCELLATION,
         external_reference=None,
+        failed_references=[],
         failure_reason=None,
         command_id=None,
         settle_command_id=None,

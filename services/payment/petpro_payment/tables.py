@@ -14,7 +14,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
 
@@ -85,6 +85,7 @@ refunds = Table(
     Column("reversed_at", _INSTANT),  # the same while it is manual
     Column("waiting_since", _INSTANT),  # the provider has made none and may later; `unknown_since` goes before it
     Column("postponements", Integer, nullable=False),  # how often the provider has put it off
+    Column("failed_references", ARRAY(Text), nullable=False),  # names of attempts that failed before it was tried again
     Column("state", String(20), Computed("status", persisted=False)),  # `status`, or what these two make of it
     Column("trace", Text),  # the `traceparent` of the order
 )

@@ -180,7 +180,8 @@ class Worker:
         async def record(tx: Transaction, found: tuple[Payment, Refund] | None, _: bool) -> Disposition:
             if found is None:
                 return Disposition.IGNORED
-            disposition = refunds.learn(tx, *found, outcome, pause)
+            is_current = asked.retries == found[1].retries
+            disposition = refunds.learn(tx, *found, outcome, pause, is_current=is_current)
             store_events.record_answer(tx, found[0].provider, asked.id, asked.attempts, outcome, disposition)
             return disposition
 

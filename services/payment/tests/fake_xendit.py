@@ -114,7 +114,7 @@ class FakeXendit:
 
     def _new_refund(self, asked: _Json) -> web.Response:
         if self.refuses:
-            return _error(403 if self.refuses.endswith("SUPPORTED") else 400, self.refuses)
+            return _error(403 if self.refuses.endswith(("SUPPORTED", "INELIGIBLE_TRANSACTION")) else 400, self.refuses)
         about = asked["payment_request_id"]
         taken = sum(each["amount"] for each in self.payments if each["payment_request_id"] == about)
         mine = [each for each in self.refunds.values() if each["payment_request_id"] == about]

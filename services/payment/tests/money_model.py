@@ -97,6 +97,8 @@ class Refund:
     postponements: int = 0
     there: str = ""
     """The provider's name for it, where that has told of it while it mattered."""
+    over: set[str] = field(default_factory=set)
+    """Its names for attempts that failed before it was tried again."""
 
     @property
     def name(self) -> str:
@@ -121,8 +123,8 @@ class Refund:
         self.asked = True
         if provider.deaf:
             self.hear_nothing()
-        elif known is not None and not first and not self.is_of_earlier(known):
-            self.hear(known)
+        elif known is not None and not first and not self.is_of_earlier(known, is_current=True):
+            self.hear(known, is_current=True)
         elif self.status in SUBMITTED:
             self._order(provider, known)
 
@@ -134,23 +136,29 @@ class Refund:
         elif provider.mute:
             self.hear_nothing()
         elif known is None or (isinstance(known, RefundFailed) and known.external_reference != self.name):
-            self.hear(RefundAccepted(self.name))
+            self.hear(RefundAccepted(self.name), is_current=True)
         else:
-            self.hear(known)
+            self.hear(known, is_current=True)
 
-    def is_of_earlier(self, told: RefundOutcome) -> bool:
+    def try_again(self) -> None:
+        """A person has it sent once more."""
+        self.status, self.must_succeed, self.retries = "submitted", True, self.retries + 1
+        self.over |= {self.there} - {""}
+
+    def is_of_earlier(self, told: RefundOutcome, *, is_current: bool) -> bool:
         """Whether this is about an attempt that was over before the one in hand."""
-        if not self.retries or not isinstance(told, RefundFailed):
-            return False
-        return (told.external_reference == self.there) == (self.status in SUBMITTED)
+        name, has_failed = getattr(told, "external_reference", None), isinstance(told, RefundFailed)
+        if self.status in SUBMITTED:
+            return name in self.over and (has_failed or not is_current)
+        return name != self.there and (name in self.over or (has_failed and self.retries > 0))
 
     def hear_nothing(self) -> None:
         """Nobody knows what the provider did."""
         self.status = "unknown" if self.status in SUBMITTED else self.status
 
-    def hear(self, told: RefundOutcome) -> None:
+    def hear(self, told: RefundOutcome, *, is_current: bool = False) -> None:
         """What the provider says changes what a person has paid no more."""
-        before = "" if self.is_paid_out or self.is_of_earlier(told) else self.status
+        before = "" if self.is_paid_out or self.is_of_earlier(told, is_current=is_current) else self.status
         match told:
             case RefundAccepted(external) if before in SUBMITTED:
                 self.status, self.there = "pending", external

@@ -166,12 +166,31 @@ async def test_another_amount_than_was_captured_waits_for_a_person_too(
     before = await balances(world, sale)
     payment = await world.payment(sale)
     for _ in range(2):
-        await world.worker().record_payment(payment, Captured("pi", taken, payment.now))
+        await world.worker().record_payment(payment, Captured(payment.external_reference or "", taken, payment.now))
     [waiting] = await desk.quarantined()
     assert (waiting.taken.amount, waiting.taken.currency_code) == (beyond, taken.currency)
     await desk.close_quarantine(sale)
     assert await balances(world, sale) == before
     assert await world.refunds(sale) == []
+
+
+@pytest.mark.parametrize("amount", ["250000", "100000"])
+async def test_what_is_taken_once_more_under_another_name_waits_for_a_person(
+    world: World, provider: PlayedProvider, desk: Desk, amount: str
+) -> None:
+    """The customer has paid twice, and the first charge stands."""
+    sale = await world.paid(Sale())
+    before, payment = await balances(world, sale), await world.payment(sale)
+    for _ in range(2):
+        second = Captured("pi_another", Money(Decimal(amount), "IDR"), payment.now)
+        await world.worker().record_payment(payment, second)
+    paid = await world.payment(sale)
+    assert (paid.status, paid.external_reference) == (PaymentStatus.SUCCESS, payment.external_reference)
+    [waiting] = await desk.quarantined()
+    assert Decimal(waiting.taken.amount) == Decimal(amount)
+    assert (await balances(world, sale))["provider_clearing"] == before["provider_clearing"] + Decimal(amount)
+    await desk.close_quarantine(sale)
+    assert await balances(world, sale) == before
 
 
 async def test_only_administrators_have_a_desk(world: World, provider: PlayedProvider, desk: Desk) -> None:

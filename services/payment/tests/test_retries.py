@@ -10,9 +10,11 @@ from grpc import aio
 from psycopg import IntegrityError
 from structlog.testing import capture_logs
 
+from petpro_common.db import Transaction
 from petpro_common.testing import reason_of
-from petpro_payment.domain import RefundStatus
-from petpro_payment.outcomes import RefundFailed, RefundSucceeded
+from petpro_payment import refunds
+from petpro_payment.domain import Disposition, Payment, Refund, RefundStatus
+from petpro_payment.outcomes import RefundAccepted, RefundFailed, RefundOutcome, RefundSucceeded
 from services.payment.tests.desk import Desk, open_desk
 from services.payment.tests.played import PlayedProvider
 from services.payment.tests.test_journal import balances
@@ -144,6 +146,86 @@ async def test_what_fails_again_waits_again(world: World, provider: PlayedProvid
         await world.one_step()
         (refund,) = await world.refunds(sale)
         assert (refund.status, refund.external_reference) == (RefundStatus.MANUAL, f"re_{sale.refund_id}:{attempt}")
+
+
+async def tell(world: World, sale: Sale, told: RefundOutcome) -> Disposition:
+    """What a provider's own word on a refund does, whenever that is delivered."""
+
+    async def learn(tx: Transaction, found: tuple[Payment, Refund] | None, _: bool) -> Disposition:
+        assert found is not None
+        return await refunds.learn(tx, *found, told)
+
+    return await world.under_lock.on_refund(sale.refund_id, learn)
+
+
+async def overtaken(world: World, provider: PlayedProvider, desk: Desk) -> tuple[Sale, str]:
+    """A sale whose refund has failed and is to be tried again, and the provider's name for what failed."""
+    sale = await failed(world, provider)
+    (before,) = await world.refunds(sale)
+    await desk.retry(sale.refund_id)
+    return sale, before.external_reference or ""
+
+
+@pytest.mark.parametrize("word", [RefundAccepted, RefundSucceeded])
+@pytest.mark.parametrize("weather", ["none", "deaf", "mute", "puts_refunds_off"])
+async def test_a_late_word_of_what_had_failed_ends_no_attempt_after_it(
+    world: World, provider: PlayedProvider, desk: Desk, word: type[RefundAccepted | RefundSucceeded], weather: str
+) -> None:
+    """The customer would have had nothing, and nobody would have been told."""
+    sale, name = await overtaken(world, provider, desk)
+    if weather != "none":
+        setattr(provider, weather, True)
+    await world.one_step()
+    before = await status_of(world, sale)
+    assert await tell(world, sale, word(name)) is Disposition.IGNORED
+    assert await status_of(world, sale) is before
+    if weather != "none":
+        setattr(provider, weather, False)
+    await world.one_step()
+    assert await status_of(world, sale) is RefundStatus.PENDING
+    provider.fail(sale.refund_id)
+    await world.one_step()
+    assert await status_of(world, sale) is RefundStatus.MANUAL
+    assert (await world.answer(sale.settle())).outcome == PENDING
+
+
+async def test_words_of_all_that_failed_before_are_late(world: World, provider: PlayedProvider, desk: Desk) -> None:
+    sale, first = await overtaken(world, provider, desk)
+    await world.one_step()
+    second = provider.fail(sale.refund_id).external_reference
+    await world.one_step()
+    await desk.retry(sale.refund_id)
+    for _ in ("submitted", "pending"):
+        for name in (first, second):
+            for told in (RefundSucceeded(name), RefundFailed(name, "account_closed")):
+                assert await tell(world, sale, told) is Disposition.IGNORED
+        await world.one_step()
+    (refund,) = await world.refunds(sale)
+    assert (refund.status, refund.failed_references) == (RefundStatus.PENDING, [first, second])
+
+
+async def test_what_its_provider_makes_after_all_is_not_ordered_once_more(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    """It says so now, as it is asked before anything is ordered; and what it says of that then holds."""
+    sale, name = await overtaken(world, provider, desk)
+    provider.refunds[sale.refund_id] = RefundAccepted(name)
+    await world.one_step()
+    (refund,) = await world.refunds(sale)
+    assert (refund.status, refund.external_reference) == (RefundStatus.PENDING, name)
+    provider.fail(sale.refund_id)
+    await world.one_step()
+    assert await status_of(world, sale) is RefundStatus.MANUAL
+
+
+async def test_an_answer_from_before_it_was_tried_again_is_late_too(
+    world: World, provider: PlayedProvider, desk: Desk
+) -> None:
+    sale = await failed(world, provider)
+    (before,) = await world.refunds(sale)
+    await desk.retry(sale.refund_id)
+    await world.worker().record_refund(before, RefundSucceeded(before.external_reference or ""))
+    assert await status_of(world, sale) is RefundStatus.SUBMITTED
 
 
 async def test_an_attempt_that_the_provider_makes_after_all_raises_an_alarm(

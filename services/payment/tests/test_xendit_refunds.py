@@ -81,6 +81,26 @@ async def test_refusals_that_are_for_good_and_for_now(
     assert [refund.status for refund in await shop.refunds(sale)] == [status]
 
 
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("REFUND_NOT_SUPPORTED", "METHOD_NOT_REFUNDABLE"),
+        ("PARTIAL_REFUND_NOT_SUPPORTED", "NO_PARTIAL_REFUNDS"),
+        ("PARTIAL_REFUND_COUNTS_EXCEEDED", "NO_PARTIAL_REFUNDS"),
+        ("INELIGIBLE_TRANSACTION", "REFUND_WINDOW_OVER"),
+    ],
+)
+async def test_what_it_cannot_give_back_lets_the_customer_cancel_and_waits_for_a_person(
+    shop: World, xendit: FakeXendit, code: str, cause: str
+) -> None:
+    """A visit may be a year after it was paid; no bank gives back for so long, and that is no reason to stay."""
+    xendit.refuses = code
+    sale = await refund_submitted(shop, xendit)
+    (refund,) = await shop.refunds(sale)
+    assert (refund.status, refund.failure_reason) == (RefundStatus.MANUAL, cause)
+    assert (await shop.answer(sale.submit())).outcome == SUCCEEDED
+
+
 async def test_a_refund_that_was_put_off_is_made_once_the_balance_is_topped_up(shop: World, xendit: FakeXendit) -> None:
     """Under the first key Xendit would say for ever that the balance does not reach."""
     xendit.refuses = "INSUFFICIENT_BALANCE"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petpro_booking.domain import BookingHasBegun, must_not_have_begun
 from petpro_booking.refund_policy import Bounds, holds_until, no_show_refund, of_service, refund_of, refund_percent
 from petpro_common.ids import new_id
 from petpro_common.money import Money
@@ -109,6 +110,7 @@ def test_a_quote_holds_until_it_says_and_not_longer(tiers: list[dict[str, int]],
         assert percent == bounds.floor == refund_percent(policy, START, START + TICK, bounds)
         return
     assert until >= now
+    must_not_have_begun(START, until)
     assert refund_percent(policy, START, until, bounds) == percent
     assert refund_percent(policy, START, until + TICK, bounds) < percent
 
@@ -131,3 +133,11 @@ def _falling(tiers: list[dict[str, int]]) -> list[dict[str, int]]:
         {"min_hours_before": each, "refund_percent": percent}
         for each, percent in zip(hours, sorted(tier["refund_percent"] for tier in tiers), strict=False)
     ]
+
+
+def test_what_goes_back_until_the_start_does_at_its_very_instant_and_not_later() -> None:
+    until = holds_until({"tiers": [{"min_hours_before": 0, "refund_percent": 50}]}, START, START - TICK)
+    assert until == START
+    must_not_have_begun(START, until)
+    with pytest.raises(BookingHasBegun):
+        must_not_have_begun(START, until + TICK)

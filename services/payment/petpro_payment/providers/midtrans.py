@@ -42,7 +42,7 @@ from petpro_payment.providers.provider import Asked, PaymentOrder, Provider, Pro
 CAPABILITIES = Capabilities(
     name="midtrans",
     methods={
-        "card": Method(),
+        "card": Method(refund_window=timedelta(days=365)),
         "qris": Method(refund_window=timedelta(days=7)),
         "virtual_account": Method(refundable=False),
         "e_wallet": Method(refund_window=timedelta(days=45)),

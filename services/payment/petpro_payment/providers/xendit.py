@@ -59,14 +59,15 @@ _PAYMENT_REQUESTS = "/payment_requests"
 _REFUNDS = "/refunds"
 _BANK, _WALLET = "BRI", "DANA"
 _FUNDS = ("INSUFFICIENT_BALANCE", "DECLINED_BY_ISSUER_INSUFFICIENT_FUNDS")
-_LATER = (
-    "TEMPORARILY_UNAVAILABLE",
-    "REFUND_TEMPORARILY_UNAVAILABLE",
-    "REFUND_IN_PROGRESS",
-    "INSUFFICIENT_BALANCE",
-)
+_LATER = ("TEMPORARILY_UNAVAILABLE", "REFUND_TEMPORARILY_UNAVAILABLE", "REFUND_IN_PROGRESS", "INSUFFICIENT_BALANCE")
 _FAILED = ("FAILED", "CANCELLED")
-_NOT_HERE = ("REFUND_NOT_SUPPORTED", "PARTIAL_REFUND_NOT_SUPPORTED")
+# How long and how often it gives money back is its partners' word, which it passes on when it is asked.
+_BY_HAND = {
+    "REFUND_NOT_SUPPORTED": ByHand.METHOD,
+    "PARTIAL_REFUND_NOT_SUPPORTED": ByHand.PARTIAL,
+    "PARTIAL_REFUND_COUNTS_EXCEEDED": ByHand.PARTIAL,
+    "INELIGIBLE_TRANSACTION": ByHand.WINDOW,
+}
 _Json = dict[str, Any]
 
 
@@ -145,8 +146,8 @@ class XenditProvider:
         if answer.is_success:
             return _refund_outcome(answer.json())
         code = _code(answer)
-        if code in _NOT_HERE:
-            return RefundByHand(ByHand.METHOD if code == _NOT_HERE[0] else ByHand.PARTIAL)
+        if code in _BY_HAND:
+            return RefundByHand(_BY_HAND[code])
         if code in _LATER:
             return RefundLater(code)
         if not code or answer.status == HTTPStatus.CONFLICT:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from petpro_common.money import Money, minor_unit
 from petpro_payment.domain import Reason
+from petpro_payment.providers import midtrans
 from petpro_payment.providers.capabilities import (
     AmountDoesNotFit,
     ByHand,
@@ -69,6 +70,11 @@ def test_what_a_provider_cannot_give_back_has_a_cause(
     method: str, amount: str, since: timedelta, cause: ByHand | None
 ) -> None:
     assert why_not_refund(BANK, method, money(amount), Decimal(100), since) == cause
+
+
+@pytest.mark.parametrize(("days", "cause"), [(365, None), (366, ByHand.WINDOW)])
+def test_midtrans_gives_back_to_a_card_for_a_year(days: int, cause: ByHand | None) -> None:
+    assert why_not_refund(midtrans.CAPABILITIES, "card", money("100"), Decimal(100), timedelta(days=days)) == cause
 
 
 def test_each_provider_counts_in_its_own_unit() -> None:

@@ -376,7 +376,8 @@ class ReservationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ApproveReservation(self, request, context):
-        """Says yes to a reservation of a service that requires approval; for the clinic.
+        """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
+        cancelling than when it was asked for, that much is the least that does.
         SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -707,9 +708,9 @@ class BookingServiceServicer(object):
 
     def QuoteRefund(self, request, context):
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
-        or when they asked for a cancellation since whose refund was refused.
+        when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -717,18 +718,19 @@ class BookingServiceServicer(object):
 
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-        what is in progress.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
+        also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RescheduleBooking(self, request, context):
-        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
-        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
-        never makes more go back, and one for the clinic never less.
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
+        or not, while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any, also one that has begun and was not checked in. Afterwards it is confirmed.
+        The policy then counts from the new start, but a move by the customer never makes more go back, and one for the
+        clinic never less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

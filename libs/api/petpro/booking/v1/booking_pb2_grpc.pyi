@@ -160,7 +160,8 @@ class ReservationServiceStub:
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]
-    """Says yes to a reservation of a service that requires approval; for the clinic.
+    """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
+    cancelling than when it was asked for, that much is the least that does.
     SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
     """
     DeclineReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]
@@ -189,7 +190,8 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]  # type: ignore[assignment]
-    """Says yes to a reservation of a service that requires approval; for the clinic.
+    """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
+    cancelling than when it was asked for, that much is the least that does.
     SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
     """
     DeclineReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]  # type: ignore[assignment]
@@ -251,7 +253,8 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ApproveReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ApproveReservationResponse, _abc.Awaitable[_booking_pb2.ApproveReservationResponse]]:
-        """Says yes to a reservation of a service that requires approval; for the clinic.
+        """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
+        cancelling than when it was asked for, that much is the least that does.
         SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
 
@@ -278,20 +281,21 @@ class BookingServiceStub:
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
-    or when they asked for a cancellation since whose refund was refused.
+    when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-    what is in progress.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
+    also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
-    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
-    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-    (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
-    never makes more go back, and one for the clinic never less.
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
+    or not, while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any, also one that has begun and was not checked in. Afterwards it is confirmed.
+    The policy then counts from the new start, but a move by the customer never makes more go back, and one for the
+    clinic never less.
     """
     CheckInBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]
     """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
@@ -317,20 +321,21 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
     """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-    CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+    CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
-    or when they asked for a cancellation since whose refund was refused.
+    when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
     """
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-    what is in progress.
+    refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
+    also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
-    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
-    while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-    (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
-    never makes more go back, and one for the clinic never less.
+    """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
+    or not, while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+    (APPROVAL_REQUIRED); the clinic moves any, also one that has begun and was not checked in. Afterwards it is confirmed.
+    The policy then counts from the new start, but a move by the customer never makes more go back, and one for the
+    clinic never less.
     """
     CheckInBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CheckInBookingRequest, _booking_pb2.CheckInBookingResponse]  # type: ignore[assignment]
     """The pet is here: confirmed becomes in-progress, on the day of the visit in the clinic's zone, or up to two hours before
@@ -371,9 +376,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
         """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
-        CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
+        CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
-        or when they asked for a cancellation since whose refund was refused.
+        when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
         """
 
     @_abc_1.abstractmethod
@@ -383,8 +388,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.CancelBookingResponse, _abc.Awaitable[_booking_pb2.CancelBookingResponse]]:
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
-        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-        what is in progress.
+        refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
+        also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
         """
 
     @_abc_1.abstractmethod
@@ -393,10 +398,11 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.RescheduleBookingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.RescheduleBookingResponse, _abc.Awaitable[_booking_pb2.RescheduleBookingResponse]]:
-        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
-        while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
-        (APPROVAL_REQUIRED); the clinic moves any. The policy then counts from the new start, but a move by the customer
-        never makes more go back, and one for the clinic never less.
+        """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
+        or not, while the service and its clinic take bookings (SERVICE_UNAVAILABLE) and where the clinic is not asked first
+        (APPROVAL_REQUIRED); the clinic moves any, also one that has begun and was not checked in. Afterwards it is confirmed.
+        The policy then counts from the new start, but a move by the customer never makes more go back, and one for the
+        clinic never less.
         """
 
     @_abc_1.abstractmethod

@@ -76,8 +76,9 @@ class MoneyQueueServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PayOutRefund(self, request, context):
-        """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
-        the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
+        """Says that a person pays the customer in another way, and where that can be looked up; to be called before the money is
+        sent, so that nobody else sends it too. The refund has succeeded, the saga that waits for it goes on, and the journal
+        has the money as paid by us and not by the provider.
         Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
         since its provider took it back: the customer may have the money already.
         """

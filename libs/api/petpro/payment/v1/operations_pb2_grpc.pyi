@@ -39,8 +39,9 @@ class MoneyQueueServiceStub:
     has put off, with its word for why. Neither needs a person yet.
     """
     PayOutRefund: _grpc.UnaryUnaryMultiCallable[_operations_pb2.PayOutRefundRequest, _operations_pb2.PayOutRefundResponse]
-    """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
-    the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
+    """Says that a person pays the customer in another way, and where that can be looked up; to be called before the money is
+    sent, so that nobody else sends it too. The refund has succeeded, the saga that waits for it goes on, and the journal
+    has the money as paid by us and not by the provider.
     Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
     since its provider took it back: the customer may have the money already.
     """
@@ -71,8 +72,9 @@ class MoneyQueueServiceAsyncStub(MoneyQueueServiceStub):
     has put off, with its word for why. Neither needs a person yet.
     """
     PayOutRefund: _aio.UnaryUnaryMultiCallable[_operations_pb2.PayOutRefundRequest, _operations_pb2.PayOutRefundResponse]  # type: ignore[assignment]
-    """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
-    the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
+    """Says that a person pays the customer in another way, and where that can be looked up; to be called before the money is
+    sent, so that nobody else sends it too. The refund has succeeded, the saga that waits for it goes on, and the journal
+    has the money as paid by us and not by the provider.
     Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
     since its provider took it back: the customer may have the money already.
     """
@@ -112,8 +114,9 @@ class MoneyQueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operations_pb2.PayOutRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.PayOutRefundResponse, _abc.Awaitable[_operations_pb2.PayOutRefundResponse]]:
-        """Says that a person has paid the customer in another way, and where that can be looked up. The refund has succeeded,
-        the saga that waits for it goes on, and the journal has the money as paid by us and not by the provider.
+        """Says that a person pays the customer in another way, and where that can be looked up; to be called before the money is
+        sent, so that nobody else sends it too. The refund has succeeded, the saga that waits for it goes on, and the journal
+        has the money as paid by us and not by the provider.
         Refused with REFUND_NOT_MANUAL for any other refund, and with PAYMENT_TAKEN_BACK while the payment is quarantined
         since its provider took it back: the customer may have the money already.
         """

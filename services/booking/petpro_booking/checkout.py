@@ -8,7 +8,7 @@
 Whoever pays at the clinic has a booking without a payment of ours, and gets nothing back from us; `unpaid` says how
 many of these one person may have.
 Declined, the hold stays until it runs out and the customer may try again: each try is a saga, a booking id and a
-payment of its own. Locks are taken in one order everywhere: saga, reservation, person, slot.
+payment of its own. A clinic that has said yes is not asked again. Locks are taken in one order everywhere: saga, reservation, person, slot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -128,7 +128,7 @@ def _decide(request: CheckoutRequest, reservation: Row | None, for_payment: Seal
         "amount": str(reservation.price),
         "currency": reservation.currency,
         "commission_rate": str(reservation.commission_rate),
-        "requires_approval": reservation.requires_approval,
+        "requires_approval": reservation.requires_approval and reservation.approved_at is None,
         "pay_until": reservation.expires_at.isoformat(),
         "payment_method": request.tender.payment_method,
         "payment_token": for_payment.seal(request.tender.payment_token, payment_id),
@@ -140,7 +140,7 @@ def _decide(request: CheckoutRequest, reservation: Row | None, for_payment: Seal
 async def approve(
     tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID, time_to_pay: timedelta
 ) -> None:
-    """The clinic says yes; from now the customer's means of payment is charged.
+    """The clinic says yes, once for the reservation; from now the customer's means of payment is charged.
 
     Raises as `decline` does, and ServiceUnavailable where the service or the clinic takes no bookings any more.
     """
@@ -148,7 +148,7 @@ async def approve(
     offer = await store_projections.offer(tx, service_id)
     if offer is None or not offer.is_offered:
         raise ServiceUnavailable
-    pay_until = await store_sagas.set_time_to_pay(tx, reservation_id, time_to_pay)
+    pay_until = await store_sagas.note_approval(tx, reservation_id, time_to_pay)
     yes = Succeeded(learned={"pay_until": pay_until.isoformat()})
     if not await engine.answer(tx, saga_id, "approve", yes):
         raise NotAwaitingApproval

@@ -17,7 +17,7 @@ HELD = (
         "reservations",
         "id, user_id, pet_id, service_id, slot_id, status, expires_at, created_at, updated_at, slot_date, clinic_id,"
         " starts_at, price, currency, cancellation_policy, requires_approval, checkout_status, checkout_count,"
-        " failure_reason, booking_id, payment_id, notes",
+        " failure_reason, booking_id, payment_id, notes, approved_at",
         secrets="lock_id, checkout_saga_id, commission_rate",
     ),
     Held(

@@ -37,8 +37,9 @@ _EXTEND_HOLD = text(f"""
         updated_at = clock_timestamp()
     WHERE {THIS}
 """)
-_SET_TIME_TO_PAY = text(f"""
-    UPDATE reservations SET expires_at = least(clock_timestamp() + :time, starts_at), updated_at = clock_timestamp()
+_NOTE_APPROVAL = text(f"""
+    UPDATE reservations SET approved_at = clock_timestamp(), updated_at = clock_timestamp(),
+        expires_at = least(clock_timestamp() + :time_to_pay, starts_at)
     WHERE {THIS} RETURNING expires_at
 """)
 _SET_CHECKOUT_STATUS = text(f"""
@@ -161,9 +162,11 @@ def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> None:
     tx.write(_EXTEND_HOLD, {"id": reservation_id, "more": more})
 
 
-async def set_time_to_pay(tx: Transaction, reservation_id: UUID, time: timedelta) -> datetime:
-    """Holds the seat for `time` from now, however long it was held before, and at most until the slot begins."""
-    expires_at: datetime = (await tx.execute(_SET_TIME_TO_PAY, {"id": reservation_id, "time": time})).scalar_one()
+async def note_approval(tx: Transaction, reservation_id: UUID, time_to_pay: timedelta) -> datetime:
+    """Notes that the clinic said yes. The seat is held for `time_to_pay` from now, however long it was held before, and
+    at most until the slot begins; until when."""
+    row = {"id": reservation_id, "time_to_pay": time_to_pay}
+    expires_at: datetime = (await tx.execute(_NOTE_APPROVAL, row)).scalar_one()
     return expires_at
 
 

@@ -91,6 +91,7 @@ reservations = Table(
     Column("booking_id", Uuid),
     Column("payment_id", Uuid),
     Column("notes", Text),
+    Column("approved_at", _INSTANT),
     ForeignKeyConstraint(["slot_id", "slot_date"], ["slots.id", "slots.slot_date"], ondelete="RESTRICT"),
 )
 

@@ -375,7 +375,8 @@ class ReservationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ApproveReservation(self, request, context):
-        """Says yes to a reservation of a service that requires approval; for the clinic.
+        """Says yes to a reservation of a service that requires approval; for the clinic. It is asked once: a customer whose
+        payment fails after that pays another way while the hold lasts.
         SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -157,7 +157,8 @@ class ReservationServiceStub:
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]
-    """Says yes to a reservation of a service that requires approval; for the clinic.
+    """Says yes to a reservation of a service that requires approval; for the clinic. It is asked once: a customer whose
+    payment fails after that pays another way while the hold lasts.
     SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
     """
     DeclineReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]
@@ -186,7 +187,8 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]  # type: ignore[assignment]
-    """Says yes to a reservation of a service that requires approval; for the clinic.
+    """Says yes to a reservation of a service that requires approval; for the clinic. It is asked once: a customer whose
+    payment fails after that pays another way while the hold lasts.
     SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
     """
     DeclineReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]  # type: ignore[assignment]
@@ -248,7 +250,8 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ApproveReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ApproveReservationResponse, _abc.Awaitable[_booking_pb2.ApproveReservationResponse]]:
-        """Says yes to a reservation of a service that requires approval; for the clinic.
+        """Says yes to a reservation of a service that requires approval; for the clinic. It is asked once: a customer whose
+        payment fails after that pays another way while the hold lasts.
         SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
 

@@ -291,6 +291,7 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
         store_sagas.cancel_reservation(tx, reservation.id)
         store.free_seat(tx, reservation.slot_id)
+        events.reservation_cancelled(tx, reservation)
     events.checkout_failed(tx, state.data, reason)
     return Succeeded()
 

@@ -219,6 +219,8 @@ async def test_a_clinic_that_says_no_frees_the_seat(desk: Desk) -> None:
     assert declined.failure_reason == "DECLINED_BY_CLINIC"
     assert declined.status == booking_pb2.RESERVATION_STATUS_CANCELLED
     assert await desk.world.seats(slot_id) == (0, "available")
+    [event] = await desk.world.events("reservation.cancelled")
+    assert (event["reservation_id"], event["slot_id"]) == (held.id, str(slot_id))
     assert desk.payment.asked == []
 
 

@@ -115,7 +115,7 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
     acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
     if str(booking.user_id) != caller.id and not acts_for_clinic:
         raise BookingNotFound
-    must_be("confirmed", booking.status, booking.cancellation_status)
+    must_be("confirmed", booking)
     if booking.now >= booking.starts_at and not acts_for_clinic:
         raise BookingHasBegun
     if slot_id == booking.slot_id:
@@ -150,7 +150,7 @@ async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     Raises as `lock_for_clinic`, `must_be` and `must_be_its_day` do.
     """
     booking = await lock_for_clinic(tx, caller, booking_id)
-    must_be("confirmed", booking.status, booking.cancellation_status)
+    must_be("confirmed", booking)
     must_be_its_day(booking.starts_at, zones.zone(booking.timezone), booking.now)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
     events.booking_checked_in(tx, changed)
@@ -163,7 +163,7 @@ async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     Raises as `lock_for_clinic`, `must_be` and `must_have_begun` do.
     """
     booking = await lock_for_clinic(tx, caller, booking_id)
-    must_be("in-progress", booking.status, booking.cancellation_status)
+    must_be("in-progress", booking)
     must_have_begun(booking.starts_at, booking.now)
     changed = await store.set_booking_status(tx, booking_id, "completed")
     events.booking_completed(tx, changed)

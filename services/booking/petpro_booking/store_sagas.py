@@ -104,6 +104,16 @@ _REFUSE_CANCELLATION = text(f"""
         refund_floor = greatest(refund_floor, round(100 * refund_amount / nullif(amount, 0))),
         updated_at = clock_timestamp()
     WHERE {THIS} AND cancellation_status = 'requested'
+    RETURNING called_off_reason IS NOT NULL AS is_called_off
+""")
+_KEEP_WORD = text(f"""
+    UPDATE bookings SET called_off_reason = :reason, updated_at = clock_timestamp() WHERE {THIS}
+""")
+_LOCK_CALLED_OFF = text("""
+    SELECT * FROM bookings
+    WHERE called_off_reason IS NOT NULL AND status IN ('confirmed', 'in-progress')
+      AND cancellation_status <> 'requested'
+    ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 """)
 # Once: a booking that is cancelled stays as it is, and its seat is given back once. What payment told of the refund
 # since then is newer than its answer to the saga.
@@ -218,9 +228,24 @@ async def request_cancellations(tx: Transaction, locks: Sequence[CancellationLoc
     return [lock.saga_id in are_set for lock in locks]
 
 
-def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
-    """Lifts the semantic lock: the booking stands as before, and no less goes back later than would have now."""
-    tx.write(_REFUSE_CANCELLATION, {"id": booking_id})
+async def refuse_cancellation(tx: Transaction, booking_id: UUID) -> bool:
+    """Lifts the semantic lock: the booking stands as before, and no less goes back later than would have now.
+
+    Whether its clinic has called it off meanwhile.
+    """
+    lifted = (await tx.execute(_REFUSE_CANCELLATION, {"id": booking_id})).first()
+    return lifted is not None and bool(lifted.is_called_off)
+
+
+def keeping_word(booking_id: UUID, reason: str) -> BoundStatement:
+    """The statement that keeps a clinic's word on a booking, whose row lock the caller holds."""
+    return _KEEP_WORD, {"id": booking_id, "reason": reason}
+
+
+async def lock_called_off(tx: Transaction, batch: int) -> Sequence[Row]:
+    """Up to `batch` bookings that wait to be cancelled by their clinics, with their row locks, passing over those that
+    somebody else has locked."""
+    return (await tx.execute(_LOCK_CALLED_OFF, {"batch": batch})).all()
 
 
 @dataclass(frozen=True)

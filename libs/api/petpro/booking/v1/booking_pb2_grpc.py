@@ -706,7 +706,8 @@ class BookingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def QuoteRefund(self, request, context):
-        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be, and while a
+        cancellation is on its way.
         CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
         or when they asked for a cancellation since whose refund was refused.
@@ -718,7 +719,9 @@ class BookingServiceServicer(object):
     def CancelBooking(self, request, context):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
         refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-        what is in progress.
+        what is in progress. While a customer's own cancellation waits for the provider, their word is kept, once: the reply
+        shows that cancellation, which goes through on the customer's terms if it can. If it is undone the clinic's follows
+        at 100 % within seconds, and nothing else becomes of the booking. Until either is done the seat stays taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -277,7 +277,8 @@ class BookingServiceStub:
     GetBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetBookingRequest, _booking_pb2.GetBookingResponse]
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
-    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be, and while a
+    cancellation is on its way.
     CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
     or when they asked for a cancellation since whose refund was refused.
@@ -285,7 +286,9 @@ class BookingServiceStub:
     CancelBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
     refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-    what is in progress.
+    what is in progress. While a customer's own cancellation waits for the provider, their word is kept, once: the reply
+    shows that cancellation, which goes through on the customer's terms if it can. If it is undone the clinic's follows
+    at 100 % within seconds, and nothing else becomes of the booking. Until either is done the seat stays taken.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
     """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
@@ -316,7 +319,8 @@ class BookingServiceAsyncStub(BookingServiceStub):
     GetBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetBookingRequest, _booking_pb2.GetBookingResponse]  # type: ignore[assignment]
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
-    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be, and while a
+    cancellation is on its way.
     CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
     or when they asked for a cancellation since whose refund was refused.
@@ -324,7 +328,9 @@ class BookingServiceAsyncStub(BookingServiceStub):
     CancelBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelBookingRequest, _booking_pb2.CancelBookingResponse]  # type: ignore[assignment]
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
     refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-    what is in progress.
+    what is in progress. While a customer's own cancellation waits for the provider, their word is kept, once: the reply
+    shows that cancellation, which goes through on the customer's terms if it can. If it is undone the clinic's follows
+    at 100 % within seconds, and nothing else becomes of the booking. Until either is done the seat stays taken.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
     """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins,
@@ -370,7 +376,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.QuoteRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
-        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be, and while a
+        cancellation is on its way.
         CancelBooking before that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
         or when they asked for a cancellation since whose refund was refused.
@@ -384,7 +391,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_booking_pb2.CancelBookingResponse, _abc.Awaitable[_booking_pb2.CancelBookingResponse]]:
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
         refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %, also
-        what is in progress.
+        what is in progress. While a customer's own cancellation waits for the provider, their word is kept, once: the reply
+        shows that cancellation, which goes through on the customer's terms if it can. If it is undone the clinic's follows
+        at 100 % within seconds, and nothing else becomes of the booking. Until either is done the seat stays taken.
         """
 
     @_abc_1.abstractmethod

@@ -97,6 +97,14 @@ async def test_months_begin_by_the_pinned_rules_whatever_postgresql_knows(
     assert [name for name, *_ in await months(world)] == [month, "05-01"]
 
 
+async def test_a_booking_made_in_a_zone_that_no_clinic_has_any_more_counts_to_the_month_of_that_zone(
+    world: World,
+) -> None:
+    await _book_at(world, "2026-12-01 06:30:00+00", timezone="America/Vancouver")
+    assert await refresh(world)
+    assert [name for name, *_ in await months(world)] == ["11-01"]
+
+
 async def test_the_summary_is_read_while_it_is_refreshed_and_refreshed_by_one_at_a_time(world: World) -> None:
     await world.book(new_id(), await world.open_slot())
     async with world.database.transaction() as reading:

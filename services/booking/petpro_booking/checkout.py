@@ -8,8 +8,7 @@
 Whoever pays at the clinic has a booking without a payment of ours, and gets nothing back from us; `unpaid` says how
 many of these one person may have.
 Declined, the hold stays until it runs out and the customer may try again: each try is a saga, a booking id and a
-payment of its own. A clinic that has said yes is not asked again. Locks are taken in one order everywhere: saga,
-reservation, person, slot.
+payment of its own; a clinic says yes once. Locks are taken in one order everywhere: saga, reservation, person, slot.
 """
 
 from collections.abc import Mapping, Sequence

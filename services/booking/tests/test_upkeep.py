@@ -10,6 +10,7 @@ from sqlalchemy import update
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import consumer, store_upkeep
 from petpro_booking.tables import bookings
+from petpro_common import field_rules
 from petpro_common.context import Role
 from petpro_common.ids import instant_of, new_id
 from services.booking.tests.world import World, reason
@@ -62,6 +63,16 @@ async def test_the_summary_keeps_the_clinics_months_and_currencies_apart(world: 
         ("11-01", 1, 0, "20.00", "20.00", "USD"),
         ("10-01", 1, 0, "150000.00", "150000.00", "IDR"),
     ]
+
+
+async def test_a_months_revenue_of_more_than_one_price_can_be_keeps_to_the_contract(world: World) -> None:
+    for _ in range(2):
+        await _book_at(world, "2026-11-10 00:00:00+00", amount=Decimal("9999999999.99"))
+    assert await refresh(world)
+    ask = booking_pb2.GetClinicSummaryRequest(clinic_id=str(world.clinic_id))
+    reply = await world.bookings.GetClinicSummary(ask, metadata=world.as_ani)
+    assert reply.months[0].total_revenue.amount == "19999999999.98"
+    field_rules.check(reply)
 
 
 @pytest.mark.parametrize("status", ["cancelled", "no-show"])

@@ -155,6 +155,8 @@ CORRUPTIONS = tuple(Corruption(*each) for each in (
      "WHERE id = %(waiting)s"),
     ("cancellations-have-sagas", "booking", "bookings", "kept",
      "UPDATE bookings SET cancellation_status = 'requested' WHERE id = %(kept)s"),
+    ("called-off-is-cancelled", "booking", "bookings", "booked",
+     "UPDATE bookings SET called_off_reason = '' WHERE id = %(booked)s"),
     ("bookings-and-cancellations-agree", "booking", "bookings", "kept",
      "UPDATE bookings SET status = 'confirmed' WHERE id = %(kept)s"),
     ("captures-agree-with-lists", "payment", "payments", "payment",

@@ -4,7 +4,17 @@ from datetime import timedelta
 from functools import partial
 
 from petpro.booking.v1 import booking_pb2_grpc
-from petpro_booking import cancellation, checkout, erasure, expiry, partitions, reminders, summary, zone_rules
+from petpro_booking import (
+    called_off,
+    cancellation,
+    checkout,
+    erasure,
+    expiry,
+    partitions,
+    reminders,
+    summary,
+    zone_rules,
+)
 from petpro_booking.consumer import HANDLERS
 from petpro_booking.copies import Copies
 from petpro_booking.holds import Terms
@@ -59,6 +69,7 @@ async def main() -> None:
         service.background(partitions.run(database, settings.partition_check_seconds))
         service.background(partitions.keep_counting(database))
         service.background(reminders.run(database, settings.reminder_seconds, settings.reminder_check_seconds))
+        service.background(called_off.run(database, engine))
         service.background(keep_forgetting(database, forget, partial(erasure.end_all, database, engine)))
         service.background(run_purges(database, SAGA_PURGES))
         service.background(summary.run(database, settings.summary_refresh_seconds))

@@ -119,7 +119,7 @@ async def reschedule(tx: Transaction, caller: Caller, booking_id: UUID, slot_id:
     acts_for_clinic = await access.acts_for_clinic(tx, caller, booking.clinic_id)
     if str(booking.user_id) != caller.id and not acts_for_clinic:
         raise BookingNotFound
-    must_be_movable(booking.status, booking.cancellation_status, booking.starts_at, booking.now)
+    must_be_movable(booking)
     if not acts_for_clinic:
         must_not_have_begun(booking.starts_at, booking.now)
     if slot_id == booking.slot_id:
@@ -154,7 +154,7 @@ async def check_in(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     Raises as `lock_for_clinic`, `must_be` and `must_be_its_day` do.
     """
     booking = await lock_for_clinic(tx, caller, booking_id)
-    must_be("confirmed", booking.status, booking.cancellation_status)
+    must_be("confirmed", booking)
     must_be_its_day(booking.starts_at, zones.zone(booking.timezone), booking.now)
     changed = await store.set_booking_status(tx, booking_id, "in-progress")
     events.booking_checked_in(tx, changed)
@@ -167,7 +167,7 @@ async def complete(tx: Transaction, caller: Caller, booking_id: UUID) -> Row:
     Raises as `lock_for_clinic`, `must_be` and `must_have_begun` do.
     """
     booking = await lock_for_clinic(tx, caller, booking_id)
-    must_be("in-progress", booking.status, booking.cancellation_status)
+    must_be("in-progress", booking)
     must_have_begun(booking.starts_at, booking.now)
     changed = await store.set_booking_status(tx, booking_id, "completed")
     events.booking_completed(tx, changed)

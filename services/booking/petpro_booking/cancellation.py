@@ -6,7 +6,8 @@
 
 What is in progress is cancelled too, and stands as before likewise: by a clinic, who was checked in by mistake, or sent
 home; by its customer until it begins, since a clinic may check in from the morning on, and no check-in takes from
-anybody what they are owed.
+anybody what they are owed. While a customer's cancellation is on its way a clinic's word is kept, and carried
+out if that one is undone (`called_off`).
 `cancellation_status = 'requested'` is the semantic lock: while it stands no other cancellation, move or check-in
 begins. What goes back is decided at the request, by the policy snapshot of the booking, and does not change after.
 """
@@ -21,6 +22,7 @@ from petpro.booking.v1 import booking_pb2
 from petpro_booking import access, events, messages, refund_policy, starting, store, store_sagas
 from petpro_booking.domain import BookingNotFound, CancellationInProgress, WrongBookingStatus, must_not_have_begun
 from petpro_booking.saga import CANCELLATION, CLINIC_CANCELLATION
+from petpro_common import telemetry
 from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import PetProError
@@ -38,6 +40,8 @@ from petpro_common.wire import BoundStatement
 
 CUSTOMER = "customer"
 CLINIC = "clinic"
+CALLED_OFF = "called off"
+"""What is told where a booking waits to be cancelled by its clinic."""
 
 Reply = booking_pb2.CancelBookingResponse
 
@@ -58,7 +62,8 @@ async def request(
 ) -> list[Reply | PetProError]:
     """Starts to cancel different bookings: a reply or a typed error for each.
 
-    BookingNotFound, WrongBookingStatus, CancellationInProgress, or BookingHasBegun for a customer who is late.
+    BookingNotFound, WrongBookingStatus, CancellationInProgress, or BookingHasBegun for a customer who is late. Where a
+    customer's is on its way a clinic's word is kept, once.
     """
     return await starting.start(tx, engine, _WAYS, requests)
 
@@ -67,21 +72,38 @@ def _lock(requests: Sequence[CancellationRequest]) -> BoundStatement:
     return store_sagas.locking_bookings_for((request.about, access.person_of(request.caller)) for request in requests)
 
 
-def _decide(request: CancellationRequest, booking: Row | None) -> Start:
+def _decide(request: CancellationRequest, booking: Row | None) -> Start | BoundStatement:
     if booking is None:
         raise BookingNotFound
     acts_for_clinic = not request.as_customer and access.acts_where(request.caller, is_of_clinic=booking.is_of_clinic)
+    if acts_for_clinic and _is_the_customers_alone(booking):
+        return store_sagas.keeping_word(booking.id, request.reason)
     by = _who_may_cancel(request.caller, booking, acts_for_clinic=acts_for_clinic)
+    return _start(booking, by, request.reason, request.place)
+
+
+def by_clinic(booking: Row) -> Start:
+    """The cancellation of a locked booking by the clinic whose word was kept."""
+    return _start(booking, CLINIC, booking.called_off_reason, telemetry.place())
+
+
+def _start(booking: Row, by: str, reason: str, place: telemetry.Place) -> Start:
     refund = refund_due(booking, by)
     data = {
         **refund_data(booking, refund),
         "gives_money_back": refund.amount > 0,
         "must_succeed": by == CLINIC,
-        "reason": request.reason,
+        "reason": reason,
         "by": by,
     }
     saga = CANCELLATION if by == CUSTOMER else CLINIC_CANCELLATION
-    return Start(saga.type, f"cancellation:{booking.id}:{booking.cancellation_count + 1}", data, request.place)
+    return Start(saga.type, f"cancellation:{booking.id}:{booking.cancellation_count + 1}", data, place)
+
+
+def _is_the_customers_alone(booking: Row) -> bool:
+    """Whether a customer's cancellation is on its way, and nobody has called the visit off besides."""
+    is_the_customers = booking.cancellation_status == "requested" and booking.cancelled_by == CUSTOMER
+    return is_the_customers and booking.called_off_reason is None
 
 
 _WAYS = starting.Ways(
@@ -147,7 +169,8 @@ def _who_may_cancel(caller: Caller, booking: Any, *, acts_for_clinic: bool) -> s
         raise BookingNotFound
     if booking.status not in ("confirmed", "in-progress"):
         raise WrongBookingStatus(status=booking.status)
-    if booking.cancellation_status == "requested":
+    is_called_off = booking.called_off_reason is not None
+    if booking.cancellation_status == "requested" or (is_called_off and not acts_for_clinic):
         raise CancellationInProgress
     if not acts_for_clinic:
         must_not_have_begun(booking.starts_at, booking.now)
@@ -180,9 +203,14 @@ async def lock_bookings(tx: Transaction, states: Sequence[SagaState]) -> Sequenc
 
 
 async def lift_lock(tx: Transaction, state: SagaState) -> Answer:
-    """The refund was refused: the booking stands as before, and the customer is told."""
-    store_sagas.refuse_cancellation(tx, _booking_id(state))
-    events.booking_cancellation_refused(tx, state.data, failure_reason(state.data))
+    """The refund was refused: the booking stands as before, and the customer is told.
+
+    Where its clinic has called the visit off it is the clinic's to cancel now, and that is what the customer is told.
+    """
+    if await store_sagas.refuse_cancellation(tx, _booking_id(state)):
+        tx.tell(CALLED_OFF)
+    else:
+        events.booking_cancellation_refused(tx, state.data, failure_reason(state.data))
     return Succeeded()
 
 

@@ -8,7 +8,7 @@
 Whoever pays at the clinic has a booking without a payment of ours, and gets nothing back from us; `unpaid` says how
 many of these one person may have.
 Declined, the hold stays until it runs out and the customer may try again: each try is a saga, a booking id and a
-payment of its own. Locks are taken in one order everywhere: saga, reservation, person, slot.
+payment of its own; a clinic says yes once. Locks are taken in one order everywhere: saga, reservation, person, slot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -130,7 +130,7 @@ def _decide(request: CheckoutRequest, reservation: Row | None, for_payment: Seal
         "amount": str(reservation.price),
         "currency": reservation.currency,
         "commission_rate": str(reservation.commission_rate),
-        "requires_approval": reservation.requires_approval,
+        "requires_approval": reservation.requires_approval and reservation.approved_at is None,
         "pay_until": reservation.expires_at.isoformat(),
         "payment_method": request.tender.payment_method,
         "payment_token": for_payment.seal(request.tender.payment_token, payment_id),
@@ -144,7 +144,7 @@ def _decide(request: CheckoutRequest, reservation: Row | None, for_payment: Seal
 async def approve(
     tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID, time_to_pay: timedelta
 ) -> None:
-    """The clinic says yes; from now the customer's means of payment is charged.
+    """The clinic says yes, once for the reservation; from now the customer's means of payment is charged.
 
     Where less would go back by now than when they asked, that much is the least that does: it was the clinic that took
     its time. Raises as `decline` does, and ServiceUnavailable where the service or the clinic takes no bookings any
@@ -154,7 +154,7 @@ async def approve(
     offer = await store_projections.offer(tx, held.service_id)
     if offer is None or not offer.is_offered:
         raise ServiceUnavailable
-    pay_until = await store_sagas.set_time_to_pay(tx, reservation_id, time_to_pay)
+    pay_until = await store_sagas.note_approval(tx, reservation_id, time_to_pay)
     owed = saga.data.get("owed_percent", 0)
     floor = owed if owed > percent_of_hold(held) else 0
     yes = Succeeded(learned={"pay_until": pay_until.isoformat(), "refund_floor": floor})
@@ -299,6 +299,7 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
         store_sagas.cancel_reservation(tx, reservation.id)
         store.free_seat(tx, reservation.slot_id)
+        events.reservation_cancelled(tx, reservation)
     events.checkout_failed(tx, state.data, reason)
     return Succeeded()
 

@@ -12,6 +12,7 @@ booking       confirmed <-> in-progress -> completed
 
 import secrets
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 
 from petpro_common.errors import Forbidden, NotFound, Overloaded, WrongState
 
@@ -187,23 +188,24 @@ class StaffNotFound(NotFound):
     reason = "STAFF_NOT_FOUND"
 
 
-def must_be(wanted: str, status: str, cancellation_status: str) -> None:
-    """Lets a booking change only from `wanted`, and not while a cancellation is on its way.
+def must_be(wanted: str, booking: Any) -> None:
+    """Lets a booking change only from `wanted`, and not while a cancellation is on its way or to come by its clinic.
 
     Raises WrongBookingStatus or CancellationInProgress.
     """
-    if status != wanted:
-        raise WrongBookingStatus(status=status)
-    if cancellation_status == "requested":
+    if booking.status != wanted:
+        raise WrongBookingStatus(status=booking.status)
+    if booking.cancellation_status == "requested" or booking.called_off_reason is not None:
         raise CancellationInProgress
 
 
-def must_be_movable(status: str, cancellation_status: str, starts_at: datetime, now: datetime) -> None:
+def must_be_movable(booking: Any) -> None:
     """Lets a booking move that is confirmed; also one that was checked in, as long as it has not begun.
 
     Raises WrongBookingStatus or CancellationInProgress.
     """
-    must_be("in-progress" if status == "in-progress" and now <= starts_at else "confirmed", status, cancellation_status)
+    is_early = booking.status == "in-progress" and booking.now <= booking.starts_at
+    must_be("in-progress" if is_early else "confirmed", booking)
 
 
 def must_be_free_to_cancel(status: str, checkout_status: str) -> None:

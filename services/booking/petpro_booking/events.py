@@ -26,7 +26,7 @@ def reservation_expired(tx: Transaction, row: Row) -> None:
 
 
 def reservation_cancelled(tx: Transaction, row: Row) -> None:
-    """A hold was given back; its seat is free."""
+    """A hold was given back, or declined by its clinic; its seat is free."""
     add_event(tx, "booking", "reservation.cancelled", row.id, _hold(row))
 
 

@@ -20,7 +20,7 @@ async def mark(tx: Transaction, engine: SagaEngine, caller: Caller, booking_id: 
     Raises BookingHasNotBegun, and as `bookings.lock_for_clinic` and `must_be` do.
     """
     booking = await bookings.lock_for_clinic(tx, caller, booking_id)
-    must_be("confirmed", booking.status, booking.cancellation_status)
+    must_be("confirmed", booking)
     must_have_begun(booking.starts_at, booking.now)
     price = cancellation.paid(booking)
     refund = refund_policy.no_show_refund(price, booking.cancellation_policy, refund_policy.bounds_of(booking))

@@ -45,8 +45,9 @@ class Ways(Generic[Request, Reply]):
 
     lock: Callable[[Sequence[Request]], BoundStatement]
     """The statement that locks what requests are about, in the order of the ids."""
-    decide: Callable[[Request, Row | None], Start]
-    """The saga, by what was locked. Raises a typed error that speaks against it."""
+    decide: Callable[[Request, Row | None], Start | BoundStatement]
+    """The saga, by what was locked; or what is written where one on its way will see to the request. Raises a typed
+    error that speaks against both."""
     look: Callable[[Sequence[UUID]], BoundStatement]
     """The statement that looks at it again once the sagas have begun."""
     reply_type: type[Reply]
@@ -69,7 +70,9 @@ async def start(
         del starts[about]
         outcomes[about] = refusal
     if starts:
-        await engine.start_all(tx, list(starts.values()))
+        for noted in (each for each in starts.values() if not isinstance(each, Start)):
+            tx.write(*noted)
+        await engine.start_all(tx, [each for each in starts.values() if isinstance(each, Start)])
         begun = _by_id(await tx.execute(*ways.look(list(starts))))
         for request in requests:
             if request.about in starts:
@@ -81,9 +84,10 @@ async def start(
 
 def _decided(
     ways: Ways[Request, Reply], requests: Sequence[Request], locked: Mapping[UUID, Row], stored: idempotency.Stored
-) -> tuple[dict[UUID, Start], dict[UUID, Reply | PetProError]]:
-    """The sagas that could begin, and what the others are told: what they were before, or why not."""
-    starts: dict[UUID, Start] = {}
+) -> tuple[dict[UUID, Start | BoundStatement], dict[UUID, Reply | PetProError]]:
+    """The sagas that could begin, or what is written instead, and what the others are told: what they were before, or
+    why not."""
+    starts: dict[UUID, Start | BoundStatement] = {}
     outcomes: dict[UUID, Reply | PetProError] = {}
     for request in requests:
         if before := stored.answer(request.claim, ways.reply_type):

@@ -17,7 +17,7 @@ HELD = (
         "reservations",
         "id, user_id, pet_id, service_id, slot_id, status, expires_at, created_at, updated_at, slot_date, clinic_id,"
         " starts_at, price, currency, cancellation_policy, requires_approval, checkout_status, checkout_count,"
-        " failure_reason, booking_id, payment_id, notes",
+        " failure_reason, booking_id, payment_id, notes, approved_at",
         secrets="lock_id, checkout_saga_id, commission_rate",
     ),
     Held(
@@ -25,7 +25,7 @@ HELD = (
         "id, reservation_id, user_id, pet_id, clinic_id, service_id, slot_id, payment_id, reference_code, amount,"
         " status, cancellation_reason, notes, created_at, updated_at, slot_date, starts_at, ends_at, timezone,"
         " currency, cancellation_policy, refund_ceiling, refund_floor, cancellation_status, cancellation_count,"
-        " cancelled_by, refund_amount, refund_status, start_told_at",
+        " cancelled_by, refund_amount, refund_status, start_told_at, called_off_reason",
         secrets="cancellation_saga_id, commission_rate",
     ),
     Held("account_pets", "id, user_id, is_deleted, version"),
@@ -70,9 +70,10 @@ _FORGET_IN_RESERVATIONS = text("""
 _FORGET_IN_BOOKINGS = text("""
     UPDATE bookings SET notes = NULL,
         cancellation_reason = CASE WHEN cancellation_reason <> '' THEN CAST(:erased AS text)
-                                   ELSE cancellation_reason END
+                                   ELSE cancellation_reason END,
+        called_off_reason = CASE WHEN called_off_reason <> '' THEN CAST(:erased AS text) ELSE called_off_reason END
     WHERE user_id = ANY(CAST(:user_ids AS uuid[]))
-      AND (notes IS NOT NULL OR cancellation_reason NOT IN ('', :erased))
+      AND (notes IS NOT NULL OR cancellation_reason NOT IN ('', :erased) OR called_off_reason NOT IN ('', :erased))
 """)
 _HOLDS = text("""
     SELECT id, user_id FROM reservations

@@ -37,8 +37,9 @@ _EXTEND_HOLD = text(f"""
         updated_at = clock_timestamp()
     WHERE {THIS}
 """)
-_SET_TIME_TO_PAY = text(f"""
-    UPDATE reservations SET expires_at = least(clock_timestamp() + :time, starts_at), updated_at = clock_timestamp()
+_NOTE_APPROVAL = text(f"""
+    UPDATE reservations SET approved_at = clock_timestamp(), updated_at = clock_timestamp(),
+        expires_at = least(clock_timestamp() + :time_to_pay, starts_at)
     WHERE {THIS} RETURNING expires_at
 """)
 _SET_CHECKOUT_STATUS = text(f"""
@@ -104,6 +105,16 @@ _REFUSE_CANCELLATION = text(f"""
         refund_floor = greatest(refund_floor, round(100 * refund_amount / nullif(amount, 0))),
         updated_at = clock_timestamp()
     WHERE {THIS} AND cancellation_status = 'requested'
+    RETURNING called_off_reason IS NOT NULL AS is_called_off
+""")
+_KEEP_WORD = text(f"""
+    UPDATE bookings SET called_off_reason = :reason, updated_at = clock_timestamp() WHERE {THIS}
+""")
+_LOCK_CALLED_OFF = text("""
+    SELECT * FROM bookings
+    WHERE called_off_reason IS NOT NULL AND status IN ('confirmed', 'in-progress')
+      AND cancellation_status <> 'requested'
+    ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
 """)
 # Once: a booking that is cancelled stays as it is, and its seat is given back once. What payment told of the refund
 # since then is newer than its answer to the saga.
@@ -162,9 +173,11 @@ def extend_hold(tx: Transaction, reservation_id: UUID, more: timedelta) -> None:
     tx.write(_EXTEND_HOLD, {"id": reservation_id, "more": more})
 
 
-async def set_time_to_pay(tx: Transaction, reservation_id: UUID, time: timedelta) -> datetime:
-    """Holds the seat for `time` from now, however long it was held before, and at most until the slot begins."""
-    expires_at: datetime = (await tx.execute(_SET_TIME_TO_PAY, {"id": reservation_id, "time": time})).scalar_one()
+async def note_approval(tx: Transaction, reservation_id: UUID, time_to_pay: timedelta) -> datetime:
+    """Notes that the clinic said yes. The seat is held for `time_to_pay` from now, however long it was held before, and
+    at most until the slot begins; until when."""
+    row = {"id": reservation_id, "time_to_pay": time_to_pay}
+    expires_at: datetime = (await tx.execute(_NOTE_APPROVAL, row)).scalar_one()
     return expires_at
 
 
@@ -216,9 +229,24 @@ async def request_cancellations(tx: Transaction, locks: Sequence[CancellationLoc
     return [lock.saga_id in are_set for lock in locks]
 
 
-def refuse_cancellation(tx: Transaction, booking_id: UUID) -> None:
-    """Lifts the semantic lock: the booking stands as before, and no less goes back later than would have now."""
-    tx.write(_REFUSE_CANCELLATION, {"id": booking_id})
+async def refuse_cancellation(tx: Transaction, booking_id: UUID) -> bool:
+    """Lifts the semantic lock: the booking stands as before, and no less goes back later than would have now.
+
+    Whether its clinic has called it off meanwhile.
+    """
+    lifted = (await tx.execute(_REFUSE_CANCELLATION, {"id": booking_id})).first()
+    return lifted is not None and bool(lifted.is_called_off)
+
+
+def keeping_word(booking_id: UUID, reason: str) -> BoundStatement:
+    """The statement that keeps a clinic's word on a booking, whose row lock the caller holds."""
+    return _KEEP_WORD, {"id": booking_id, "reason": reason}
+
+
+async def lock_called_off(tx: Transaction, batch: int) -> Sequence[Row]:
+    """Up to `batch` bookings that wait to be cancelled by their clinics, with their row locks, passing over those that
+    somebody else has locked."""
+    return (await tx.execute(_LOCK_CALLED_OFF, {"batch": batch})).all()
 
 
 @dataclass(frozen=True)

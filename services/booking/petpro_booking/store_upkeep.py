@@ -43,10 +43,11 @@ _READ_MUCH = text("""
     SELECT set_config(way, 'on', true)
     FROM unnest(ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin']) AS way
 """)
-# One has none before the first booking.
+# One has none before the first booking. A booking keeps the zone in which it was made, whatever its clinic's is now.
 _PLACES = text("""
-    SELECT DISTINCT timezone, first.made_at, CURRENT_TIMESTAMP AS now
-    FROM catalog_clinics, (SELECT min(created_at) AS made_at FROM bookings) AS first WHERE first.made_at IS NOT NULL
+    SELECT timezone, first.made_at, CURRENT_TIMESTAMP AS now
+    FROM (SELECT timezone FROM catalog_clinics UNION SELECT timezone FROM bookings) AS places,
+        (SELECT min(created_at) AS made_at FROM bookings) AS first WHERE first.made_at IS NOT NULL
 """)
 _KEEP_MONTHS = text("""
     INSERT INTO local_months (timezone, month, starts_at)
@@ -94,7 +95,10 @@ async def refresh_summary(tx: Transaction) -> bool:
 
 
 async def _keep_months(tx: Transaction) -> None:
-    """Has the view know where the months of all clinics begin. PostgreSQL's own zones may be of another release."""
+    """Has the view know where the months of all clinics and bookings begin.
+
+    PostgreSQL's own zones may be of another release.
+    """
     places = [place for place in await tx.execute(_PLACES) if place.timezone in zones.names()]
     found = [
         (place.timezone, *month)

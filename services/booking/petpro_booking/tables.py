@@ -91,6 +91,7 @@ reservations = Table(
     Column("booking_id", Uuid),
     Column("payment_id", Uuid),
     Column("notes", Text),
+    Column("approved_at", _INSTANT),
     ForeignKeyConstraint(["slot_id", "slot_date"], ["slots.id", "slots.slot_date"], ondelete="RESTRICT"),
 )
 
@@ -136,6 +137,7 @@ bookings = Table(
     Column("refund_amount", _MONEY),
     Column("refund_status", Text),
     Column("start_told_at", _INSTANT, nullable=False, server_default=_NOW),
+    Column("called_off_reason", Text),  # by the clinic, while a customer's cancellation was on its way
     ForeignKeyConstraint(["slot_id", "slot_date"], ["slots.id", "slots.slot_date"], ondelete="RESTRICT"),
 )
 

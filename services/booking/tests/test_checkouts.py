@@ -166,6 +166,24 @@ async def test_a_clinic_that_wants_to_be_asked_approves_before_anything_is_charg
     await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
 
 
+async def test_a_clinic_that_has_said_yes_is_not_asked_again_when_the_card_is_declined(desk: Desk) -> None:
+    desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
+    desk.payment.refuse["TakePayment"] = "CARD_DECLINED"
+    held = await desk.pay(await desk.hold(await desk.world.open_slot()))
+    await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_AWAITING_APPROVAL)
+    request = booking_pb2.ApproveReservationRequest(reservation_id=held.id)
+    approved = await desk.world.reservations.ApproveReservation(request, metadata=desk.world.as_ani)
+    await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_FAILED)
+
+    desk.payment.refuse.clear()
+    again = await desk.pay(held)
+
+    assert again.checkout_status == Checkout.CHECKOUT_STATUS_AWAITING_PAYMENT
+    assert again.expires_at == approved.reservation.expires_at, "and the hold does not grow"
+    await desk.until_checkout(held.id, Checkout.CHECKOUT_STATUS_CONFIRMED)
+    assert len(await desk.world.events("reservation.approval_requested")) == 1
+
+
 async def test_neither_clinic_nor_customer_has_time_beyond_the_beginning_of_the_slot(desk: Desk) -> None:
     desk.world.catalog.services[str(desk.world.service_id)].requires_approval = True
     slot_id = await desk.world.open_slot(timedelta(minutes=5))
@@ -201,6 +219,8 @@ async def test_a_clinic_that_says_no_frees_the_seat(desk: Desk) -> None:
     assert declined.failure_reason == "DECLINED_BY_CLINIC"
     assert declined.status == booking_pb2.RESERVATION_STATUS_CANCELLED
     assert await desk.world.seats(slot_id) == (0, "available")
+    [event] = await desk.world.events("reservation.cancelled")
+    assert (event["reservation_id"], event["slot_id"]) == (held.id, str(slot_id))
     assert desk.payment.asked == []
 
 

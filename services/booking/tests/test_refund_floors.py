@@ -200,4 +200,4 @@ async def test_what_was_frozen_is_kept_as_the_share_that_it_was(world: World, pr
 async def refused(world: World, booking_id: UUID) -> None:
     """The provider has refused the refund, and the saga has come to its end."""
     async with world.database.transaction() as tx:
-        store_sagas.refuse_cancellation(tx, booking_id)
+        await store_sagas.refuse_cancellation(tx, booking_id)

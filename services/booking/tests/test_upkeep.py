@@ -10,6 +10,7 @@ from sqlalchemy import update
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import consumer, store_upkeep
 from petpro_booking.tables import bookings
+from petpro_common import field_rules
 from petpro_common.context import Role
 from petpro_common.ids import instant_of, new_id
 from services.booking.tests.world import World, reason
@@ -64,6 +65,16 @@ async def test_the_summary_keeps_the_clinics_months_and_currencies_apart(world: 
     ]
 
 
+async def test_a_months_revenue_of_more_than_one_price_can_be_keeps_to_the_contract(world: World) -> None:
+    for _ in range(2):
+        await _book_at(world, "2026-11-10 00:00:00+00", amount=Decimal("9999999999.99"))
+    assert await refresh(world)
+    ask = booking_pb2.GetClinicSummaryRequest(clinic_id=str(world.clinic_id))
+    reply = await world.bookings.GetClinicSummary(ask, metadata=world.as_ani)
+    assert reply.months[0].total_revenue.amount == "19999999999.98"
+    field_rules.check(reply)
+
+
 @pytest.mark.parametrize("status", ["cancelled", "no-show"])
 async def test_a_visit_that_was_to_be_paid_at_the_clinic_and_never_took_place_brings_nothing(
     world: World, status: str
@@ -95,6 +106,14 @@ async def test_months_begin_by_the_pinned_rules_whatever_postgresql_knows(
 
     assert await refresh(world)
     assert [name for name, *_ in await months(world)] == [month, "05-01"]
+
+
+async def test_a_booking_made_in_a_zone_that_no_clinic_has_any_more_counts_to_the_month_of_that_zone(
+    world: World,
+) -> None:
+    await _book_at(world, "2026-12-01 06:30:00+00", timezone="America/Vancouver")
+    assert await refresh(world)
+    assert [name for name, *_ in await months(world)] == ["11-01"]
 
 
 async def test_the_summary_is_read_while_it_is_refreshed_and_refreshed_by_one_at_a_time(world: World) -> None:

@@ -52,6 +52,9 @@ async def test_a_price_may_be_anything_from_nothing_to_the_column(catalog: Catal
     for amount, kept in (("0", "0.00"), ("0.01", "0.01"), ("9999999999.99", "9999999999.99")):
         service = await catalog.offered(clinic, price=Money(amount=amount, currency_code="IDR"))
         assert service.price.amount == kept
+    with pytest.raises(aio.AioRpcError) as refused:
+        await catalog.offered(clinic, price=Money(amount="10000000000", currency_code="IDR"))
+    assert broken_fields(refused.value) == {"service.price.amount"}
 
 
 async def test_others_learn_of_a_service_and_of_each_edit(catalog: Catalog) -> None:

@@ -60,6 +60,22 @@ def cancellations_have_sagas(look: Look) -> Findings:
 
 
 @invariant(4)
+def called_off_is_cancelled(look: Look) -> Findings:
+    """A visit that its clinic called off while the customer's cancellation was on its way is cancelled by either.
+
+    Where the customer's is undone the clinic's begins within the grace.
+    """
+    return look.broken(
+        "booking",
+        "bookings",
+        """SELECT id, 'was called off by its clinic, and nobody cancels it' AS broken FROM batch ORDER BY id""",
+        settled=True,
+        always="called_off_reason IS NOT NULL AND status IN ('confirmed', 'in-progress') "
+        "AND cancellation_status <> 'requested'",
+    )
+
+
+@invariant(4)
 def bookings_and_cancellations_agree(look: Look) -> Findings:
     """A booking is cancelled exactly when its cancellation is. One statement sets both."""
     return look.broken(

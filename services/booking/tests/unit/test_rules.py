@@ -1,6 +1,7 @@
 """What may follow what."""
 
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,12 +29,18 @@ NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
 def test_a_booking_moves_on_from_the_right_status_only() -> None:
-    must_be("confirmed", "confirmed", "none")
-    must_be("confirmed", "confirmed", "refused")
+    must_be("confirmed", _booking("confirmed", "none"))
+    must_be("confirmed", _booking("confirmed", "refused"))
     with pytest.raises(WrongBookingStatus):
-        must_be("confirmed", "cancelled", "cancelled")
+        must_be("confirmed", _booking("cancelled", "cancelled"))
     with pytest.raises(CancellationInProgress):
-        must_be("confirmed", "confirmed", "requested")
+        must_be("confirmed", _booking("confirmed", "requested"))
+    with pytest.raises(CancellationInProgress):
+        must_be("confirmed", _booking("confirmed", "refused", called_off_reason=""))
+
+
+def _booking(status: str, cancellation_status: str, called_off_reason: str | None = None) -> SimpleNamespace:
+    return SimpleNamespace(status=status, cancellation_status=cancellation_status, called_off_reason=called_off_reason)
 
 
 def test_a_hold_is_given_back_while_nobody_pays_for_it() -> None:

@@ -416,7 +416,9 @@ class MonthlySummary(_message.Message):
     TOTAL_REVENUE_FIELD_NUMBER: _builtins.int
     NET_REVENUE_FIELD_NUMBER: _builtins.int
     month: _builtins.str
-    """First day of the month in the clinic's zone, ISO 8601."""
+    """First day of the month in the clinic's zone, ISO 8601. A booking counts to the month of its created_at: one whose
+    checkout began at the end of a month, and that was approved or paid in the next, is added to the month before.
+    """
     total_bookings: _builtins.int
     cancelled_count: _builtins.int
     @_builtins.property

@@ -376,8 +376,9 @@ class ReservationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ApproveReservation(self, request, context):
-        """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
-        cancelling than when it was asked for, that much is the least that does.
+        """Says yes to a reservation of a service that requires approval; for the clinic. It is asked once: a customer whose
+        payment fails after that pays another way while the hold lasts. Where less would go back by now on cancelling than
+        when it was asked for, that much is the least that does.
         SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -707,7 +708,8 @@ class BookingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def QuoteRefund(self, request, context):
-        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be, and while a
+        cancellation is on its way.
         CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
         when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
@@ -720,6 +722,9 @@ class BookingServiceServicer(object):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
         refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
         also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
+        While a customer's own cancellation waits for the provider, a clinic's word is kept, once: the reply
+        shows that cancellation, which goes through on the customer's terms if it can. If it is undone the clinic's follows
+        at 100 % within seconds, and nothing else becomes of the booking. Until either is done the seat stays taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

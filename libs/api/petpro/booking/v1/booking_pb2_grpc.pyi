@@ -160,8 +160,9 @@ class ReservationServiceStub:
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]
-    """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
-    cancelling than when it was asked for, that much is the least that does.
+    """Says yes to a reservation of a service that requires approval; for the clinic. It is asked once: a customer whose
+    payment fails after that pays another way while the hold lasts. Where less would go back by now on cancelling than
+    when it was asked for, that much is the least that does.
     SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
     """
     DeclineReservation: _grpc.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]
@@ -190,8 +191,9 @@ class ReservationServiceAsyncStub(ReservationServiceStub):
     CancelReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.CancelReservationRequest, _booking_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives a held seat back; for its customer. Refused while a payment is on its way."""
     ApproveReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.ApproveReservationRequest, _booking_pb2.ApproveReservationResponse]  # type: ignore[assignment]
-    """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
-    cancelling than when it was asked for, that much is the least that does.
+    """Says yes to a reservation of a service that requires approval; for the clinic. It is asked once: a customer whose
+    payment fails after that pays another way while the hold lasts. Where less would go back by now on cancelling than
+    when it was asked for, that much is the least that does.
     SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
     """
     DeclineReservation: _aio.UnaryUnaryMultiCallable[_booking_pb2.DeclineReservationRequest, _booking_pb2.DeclineReservationResponse]  # type: ignore[assignment]
@@ -253,8 +255,9 @@ class ReservationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.ApproveReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.ApproveReservationResponse, _abc.Awaitable[_booking_pb2.ApproveReservationResponse]]:
-        """Says yes to a reservation of a service that requires approval; for the clinic. Where less would go back by now on
-        cancelling than when it was asked for, that much is the least that does.
+        """Says yes to a reservation of a service that requires approval; for the clinic. It is asked once: a customer whose
+        payment fails after that pays another way while the hold lasts. Where less would go back by now on cancelling than
+        when it was asked for, that much is the least that does.
         SERVICE_UNAVAILABLE where the service or the clinic takes no bookings any more; the hold runs out.
         """
 
@@ -280,7 +283,8 @@ class BookingServiceStub:
     GetBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.GetBookingRequest, _booking_pb2.GetBookingResponse]
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _grpc.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]
-    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be, and while a
+    cancellation is on its way.
     CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
     when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
@@ -289,6 +293,9 @@ class BookingServiceStub:
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
     refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
     also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
+    While a customer's own cancellation waits for the provider, a clinic's word is kept, once: the reply
+    shows that cancellation, which goes through on the customer's terms if it can. If it is undone the clinic's follows
+    at 100 % within seconds, and nothing else becomes of the booking. Until either is done the seat stays taken.
     """
     RescheduleBooking: _grpc.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]
     """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
@@ -320,7 +327,8 @@ class BookingServiceAsyncStub(BookingServiceStub):
     GetBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.GetBookingRequest, _booking_pb2.GetBookingResponse]  # type: ignore[assignment]
     """One booking; for its customer, the clinic, administrators and services. BOOKING_NOT_FOUND to everybody else."""
     QuoteRefund: _aio.UnaryUnaryMultiCallable[_booking_pb2.QuoteRefundRequest, _booking_pb2.QuoteRefundResponse]  # type: ignore[assignment]
-    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+    """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be, and while a
+    cancellation is on its way.
     CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
     is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
     when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
@@ -329,6 +337,9 @@ class BookingServiceAsyncStub(BookingServiceStub):
     """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
     refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
     also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
+    While a customer's own cancellation waits for the provider, a clinic's word is kept, once: the reply
+    shows that cancellation, which goes through on the customer's terms if it can. If it is undone the clinic's follows
+    at 100 % within seconds, and nothing else becomes of the booking. Until either is done the seat stays taken.
     """
     RescheduleBooking: _aio.UnaryUnaryMultiCallable[_booking_pb2.RescheduleBookingRequest, _booking_pb2.RescheduleBookingResponse]  # type: ignore[assignment]
     """Moves a booking to another slot of the same service, if that has a seat. A customer moves one until it begins, checked in
@@ -375,7 +386,8 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _booking_pb2.QuoteRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_booking_pb2.QuoteRefundResponse, _abc.Awaitable[_booking_pb2.QuoteRefundResponse]]:
-        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be.
+        """What cancelling would give back to the caller now, and until when; refused where CancelBooking would be, and while a
+        cancellation is on its way.
         CancelBooking up to that instant gives exactly this. Also what would go back if nobody came. To a customer neither
         is more than was owed when they moved the booking themselves, nor less than was owed when the clinic moved it since,
         when they asked for what it approved late, or when they asked for a cancellation since whose refund was refused.
@@ -390,6 +402,9 @@ class BookingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts to cancel a booking. A customer gets back what the policy says, and the booking stands as before if the
         refund is refused: asked again it gives no less. A clinic or an administrator cancels for certain, at 100 %. Both
         also cancel what is in progress, a customer until it begins: a clinic may have checked in hours before.
+        While a customer's own cancellation waits for the provider, a clinic's word is kept, once: the reply
+        shows that cancellation, which goes through on the customer's terms if it can. If it is undone the clinic's follows
+        at 100 % within seconds, and nothing else becomes of the booking. Until either is done the seat stays taken.
         """
 
     @_abc_1.abstractmethod

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apetpro/type/v1/money.proto\x12\x0epetpro.type.v1\x1a\x1b\x62uf/validate/validate.proto\"i\n\x05Money\x12\x36\n\x06\x61mount\x18\x01 \x01(\tB&\xbaH#r!2\x1f^-?[0-9]{1,10}([.][0-9]{1,2})?$\x12(\n\rcurrency_code\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{3}$b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apetpro/type/v1/money.proto\x12\x0epetpro.type.v1\x1a\x1b\x62uf/validate/validate.proto\"i\n\x05Money\x12\x36\n\x06\x61mount\x18\x01 \x01(\tB&\xbaH#r!2\x1f^-?[0-9]{1,14}([.][0-9]{1,2})?$\x12(\n\rcurrency_code\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{3}$b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'petpro.type.v1.money_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MONEY'].fields_by_name['amount']._loaded_options = None
-  _globals['_MONEY'].fields_by_name['amount']._serialized_options = b'\272H#r!2\037^-?[0-9]{1,10}([.][0-9]{1,2})?$'
+  _globals['_MONEY'].fields_by_name['amount']._serialized_options = b'\272H#r!2\037^-?[0-9]{1,14}([.][0-9]{1,2})?$'
   _globals['_MONEY'].fields_by_name['currency_code']._loaded_options = None
   _globals['_MONEY'].fields_by_name['currency_code']._serialized_options = b'\272H\016r\0142\n^[A-Z]{3}$'
   _globals['_MONEY']._serialized_start=75

@@ -25,7 +25,10 @@ class Money(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     amount: _builtins.str
-    """Decimal string with at most two fraction digits, for example "150000.00". It may be negative only where a field says so."""
+    """Decimal string with at most two fraction digits, for example "150000.00". It may be negative only where a field says so.
+    One amount is at most 9999999999.99, and more is refused in a request; sums, as a month's revenue, may have four
+    digits more.
+    """
     currency_code: _builtins.str
     """ISO 4217 alphabetic code, for example "IDR"."""
     def __init__(

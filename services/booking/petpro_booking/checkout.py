@@ -20,10 +20,10 @@ from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2
 from petpro_booking import (
+    approvals,
     bookings,
     events,
     messages,
-    reservations,
     starting,
     store,
     store_projections,
@@ -33,7 +33,6 @@ from petpro_booking import (
 from petpro_booking.bookings import Paid
 from petpro_booking.domain import (
     CheckoutInProgress,
-    NotAwaitingApproval,
     ReservationExpired,
     ReservationNotFound,
     ReservationNotPending,
@@ -46,20 +45,17 @@ from petpro_booking.domain import (
 )
 from petpro_booking.refund_policy import percent_of_hold
 from petpro_booking.saga import CHECKOUT
-from petpro_common.context import Caller
 from petpro_common.db import Row, Transaction
 from petpro_common.errors import PetProError
 from petpro_common.ids import new_id
 from petpro_common.messaging.participant import Answer, Pending, Refused, Succeeded
 from petpro_common.saga import SagaEngine, SagaState
-from petpro_common.saga import store as saga_store
 from petpro_common.saga.core import TIMED_OUT, failure_reason
 from petpro_common.saga.engine import Start
 from petpro_common.saga.moves import LocalHandler, on_behalf
 from petpro_common.sealing import Sealer
 from petpro_common.together import Together
 
-DECLINED_BY_CLINIC = "DECLINED_BY_CLINIC"
 APPROVAL_TIMED_OUT = "APPROVAL_TIMED_OUT"
 Reply = booking_pb2.CheckoutReservationResponse
 _ON_ITS_WAY = ("awaiting_approval", "awaiting_payment")
@@ -139,50 +135,6 @@ def _decide(request: CheckoutRequest, reservation: Row | None, for_payment: Seal
     if reservation.requires_approval:
         data["owed_percent"] = percent_of_hold(reservation)
     return Start(CHECKOUT.type, f"checkout:{reservation.id}:{reservation.checkout_count + 1}", data, request.place)
-
-
-async def approve(
-    tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID, time_to_pay: timedelta
-) -> None:
-    """The clinic says yes, once for the reservation; from now the customer's means of payment is charged.
-
-    Where less would go back by now than when they asked, that much is the least that does: it was the clinic that took
-    its time. Raises as `decline` does, and ServiceUnavailable where the service or the clinic takes no bookings any
-    more.
-    """
-    saga, held = await _awaiting_approval(tx, caller, reservation_id)
-    offer = await store_projections.offer(tx, held.service_id)
-    if offer is None or not offer.is_offered:
-        raise ServiceUnavailable
-    pay_until = await store_sagas.note_approval(tx, reservation_id, time_to_pay)
-    owed = saga.data.get("owed_percent", 0)
-    floor = owed if owed > percent_of_hold(held) else 0
-    yes = Succeeded(learned={"pay_until": pay_until.isoformat(), "refund_floor": floor})
-    if not await engine.answer(tx, saga.id, "approve", yes):
-        raise NotAwaitingApproval
-    store_sagas.set_checkout_status(tx, reservation_id, "awaiting_payment")
-
-
-async def decline(tx: Transaction, engine: SagaEngine, caller: Caller, reservation_id: UUID) -> None:
-    """The clinic says no; the seat is free again.
-
-    Raises ReservationNotFound to whoever does not act for the clinic, NotAwaitingApproval when it is not asked.
-    """
-    saga, _ = await _awaiting_approval(tx, caller, reservation_id)
-    if not await engine.answer(tx, saga.id, "approve", Refused(DECLINED_BY_CLINIC)):
-        raise NotAwaitingApproval
-
-
-async def _awaiting_approval(tx: Transaction, caller: Caller, reservation_id: UUID) -> tuple[Row, Row]:
-    """The saga and the reservation, both locked."""
-    reservation = await reservations.for_clinic(tx, caller, reservation_id)
-    if reservation.checkout_status != "awaiting_approval":
-        raise NotAwaitingApproval
-    sagas = await saga_store.lock(tx, [reservation.checkout_saga_id])
-    held = await store.lock_reservation(tx, reservation_id)  # its customer or its time may have ended it meanwhile
-    if held is None or held.status != "pending" or held.has_run_out:
-        raise NotAwaitingApproval
-    return sagas[reservation.checkout_saga_id], held
 
 
 def local_handlers(time_to_approve: timedelta, most_unpaid: int) -> Mapping[str, LocalHandler]:
@@ -296,7 +248,7 @@ async def end_checkout(tx: Transaction, state: SagaState) -> Answer:
     if reason == TIMED_OUT and reservation.checkout_status == "awaiting_approval":
         reason = APPROVAL_TIMED_OUT
     store_sagas.fail_checkout(tx, reservation.id, reason)
-    if reason == DECLINED_BY_CLINIC and reservation.status == "pending":
+    if reason == approvals.DECLINED_BY_CLINIC and reservation.status == "pending":
         store_sagas.cancel_reservation(tx, reservation.id)
         store.free_seat(tx, reservation.slot_id)
         events.reservation_cancelled(tx, reservation)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from petpro.booking.v1 import booking_pb2, booking_pb2_grpc
-from petpro_booking import checkout, holds, messages, reservations, store
+from petpro_booking import approvals, checkout, holds, messages, reservations, store
 from petpro_booking.checkout import CheckoutRequest, Tender
 from petpro_booking.copies import Copies
 from petpro_booking.domain import PetNotFound, ServiceNotFound, ServiceUnavailable
@@ -141,7 +141,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         time_to_pay = timedelta(seconds=self._terms.seconds)
 
         async def work(tx: Transaction) -> booking_pb2.ApproveReservationResponse:
-            await checkout.approve(tx, self._engine, caller, UUID(request.reservation_id), time_to_pay)
+            await approvals.approve(tx, self._engine, caller, UUID(request.reservation_id), time_to_pay)
             reservation = await self._seen_by(tx, caller, request.reservation_id)
             return booking_pb2.ApproveReservationResponse(reservation=reservation)
 
@@ -158,7 +158,7 @@ class ReservationServicer(booking_pb2_grpc.ReservationServiceServicer):
         caller = signed_in()
 
         async def work(tx: Transaction) -> booking_pb2.DeclineReservationResponse:
-            await checkout.decline(tx, self._engine, caller, UUID(request.reservation_id))
+            await approvals.decline(tx, self._engine, caller, UUID(request.reservation_id))
             reservation = await self._seen_by(tx, caller, request.reservation_id)
             return booking_pb2.DeclineReservationResponse(reservation=reservation)
 

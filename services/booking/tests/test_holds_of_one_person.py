@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 from sqlalchemy import text
 
 from petpro.booking.v1 import booking_pb2
-from petpro_booking import checkout, erasure, expiry, holds
+from petpro_booking import approvals, erasure, expiry, holds
 from petpro_booking.domain import SlotFull, TooManyHolds
 from petpro_booking.holds import HoldRequest, Terms
 from petpro_booking.servicer_reservations import ReservationServicer
@@ -107,7 +107,7 @@ async def declined_by_the_clinic(desk: Desk, held: Any) -> None:
     request = booking_pb2.DeclineReservationRequest(reservation_id=held.id)
     await desk.world.reservations.DeclineReservation(request, metadata=desk.world.as_ani)
     failed = await desk.until_checkout(held.id, booking_pb2.CHECKOUT_STATUS_FAILED)
-    assert failed.failure_reason == checkout.DECLINED_BY_CLINIC
+    assert failed.failure_reason == approvals.DECLINED_BY_CLINIC
 
 
 async def not_paid_and_run_out(desk: Desk, held: Any) -> None:

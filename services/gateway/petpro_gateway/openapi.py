@@ -245,7 +245,8 @@ def _idempotency_key() -> Schema:
     return {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "A key of the caller's own making, such as a UUID: the same key never acts twice.",
+        "description": "A key of the caller's own making, such as a UUID: the same key never acts twice. "
+        "A `request_id` in the body says the same key or none.",
         "schema": {"type": "string", "maxLength": 128, "examples": ["4f0c1f4e-6c1b-4f8e-9a3d-5b8f7d1c2e90"]},
     }
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from petpro_catalog import hours, policy
 from petpro_catalog.domain import ClinicDetails, ServiceDetails, StaffDetails
-from petpro_common import zones
+from petpro_common import texts, zones
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
 from petpro_common.money import CURRENCIES, Money
 
@@ -18,6 +18,7 @@ _PROSE = frozenset({"address", "description", "comment"})
 """What may have several lines; everything else is one."""
 _LINK = re.compile(r"https?://[^\s/]+\S*")
 _FACILITY_LENGTH = 100
+_TURNS = "must not hold characters that turn around what is shown"
 _DURATION = range(1, 1441)
 _NO_PLACE = "Factory"
 """What IANA has for machines whose zone nobody has set."""
@@ -83,6 +84,8 @@ def _texts(prefix: str, details: object) -> Iterator[FieldViolation]:
     for name, value in vars(details).items():
         if isinstance(value, str):
             yield from _control(f"{prefix}.", name, value)
+            if name not in _PROSE and texts.turns(value):
+                yield FieldViolation(f"{prefix}.{name}", _TURNS)
 
 
 def _control(prefix: str, name: str, value: str) -> Iterator[FieldViolation]:
@@ -92,8 +95,8 @@ def _control(prefix: str, name: str, value: str) -> Iterator[FieldViolation]:
 
 def _missing(prefix: str, details: object, *names: str) -> Iterator[FieldViolation]:
     for name in names:
-        if not getattr(details, name):
-            yield FieldViolation(f"{prefix}.{name}", "is required")
+        if not texts.is_seen(getattr(details, name)):
+            yield FieldViolation(f"{prefix}.{name}", "is required, with something to see")
 
 
 def _contact(email_field: str, email: str, phone_field: str, phone: str) -> Iterator[FieldViolation]:
@@ -114,8 +117,11 @@ def _place(latitude: Decimal | None, longitude: Decimal | None) -> Iterator[Fiel
 
 
 def _facilities(facilities: tuple[str, ...]) -> Iterator[FieldViolation]:
-    if any(not 1 <= len(facility) <= _FACILITY_LENGTH for facility in facilities):
-        yield FieldViolation("clinic.facilities", f"each must have 1 to {_FACILITY_LENGTH} characters")
+    if any(len(facility) > _FACILITY_LENGTH or not texts.is_seen(facility) for facility in facilities):
+        wrong = f"each must have 1 to {_FACILITY_LENGTH} characters, with something to see"
+        yield FieldViolation("clinic.facilities", wrong)
+    if any(map(texts.turns, facilities)):
+        yield FieldViolation("clinic.facilities", _TURNS)
     yield from _control("clinic.", "facilities", "".join(facilities))
 
 

@@ -23,6 +23,7 @@ async def test_a_service_is_offered_with_the_usual_answers(catalog: Catalog) -> 
 
 BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "service.name"),
+    ({"name": "\u202egnimoorG"}, "service.name"),
     ({"duration_minutes": 1441}, "service.duration_minutes"),
     ({"duration_minutes": -5}, "service.duration_minutes"),
     ({"price": None}, "service.price.amount"),
@@ -280,6 +281,8 @@ async def test_who_leaves_no_longer_acts_for_the_clinic(catalog: Catalog) -> Non
 
 
 BROKEN_STAFF: list[tuple[dict[str, Any], str]] = [
+    ({"name": "\u3164"}, "staff.name"),
+    ({"role": "vet\u2067"}, "staff.role"),
     ({"name": ""}, "staff.name"),
     ({"role": ""}, "staff.role"),
     ({"email": "putu@"}, "staff.email"),

@@ -224,6 +224,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"operating_hours": {"monday": pb.DayHours(open="09:00", close="17:00")}}, "clinic.operating_hours.monday"),
     ({"cancellation_policy": tier_policy((24, 100), (24, 50))}, "clinic.cancellation_policy.tiers"),
     ({"cancellation_policy": tier_policy((24, 50), (6, 100))}, "clinic.cancellation_policy.tiers"),
+    ({"cancellation_policy": tier_policy((0, 0))}, "clinic.cancellation_policy.tiers.refund_percent"),
 ]  # fmt: skip
 
 

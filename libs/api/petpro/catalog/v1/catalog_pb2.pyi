@@ -84,7 +84,7 @@ class RefundTier(_message.Message):
     REFUND_PERCENT_FIELD_NUMBER: _builtins.int
     min_hours_before: _builtins.int
     refund_percent: _builtins.int
-    """0 to 100."""
+    """1 to 100. Before a time without any tier nothing comes back: who gives nothing back names no tier."""
     def __init__(
         self,
         *,

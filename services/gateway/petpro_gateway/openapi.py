@@ -31,9 +31,10 @@ without its key ends the session.
 **Streams** are server-sent events over HTTP. Errors before the first one come as every error does; afterwards a stream
 says itself that it ends and why.
 
-Amounts of money are decimal strings with a currency code. Numbers of 64 bits are strings. Unknown fields in a body are
-ignored; query parameters that are unknown, or that path or body say, are refused. The same methods are
-served as gRPC and gRPC-Web on the same port.
+Amounts of money are decimal strings with a currency code. Numbers of 64 bits are strings. Fields of a body that are
+unknown, or only read (`readOnly`), are ignored; query parameters that are unknown, or that path or body say, are
+refused, and so is an `update_mask` that names what is only read. The same methods are served as gRPC and gRPC-Web on
+the same port.
 """
 
 

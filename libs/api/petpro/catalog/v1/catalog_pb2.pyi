@@ -187,6 +187,7 @@ class Clinic(_message.Message):
     REVIEW_COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     owner_id: _builtins.str
+    """Who applied. Administrators name another when they apply for somebody."""
     name: _builtins.str
     address: _builtins.str
     city: _builtins.str

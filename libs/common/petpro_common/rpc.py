@@ -88,6 +88,18 @@ def request_id_in(metadata: Mapping[str, str]) -> str:
     return given if is_fit else new_id_text()
 
 
+def _idempotency_key(request: Any, metadata: Mapping[str, str]) -> str:
+    """The request's own or the header's, or empty. Raises InvalidRequest where it is unfit, and where the two differ:
+    whoever says two keys would have acted twice if they had meant the other one."""
+    own, header = getattr(request, "request_id", ""), metadata.get("idempotency-key", "")
+    if own and header and own != header:
+        raise errors.invalid("request_id", "is another key than the header Idempotency-Key; send one of the two")
+    key = own or header
+    if len(key) > 128 or not key.isprintable():
+        raise errors.invalid("idempotency-key", "must be at most 128 printable characters")
+    return key
+
+
 def _written(behaviour: StreamedBehaviour) -> Behaviour:
     """The same answers, written one by one. So a call is one task from its beginning to its end, and whoever hangs up,
     at whatever place, has all of it ended there and then: of an iterator that is left lying nobody knows when it ends.
@@ -200,9 +212,7 @@ class Edge(aio.ServerInterceptor):
         field_rules.check(request)
         remaining: float | None = grpc_context.time_remaining()
         allowed = kind.usually if remaining is None else min(remaining - _ANSWER_MARGIN_SECONDS, kind.at_most)
-        key = getattr(request, "request_id", "") or metadata.get("idempotency-key", "")
-        if len(key) > 128 or not key.isprintable():
-            raise errors.invalid("idempotency-key", "must be at most 128 printable characters")
+        key = _idempotency_key(request, metadata)
         context.replace_current(replace(call, idempotency_key=key, caller=caller, begins_work=True))
         async with asyncio.timeout(allowed):
             return await behaviour(request, grpc_context)

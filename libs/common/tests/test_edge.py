@@ -45,6 +45,7 @@ class Pets(account_pb2_grpc.PetServiceServicer):
         return account_pb2.GetPetResponse(pet=account_pb2.Pet(id=request.pet_id))
 
     async def CreatePet(self, request: account_pb2.CreatePetRequest, grpc_context: Any) -> Any:  # noqa: N802
+        self.seen = context.current()
         return account_pb2.CreatePetResponse(pet=request.pet)
 
 
@@ -256,6 +257,20 @@ async def test_an_absurd_idempotency_key_is_refused(stub: Any) -> None:
     too_long = await refused(ask(stub, (("idempotency-key", "k" * 129),)))
     with_nul = await refused(stub.CreatePet(account_pb2.CreatePetRequest(pet=account_pb2.Pet(), request_id="a\0b")))
     assert [reason_of(too_long), reason_of(with_nul)] == ["INVALID_REQUEST"] * 2
+
+
+async def test_two_idempotency_keys_that_differ_are_refused(stub: Any, pets: Pets) -> None:
+    request = account_pb2.CreatePetRequest(pet=account_pb2.Pet(name="Miko", species="cat"), request_id="mine")
+    both = await refused(stub.CreatePet(request, metadata=(("idempotency-key", "the app's"),)))
+    assert reason_of(both) == "INVALID_REQUEST"
+    assert pets.seen is None
+
+
+async def test_an_idempotency_key_may_be_said_twice(stub: Any, pets: Pets) -> None:
+    request = account_pb2.CreatePetRequest(pet=account_pb2.Pet(name="Miko", species="cat"), request_id="mine")
+    await stub.CreatePet(request, metadata=(("idempotency-key", "mine"),))
+    assert pets.seen is not None
+    assert pets.seen.idempotency_key == "mine"
 
 
 async def test_the_callers_request_id_is_kept(stub: Any, pets: Pets) -> None:

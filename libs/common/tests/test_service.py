@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import grpc
 import nats as nats_client
@@ -17,21 +16,16 @@ from sqlalchemy import text
 
 from devstack import testing
 from devstack.ports import free_port
+from libs.common.tests.lives import Caller, Settings, health, put_at
 from petpro.notification.v1 import notification_pb2
 from petpro_common import logs
-from petpro_common.db import Database
 from petpro_common.messaging.consumer import Consumer
 from petpro_common.messaging.subjects import EVENTS
 from petpro_common.service import BackgroundFailed, Service
 from petpro_common.service_keys import BadServiceKey
-from petpro_common.settings import ServiceSettings
 from petpro_common.testing import KeyRing, eventually
 from petpro_common.testing.certificates import Authority
 from petpro_common.versions import versions_of
-
-
-class Settings(ServiceSettings):
-    service: ClassVar[str] = "notification"
 
 
 @pytest.fixture
@@ -50,45 +44,6 @@ async def settings(database: testing.MakeDatabase, nats: testing.Broker, tmp_pat
         service_key=SecretStr(keys.service_key("notification")),
         drain_seconds=0.1,
     )
-
-
-class Caller:
-    """Asks somebody outside, who answers when a test says so; what became of it is its `outcome`."""
-
-    def __init__(self) -> None:
-        self.asks = asyncio.Event()
-        self.is_answered = asyncio.Event()
-        self.is_drained = asyncio.Event()
-        self.outcome = "asks"
-
-    def drain(self) -> None:
-        self.is_drained.set()
-
-    async def run(self) -> None:
-        self.asks.set()
-        try:
-            await self.is_answered.wait()
-            self.outcome = "answered"
-            await self.is_drained.wait()
-        except asyncio.CancelledError:
-            self.outcome = "cut off"
-            raise
-
-
-async def put_at(settings: Settings, version: str) -> None:
-    """Has the database be at a version, whatever is in it."""
-    database = Database(settings.database_url, settings.database_password.get_secret_value())
-    async with database.transaction() as tx:
-        await tx.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
-    await database.close()
-
-
-async def health(address: str, name: str, seconds: float = 30, *, packed: bool = False) -> int:
-    compression = grpc.Compression.Gzip if packed else grpc.Compression.NoCompression
-    async with grpc.aio.insecure_channel(address, compression=compression) as channel:
-        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]  # its stubs are not generated
-        reply = await check(health_pb2.HealthCheckRequest(service=name), wait_for_ready=True, timeout=seconds)
-        return int(reply.status)
 
 
 async def test_it_stays_ready_while_the_broker_is_away(

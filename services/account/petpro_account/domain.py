@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from petpro_common import texts
 from petpro_common.context import Role
 from petpro_common.errors import AlreadyExists, NotFound, Overloaded, Unauthenticated, WrongState
 
@@ -27,7 +28,6 @@ VERIFICATION_LIFE = timedelta(days=1)
 MAX_VERIFICATIONS = 5
 """How many mails to one address are sent within VERIFICATION_LIFE, for the reason of MAX_RESETS."""
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
-_SEEN = frozenset("LNPS")
 _HTTPS = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?")
 _PHOTO_URL_LIMIT = 255
 _OLDEST_BIRTHDATE = date(1900, 1, 1)
@@ -186,21 +186,23 @@ class Failures:
 def text(value: str, limit: int) -> str:
     """`value` in Unicode's composed form, without space around it.
 
-    Raises ValueError for control characters and what ends a line, and above `limit` characters: composing may make
-    more of them.
+    Raises ValueError for control characters, what ends a line or turns it around, and above `limit` characters:
+    composing may make more of them.
     """
     found = unicodedata.normalize("NFC", value).strip()
     if len(found) > limit:
         raise ValueError(f"must be at most {limit} characters")
     if any(unicodedata.category(character) in _CONTROLS for character in found):
         raise ValueError("must not hold control characters")
+    if texts.turns(found):
+        raise ValueError("must not hold characters that turn around what is shown")
     return found
 
 
 def filled(value: str, limit: int) -> str:
     """`text`, and something of it to see. Raises ValueError when there is nothing."""
     found = text(value, limit)
-    if not any(unicodedata.category(character)[0] in _SEEN for character in found):
+    if not texts.is_seen(found):
         raise ValueError("must not be empty")
     return found
 

@@ -15,7 +15,7 @@ from petpro_common.pages import cut, read_id
 
 _FIRST = UUID(int=0)
 
-_PET: Readers = {
+EDITABLE: Readers = {
     "name": lambda pet: filled(pet.name, 100),
     "species": lambda pet: filled(pet.species, 50),
     "breed": lambda pet: text(pet.breed, 100) or None,
@@ -30,12 +30,12 @@ _PET: Readers = {
 
 def read_new(pet: account_pb2.Pet) -> dict[str, Any]:
     """The columns of a new pet. Raises InvalidRequest."""
-    return fields.read(pet, _PET, list(_PET), "pet.")
+    return fields.read(pet, EDITABLE, list(EDITABLE), "pet.")
 
 
 def read_edit(pet: account_pb2.Pet, mask: Sequence[str]) -> dict[str, Any]:
     """The columns that an edit changes. Raises InvalidRequest."""
-    return fields.read(pet, _PET, to_edit(pet, mask, _PET), "pet.")
+    return fields.read(pet, EDITABLE, to_edit(pet, mask, EDITABLE), "pet.")
 
 
 async def add(tx: Transaction, owner: UUID, columns: dict[str, Any]) -> Pet:

@@ -29,7 +29,7 @@ def _all_channels(user: account_pb2.User) -> dict[str, bool]:
     return {channel: getattr(user.notification_prefs, channel) for channel in _CHANNELS}
 
 
-_PROFILE: Readers = {
+EDITABLE: Readers = {
     "full_name": lambda user: filled(user.full_name, _NAME_LIMIT),
     "phone_number": lambda user: phone_number(user.phone_number),
     _PREFS: _all_channels,
@@ -74,7 +74,7 @@ async def get(tx: Transaction, user_id: UUID) -> User:
 
 def read_edit(user: account_pb2.User, mask: Sequence[str]) -> dict[str, Any]:
     """What an edit changes, by path. Raises InvalidRequest."""
-    return fields.read(user, _PROFILE, to_edit(user, mask, _PROFILE), "user.")
+    return fields.read(user, EDITABLE, to_edit(user, mask, EDITABLE), "user.")
 
 
 async def edit(tx: Transaction, user_id: UUID, changes: dict[str, Any]) -> User:

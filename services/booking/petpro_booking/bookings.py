@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from petpro_booking import access, events, refund_policy, store, store_confirm, store_pages, store_projections
+from petpro_booking import (
+    access,
+    cancellation,
+    events,
+    refund_policy,
+    store,
+    store_confirm,
+    store_pages,
+    store_projections,
+)
 from petpro_booking.domain import (
     ApprovalRequired,
     BookingNotFound,
@@ -54,7 +63,8 @@ async def confirm(tx: Transaction, all_paid: Sequence[Paid]) -> None:
     )
     for paid in all_paid:
         with telemetry.back_in(paid.place):
-            events.booking_confirmed(tx, made[paid.booking_id])
+            booking = made[paid.booking_id]
+            events.booking_confirmed(tx, booking, cancellation.paid(booking))
 
 
 async def _made(tx: Transaction, all_paid: Sequence[Paid]) -> Mapping[UUID, Row]:

@@ -43,8 +43,8 @@ def reservation_approval_requested(tx: Transaction, row: Row, slot_time: time, o
     add_event(tx, "booking", "reservation.approval_requested", row.id, fields)
 
 
-def booking_confirmed(tx: Transaction, row: Row) -> None:
-    """A reservation was paid for; `row` with the `slot_start_time`, and with the slot's instants."""
+def booking_confirmed(tx: Transaction, row: Row, paid: Money) -> None:
+    """A reservation is a booking, so much of it `paid`; `row` with the `slot_start_time`, and the slot's instants."""
     fields = {
         **_visit(row),
         "reference_code": row.reference_code,
@@ -55,6 +55,7 @@ def booking_confirmed(tx: Transaction, row: Row) -> None:
         "starts_at": row.starts_at,
         "ends_at": row.ends_at,
         "amount": row.amount,
+        "paid_amount": paid.amount,
         "currency": row.currency,
     }
     add_event(tx, "booking", "booking.confirmed", row.id, fields)

@@ -35,7 +35,7 @@ _INSERT_BOOKINGS = ForEach(
             commission_rate, cancellation_policy, refund_floor, notes
         FROM paid WHERE booking_id IN (SELECT booking_id FROM claimed)
         RETURNING id, user_id, pet_id, clinic_id, service_id, slot_date, starts_at, ends_at, reference_code, amount,
-            currency
+            currency, payment_id
     )
     SELECT made.*, paid.slot_start_time FROM made JOIN paid ON paid.booking_id = made.id
     """,

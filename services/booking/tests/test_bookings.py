@@ -51,6 +51,7 @@ async def test_a_paid_hold_becomes_a_booking_with_the_documents_event(world: Wor
         "starts_at": booking.starts_at.ToDatetime(UTC).isoformat(),
         "ends_at": booking.ends_at.ToDatetime(UTC).isoformat(),
         "amount": "150000.00",
+        "paid_amount": "150000.00",
         "currency": "IDR",
     }
     assert await world.seats(slot_id) == (1, "booked")

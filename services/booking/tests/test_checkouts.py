@@ -100,6 +100,8 @@ async def test_what_is_paid_at_the_clinic_is_booked_and_cancelled_without_money_
     paid = await desk.pay(await desk.hold(await desk.world.open_slot()), method="pay_at_clinic")
     booking_id = (await desk.until_checkout(paid.id, Checkout.CHECKOUT_STATUS_CONFIRMED)).booking_id
     assert (await desk.booking(booking_id)).payment_id == ""
+    (confirmed,) = await desk.world.events("booking.confirmed")
+    assert (confirmed["amount"], confirmed["paid_amount"]) == ("150000.00", "0.00")
     await desk.cancel(booking_id, desk.world.signed_in(new_id(), Role.ADMIN) if by_clinic else None)
 
     async def cancelled() -> bool:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from petpro_catalog import exceptional_days, hours, policy
 from petpro_catalog.domain import ClinicDetails, Opinion, ServiceDetails, StaffDetails
-from petpro_common import zones
+from petpro_common import texts, zones
 from petpro_common.errors import FieldViolation, InvalidRequest, invalid
 from petpro_common.money import CURRENCIES, Money
 
@@ -19,6 +19,7 @@ _PROSE = frozenset({"address", "description", "comment"})
 _LINK = re.compile(r"https?://[^\s/]+\S*")
 _ATTACHMENT = re.compile(r"https://[^\s/?#@\[\]\\]+([/?#]\S*)?", re.ASCII)
 _ENTRY_LENGTH = 100
+_TURNS = "must not hold characters that turn around what is shown"
 _DURATION = range(1, 1441)
 _NO_PLACE = "Factory"
 """What IANA has for machines whose zone nobody has set."""
@@ -99,6 +100,8 @@ def _texts(prefix: str, details: object) -> Iterator[FieldViolation]:
     for name, value in vars(details).items():
         if isinstance(value, str):
             yield from _control(f"{prefix}.", name, value)
+            if name not in _PROSE and texts.turns(value):
+                yield FieldViolation(f"{prefix}.{name}", _TURNS)
 
 
 def _control(prefix: str, name: str, value: str) -> Iterator[FieldViolation]:
@@ -108,8 +111,8 @@ def _control(prefix: str, name: str, value: str) -> Iterator[FieldViolation]:
 
 def _missing(prefix: str, details: object, *names: str) -> Iterator[FieldViolation]:
     for name in names:
-        if not getattr(details, name):
-            yield FieldViolation(f"{prefix}.{name}", "is required")
+        if not texts.is_seen(getattr(details, name)):
+            yield FieldViolation(f"{prefix}.{name}", "is required, with something to see")
 
 
 def _contact(email_field: str, email: str, phone_field: str, phone: str) -> Iterator[FieldViolation]:
@@ -130,8 +133,12 @@ def _place(latitude: Decimal | None, longitude: Decimal | None) -> Iterator[Fiel
 
 
 def _entries(prefix: str, name: str, entries: tuple[str, ...]) -> Iterator[FieldViolation]:
-    if any(not 1 <= len(entry) <= _ENTRY_LENGTH for entry in entries):
-        yield FieldViolation(f"{prefix}{name}", f"each must have 1 to {_ENTRY_LENGTH} characters")
+    if any(len(entry) > _ENTRY_LENGTH or not texts.is_seen(entry) for entry in entries):
+        yield FieldViolation(
+            f"{prefix}{name}", f"each must have 1 to {_ENTRY_LENGTH} characters, with something to see"
+        )
+    if any(map(texts.turns, entries)):
+        yield FieldViolation(f"{prefix}{name}", _TURNS)
     yield from _control(prefix, name, "".join(entries))
 
 

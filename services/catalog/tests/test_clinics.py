@@ -210,6 +210,10 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"name": "a\x00b"}, "clinic.name"),
     ({"name": "Klinik\n\nYou have won"}, "clinic.name"),
     ({"city": "a\u2028b"}, "clinic.city"),
+    ({"name": "\u200b"}, "clinic.name"),
+    ({"name": "Klinik \u202eawtaS"}, "clinic.name"),
+    ({"facilities": ["\u2800"]}, "clinic.facilities"),
+    ({"facilities": ["\u202egnikrap"]}, "clinic.facilities"),
     ({"description": "ring the bell\x07"}, "clinic.description"),
     ({"facilities": ["parking\ttoilet"]}, "clinic.facilities"),
     ({"operating_hours": {"someday": pb.DayHours(open="09:00", close="17:00", is_open=True)}},
@@ -220,6 +224,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"operating_hours": {"monday": pb.DayHours(open="09:00", close="17:00")}}, "clinic.operating_hours.monday"),
     ({"cancellation_policy": tier_policy((24, 100), (24, 50))}, "clinic.cancellation_policy.tiers"),
     ({"cancellation_policy": tier_policy((24, 50), (6, 100))}, "clinic.cancellation_policy.tiers"),
+    ({"cancellation_policy": tier_policy((0, 0))}, "clinic.cancellation_policy.tiers.refund_percent"),
 ]  # fmt: skip
 
 

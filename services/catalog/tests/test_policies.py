@@ -81,7 +81,7 @@ async def test_of_many_policies_at_once_each_has_a_version_of_its_own(catalog: C
 
 @pytest.mark.parametrize(
     ("tiers", "fee"),
-    [([], 99), ([(24, 100), (6, 50)], 60), ([(24, 100), (0, 50)], 49), ([(0, 0)], 0)],
+    [([], 99), ([(24, 100), (6, 50)], 60), ([(24, 100), (0, 50)], 49), ([(0, 1)], 98)],
 )
 async def test_it_never_pays_not_to_cancel(catalog: Catalog, tiers: list[tuple[int, int]], fee: int) -> None:
     spelled = [pb.RefundTier(min_hours_before=hours, refund_percent=percent) for hours, percent in tiers]

@@ -102,6 +102,8 @@ class Field:
     comment: str
     is_needed: bool = False
     """Whether whoever makes such a thing must say this; who edits it need not."""
+    is_read_only: bool = False
+    """Whether it is told in answers alone; what a request says there is ignored."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ class _File:
             yield from self._messages(message.nested_type, name, (*path, 3))
 
     def _field(self, field: FieldDescriptorProto, choices: Sequence[str], path: Path) -> Field:
+        behaviours = field.options.Extensions[field_behavior_pb2.field_behavior]
         is_choice = field.HasField("oneof_index") and not field.proto3_optional
         return Field(
             name=field.name,
@@ -212,7 +215,8 @@ class _File:
             choice=choices[field.oneof_index] if is_choice else "",
             rules=field.options.Extensions[validate_pb2.field],
             comment=self._comment(path),
-            is_needed=FieldBehavior.REQUIRED in field.options.Extensions[field_behavior_pb2.field_behavior],
+            is_needed=FieldBehavior.REQUIRED in behaviours,
+            is_read_only=FieldBehavior.OUTPUT_ONLY in behaviours,
         )
 
     def _method(self, service: str, method: descriptor_pb2.MethodDescriptorProto, path: Path) -> Method:

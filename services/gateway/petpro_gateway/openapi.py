@@ -31,9 +31,10 @@ comes again without its key ends the session.
 **Streams** are server-sent events over HTTP. Errors before the first one come as every error does; afterwards a stream
 says itself that it ends and why.
 
-Amounts of money are decimal strings with a currency code. Numbers of 64 bits are strings. Unknown fields in a body are
-ignored; query parameters that are unknown, or that path or body say, are refused. The same methods are
-served as gRPC and gRPC-Web on the same port.
+Amounts of money are decimal strings with a currency code. Numbers of 64 bits are strings. Fields of a body that are
+unknown, or only read (`readOnly`), are ignored; query parameters that are unknown, or that path or body say, are
+refused, and so is an `update_mask` that names what is only read. The same methods are served as gRPC and gRPC-Web on
+the same port.
 """
 
 
@@ -245,7 +246,8 @@ def _idempotency_key() -> Schema:
     return {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "A key of the caller's own making, such as a UUID: the same key never acts twice.",
+        "description": "A key of the caller's own making, such as a UUID: the same key never acts twice. "
+        "A `request_id` in the body says the same key or none.",
         "schema": {"type": "string", "maxLength": 128, "examples": ["4f0c1f4e-6c1b-4f8e-9a3d-5b8f7d1c2e90"]},
     }
 

@@ -99,6 +99,8 @@ def field_schema(contracts: Contracts, field: Field) -> Schema:
     example = _EXAMPLE.search(field.comment)
     if example and schema.get("type") == "string":
         schema = {**schema, "examples": [example[1]]}
+    if field.is_read_only:
+        schema = {**schema, "readOnly": True}
     return _described(schema, field.comment)
 
 

@@ -87,6 +87,7 @@ def confirmed(user_id: UUID, booking_id: UUID, /, **other: Any) -> dict[str, Any
         "slot_date": "2026-12-01",
         "slot_time": "09:30",
         "amount": "150000.00",
+        "paid_amount": "150000.00",
         "currency": "IDR",
     }
     return {**fields, **other}

@@ -19,6 +19,7 @@ FACTS = {
     "slot_date": "2026-12-01",
     "slot_time": "09:30",
     "amount": "150000.00",
+    "paid_amount": "150000.00",
     "refund_amount": "75000.50",
     "currency": "IDR",
     "reason": "PAYMENT_TIMED_OUT",
@@ -42,6 +43,27 @@ def test_indonesians_read_rupiah_and_dates_as_they_write_them() -> None:
     words = Wording("id").words(Type.BOOKING_CONFIRMED, FACTS, SATWA)
     assert "Selasa, 01 Desember 2026 pukul 09.30" in words.content
     assert "Rp150.000." in words.content
+
+
+@pytest.mark.parametrize(
+    ("price", "paid", "english", "indonesian"),
+    [
+        ("150000.00", "150000.00", " You paid IDR 150,000.", " Anda sudah membayar Rp150.000."),
+        ("150000.00", "0.00", " You pay IDR 150,000 at the clinic.", " Anda membayar Rp150.000 di klinik."),
+        ("0.00", "0.00", "", ""),
+        ("150000.00", None, "", ""),  # as told by a version that does not say what was paid
+    ],
+)
+def test_who_pays_at_the_clinic_is_not_told_that_they_have_paid(
+    price: str, paid: str | None, english: str, indonesian: str
+) -> None:
+    facts = {**BARE, "amount": price, "paid_amount": paid, "currency": "IDR"}
+    for language, said in (
+        ("en", f"Your appointment is booked for Tuesday, 1 December 2026 at 09:30.{english}"),
+        ("id", f"Janji temu Anda dijadwalkan pada Selasa, 01 Desember 2026 pukul 09.30.{indonesian}"),
+    ):
+        words = Wording(language).words(Type.BOOKING_CONFIRMED, facts, Names())
+        assert words.content.replace("\N{NO-BREAK SPACE}", " ").split("\n\n")[0] == said
 
 
 def test_a_fraction_is_shown_where_there_is_one() -> None:

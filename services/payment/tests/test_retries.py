@@ -153,7 +153,7 @@ async def tell(world: World, sale: Sale, told: RefundOutcome) -> Disposition:
 
     async def learn(tx: Transaction, found: tuple[Payment, Refund] | None, _: bool) -> Disposition:
         assert found is not None
-        return await refunds.learn(tx, *found, told)
+        return refunds.learn(tx, *found, told)
 
     return await world.under_lock.on_refund(sale.refund_id, learn)
 

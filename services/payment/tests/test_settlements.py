@@ -109,6 +109,13 @@ async def test_who_settles_until_a_later_instant_waits_and_finds_nothing_left(wo
     assert await late[0] is None
 
 
+async def test_an_instant_that_says_nothing_settles_nothing(world: World, desk: Desk) -> None:
+    await world.paid(Sale())
+    with pytest.raises(aio.AioRpcError) as refused:
+        await desk.run_settlements(datetime.fromtimestamp(0, UTC), dry_run=True)
+    assert reason_of(refused.value) == "INVALID_REQUEST"
+
+
 async def test_the_same_request_again_is_told_the_same(world: World, desk: Desk) -> None:
     await world.paid(Sale())
     until = datetime.now(UTC)

@@ -55,7 +55,7 @@ async def test_what_goes_at_the_beginning_is_held_against_the_age_that_the_strea
 
 async def say(database: Database) -> None:
     async with database.transaction() as tx:
-        await add_event(tx, "catalog", "clinic.changed", new_id(), {"version": 1})
+        add_event(tx, "catalog", "clinic.changed", new_id(), {"version": 1})
 
 
 async def published(database: Database, messages: int) -> bool:

@@ -49,7 +49,13 @@ def test_names_of_all_scripts_are_names() -> None:
         assert filled(f" {name} ", 30) == name
 
 
-@pytest.mark.parametrize("told", ["", "   ", "\u200b", "\u202e\ufeff", "\ue000", "Siti\u2028Aminah", "Siti\x85Aminah"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        *("", "   ", "\u200b", "\u202e\ufeff", "\ue000", "\u3164"),
+        *("Siti\u2028Aminah", "Siti\x85Aminah", "Siti \u202ehanimA"),
+    ],
+)
 def test_what_nobody_can_see_or_write_on_one_line_is_no_name(told: str) -> None:
     with pytest.raises(ValueError, match="must not"):
         filled(told, 30)

@@ -48,6 +48,15 @@ def test_every_reference_leads_somewhere(api: dict[str, Any]) -> None:
             place = place[key]
 
 
+def test_what_is_only_told_is_said_to_be(api: dict[str, Any]) -> None:
+    schemas = api["components"]["schemas"]
+    user, clinic = schemas["account.User"]["properties"], schemas["catalog.Clinic"]["properties"]
+    assert {"id", "email", "role"} <= {name for name, told in user.items() if told.get("readOnly")}
+    assert "readOnly" not in user["full_name"]
+    assert clinic["status"] == {"$ref": "#/components/schemas/catalog.ClinicStatus", "readOnly": True}
+    assert "readOnly" not in clinic["owner_id"], "administrators say it when they apply for somebody"
+
+
 def test_paths_bodies_and_rules(api: dict[str, Any]) -> None:
     cancel = api["paths"]["/v1/bookings/{booking_id}:cancel"]["post"]
     assert parameter(cancel, "booking_id")["schema"]["format"] == "uuid"

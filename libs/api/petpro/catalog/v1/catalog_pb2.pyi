@@ -84,7 +84,7 @@ class RefundTier(_message.Message):
     REFUND_PERCENT_FIELD_NUMBER: _builtins.int
     min_hours_before: _builtins.int
     refund_percent: _builtins.int
-    """0 to 100."""
+    """1 to 100. Before a time without any tier nothing comes back: who gives nothing back names no tier."""
     def __init__(
         self,
         *,
@@ -187,6 +187,7 @@ class Clinic(_message.Message):
     REVIEW_COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     owner_id: _builtins.str
+    """Who applied. Administrators name another when they apply for somebody."""
     name: _builtins.str
     address: _builtins.str
     city: _builtins.str

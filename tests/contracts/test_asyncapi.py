@@ -86,6 +86,11 @@ def references(part: Any) -> list[str]:
     return [found for value in part for found in references(value)] if isinstance(part, list) else []
 
 
+def titles(operation: dict[str, Any]) -> list[str]:
+    keys = [reference["$ref"].rpartition("/")[2] for reference in operation["messages"]]
+    return [DOCUMENT["components"]["messages"][key]["title"] for key in keys]
+
+
 def is_there(reference: str) -> bool:
     if not reference.startswith("#/"):
         return (FILE.parent / reference).is_file()
@@ -128,6 +133,13 @@ def test_an_events_address_name_and_example_agree(event_type: str) -> None:
     example: Event = message(event_type)["examples"][0]["payload"]
     assert [fault.message for fault in validator(event_type).iter_errors(example)] == []
     assert list(validator(event_type).iter_errors({**example, "event_type": "another"})) != []
+
+
+def test_an_operation_is_summed_up_by_the_title_of_what_it_sends() -> None:
+    operations = [one for one in DOCUMENT["operations"].values() if "messages" in one]
+    assert len(operations) > 20
+    said = [(one["summary"], title) for one in operations for title in titles(one)]
+    assert [(summary, title) for summary, title in said if not title.startswith(summary)] == []
 
 
 @pytest.mark.parametrize("event_type", BINDING)

@@ -40,7 +40,7 @@ def test_as_many_entries_as_the_contract_allows_are_taken() -> None:
 
 def test_what_is_in_entries_is_held_against_its_rules_too() -> None:
     clinic = catalog_pb2.Clinic(facilities=["x" * 101])
-    clinic.cancellation_policy.tiers.add(min_hours_before=-1)
+    clinic.cancellation_policy.tiers.add(min_hours_before=-1, refund_percent=100)
     clinic.operating_hours["monday"].open = "noon"
     within = ("facilities", "cancellation_policy.tiers.min_hours_before", "operating_hours.open")
     assert set(violations(catalog_pb2.CreateClinicRequest(clinic=clinic))) == {f"clinic.{path}" for path in within}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CONTAINER = 512 << 20
 """The limit in deploy/k8s/base/gateway."""
+_IDLE_CORES = 0.1
 CANCEL = f"/v1/bookings/{BEGUN_BOOKING}:cancel"
 
 
@@ -39,11 +41,18 @@ def memory(edge: Edge, kind: str = "VmRSS") -> int:
     return next(int(line.split()[1]) for line in status if line.startswith(kind)) << 10
 
 
+def cpu_seconds(edge: Edge) -> float:
+    """What the process has worked until now."""
+    fields = Path(f"/proc/{edge.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def taken_in(edge: Edge) -> None:
-    """Until the gateway has read what was sent, and ended what is too much: on a busy machine later than on another."""
-    before = 0
-    while (now := memory(edge)) > before:
-        before = now
+    """Until the gateway has read what was sent, and ended what is too much: it has nothing to do any more, however busy
+    the machine is with something else."""
+    spent = float("-inf")
+    while cpu_seconds(edge) - spent > _IDLE_CORES:
+        spent = cpu_seconds(edge)
         await asyncio.sleep(1)
 
 

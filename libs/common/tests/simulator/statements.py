@@ -121,7 +121,7 @@ def _change_replies(tx: Changes, params: Params) -> list[Any]:
     return []
 
 
-def _lock_command(tx: Changes, params: Params) -> list[Any]:
+def _commands(tx: Changes, params: Params) -> list[Any]:
     return [tx.tables.inbox[key] for key in params["command_ids"] if key in tx.tables.inbox]
 
 
@@ -215,7 +215,8 @@ STATEMENTS: dict[int, Callable[[Changes, Params], list[Any]]] = {
     id(inbox._UNKNOWN): _unknown_commands,
     id(replies._STORE): _store_replies,
     id(replies._CHANGE): _change_replies,
-    id(replies._LOCKED): _lock_command,
+    id(replies._KNOWN): _commands,
+    id(replies._LOCKED): _commands,
     id(outbox._ADD): _add_messages,
     id(parked._PARK): _park,
     id(parked._STAYS_DISCARDED): _nothing,

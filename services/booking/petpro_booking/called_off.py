@@ -10,9 +10,9 @@ Until then nothing else becomes of the booking.
 """
 
 import asyncio
-import contextlib
 
 from petpro_booking import cancellation, store_sagas
+from petpro_common import tasks
 from petpro_common.db import Database
 from petpro_common.rounds import in_rounds
 from petpro_common.saga import SagaEngine
@@ -35,9 +35,7 @@ async def run(database: Database, engine: SagaEngine) -> None:
         return _EVERY_SECONDS
 
     async def rest(seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await woken.wait()
+        await tasks.woken(woken, seconds)
         woken.clear()
 
     await in_rounds("called off", one_round, rest=rest)

@@ -14,6 +14,7 @@ import pytest
 from petpro_common.testing import eventually
 from petpro_gateway.policy import Policy
 from services.gateway.tests.edge import SERVICES, Edge, running
+from services.gateway.tests.frames import frame, text
 from services.gateway.tests.servicers import BEGUN_BOOKING, Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -86,17 +87,6 @@ async def answers(edge: Edge, path: str = "/v1/clinics") -> int:
 def end(clients: list[asyncio.StreamWriter]) -> None:
     for client in clients:
         client.close()
-
-
-def frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
-    return struct.pack(">I", len(body))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + body
-
-
-def text(said: str) -> bytes:
-    """A string of HPACK, between 127 and 16,510 characters long or shorter than that."""
-    more = len(said) - 127
-    length = bytes([len(said)]) if more < 0 else bytes([127, more % 128 + 128, more // 128])
-    return length + said.encode()
 
 
 def http2(asks: bytes, streams: int, window: int = 65_535, *, with_body: bool = False) -> bytes:

@@ -23,8 +23,8 @@ from petpro_common.ids import new_id
 from petpro_common.testing import KeyRing, eventually
 from petpro_gateway.policy import Policy
 from services.gateway.tests.edge import SERVICES, Edge, running
+from services.gateway.tests.frames import frame, text
 from services.gateway.tests.servicer_account import Account
-from services.gateway.tests.test_memory import frame, text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
